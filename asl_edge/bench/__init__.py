@@ -1,0 +1,1 @@
+"""Latency and throughput of model files on this machine."""

@@ -1,0 +1,1 @@
+"""Keras model to one ONNX file that proves its agreement."""

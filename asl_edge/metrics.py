@@ -1,0 +1,83 @@
+"""Accuracy, top-k, confusion counts, intervals, coverage and calibration error, in NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+
+
+def accuracy(probabilities: Floats, labels: Ints) -> float:
+    """Share of pictures whose most probable class is the right one.
+
+    Args:
+        probabilities: float array of shape (N, C).
+        labels: integer array of shape (N,), the right column of each row.
+    """
+    _check(probabilities, labels)
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def top_k_accuracy(probabilities: Floats, labels: Ints, k: int = 3) -> float:
+    """Share of pictures whose right class is among the `k` most probable; ties go to the lower column."""
+    _check(probabilities, labels)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+def confusion_counts(predicted: Ints, labels: Ints, classes: int) -> npt.NDArray[np.int64]:
+    """Count pictures by right class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
+    counts = np.bincount(labels.astype(np.int64) * classes + predicted.astype(np.int64), minlength=classes * classes)
+    return counts.reshape(classes, classes)
+
+
+def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the score interval of a share of `right` out of `total` (Wilson 1927, JASA 22:209-212).
+
+    It treats pictures as independent draws; frames of one video are not, so the true interval is wider there.
+
+    Raises:
+        ValueError: `total` is below 1 or `right` is not between 0 and `total`.
+    """
+    if total < 1 or not 0 <= right <= total:
+        raise ValueError(f"right must be between 0 and total, total at least 1. Received: {right} of {total}")
+    from statistics import NormalDist
+
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = right / total
+    denominator = 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / denominator
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / denominator
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def coverage_and_accuracy(probabilities: Floats, labels: Ints, threshold: float) -> tuple[float, float | None]:
+    """Share of pictures answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
+    _check(probabilities, labels)
+    answered = probabilities.max(axis=1) >= threshold
+    if not answered.any():
+        return 0.0, None
+    right = probabilities.argmax(axis=1) == labels
+    return float(answered.mean()), float(right[answered].mean())
+
+
+def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv:1706.04599, eq. 3)."""
+    _check(probabilities, labels)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(which, weights=right - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(labels))
+
+
+def _check(probabilities: Floats, labels: Ints) -> None:
+    if probabilities.ndim != 2 or labels.ndim != 1 or len(probabilities) != len(labels) or len(labels) == 0:
+        raise ValueError(
+            "probabilities must have shape (N, C) and labels (N,), N at least 1. "
+            f"Received: {probabilities.shape} and {labels.shape}"
+        )

@@ -1,0 +1,349 @@
+"""Picture to uint8 input: the only pixel code, used by training and by every device.
+
+A change that moves a single pixel raises `PREPROCESS_VERSION`, which travels in the model's spec.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import MissingPackageError, PictureError
+from asl_edge.spec import Fit
+
+if TYPE_CHECKING:
+    import os
+
+Picture = npt.NDArray[np.uint8]
+"""uint8 array of shape (height, width, 3), RGB unless said otherwise."""
+
+PREPROCESS_VERSION = 1
+
+PICTURE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+)
+
+MAX_PIXELS = 36_000_000
+"""Pictures that would decode to more pixels than this are refused: 108 MB as RGB."""
+
+_MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
+_LARGE_PIXELS = 6_000_000
+_large = threading.Lock()  # large pictures are decoded one at a time, so that threads do not add up their memory
+
+
+def opencv() -> Any:
+    """Return the module `cv2`.
+
+    Raises:
+        MissingPackageError: OpenCV is not installed or cannot be loaded.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingPackageError(
+            f"OpenCV is needed to read pictures and cannot be imported ({error}). Install it: "
+            "pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings GStreamer)."
+        ) from error
+    return cv2
+
+
+class Header(NamedTuple):
+    """What a picture file says of itself before it is decoded."""
+
+    format: str
+    width: int
+    height: int
+    alpha: bool = False
+    scalable: bool = False
+    """Whether OpenCV can decode it at 1/2, 1/4 or 1/8 without decoding it whole (baseline JPEG)."""
+
+
+def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop") -> Picture:
+    """Read one picture, from a path or from the bytes of its file, as the network wants it.
+
+    Args:
+        source: path of a picture file, or its content.
+        size: side of the result, in pixels.
+        fit: how it becomes square (see `to_square`).
+
+    Returns:
+        uint8 array of shape (size, size, 3), RGB, upright as its EXIF orientation says.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, is damaged or too large; the message is the reason.
+        MissingPackageError: OpenCV is not installed.
+    """
+    cv2 = opencv()
+    data = source if isinstance(source, bytes) else _read(Path(source))
+    # Colour order is swapped last, on the few pixels that are left.
+    return np.asarray(cv2.cvtColor(to_square(_decode_bgr(data, size), size, fit), cv2.COLOR_BGR2RGB))
+
+
+def decode(data: bytes) -> Picture:
+    """Decode the bytes of one picture file at its full size.
+
+    Returns:
+        uint8 array of shape (height, width, 3), RGB, upright as its EXIF orientation says. Grey becomes three equal
+        channels, CMYK is converted, 16 bits become 8, transparency is laid over black.
+
+    Raises:
+        PictureError: the data is no picture, is damaged or too large; the message is the reason.
+    """
+    cv2 = opencv()
+    return np.asarray(cv2.cvtColor(_decode_bgr(data, None), cv2.COLOR_BGR2RGB))
+
+
+def to_square(picture: Picture, size: int, fit: Fit = "crop") -> Picture:
+    """Make a picture square and resize it: INTER_AREA when it shrinks, INTER_LINEAR when it grows.
+
+    Args:
+        picture: uint8 array of shape (height, width, 3), any colour order.
+        size: side of the result, in pixels.
+        fit: `crop` takes the centre square, `stretch` ignores the aspect (as the tutorial does), `pad` keeps
+            everything and fills with black.
+
+    Returns:
+        uint8 array of shape (size, size, 3); may share memory with `picture` when nothing has to change.
+
+    Raises:
+        PictureError: `picture` is not such an array, or is empty.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise PictureError(
+            f"a picture must be a uint8 array of shape (height, width, 3). Received: {picture.dtype} {picture.shape}"
+        )
+    height, width = picture.shape[:2]
+    if fit == "crop" and height != width:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        picture = picture[top : top + side, left : left + side]
+    elif fit == "pad" and height != width:
+        scale = size / max(height, width)
+        inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+        canvas = np.zeros((size, size, 3), np.uint8)
+        top, left = (size - inner_height) // 2, (size - inner_width) // 2
+        canvas[top : top + inner_height, left : left + inner_width] = _resize(picture, inner_width, inner_height)
+        return canvas
+    return _resize(picture, size, size)
+
+
+def read_header(data: bytes) -> Header | None:
+    """Read format and size from the first bytes of a picture file; None if it is no format that asl-edge reads."""
+    for magic, reader in _READERS:
+        if data.startswith(magic):
+            try:
+                return reader(data)
+            except (struct.error, IndexError, ValueError):
+                return None
+    if data[4:8] == b"ftyp":
+        return _read_isobmff(data)
+    return None
+
+
+def _resize(picture: Picture, width: int, height: int) -> Picture:
+    if picture.shape[:2] == (height, width):
+        return picture
+    cv2 = opencv()
+    shrinks = picture.shape[0] >= height and picture.shape[1] >= width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureError("no such file") from error
+    except IsADirectoryError as error:
+        raise PictureError("is a folder, not a picture") from error
+    except OSError as error:
+        raise PictureError(f"cannot be read ({error.strerror or error})") from error
+
+
+def _decode_bgr(data: bytes, size: int | None) -> Picture:
+    """Decode to BGR; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
+    cv2 = opencv()
+    if not data:
+        raise PictureError("the file is empty")
+    header = read_header(data)
+    if header is None:
+        raise PictureError("not a picture that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
+    if header.format == "HEIC":
+        raise PictureError("HEIC, which OpenCV does not read; save it as JPEG")
+    if header.width < 1 or header.height < 1:
+        raise PictureError(f"damaged: it says it is {header.width}x{header.height} pixels large")
+    _refuse_damaged(data, header)
+
+    reduce = 1
+    if header.scalable and size is not None:
+        # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full picture.
+        while reduce < 8 and min(header.width, header.height) // (reduce * 2) >= 2 * size:
+            reduce *= 2
+    pixels = header.width * header.height
+    if pixels // (reduce * reduce) > MAX_PIXELS or pixels > _MAX_SCALED_PIXELS:
+        raise PictureError(
+            f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
+            f"the limit is {MAX_PIXELS / 1e6:.0f}; make it smaller"
+        )
+    flags = {
+        1: cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    }[reduce]
+    buffer = np.frombuffer(data, np.uint8)
+    try:
+        if pixels > _LARGE_PIXELS:
+            with _large:
+                picture = cv2.imdecode(buffer, flags)
+        else:
+            picture = cv2.imdecode(buffer, flags)
+    except cv2.error as error:
+        raise PictureError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
+    if picture is None or picture.size == 0:
+        raise PictureError(f"damaged: OpenCV cannot decode this {header.format}")
+    return _opaque_8_bit(picture)
+
+
+def _opaque_8_bit(picture: npt.NDArray[Any]) -> Picture:
+    """Bring what OpenCV decoded to uint8 BGR of shape (height, width, 3); transparency is laid over black."""
+    cv2 = opencv()
+    if picture.dtype == np.uint16:
+        picture = cv2.convertScaleAbs(picture, alpha=255 / 65535)
+    elif picture.dtype != np.uint8:
+        raise PictureError(f"its pixels are {picture.dtype}; asl-edge reads 8 and 16 bits a channel")
+    if picture.ndim == 2:
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
+    if picture.shape[2] == 3:
+        return picture
+    if picture.shape[2] == 4:
+        opaque = np.empty((*picture.shape[:2], 3), np.uint8)
+        for top in range(0, len(picture), 256):  # in strips, so that a large picture needs no second copy
+            strip = picture[top : top + 256]
+            product = strip[:, :, :3].astype(np.uint16) * strip[:, :, 3:]
+            opaque[top : top + 256] = (product + 127) // 255
+        return opaque
+    raise PictureError(f"it has {picture.shape[2]} channels; asl-edge reads 1, 3 or 4")
+
+
+def _refuse_damaged(data: bytes, header: Header) -> None:
+    """Refuse truncated JPEG and PNG and PNG with wrong checksums, which some decoders fill with grey in silence."""
+    if header.format == "JPEG":
+        scan = data.find(b"\xff\xda")
+        if scan < 0 or data.rfind(b"\xff\xd9") < scan:
+            raise PictureError("damaged: the JPEG is cut off")
+    elif header.format == "PNG":
+        position, view = 8, memoryview(data)
+        while True:
+            if position + 12 > len(data):
+                raise PictureError("damaged: the PNG is cut off")
+            (length,) = struct.unpack_from(">I", data, position)
+            end = position + 8 + length
+            if end + 4 > len(data):
+                raise PictureError("damaged: the PNG is cut off")
+            if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+                raise PictureError("damaged: a checksum inside the PNG is wrong")
+            if data[position + 4 : position + 8] == b"IEND":
+                return
+            position = end + 4
+
+
+def _read_jpeg(data: bytes) -> Header:
+    position = 2
+    while True:
+        while data[position] == 0xFF and data[position + 1] == 0xFF:  # fill bytes
+            position += 1
+        if data[position] != 0xFF:
+            raise ValueError
+        marker = data[position + 1]
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return Header("JPEG", width, height, scalable=marker in (0xC0, 0xC1))
+        position += 2 + length
+
+
+def _read_png(data: bytes) -> Header:
+    width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
+    data_start = data.find(b"IDAT", 33)
+    transparent_colour = data.find(b"tRNS", 33, data_start if data_start > 0 else None) > 0
+    return Header("PNG", width, height, alpha=colour_type in (4, 6) or transparent_colour)
+
+
+def _read_bmp(data: bytes) -> Header:
+    if struct.unpack_from("<I", data, 14)[0] == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = struct.unpack_from("<ii", data, 18)
+    return Header("BMP", abs(width), abs(height))
+
+
+def _read_gif(data: bytes) -> Header:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return Header("GIF", width, height)
+
+
+def _read_webp(data: bytes) -> Header | None:
+    kind = data[12:16]
+    if data[8:12] != b"WEBP":
+        return None
+    if kind == b"VP8X":
+        width = 1 + int.from_bytes(data[24:27], "little")
+        height = 1 + int.from_bytes(data[27:30], "little")
+        return Header("WebP", width, height, alpha=bool(data[20] & 0x10))
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("WebP", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), alpha=bool(bits >> 28 & 1))
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+    return None
+
+
+def _read_tiff(data: bytes) -> Header:
+    order = "<" if data[:2] == b"II" else ">"
+    (directory,) = struct.unpack_from(order + "I", data, 4)
+    (entries,) = struct.unpack_from(order + "H", data, directory)
+    found = {}
+    for number in range(entries):
+        tag, kind = struct.unpack_from(order + "HH", data, directory + 2 + 12 * number)
+        if tag in (256, 257):
+            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * number)
+    if len(found) < 2:
+        raise ValueError
+    return Header("TIFF", found[256], found[257])
+
+
+def _read_pnm(data: bytes) -> Header:
+    words = b" ".join(line.split(b"#")[0] for line in data[:512].splitlines()).split()
+    return Header("PNM", int(words[1]), int(words[2]))
+
+
+def _read_isobmff(data: bytes) -> Header | None:
+    brand = data[8:12]
+    if brand in (b"heic", b"heix", b"hevc", b"mif1"):
+        return Header("HEIC", 1, 1)
+    place = data.find(b"ispe")
+    if brand not in (b"avif", b"avis") or place < 0 or place + 16 > len(data):
+        return None
+    width, height = struct.unpack_from(">II", data, place + 8)
+    return Header("AVIF", width, height)
+
+
+_READERS = (
+    (b"\xff\xd8\xff", _read_jpeg),
+    (b"\x89PNG\r\n\x1a\n", _read_png),
+    (b"BM", _read_bmp),
+    (b"GIF8", _read_gif),
+    (b"RIFF", _read_webp),
+    (b"II*\0", _read_tiff),
+    (b"MM\0*", _read_tiff),
+    (b"P5", _read_pnm),
+    (b"P6", _read_pnm),
+)

@@ -1,0 +1,1 @@
+"""What runs on the device: providers, the predictor, sources and sinks, the doctor."""

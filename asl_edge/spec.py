@@ -1,0 +1,115 @@
+"""ModelSpec: the contract that travels inside the `.onnx` file, so that the file alone is enough to predict rightly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from asl_edge.errors import ModelError
+
+METADATA_KEY = "asl_edge.spec"
+"""The key of the ONNX metadata entry that holds the spec as JSON."""
+
+SPEC_VERSION = 1
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "probabilities"
+
+Fit = Literal["crop", "stretch", "pad"]
+Colour = Literal["RGB", "BGR"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a device must know to turn a picture into a letter with one model file.
+
+    Raises:
+        ModelError: on construction, when a field breaks its rule.
+    """
+
+    classes: tuple[str, ...]
+    """Class names in the order of the output columns."""
+    input_size: int
+    """Side of the square input picture, in pixels."""
+    fit: Fit = "crop"
+    """How a picture becomes square: centre `crop`, `stretch` or `pad` with black."""
+    colour: Colour = "RGB"
+    """Order of the input's channels."""
+    preprocess_version: int = 1
+    """Version of `asl_edge.preprocess` that the training pictures went through."""
+    network: str = "alexnet"
+    """Name of the network in the registry."""
+    precision: str = "fp32"
+    """How the weights are stored: fp32, fp16, int8."""
+    temperature: float = 1.0
+    """Calibration temperature, already applied inside the graph."""
+    reject_threshold: float | None = None
+    """Confidence under which the answer is "not sure"; None answers always."""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    """Sources, split and number of pictures that the network was trained on."""
+    parity: dict[str, Any] = field(default_factory=dict)
+    """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
+    made_with: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages that made the file."""
+    spec_version: int = SPEC_VERSION
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ModelError(f"A spec needs two or more different classes. Received: {list(self.classes)}")
+        if not isinstance(self.input_size, int) or self.input_size < 1:
+            raise ModelError(f"input_size must be a positive whole number of pixels. Received: {self.input_size!r}")
+        if self.fit not in ("crop", "stretch", "pad"):
+            raise ModelError(f"fit must be crop, stretch or pad. Received: {self.fit!r}")
+        if self.colour not in ("RGB", "BGR"):
+            raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
+        if not self.temperature > 0:
+            raise ModelError(f"temperature must be above 0. Received: {self.temperature!r}")
+        if self.reject_threshold is not None and not 0 <= self.reject_threshold <= 1:
+            raise ModelError(f"reject_threshold must be between 0 and 1. Received: {self.reject_threshold!r}")
+
+    def to_json(self) -> str:
+        """Return the spec as one JSON object."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the ONNX metadata entries that hold this spec."""
+        return {METADATA_KEY: self.to_json()}
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read a spec from JSON; fields that a newer asl-edge added are ignored.
+
+        Raises:
+            ModelError: the text is not a spec, or of a spec version that this asl-edge does not know.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"The model's spec is not JSON ({error}). Export the model again.") from error
+        if not isinstance(values, dict) or "classes" not in values or "input_size" not in values:
+            raise ModelError("The model's spec lacks its classes or input size. Export the model again.")
+        version = values.get("spec_version", 1)
+        if not isinstance(version, int) or version > SPEC_VERSION:
+            raise ModelError(
+                f"The model's spec has version {version}, this asl-edge knows {SPEC_VERSION}. Upgrade asl-edge."
+            )
+        known = {item.name for item in fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
+        values["classes"] = tuple(values["classes"])
+        return cls(**values)
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelSpec:
+        """Read the spec from a model's ONNX metadata.
+
+        Raises:
+            ModelError: the metadata holds no spec, or one that cannot be used.
+        """
+        if METADATA_KEY not in metadata:
+            raise ModelError(
+                "The model carries no asl-edge spec (classes, input size). Make it with `asl-edge export`."
+            )
+        return cls.from_json(metadata[METADATA_KEY])

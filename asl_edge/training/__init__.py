@@ -1,0 +1,1 @@
+"""Networks, recipes, fitting and the run folder."""
