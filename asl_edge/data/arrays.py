@@ -1,0 +1,247 @@
+"""Prepared arrays on disk: the tutorial's `.npy` files, opened memory-mapped and checked at the door."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import DataError
+from asl_edge.labels import CLASSES
+from asl_edge.spec import Fit
+
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+
+FILES: dict[str, tuple[str, str]] = {name: (f"{name}_set.npy", f"{name}_classes.npy") for name in SPLITS}
+"""Split -> (file of its pictures, file of its classes), named as in the tutorial."""
+
+MANIFEST_FILE = "manifest.json"
+CONTACT_SHEET_FILE = "contact_sheet.png"
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """One split: its pictures stay on disk and are mapped, the classes are in memory."""
+
+    name: str
+    pictures: npt.NDArray[np.uint8]
+    """Read-only uint8 memory map of shape (N, H, W, 3); RGB, or BGR where the arrays were opened so."""
+    one_hot: npt.NDArray[np.float32]
+    """float32 array of shape (N, C)."""
+    labels: npt.NDArray[np.int64]
+    """int64 array of shape (N,): the column of each row's class."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class PreparedArrays:
+    """A folder of arrays that `asl-edge data prepare`, or the tutorial's own script, wrote."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        classes: tuple[str, ...],
+        input_size: int,
+        fit: Fit,
+        manifest: dict[str, Any] | None,
+        bgr: bool,
+    ) -> None:
+        self.folder = folder
+        self.classes = classes
+        self.input_size = input_size
+        """Side of the square pictures, in pixels."""
+        self.fit: Fit = fit
+        self.manifest = manifest
+        self.bgr = bgr
+        self._splits: dict[str, ArraySplit] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        bgr: bool = False,
+        check: bool = False,
+    ) -> PreparedArrays:
+        """Open the arrays in `folder`; pictures are mapped, so this costs no memory whatever their number.
+
+        Args:
+            folder: where the `.npy` files stand.
+            classes: names of the columns in their order, for arrays without a manifest (the tutorial's own script
+                writes none). Without it they are taken to be A, B, C, ... as many as there are columns, with a warning.
+            bgr: the pictures are BGR, as the tutorial's own script stores them.
+            check: compare each file with the SHA-256 in the manifest.
+
+        Raises:
+            DataError: no such folder or arrays, or they are damaged, or do not fit each other or what was asked for.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError(
+                f"No folder of prepared arrays at {folder}. Make one: asl-edge data prepare SOURCE --out DIR"
+            )
+        present = [name for name in SPLITS if (folder / FILES[name][0]).exists()]
+        if not present:
+            raise DataError(
+                f"{folder} holds no prepared arrays (train_set.npy, ...). Make them: "
+                "asl-edge data prepare SOURCE --out DIR"
+            )
+        manifest = _read_manifest(folder)
+        pictures, one_hot = _open_pair(folder, present[0])
+        if manifest is None:
+            names = _names_without_manifest(folder, one_hot.shape[1], classes)
+            fit: Fit = "stretch"
+        else:
+            names, fit = tuple(manifest["classes"]), manifest["fit"]
+            if classes is not None and tuple(classes) != names:
+                raise DataError(
+                    f"The arrays in {folder} have the classes {','.join(names)}. Received: {','.join(classes)}. "
+                    "Leave the option out, or prepare the arrays again with these classes."
+                )
+            if bgr:
+                raise DataError(f"The manifest in {folder} says that its pictures are RGB. Leave --bgr out.")
+        arrays = cls(folder, classes=names, input_size=pictures.shape[1], fit=fit, manifest=manifest, bgr=bgr)
+        if check:
+            arrays._compare_with_manifest()
+        for name in present:
+            arrays._load(name)
+        return arrays
+
+    def split(self, name: str) -> ArraySplit:
+        """Return the split `train`, `validation` or `test`.
+
+        Raises:
+            DataError: there is no such split here, or it holds no picture.
+        """
+        if name not in SPLITS:
+            raise DataError(f"Unknown split {name!r}. The splits are {', '.join(SPLITS)}.")
+        found = self._splits.get(name)
+        if found is None or not len(found):
+            have = ", ".join(f"{split} ({len(rows)})" for split, rows in self._splits.items() if len(rows)) or "none"
+            raise DataError(f"{self.folder} holds no {name} pictures. It has: {have}.")
+        return found
+
+    def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Copy the pictures of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
+        index = rows if isinstance(rows, slice) or len(rows) else slice(0)
+        pictures = np.array(self.split(split).pictures[index], dtype=np.uint8)
+        return np.ascontiguousarray(pictures[..., ::-1]) if self.bgr else pictures
+
+    def _load(self, name: str) -> None:
+        pictures, one_hot = _open_pair(self.folder, name)
+        pictures_file, classes_file = FILES[name]
+        if one_hot.shape[1] != len(self.classes):
+            raise DataError(
+                f"{self.folder / classes_file} has {one_hot.shape[1]} columns, but there are {len(self.classes)} "
+                f"classes ({','.join(self.classes)}). Prepare the arrays again."
+            )
+        if len(pictures) and pictures.shape[1] != self.input_size:
+            raise DataError(
+                f"{self.folder / pictures_file} has pictures of {pictures.shape[1]} pixels, the other files of "
+                f"{self.input_size}. Prepare the arrays again."
+            )
+        if len(one_hot) and not ((np.count_nonzero(one_hot, axis=1) == 1) & (one_hot.max(axis=1) == 1)).all():
+            raise DataError(f"Each row of {self.folder / classes_file} must hold one 1 and zeros. Prepare it again.")
+        self._splits[name] = ArraySplit(name, pictures, one_hot, one_hot.argmax(axis=1).astype(np.int64))
+
+    def _compare_with_manifest(self) -> None:
+        if self.manifest is None:
+            return
+        for name, entry in self.manifest["files"].items():
+            path = self.folder / name
+            if not path.exists():
+                raise DataError(f"{path} is missing, though the manifest names it. Prepare the arrays again.")
+            if sha256_of(path) != entry["sha256"]:
+                raise DataError(
+                    f"{path} is damaged or was changed: its SHA-256 is not the manifest's. Prepare the arrays again."
+                )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits; it is read in pieces, whatever its size."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _open_pair(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    pictures_path, classes_path = (folder / file for file in FILES[name])
+    pictures, one_hot = _open_array(pictures_path), _open_array(classes_path)
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+        raise DataError(
+            f"{pictures_path} must be a uint8 array of shape (N, size, size, 3). "
+            f"Received: {pictures.dtype} {pictures.shape}"
+        )
+    if pictures.shape[1] != pictures.shape[2]:
+        raise DataError(f"{pictures_path} must hold square pictures. Received: {pictures.shape[1:3]} pixels")
+    if one_hot.ndim != 2 or one_hot.shape[1] < 1 or one_hot.dtype.kind not in "fiub":
+        raise DataError(
+            f"{classes_path} must be a one-hot array of shape (N, classes). Received: {one_hot.dtype} {one_hot.shape}"
+        )
+    if len(pictures) != len(one_hot):
+        raise DataError(
+            f"{pictures_path.name} has {len(pictures)} rows and {classes_path.name} has {len(one_hot)}: "
+            f"they do not belong together. Prepare {folder} again."
+        )
+    return pictures, np.array(one_hot, dtype=np.float32)
+
+
+def _open_array(path: Path) -> npt.NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        if 0 in shape:  # nothing to map
+            return np.empty(shape, dtype)
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing. Prepare the arrays again.") from error
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path} is damaged or no array file ({error}). Prepare the arrays again.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(manifest["files"], dict) or not manifest["classes"] or not manifest["fit"]:
+            raise ValueError("an entry is empty")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}). Prepare the arrays again.") from error
+    return dict(manifest)
+
+
+def _names_without_manifest(folder: Path, columns: int, classes: Sequence[str] | None) -> tuple[str, ...]:
+    if classes is not None:
+        if len(classes) != columns:
+            raise DataError(
+                f"The arrays in {folder} have {columns} columns. Received {len(classes)} classes: {','.join(classes)}"
+            )
+        return tuple(classes)
+    if columns > len(CLASSES):
+        raise DataError(f"The arrays in {folder} have {columns} columns and no manifest. Name their classes.")
+    names = CLASSES[:columns]
+    warnings.warn(
+        f"{folder} has no manifest: its {columns} columns are taken to be {','.join(names)}. "
+        "Name the classes if that is wrong.",
+        stacklevel=3,
+    )
+    return names
