@@ -1,1 +1,1 @@
-"""Keras model to one ONNX file that proves its agreement."""
+"""Keras to ONNX, half precision, and the proof that the exported file agrees with the model it was made from."""

@@ -1,0 +1,179 @@
+"""Editing an ONNX graph in memory: weights into place, constants folded, readable names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asl_edge.export.toolchain import load
+
+if TYPE_CHECKING:
+    import onnx
+
+_RANDOM = frozenset(
+    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+)
+
+_LAYOUT = frozenset(("Transpose", "Reshape", "Squeeze", "Unsqueeze"))
+
+
+def inputs_to_initializers(model: onnx.ModelProto, weights: Mapping[str, tuple[str, Any]]) -> None:
+    """Turn graph inputs into initializers.
+
+    Args:
+        model: changed in place.
+        weights: input name -> (name of the initializer, its array). Inputs that are neither here nor used by any node
+            disappear as well.
+    """
+    onnx = load("onnx")
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    rename(graph, {old: new for old, (new, _) in weights.items()})
+    for old, (new, array) in weights.items():
+        if old in used:
+            graph.initializer.append(onnx.numpy_helper.from_array(array, new))
+    stored = {new for new, _ in weights.values()}
+    kept = [value for value in graph.input if value.name not in stored and value.name in used]
+    del graph.input[:]
+    graph.input.extend(kept)
+
+
+def fold_constants(model: onnx.ModelProto) -> None:
+    """Compute every node whose inputs are all constant, and keep its result in its place.
+
+    Exact: the values are those that ONNX Runtime would compute when it loads the file, in the same float32 arithmetic.
+    Nodes whose result would be larger than what they are made from (a broadcast) are left alone.
+    """
+    onnx = load("onnx")
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    uses = Counter(name for node in graph.node for name in node.input)
+    folded: dict[str, Any] = {}
+    new_names: dict[str, str] = {}
+    kept = []
+    for node in graph.node:  # ONNX keeps nodes in topological order
+        result = _value_of(node, constants, model)
+        if result is None:
+            kept.append(node)
+            continue
+        source, name = node.input[0] if node.input else "", node.output[0]
+        folded[name] = constants[name] = onnx.numpy_helper.from_array(result, name)
+        if node.op_type in _LAYOUT and uses[source] == 1:
+            # The same weight in another layout keeps the name of the weight.
+            new_names[name] = new_names.pop(source, source)
+            folded.pop(source, None)
+    if folded:
+        survivors = [tensor for tensor in graph.initializer if tensor.name not in new_names.values()]
+        for values, replacement in ((graph.node, kept), (graph.initializer, [*survivors, *folded.values()])):
+            del values[:]
+            values.extend(replacement)
+        rename(graph, new_names)
+    drop_unused(model)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove initializers that no node reads."""
+    graph = model.graph
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    if len(kept) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+
+
+def tidy_names(model: onnx.ModelProto, *, keep: Collection[str], layers: Collection[str] = ()) -> None:
+    """Give nodes, tensors and initializers names that say which layer they belong to, such as `conv1/bias`.
+
+    Args:
+        model: changed in place.
+        keep: tensor names that stay as they are.
+        layers: names of the Keras model and its layers. The first, the model's own, is dropped where it leads; the
+            number that TensorFlow appends to the others when they are called again is dropped as well.
+    """
+    graph = model.graph
+    kept = set(keep)
+    names = {name: _tidy(name, list(layers)) for name in _tensor_names(graph) if name not in kept}
+    stored = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        scope = names.get(node.output[0], node.output[0]).rpartition("/")[0]
+        for index, name in enumerate(node.input):
+            role = _role(node, index)
+            if name in stored and role and scope:
+                names[name] = f"{scope}/{role}"
+                stored.discard(name)  # a constant that several nodes share is named after the first of them
+    taken = set(kept)
+    for old, base in names.items():
+        name, again = base, 1
+        while name in taken:
+            again += 1
+            name = f"{base}_{again}"
+        taken.add(name)
+        names[old] = name
+    rename(graph, names)
+    for node in graph.node:
+        node.name = node.output[0]
+
+
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename tensors wherever they stand: inputs, outputs, initializers and nodes."""
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        for index, name in enumerate(node.output):
+            node.output[index] = names.get(name, name)
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in values:
+            value.name = names.get(value.name, value.name)
+
+
+def _value_of(node: onnx.NodeProto, constants: Mapping[str, Any], model: onnx.ModelProto) -> Any:
+    """Return the array that a node with constant inputs gives, or None when it is not to be folded."""
+    onnx = load("onnx")
+    inputs = [name for name in node.input if name]
+    if node.domain not in ("", "ai.onnx") or node.op_type in _RANDOM or len(node.output) != 1:
+        return None
+    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        return None
+    if any(name not in constants for name in inputs):
+        return None
+    arrays = {name: onnx.numpy_helper.to_array(constants[name]) for name in inputs}
+    if node.op_type == "Transpose":  # the one fold that moves megabytes: no detour through the evaluator
+        permutation = next((list(item.ints) for item in node.attribute if item.name == "perm"), None)
+        return arrays[inputs[0]].transpose(permutation).copy()
+    from onnx.reference import ReferenceEvaluator
+
+    values = [onnx.helper.make_tensor_value_info(name, constants[name].data_type, None) for name in arrays]
+    result_type = onnx.helper.make_empty_tensor_value_info(node.output[0])
+    graph = onnx.helper.make_graph([node], "constant", values, [result_type])
+    alone = onnx.helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)
+    result = ReferenceEvaluator(alone).run(None, arrays)[0]
+    return result if result.nbytes <= max(1024, sum(array.nbytes for array in arrays.values())) else None
+
+
+def _tensor_names(graph: onnx.GraphProto) -> list[str]:
+    names = [tensor.name for tensor in graph.initializer]
+    names += [name for node in graph.node for name in (*node.input, *node.output) if name]
+    return list(dict.fromkeys(names))
+
+
+def _tidy(name: str, layers: list[str]) -> str:
+    """`alexnet_1/norm1_1/batchnorm/mul_1:0` becomes `norm1/batchnorm/mul_1`."""
+    parts = re.sub(r":0$", "", name).split("/")
+    for index, part in enumerate(parts[:-1]):
+        again = re.fullmatch(r"(.+)_\d+", part)
+        if again and again[1] in layers and part not in layers:
+            parts[index] = again[1]
+    if len(parts) > 1 and layers and parts[0] == layers[0]:
+        del parts[0]
+    return "/".join(parts)
+
+
+def _role(node: onnx.NodeProto, index: int) -> str:
+    """What a constant is to the node that reads it."""
+    if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return ("", "kernel", "bias")[index]
+    if node.op_type == "Add":
+        return "bias" if "BiasAdd" in node.output[0] else "shift"
+    return {"Mul": "scale", "Reshape": "shape"}.get(node.op_type, "")
