@@ -1,0 +1,171 @@
+"""What this machine is: cores and memory that the process may use, GPU, JetPack."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: affinity and container quota count, at least 1."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        cores = len(os.sched_getaffinity(0))
+    quota = _cgroup_quota()
+    return max(1, min(cores, int(quota + 0.5)) if quota else cores)
+
+
+def total_memory_bytes() -> int | None:
+    """Return the memory that this process may use: the machine's, or its container's limit if that is less."""
+    total = _physical_memory_bytes()
+    limits = [total] if total else []
+    for path in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(path.read_text()))
+    return min(limits) if limits else None
+
+
+def available_memory_bytes() -> int | None:
+    """Return the memory that new work may take without swapping; None where the system does not tell (not Linux)."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most resident memory that this process has had, None where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            # Not getrusage on Linux: its figure starts with that of the process that forked this one.
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return _windows_peak_bytes()
+    with contextlib.suppress(ImportError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return None
+
+
+def processor_name() -> str:
+    """Return the processor's name as the system gives it, the architecture if it gives none."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    if sys.platform == "darwin":
+        said = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        if said:
+            return said
+    return platform.processor() or platform.machine()
+
+
+def nvidia_gpus() -> list[str] | None:
+    """Return name, driver and memory of each NVIDIA GPU, or None if its tool `nvidia-smi` is not there."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    said = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    return [line.strip() for line in (said or "").splitlines() if line.strip() and "No devices" not in line]
+
+
+def jetson(root: Path = Path("/")) -> str | None:
+    """Return model and L4T release (JetPack's base) of a Jetson, None on any other machine."""
+    model, release = "", ""
+    with contextlib.suppress(OSError):
+        model = (root / "proc/device-tree/model").read_text(errors="replace").strip("\0 \n")
+    with contextlib.suppress(OSError):
+        text = (root / "etc/nv_tegra_release").read_text()
+        found = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
+        release = f"L4T {found.group(1)}.{found.group(2)}" if found else text.splitlines()[0]
+    if not release and "NVIDIA" not in model:
+        return None
+    return ", ".join(part for part in (model, release) if part)
+
+
+def describe() -> dict[str, Any]:
+    """Return what a measurement should say about the machine that it was made on."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "memory_bytes": total_memory_bytes(),
+        "gpus": nvidia_gpus() or [],
+        "jetson": jetson(),
+        "python": platform.python_version(),
+    }
+
+
+def _cgroup_quota() -> float | None:
+    """Return how many cores' worth of time the container grants, None without a limit. Version 2, then version 1."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path("/sys/fs/cgroup/cpu")
+        quota_us = int((folder / "cpu.cfs_quota_us").read_text())
+        return quota_us / int((folder / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
+    return None
+
+
+def _physical_memory_bytes() -> int | None:
+    if hasattr(os, "sysconf"):
+        with contextlib.suppress(OSError, ValueError):
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if sys.platform == "win32":
+        return _windows_total_bytes()
+    return None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _windows_total_bytes() -> int | None:
+    import ctypes
+
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = [  # MEMORYSTATUSEX
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total", ctypes.c_ulonglong),
+            *((f"rest{number}", ctypes.c_ulonglong) for number in range(6)),
+        ]
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    windll: Any = getattr(ctypes, "windll")  # noqa: B009  (does not exist elsewhere, which a type checker knows)
+    return int(status.total) if windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)) else None
+
+
+def _windows_peak_bytes() -> int | None:
+    import ctypes
+
+    class Counters(ctypes.Structure):
+        _fields_ = [  # PROCESS_MEMORY_COUNTERS
+            ("length", ctypes.c_ulong),
+            ("page_faults", ctypes.c_ulong),
+            ("peak_working_set", ctypes.c_size_t),
+            *((f"rest{number}", ctypes.c_size_t) for number in range(7)),
+        ]
+
+    counters = Counters(length=ctypes.sizeof(Counters))
+    windll: Any = getattr(ctypes, "windll")  # noqa: B009
+    windll.kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+    handle = ctypes.c_void_p(windll.kernel32.GetCurrentProcess())
+    done = windll.kernel32.K32GetProcessMemoryInfo(handle, ctypes.byref(counters), counters.length)
+    return int(counters.peak_working_set) if done else None

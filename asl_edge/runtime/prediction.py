@@ -1,0 +1,47 @@
+"""Prediction: what the network says of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+NOT_SURE = "not sure"
+"""The answer to a picture whose best class stays below the threshold."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture."""
+
+    source: str
+    """Where the picture came from: its path, or `picture 3` for the fourth array or bytes of a call."""
+    label: str
+    """The most probable class, also when it is not accepted."""
+    confidence: float
+    """Probability of `label`, 0 to 1."""
+    top: tuple[tuple[str, float], ...]
+    """The most probable classes with their probabilities, best first; ties go to the class that comes first."""
+    ms: float
+    """Milliseconds that this picture took: reading and preparing it, and its share of its batch's inference."""
+    accepted: bool = True
+    """Whether `confidence` reaches the threshold; if not, the answer is "not sure"."""
+    frame: int | None = None
+    """Number of the frame in its video, from 0; None for a picture."""
+
+    @property
+    def answer(self) -> str:
+        """The label, or `not sure` if it is not accepted."""
+        return self.label if self.accepted else NOT_SURE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as values that JSON knows; `frame` is there for frames of a video only."""
+        values: dict[str, Any] = {"source": self.source}
+        if self.frame is not None:
+            values["frame"] = self.frame
+        return values | {
+            "label": self.label,
+            "confidence": round(self.confidence, 6),
+            "accepted": self.accepted,
+            "top": [{"label": label, "confidence": round(confidence, 6)} for label, confidence in self.top],
+            "ms": round(self.ms, 3),
+        }

@@ -1,0 +1,228 @@
+"""Predictor: from pictures to letters with one model file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError, PictureError, UserError
+from asl_edge.preprocess import Picture, load, to_square
+from asl_edge.runtime.model_file import check_signature, read_spec
+from asl_edge.runtime.prediction import Prediction
+from asl_edge.runtime.session import open_session
+from asl_edge.runtime.sources import Item
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+
+PictureInput = Union[str, "os.PathLike[str]", bytes, Picture]
+"""A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
+
+Floats = npt.NDArray[np.float32]
+
+DEFAULT_BATCH_SIZE = 16
+
+
+class Predictor:
+    """Answers pictures with letters. Several threads may use one predictor at once.
+
+    Args:
+        model: path of an `.onnx` file made by `asl-edge export`.
+        provider: our name of an execution provider, or `auto` for the best that works here.
+        strict: raise ProviderError where a ProviderWarning would say that another provider is used.
+        threads: threads within one operator; None for one a core that the process may use.
+        batch_size: pictures that go through the network at once.
+        threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
+        top_k: how many classes a prediction lists.
+        short_lived: only a few pictures are to be answered, so opening fast counts most.
+
+    Raises:
+        ModelError: the model file is missing, damaged, without a spec, or of another kind.
+        ProviderError: the provider is unknown, not there, or (with `strict`) not really used.
+        MissingPackageError: ONNX Runtime is not installed.
+        UserError: a number is out of its range.
+
+    Example:
+        >>> with Predictor("model.onnx") as predictor:  # doctest: +SKIP
+        ...     for prediction in predictor(["a.jpg", "b.jpg"]):
+        ...         print(prediction.answer, prediction.confidence)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        provider: str = "auto",
+        strict: bool = False,
+        threads: int | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        threshold: float | None = None,
+        top_k: int = 3,
+        short_lived: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size must be 1 or more. Received: {batch_size}")
+        if top_k < 1:
+            raise UserError(f"top_k must be 1 or more. Received: {top_k}")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
+        self.model = os.fspath(model)
+        self.spec: ModelSpec = read_spec(model)
+        self.batch_size = batch_size
+        self.top_k = min(top_k, len(self.spec.classes))
+        self.threshold = self.spec.reject_threshold if threshold is None else threshold
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            opened = open_session(model, provider=provider, strict=strict, threads=threads, short_lived=short_lived)
+        for warning in said:  # shown as from the caller's line, which chose the provider
+            warnings.warn(warning.message, warning.category, stacklevel=2)
+        check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
+        self.provider_requested = opened.requested
+        self.providers_used = opened.used
+        self._session: Any = opened.session
+        self._closing = threading.Lock()
+
+    def __call__(self, pictures: PictureInput | Iterable[PictureInput]) -> list[Prediction]:
+        """Answer one picture or several.
+
+        Args:
+            pictures: paths, bytes of picture files or uint8 RGB arrays of shape (height, width, 3); one, an iterable
+                of them (mixed as you like), or one array of shape (N, height, width, 3).
+
+        Returns:
+            One prediction a picture, in order; a list also for a single picture.
+
+        Raises:
+            PictureError: a picture cannot be read; the message begins with its name.
+            ModelError: the predictor is closed, or the model's answer is no number.
+        """
+        if isinstance(pictures, (str, bytes, os.PathLike)) or (isinstance(pictures, np.ndarray) and pictures.ndim < 4):
+            pictures = [pictures]
+        items = (
+            Item(os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else f"picture {number}", picture)
+            for number, picture in enumerate(pictures)
+        )
+        return [prediction for _, prediction in self.stream(items)]
+
+    def stream(
+        self,
+        items: Iterable[Item],
+        *,
+        batch_size: int | None = None,
+        on_skip: Callable[[str, PictureError], None] | None = None,
+    ) -> Iterator[tuple[Item, Prediction]]:
+        """Answer items as they come, in order, holding no more than one batch of them.
+
+        Args:
+            items: from `asl_edge.runtime.sources.items`, or your own.
+            batch_size: other than the predictor's; 1 answers every item before the next is asked for.
+            on_skip: called with an item's source and the reason when it cannot be read; it is then left out.
+                Without it such an item raises.
+
+        Raises:
+            PictureError: an item cannot be read and there is no `on_skip`.
+            ModelError: the predictor is closed, or the model's answer is no number.
+        """
+        size = self.batch_size if batch_size is None else batch_size
+        waiting: list[tuple[Item, Picture, float]] = []
+        for item in items:
+            started = time.perf_counter()
+            try:
+                picture = self._prepare(item)
+            except PictureError as error:
+                if on_skip is None:
+                    raise PictureError(f"{item.source}: {error}") from error
+                on_skip(item.source, error)
+                continue
+            waiting.append((item, picture, time.perf_counter() - started))
+            if len(waiting) >= size:
+                yield from self._answer(waiting)
+                waiting = []
+        if waiting:
+            yield from self._answer(waiting)
+
+    def probabilities(self, pictures: Picture) -> Floats:
+        """Return the probability of each class for prepared pictures.
+
+        Args:
+            pictures: uint8 array of shape (N, input_size, input_size, 3), RGB, prepared by `asl_edge.preprocess`;
+                a memory-mapped one is read batch by batch.
+
+        Returns:
+            float32 array of shape (N, C), columns in the order of `spec.classes`.
+
+        Raises:
+            ModelError: the array has another shape or dtype, or the predictor is closed.
+        """
+        size = self.spec.input_size
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (size, size, 3):
+            raise ModelError(
+                f"pictures must be a uint8 array of shape (N, {size}, {size}, 3). "
+                f"Received: {pictures.dtype} {pictures.shape}"
+            )
+        answers = np.empty((len(pictures), len(self.spec.classes)), np.float32)
+        for start in range(0, len(pictures), self.batch_size):
+            answers[start : start + self.batch_size] = self._run(pictures[start : start + self.batch_size])
+        return answers
+
+    def close(self) -> None:
+        """Free the session and its memory, once runs that are under way in other threads have ended."""
+        with self._closing:
+            self._session = None
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _prepare(self, item: Item) -> Picture:
+        """Return the item's picture as uint8 of shape (input_size, input_size, 3), RGB."""
+        if item.problem is not None:
+            raise PictureError(item.problem)
+        if isinstance(item.picture, np.ndarray):
+            return to_square(item.picture, self.spec.input_size, self.spec.fit)
+        if isinstance(item.picture, (str, bytes, os.PathLike)):
+            return load(item.picture, self.spec.input_size, self.spec.fit)
+        raise PictureError(
+            "a picture must be a path, the bytes of a picture file or a uint8 array of shape (height, width, 3). "
+            f"Received: {type(item.picture).__name__}"
+        )
+
+    def _answer(self, prepared: list[tuple[Item, Picture, float]]) -> Iterator[tuple[Item, Prediction]]:
+        started = time.perf_counter()
+        probabilities = self._run(np.stack([picture for _, picture, _ in prepared]))
+        share = (time.perf_counter() - started) / len(prepared)
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"{self.model}: the model answered with something that is no number. Export it again.")
+        for (item, _, seconds), row in zip(prepared, probabilities, strict=True):
+            yield item, self._to_prediction(item, row, (seconds + share) * 1000)
+
+    def _to_prediction(self, item: Item, row: Floats, ms: float) -> Prediction:
+        best = np.argsort(-row, kind="stable")[: self.top_k]
+        top = tuple((self.spec.classes[column], float(row[column])) for column in best)
+        label, confidence = top[0]
+        accepted = self.threshold is None or confidence >= self.threshold
+        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame)
+
+    def _run(self, pictures: Picture) -> Floats:
+        session = self._session  # held here, so that close() in another thread cannot take it away meanwhile
+        if session is None:
+            raise ModelError("This predictor is closed. Make a new one.")
+        if self.spec.colour == "BGR":
+            pictures = pictures[..., ::-1]
+        (answers,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(pictures)})
+        if answers.shape != (len(pictures), len(self.spec.classes)):
+            raise ModelError(
+                f"{self.model}: the model answered with shape {answers.shape} where "
+                f"{(len(pictures), len(self.spec.classes))} was due. Export it again."
+            )
+        return np.asarray(answers, np.float32)

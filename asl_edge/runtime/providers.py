@@ -1,0 +1,153 @@
+"""Execution providers: our names for ONNX Runtime's, which of them work here, and the options each one needs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from asl_edge.errors import MissingPackageError, ProviderError
+
+
+class ProviderWarning(UserWarning):
+    """The session runs on another provider than the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An execution provider as ONNX Runtime names it, and what brings it."""
+
+    name: str
+    """Our name, as in `--provider cuda`."""
+    ort_name: str
+    """ONNX Runtime's name, as in `session.get_providers()`."""
+    comes_with: str
+    """How to get it, the end of a sentence that begins with "Get it with"."""
+
+
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider("cpu", "CPUExecutionProvider", "pip install 'asl-edge[cpu]'"),
+        Provider(
+            "cuda", "CUDAExecutionProvider", "pip install 'asl-edge[gpu]' (on a Jetson: NVIDIA's onnxruntime-gpu)"
+        ),
+        Provider(
+            "tensorrt",
+            "TensorrtExecutionProvider",
+            "pip install 'asl-edge[gpu]' tensorrt (on a Jetson: NVIDIA's onnxruntime-gpu)",
+        ),
+        Provider("openvino", "OpenVINOExecutionProvider", "pip install 'asl-edge[openvino]'"),
+        Provider("coreml", "CoreMLExecutionProvider", "pip install 'asl-edge[cpu]' on macOS"),
+        Provider("directml", "DmlExecutionProvider", "pip install onnxruntime-directml on Windows"),
+        Provider("xnnpack", "XnnpackExecutionProvider", "an ONNX Runtime built with --use_xnnpack"),
+        Provider("qnn", "QNNExecutionProvider", "pip install onnxruntime-qnn on a Qualcomm machine"),
+        Provider("rocm", "ROCMExecutionProvider", "AMD's onnxruntime-rocm"),
+        Provider("migraphx", "MIGraphXExecutionProvider", "AMD's onnxruntime-migraphx"),
+        Provider("dnnl", "DnnlExecutionProvider", "an ONNX Runtime built with --use_dnnl"),
+        Provider("acl", "ACLExecutionProvider", "an ONNX Runtime built with --use_acl"),
+        Provider("nnapi", "NnapiExecutionProvider", "ONNX Runtime for Android"),
+        Provider("vitisai", "VitisAIExecutionProvider", "AMD's Ryzen AI software"),
+        Provider("cann", "CANNExecutionProvider", "pip install onnxruntime-cann on a Huawei Ascend machine"),
+    )
+}
+
+AUTO_ORDER = ("cuda", "rocm", "migraphx", "openvino", "directml", "coreml", "cpu")
+"""What `auto` tries, best first. TensorRT is left to be asked for: its first session builds an engine for minutes."""
+
+_BY_ORT_NAME = {provider.ort_name: provider.name for provider in PROVIDERS.values()}
+
+
+def onnxruntime() -> Any:
+    """Return the module `onnxruntime`.
+
+    Raises:
+        MissingPackageError: ONNX Runtime is not installed, or what is installed cannot be loaded.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError(
+            f"ONNX Runtime is needed to predict and cannot be imported ({error}). Install it: "
+            "pip install 'asl-edge[cpu]' (NVIDIA GPU: 'asl-edge[gpu]'; on a Jetson: NVIDIA's onnxruntime-gpu)."
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        # What pip leaves behind when one of two packages that share the folder `onnxruntime` is uninstalled.
+        raise MissingPackageError(
+            "The installed ONNX Runtime is incomplete, as after uninstalling one of two ONNX Runtime packages. "
+            "`asl-edge doctor` says how to mend it."
+        )
+    return onnxruntime
+
+
+def our_name(ort_name: str) -> str:
+    """Return our name of an execution provider; ONNX Runtime's own where we have none."""
+    return _BY_ORT_NAME.get(ort_name, ort_name)
+
+
+def get(name: str) -> Provider:
+    """Return the provider called `name`, in any case; ONNX Runtime's own names are understood too.
+
+    Raises:
+        ProviderError: there is no such provider.
+    """
+    wanted = name.strip()
+    provider = PROVIDERS.get(_BY_ORT_NAME.get(wanted, wanted.casefold()))
+    if provider is None:
+        raise ProviderError(f"Unknown provider {name!r}. The providers are auto, {', '.join(PROVIDERS)}.")
+    return provider
+
+
+def offered() -> list[str]:
+    """Return our names of the providers that this ONNX Runtime was built with; each may still not work here.
+
+    Raises:
+        MissingPackageError: ONNX Runtime is not installed.
+    """
+    built_in = onnxruntime().get_available_providers()
+    return [name for name, provider in PROVIDERS.items() if provider.ort_name in built_in]
+
+
+def refuse_not_offered(provider: Provider) -> None:
+    """Refuse a provider that this ONNX Runtime was not built with.
+
+    Raises:
+        ProviderError: it was not; the message names those that are there and what brings the missing one.
+    """
+    available = offered()
+    if provider.name not in available:
+        raise ProviderError(
+            f"The ONNX Runtime installed here has no {provider.name}; it has {', '.join(available) or 'none we know'}. "
+            f"Get it with {provider.comes_with}, or choose another --provider. `asl-edge doctor` shows what works."
+        )
+
+
+def options_for(provider: Provider, threads: int | None) -> dict[str, str]:
+    """Return the provider options that a session needs to use `provider` with so many threads."""
+    if provider.name == "openvino" and threads:
+        return {"num_of_threads": str(threads)}
+    if provider.name == "xnnpack" and threads:
+        return {"intra_op_num_threads": str(threads)}
+    if provider.name == "qnn":
+        return {"backend_path": "QnnHtp.dll" if sys.platform == "win32" else "libQnnHtp.so"}
+    return {}
+
+
+def preload_libraries(provider: Provider) -> str:
+    """Load the CUDA and cuDNN libraries that pip installed, which ONNX Runtime does not find by itself.
+
+    Returns:
+        What ONNX Runtime said while it did, empty if all went well or there is nothing to load.
+    """
+    runtime = onnxruntime()
+    if provider.name not in ("cuda", "tensorrt") or not hasattr(runtime, "preload_dlls"):
+        return ""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):  # it prints, and our standard output belongs to results
+            runtime.preload_dlls()
+    except Exception as error:  # a help that fails must not stop a session which may find its libraries elsewhere
+        said.write(f"{type(error).__name__}: {error}")
+    return said.getvalue().strip()

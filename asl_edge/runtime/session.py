@@ -1,0 +1,155 @@
+"""Opening an ONNX Runtime session, and saying so when it does not run where it was asked to."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from asl_edge.errors import ModelError, ProviderError
+from asl_edge.runtime import providers
+from asl_edge.runtime.machine import available_cores
+from asl_edge.runtime.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
+
+_ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
+_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True)
+class OpenedSession:
+    """A session with what was asked for and what it really uses."""
+
+    session: Any
+    """The `onnxruntime.InferenceSession`."""
+    requested: str
+    """Our name of the provider that was asked for, or `auto`."""
+    used: tuple[str, ...]
+    """Our names of the providers that the session really uses, first choice first."""
+    threads: int | None
+    """Threads within one operator that were asked for; None is ONNX Runtime's own choice, one a core."""
+
+
+def open_session(
+    model: str | os.PathLike[str] | bytes,
+    *,
+    provider: str = "auto",
+    strict: bool = False,
+    threads: int | None = None,
+    short_lived: bool = False,
+) -> OpenedSession:
+    """Open a session for a model file, or for the bytes of one.
+
+    Args:
+        model: path of an `.onnx` file, or its content.
+        provider: our name of an execution provider, or `auto` for the best that works.
+        strict: raise instead of warning when the session does not use what was asked for.
+        threads: threads within one operator; None for one a core that the process may use.
+        short_lived: the session will answer a few pictures only, so that opening it fast counts for more than the
+            last part of its speed.
+
+    Returns:
+        The session, and the providers that it really uses: `get_available_providers()` lists CUDA on a machine
+        without a GPU, and a provider that cannot start is left out by ONNX Runtime in silence.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
+        MissingPackageError: ONNX Runtime is not installed.
+    """
+    if threads is not None and threads < 1:
+        raise ProviderError(f"threads must be 1 or more. Received: {threads}")
+    if provider.strip().casefold() == "auto":
+        candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
+    else:
+        candidates = [providers.get(provider)]
+        providers.refuse_not_offered(candidates[0])
+    failures: list[str] = []
+    for candidate in candidates:
+        if candidate.name == "cpu":
+            break
+        session, reason = _try(model, candidate, threads, short_lived)
+        if session is not None:
+            return OpenedSession(session, _name(provider), _used(session), threads)
+        failures.append(f"{candidate.name} does not work here ({reason})")
+    if failures:
+        message = "; ".join(failures) + f". {_remedy()}"
+        if strict:
+            raise ProviderError(message)
+        warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=2)
+    return OpenedSession(_open_on_cpu(model, threads, short_lived), _name(provider), ("cpu",), threads)
+
+
+def _try(
+    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None, short_lived: bool
+) -> tuple[Any, str]:
+    """Return a session that really uses `provider` and an empty text, or None and the reason."""
+    said = providers.preload_libraries(provider)
+    options = session_options(threads, short_lived, severity=_FATAL_ONLY)
+    chosen = [(provider.ort_name, providers.options_for(provider, threads)), ("CPUExecutionProvider", {})]
+    try:
+        session = _make(model, options, chosen)
+    except Exception as error:
+        # Whatever it was, the CPU comes next; a fault of the model itself shows there.
+        return None, f"{said + '; ' if said else ''}{_first_line(error)}"
+    if provider.ort_name not in session.get_providers():
+        return None, said or "ONNX Runtime left it out of the session, as it does when its libraries or device miss"
+    return session, ""
+
+
+def _open_on_cpu(model: str | os.PathLike[str] | bytes, threads: int | None, short_lived: bool) -> Any:
+    options = session_options(threads, short_lived, severity=_FATAL_ONLY)
+    name = "The model" if isinstance(model, bytes) else f"{os.fspath(model)}: the model"
+    try:
+        return _make(model, options, [("CPUExecutionProvider", {})])
+    except Exception as error:
+        version = providers.onnxruntime().__version__
+        raise ModelError(
+            f"{name} cannot be loaded by ONNX Runtime {version}: {_first_line(error)}. "
+            "Export it again with `asl-edge export`, or upgrade ONNX Runtime."
+        ) from error
+
+
+def session_options(threads: int | None, short_lived: bool = False, severity: int = _ERRORS_ONLY) -> Any:
+    """Return the `onnxruntime.SessionOptions` that asl-edge uses."""
+    options = providers.onnxruntime().SessionOptions()
+    options.log_severity_level = severity
+    cores = available_cores()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    elif cores < (os.cpu_count() or 1):
+        # ONNX Runtime counts the machine's cores, not those that a container or an affinity grants.
+        options.intra_op_num_threads = cores
+    return options
+
+
+def _make(model: str | os.PathLike[str] | bytes, options: Any, chosen: list[tuple[str, dict[str, str]]]) -> Any:
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    # Otherwise ONNX Runtime prints to standard output and changes providers by itself, even in the middle of run().
+    return providers.onnxruntime().InferenceSession(
+        source,
+        options,
+        providers=[name for name, _ in chosen],
+        provider_options=[settings for _, settings in chosen],
+        enable_fallback=0,
+    )
+
+
+def _used(session: Any) -> tuple[str, ...]:
+    return tuple(providers.our_name(name) for name in session.get_providers())
+
+
+def _name(provider: str) -> str:
+    return "auto" if provider.strip().casefold() == "auto" else providers.get(provider).name
+
+
+def _remedy() -> str:
+    from asl_edge.runtime.packages import runtime_clash
+
+    clash = runtime_clash()
+    return clash.remedy if clash else "`asl-edge doctor` says more."
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
