@@ -23,11 +23,11 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
     Raises:
         ModelError: there is no such file, it is no ONNX file, or carries no spec that this asl-edge can follow.
     """
+    metadata = read_metadata(path)
     try:
-        spec = ModelSpec.from_metadata(read_metadata(path))
-    except (ModelError, TypeError) as error:
-        message = str(error)
-        raise ModelError(message if message.startswith(f"{path}") else f"{path}: {message}") from error
+        spec = ModelSpec.from_metadata(metadata)
+    except (ModelError, TypeError) as error:  # TypeError: a field of the spec is of another type than it must be
+        raise ModelError(f"{path}: {error}") from error
     if spec.preprocess_version != PREPROCESS_VERSION:
         raise ModelError(
             f"{path}: the model wants pictures prepared by version {spec.preprocess_version} of the preprocessing, "
@@ -70,7 +70,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
         ModelError: they do not fit; the message holds what was expected and what the model has.
     """
     size, classes = spec.input_size, len(spec.classes)
-    expected = f"uint8 ({'N'}, {size}, {size}, 3)"
+    expected = f"uint8 (N, {size}, {size}, 3)"
     found = ", ".join(f"{item.name}: {_kind(item)}" for item in inputs) or "none"
     image = next((item for item in inputs if item.name == INPUT_NAME), None)
     if (

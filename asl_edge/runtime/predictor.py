@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Union
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
-from asl_edge.preprocess import Picture, load, to_square
+from asl_edge.preprocess import Picture, load, opencv, to_square
 from asl_edge.runtime.model_file import check_signature, read_spec
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.session import open_session
@@ -77,11 +76,14 @@ class Predictor:
         self.batch_size = batch_size
         self.top_k = min(top_k, len(self.spec.classes))
         self.threshold = self.spec.reject_threshold if threshold is None else threshold
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            opened = open_session(model, provider=provider, strict=strict, threads=threads, short_lived=short_lived)
-        for warning in said:  # shown as from the caller's line, which chose the provider
-            warnings.warn(warning.message, warning.category, stacklevel=2)
+        opened = open_session(
+            model,
+            provider=provider,
+            strict=strict,
+            threads=threads,
+            short_lived=short_lived and self.spec.precision != "int8",
+            stacklevel=3,
+        )
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.provider_requested = opened.requested
         self.providers_used = opened.used
@@ -132,6 +134,8 @@ class Predictor:
         size = self.batch_size if batch_size is None else batch_size
         waiting: list[tuple[Item, Picture, float]] = []
         for item in items:
+            if not isinstance(item.picture, np.ndarray):
+                opencv()  # its import is not part of the first picture's time
             started = time.perf_counter()
             try:
                 picture = self._prepare(item)

@@ -59,6 +59,11 @@ def is_video(source: str) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not _is_pattern(source)
 
 
+def may_be_many(source: str) -> bool:
+    """Tell whether `source` may stand for more than one picture."""
+    return source == STANDARD_INPUT or is_video(source) or _is_pattern(source) or os.path.isdir(source)  # noqa: PTH112
+
+
 def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Iterator[Item]:
     """Yield the items of all sources in order, each as soon as it is known.
 
@@ -77,7 +82,7 @@ def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Itera
     for source in sources:
         if source == STANDARD_INPUT:
             for line in sys.stdin if standard_input is None else standard_input:
-                name = line.rstrip("\r\n")
+                name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell begins its pipes with one
                 if name:
                     yield Item(name, name)
         elif is_video(source):
@@ -173,12 +178,14 @@ def _is_pattern(source: str) -> bool:
 @contextlib.contextmanager
 def _quiet(cv2: Any) -> Iterator[None]:
     """Keep OpenCV from writing its own warnings while a source that may not be there is tried; we say it in words."""
-    before = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
-    if before is None:
+    # Its place: `cv2` in OpenCV 4, `cv2.utils.logging` in OpenCV 5.
+    logging = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)
+    if logging is None:
         yield
         return
-    cv2.setLogLevel(0)
+    before = logging.getLogLevel()
+    logging.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(before)
+        logging.setLogLevel(before)

@@ -1,0 +1,115 @@
+"""`asl-edge predict`: letters for pictures, folders, lists, videos and cameras."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import typer
+
+from asl_edge.errors import UserError
+
+_EPILOG = (
+    "Exit code: 0 when every picture was answered, 1 when some could not be read (named on standard error), 2 when "
+    "none could or the command is wrong."
+)
+
+
+def predict(
+    sources: list[str] = typer.Argument(
+        ...,
+        metavar="SOURCE...",
+        help="Pictures, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
+        "number of a camera (0).",
+    ),
+    model: Path = typer.Option(..., "--model", "-m", help="The .onnx file that `asl-edge export` made."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object a line instead of the table."),
+    as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
+    top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each picture."),
+    threshold: float = typer.Option(
+        None, "--threshold", min=0, max=1, help='Below this confidence the answer is "not sure". Default: the model\'s.'
+    ),
+    batch_size: int = typer.Option(
+        None, "--batch-size", min=1, help="Pictures at once. Default: 16; 1 for lists on standard input and cameras."
+    ),
+    provider: str = typer.Option(
+        "auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
+    ),
+    strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
+    threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network. Default: one a core."),
+    show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
+    save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
+) -> None:
+    """Read the letter in each picture or frame; of a frame, its centre square counts."""
+    import os
+    import sys
+    import warnings
+
+    from asl_edge.runtime.answering import answer, batch_size_for, few
+    from asl_edge.runtime.predictor import Predictor
+    from asl_edge.runtime.providers import ProviderWarning
+    from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+
+    if as_json and as_csv:
+        raise UserError("--json and --csv exclude each other. Choose one.")
+    with ExitStack() as stack:
+        sinks = _video_sinks(stack, sources, show, save_video)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", ProviderWarning)
+            predictor = Predictor(
+                model,
+                provider=provider,
+                strict=strict,
+                threads=threads,
+                batch_size=batch_size or batch_size_for(sources, shown=show),
+                threshold=threshold,
+                top_k=top_k,
+                short_lived=few(sources),
+            )
+        stack.enter_context(predictor)
+        for warning in said:
+            _tell(f"Warning: {warning.message}")
+        for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
+            if hasattr(stream, "reconfigure"):  # names of files need not be text
+                stream.reconfigure(errors=errors)
+        if as_json:
+            sinks.append(stack.enter_context(JsonLinesSink(sys.stdout)))
+        elif as_csv:
+            sinks.append(stack.enter_context(CsvSink(sys.stdout)))
+        else:
+            sinks.append(stack.enter_context(TableSink(sys.stdout, predictor.top_k)))
+        try:
+            tally = answer(
+                predictor, sources, sinks, on_skip=lambda source, reason: _tell(f"Skipped {source}: {reason}")
+            )
+        except BrokenPipeError:
+            # Whoever read our lines has had enough (`| head`). What Python flushes at its end must have a place to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+    if not (as_json or as_csv) and tally.answered + len(tally.skipped) > 1:
+        unsure = f", {tally.not_sure} not sure" if tally.not_sure else ""
+        skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
+        used = predictor.providers_used[0]
+        _tell(f"{tally.answered} answered{unsure}{skipped}; {tally.mean_ms:.1f} ms each on {used}", quiet=True)
+    if tally.skipped:
+        raise typer.Exit(1 if tally.answered else 2)
+
+
+def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list:  # type: ignore[type-arg]
+    """Open the window and the video file that were asked for."""
+    from asl_edge.runtime.sources import is_camera, is_video
+    from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
+
+    if (show or save_video) and not any(is_video(source) for source in sources):
+        raise UserError("--show and --save-video are for videos and cameras; none is among the sources.")
+    sinks: list[WindowSink | VideoFileSink] = []
+    if show:
+        sinks.append(stack.enter_context(WindowSink(mirror=any(is_camera(source) for source in sources))))
+    if save_video:
+        sinks.append(stack.enter_context(VideoFileSink(save_video)))
+    return sinks
+
+
+def _tell(message: str, quiet: bool = False) -> None:
+    # Not through console.py: rich would add a fifth to the time of a single prediction.
+    typer.secho(message, err=True, fg=None if quiet else typer.colors.YELLOW, dim=quiet or None)

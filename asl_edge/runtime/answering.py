@@ -1,0 +1,80 @@
+"""Answering sources: pictures and frames in at one end, predictions out at the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from asl_edge.errors import PictureError
+from asl_edge.runtime import sources as source_kinds
+from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
+from asl_edge.runtime.sinks import Sink
+from asl_edge.runtime.video_sinks import WindowSink
+
+FEW_PICTURES = 16
+"""Up to so many pictures, opening the model fast counts for more than answering fast."""
+
+
+@dataclass
+class Tally:
+    """What became of all items."""
+
+    answered: int = 0
+    not_sure: int = 0
+    milliseconds: float = 0.0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """Source and reason of each item that could not be read."""
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean milliseconds of an answer; 0 when there is none."""
+        return self.milliseconds / self.answered if self.answered else 0.0
+
+
+def few(sources: Sequence[str]) -> bool:
+    """Tell whether `sources` are sure to be a few pictures only."""
+    return len(sources) <= FEW_PICTURES and not any(source_kinds.may_be_many(source) for source in sources)
+
+
+def batch_size_for(sources: Sequence[str], *, shown: bool = False) -> int:
+    """Return how many items to answer at once: 1 where somebody waits for each answer."""
+    return 1 if shown or any(source_kinds.is_live(source) for source in sources) else DEFAULT_BATCH_SIZE
+
+
+def answer(
+    predictor: Predictor,
+    sources: Sequence[str],
+    sinks: Sequence[Sink],
+    *,
+    standard_input: TextIO | None = None,
+    on_skip: Callable[[str, str], None] | None = None,
+) -> Tally:
+    """Answer every item of `sources`, in order, and give each prediction to every sink as soon as it is known.
+
+    Args:
+        predictor: an open one; its batch size holds (see `batch_size_for`).
+        sources: as `asl_edge.runtime.sources.items` takes them.
+        sinks: entered by the caller.
+        standard_input: what `-` reads from; None for `sys.stdin`.
+        on_skip: called with source and reason of an item that cannot be read; the rest goes on either way.
+
+    Returns:
+        The tally; it ends early when a `WindowSink` is closed.
+    """
+    tally = Tally()
+
+    def skip(source: str, reason: PictureError) -> None:
+        tally.skipped.append((source, str(reason)))
+        if on_skip is not None:
+            on_skip(source, str(reason))
+
+    for item, prediction in predictor.stream(source_kinds.items(sources, standard_input), on_skip=skip):
+        for sink in sinks:
+            sink.write(prediction, item.whole)
+        tally.answered += 1
+        tally.not_sure += not prediction.accepted
+        tally.milliseconds += prediction.ms
+        if any(isinstance(sink, WindowSink) and sink.closed for sink in sinks):
+            break
+    return tally

@@ -1,0 +1,102 @@
+"""Where predictions go: a table for people, JSON lines or CSV for programs. Each line is out as soon as it is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from types import TracebackType
+from typing import Protocol, TextIO
+
+from asl_edge.preprocess import Picture
+from asl_edge.runtime.prediction import Prediction
+
+
+class Sink(Protocol):
+    """Takes predictions one by one; a context manager."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+        """Take one prediction, and the whole frame (uint8, BGR) that it is about if it is of a video."""
+
+
+class TextSink:
+    """Base of the sinks that write lines to an open text file, which stays open."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __enter__(self) -> TextSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+        """Write one line and flush it."""
+        self._file.write(self._line(prediction) + "\n")
+        self._file.flush()
+
+    def _line(self, prediction: Prediction) -> str:
+        raise NotImplementedError
+
+
+class TableSink(TextSink):
+    """Aligned columns; the name stands last, since its length is not known before."""
+
+    def __init__(self, file: TextIO, top_k: int = 3) -> None:
+        super().__init__(file)
+        self._others = max(0, top_k - 1)
+        self._width = 14 * self._others
+        self._heading_due = True
+
+    def _line(self, prediction: Prediction) -> str:
+        others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in prediction.top[1:])
+        name = prediction.source if prediction.frame is None else f"{prediction.source} frame {prediction.frame}"
+        line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  "
+        if self._others:
+            line += f"{others:<{self._width}}"
+        line += f"{prediction.ms:8.1f}  {name}"
+        if self._heading_due:
+            self._heading_due = False
+            then = f"{'then':<{self._width}}" if self._others else ""
+            return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  picture\n{line}"
+        return line
+
+
+class JsonLinesSink(TextSink):
+    """One JSON object a line: `source`, `frame` (videos only), `label`, `confidence`, `accepted`, `top`, `ms`."""
+
+    def _line(self, prediction: Prediction) -> str:
+        # Escaped where the file could not hold the characters themselves, as on Windows' older consoles.
+        encoding = (getattr(self._file, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+        return json.dumps(prediction.to_dict(), ensure_ascii=encoding != "utf8")
+
+
+class CsvSink(TextSink):
+    """Comma-separated values (RFC 4180) with a heading; `top` holds `label=confidence` pairs with spaces between."""
+
+    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms")
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file)
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._heading_due = True
+
+    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+        """Write one line and flush it; the heading comes with the first."""
+        if self._heading_due:
+            self._writer.writerow(self.COLUMNS)
+            self._heading_due = False
+        top = " ".join(f"{label}={share:.6f}" for label, share in prediction.top)
+        number = "" if prediction.frame is None else prediction.frame
+        accepted = str(prediction.accepted).lower()
+        confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
+        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms))
+        self._file.flush()
