@@ -1,0 +1,90 @@
+"""`asl-edge export`: a trained model becomes one ONNX file that is proved to agree with it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from asl_edge.export.source import Described
+
+CLASSES = typer.Option(None, "--classes", help="Names of the outputs in their order, for a model outside a run: A,B,C")
+FIT = typer.Option(None, "--fit", help="How its pictures are made square, for a model outside a run: crop|stretch|pad.")
+BGR = typer.Option(None, "--bgr/--rgb", help="Colour order that a model outside a run was trained on.")
+PIXELS = typer.Option("auto", "--pixels", help="What a network with a float input expects: auto|0-1|0-255.")
+WEIGHTS = typer.Option(None, "--weights", help="The weights that belong to a model.json.")
+DATA = typer.Option(None, "--data", help="Real pictures to compare on: prepared arrays, or a folder of labelled ones.")
+
+
+def export(
+    source: Path = typer.Argument(..., metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json."),
+    out: Path = typer.Option(None, "--out", "-o", help="The .onnx file to write. Default: model.onnx in the run."),
+    precision: str = typer.Option("fp32", "--precision", help="fp32, or fp16 for half the size."),
+    data: Path = DATA,
+    classes: str = CLASSES,
+    fit: str = FIT,
+    bgr: bool = BGR,
+    pixels: str = PIXELS,
+    weights: Path = WEIGHTS,
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
+    from asl_edge.cli.console import err, print_json, print_next, warn
+    from asl_edge.cli.console import out as console
+    from asl_edge.cli.parity_table import print_parity
+    from asl_edge.export.exporter import export_run
+    from asl_edge.export.parity import OutOfToleranceError
+
+    described = describe(classes, fit, bgr, pixels, weights)
+    try:
+        with err.status("Exporting and comparing with Keras ..."):
+            result = export_run(source, out, precision=precision, data=data, described=described)
+    except OutOfToleranceError as error:
+        if as_json:
+            print_json({"written": False, "parity": error.report.to_dict()})
+        else:
+            print_parity(error.report, worst=True)
+        raise
+    for note in result.notes:
+        warn(note)
+    if as_json:
+        print_json({"written": True, **result.to_dict()})
+        return
+    print_parity(result.parity)
+    replaced = ", replacing the older file" if result.replaced else ""
+    console.print(
+        f"{result.model_path}: {result.size_bytes / 1e6:.1f} MB, {result.parameters:,} parameters, "
+        f"converted in {result.conversion_seconds:.1f} s{replaced}",
+        markup=False,
+    )
+    console.print(f"{result.report_path}: the parity report", markup=False)
+    print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(result.model_path))}")
+
+
+def describe(classes: str | None, fit: str | None, bgr: bool | None, pixels: str, weights: Path | None) -> Described:
+    """Make of the options what the library takes.
+
+    Raises:
+        UserError: an option has an unknown value.
+    """
+    from typing import cast
+
+    from asl_edge.errors import UserError
+    from asl_edge.export.source import Described, Pixels
+    from asl_edge.labels import parse_classes
+    from asl_edge.spec import Fit
+
+    if fit not in (None, "crop", "stretch", "pad"):
+        raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
+    if pixels not in ("auto", "0-1", "0-255"):
+        raise UserError(f"--pixels must be auto, 0-1 or 0-255. Received: {pixels}")
+    return Described(
+        classes=None if classes is None else tuple(parse_classes(classes)),
+        fit=cast("Fit | None", fit),
+        colour=None if bgr is None else "BGR" if bgr else "RGB",
+        pixels=cast("Pixels", pixels),
+        weights=weights,
+    )

@@ -1,0 +1,213 @@
+"""Export: a Keras model becomes one `.onnx` file, which exists only if it agrees with Keras on real pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asl_edge import atomic
+from asl_edge.errors import AslEdgeError, ModelError, UserError
+from asl_edge.export.conversion import check, to_onnx
+from asl_edge.export.outputs import keras_outputs, onnx_outputs
+from asl_edge.export.parity import OutOfToleranceError, ParityReport, compare
+from asl_edge.export.parity_pictures import ParityPictures, parity_pictures
+from asl_edge.export.source import Described, Source, open_source
+from asl_edge.export.toolchain import load, versions
+from asl_edge.preprocess import PREPROCESS_VERSION
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A written model and what was measured on the way."""
+
+    model_path: Path
+    report_path: Path
+    replaced: bool
+    """Whether an older file stood there."""
+    spec: ModelSpec
+    parity: ParityReport
+    parameters: int
+    size_bytes: int
+    sha256: str
+    load_seconds: float
+    """Importing Keras and reading the model."""
+    conversion_seconds: float
+    """Keras to an ONNX graph in memory, half precision included."""
+    parity_seconds: float
+    notes: tuple[str, ...]
+    """What was assumed, in sentences for the person."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            **{name: value for name, value in vars(self).items() if isinstance(value, bool | int | float | str)},
+            "model_path": str(self.model_path),
+            "report_path": str(self.report_path),
+            "spec": asdict(self.spec),
+            "parity": self.parity.to_dict(),
+            "notes": list(self.notes),
+        }
+
+
+def export_run(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    precision: str = "fp32",
+    data: str | os.PathLike[str] | None = None,
+    described: Described | None = None,
+) -> ExportResult:
+    """Export a model to ONNX and prove it.
+
+    Args:
+        source: a run folder, a `.keras` file or the tutorial's `model.json`.
+        out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
+            `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
+        precision: `fp32`, or `fp16` for weights and arithmetic in half precision; input and output stay the same.
+        data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
+        described: class names and the rest, for a model outside a run.
+
+    Raises:
+        OutOfToleranceError: the ONNX model disagrees with Keras; nothing is written.
+        ModelError, RunError, DataError, MissingPackageError: see `open_source`, `parity_pictures`, `to_onnx`.
+        UserError: the precision is unknown or `out` cannot be written.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
+    model_path = _checked_out(out, Path(source), precision)
+    started = time.perf_counter()
+    opened = open_source(source, described)
+    load_seconds = time.perf_counter() - started
+    pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
+
+    converted = to_onnx(opened.model, name=opened.network)
+    graph, conversion_seconds = converted.model, converted.seconds
+    if precision == "fp16":
+        from asl_edge.export.half_precision import to_half
+
+        started = time.perf_counter()
+        graph = to_half(graph)
+        check(graph)
+        conversion_seconds += time.perf_counter() - started
+
+    started = time.perf_counter()
+    parity = parity_of(opened, graph, pictures, precision)
+    parity_seconds = time.perf_counter() - started
+    if not parity.passed:
+        untouched = " The older file there is untouched." if model_path.exists() else ""
+        raise OutOfToleranceError(
+            f"{model_path} is not written: its answers differ from Keras's. {' '.join(parity.failures)}{untouched}",
+            parity,
+        )
+    spec = _spec(opened, parity, precision)
+    replaced = model_path.exists()
+    size, digest = _write(model_path, graph, spec, pictures)
+    report_path = model_path.with_suffix(".parity.json")
+    result = ExportResult(
+        model_path=model_path,
+        report_path=report_path,
+        replaced=replaced,
+        spec=spec,
+        parity=parity,
+        parameters=opened.model.count_params(),
+        size_bytes=size,
+        sha256=digest,
+        load_seconds=load_seconds,
+        conversion_seconds=conversion_seconds,
+        parity_seconds=parity_seconds,
+        notes=opened.notes + pictures.notes,
+    )
+    report = {"model": model_path.name, "sha256": digest, "source": str(source), **parity.to_dict()}
+    _writing(report_path, lambda: atomic.write_json(report_path, {**report, "made_with": spec.made_with}))
+    return result
+
+
+def parity_of(source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str) -> ParityReport:
+    """Compare an ONNX model in memory with the Keras model of `source`."""
+    return compare(
+        keras_outputs(source.model, pictures.pictures),
+        onnx_outputs(graph, pictures.pictures),
+        precision=precision,
+        classes=source.classes,
+        labels=pictures.labels,
+        pictures_from=pictures.described,
+    )
+
+
+def _checked_out(out: str | os.PathLike[str] | None, source: Path, precision: str) -> Path:
+    if out is None:
+        folder = source if source.is_dir() else source.parent
+        return folder / ("model.onnx" if precision == "fp32" else f"model-{precision}.onnx")
+    path = Path(out)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name the file to write: --out {path / 'model.onnx'}")
+    if path.suffix != ".onnx":
+        raise UserError(f"The exported file must end in .onnx. Received: {path}")
+    if any(parent.exists() and not parent.is_dir() for parent in path.parents):
+        raise UserError(f"{path} cannot be written: a part of its path is a file, not a folder.")
+    return path
+
+
+def _spec(source: Source, parity: ParityReport, precision: str) -> ModelSpec:
+    config = {} if source.run is None else source.run.config
+    return ModelSpec(
+        classes=source.classes,
+        input_size=source.input_size,
+        fit=source.fit,
+        colour=source.colour,
+        preprocess_version=int(config.get("preprocess_version", PREPROCESS_VERSION)),
+        network=source.network,
+        precision=precision,
+        trained_on=source.trained_on,
+        parity=parity.summary(),
+        made_with=versions(),
+    )
+
+
+def _write(path: Path, graph: onnx.ModelProto, spec: ModelSpec, pictures: ParityPictures) -> tuple[int, str]:
+    """Write the model with its spec; return its size in bytes and its SHA-256."""
+    import hashlib
+
+    load("onnx").helper.set_model_props(graph, spec.to_metadata())
+    data = bytes(graph.SerializeToString())
+
+    def write() -> None:
+        with atomic.replacing(path) as temporary:
+            temporary.write_bytes(data)
+            _try_out(temporary, spec, pictures)
+
+    _writing(path, write)
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+def _try_out(path: Path, spec: ModelSpec, pictures: ParityPictures) -> None:
+    """Open the file as a device will, before it gets its name: what it promises, for one picture and for several."""
+    from asl_edge.runtime.session import open_session
+
+    session = open_session(path, provider="cpu", short_lived=True).session
+    if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
+        raise ModelError("The spec read back from the file is not the one that was written.")
+    for count in (1, min(7, len(pictures.pictures))):
+        answers = session.run([OUTPUT_NAME], {INPUT_NAME: pictures.pictures[:count]})[0]
+        if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
+            raise ModelError(f"{count} pictures gave {answers.dtype} {answers.shape} instead of probabilities.")
+
+
+def _writing(path: Path, write: Any) -> None:
+    try:
+        write()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        kind = UserError if isinstance(error, PermissionError) else AslEdgeError
+        raise kind(f"{path} cannot be written: {reason}. Make room or name another place with --out.") from error

@@ -1,0 +1,146 @@
+"""What a model answers before and after its softmax, from Keras and from an ONNX graph."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError
+from asl_edge.export.toolchain import load, load_keras
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+
+BATCH_SIZE = 32
+
+
+class Outputs(NamedTuple):
+    """Answers to N pictures."""
+
+    logits: npt.NDArray[np.float32]
+    """float32 array of shape (N, C): the softmax's input."""
+    probabilities: npt.NDArray[np.float32]
+    """float32 array of shape (N, C)."""
+
+
+def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Outputs:
+    """Run a Keras model in float32 on the CPU.
+
+    Args:
+        model: Sequential or Functional, its last layer a softmax.
+        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
+
+    Raises:
+        ModelError: the model does not end in a softmax.
+    """
+    load_keras()
+    tf = load("tensorflow")
+    with _without_softmax(model) as softmax, tf.device("/CPU:0"):
+
+        def answer(batch: Any) -> tuple[Any, Any]:
+            logits = model(batch, training=False)
+            return logits, softmax(logits)
+
+        signature = [tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)]
+        traced = tf.function(answer, input_signature=signature, autograph=False)
+        parts = [tuple(part.numpy() for part in traced(batch)) for batch in _batches(pictures)]
+    return _joined(parts)
+
+
+def onnx_outputs(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> Outputs:
+    """Run an ONNX model with ONNX Runtime on the CPU; its logits become a second output, in memory only.
+
+    Args:
+        model: output `probabilities`, made by a Softmax; not changed.
+        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
+
+    Raises:
+        ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
+    """
+    from asl_edge.runtime.session import open_session
+
+    opened = open_session(_with_logits(model), provider="cpu")
+    names = [softmax_input(model), OUTPUT_NAME]
+    parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(pictures)]
+    return _joined(parts)
+
+
+def softmax_input(model: onnx.ModelProto) -> str:
+    """Return the name of the logits: the tensor that goes into the final Softmax.
+
+    Raises:
+        ModelError: the probabilities are not made by a Softmax.
+    """
+    for node in model.graph.node:
+        if OUTPUT_NAME in node.output:
+            if node.op_type != "Softmax":
+                break
+            return str(node.input[0])
+    raise ModelError(f"The output {OUTPUT_NAME} must come from a Softmax, so that logits can be compared.")
+
+
+def _with_logits(model: onnx.ModelProto) -> bytes:
+    onnx = load("onnx")
+    extra = onnx.helper.make_tensor_value_info(softmax_input(model), onnx.TensorProto.FLOAT, None)
+    graph = onnx.GraphProto()
+    graph.output.append(extra)
+    # Messages that are written one after the other are merged, so a second output needs no copy of the weights.
+    addition = onnx.ModelProto(graph=graph)
+    return bytes(model.SerializeToString() + addition.SerializeToString())
+
+
+def _batches(pictures: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
+    for start in range(0, len(pictures), BATCH_SIZE):
+        yield np.ascontiguousarray(pictures[start : start + BATCH_SIZE])
+
+
+def _joined(parts: list[tuple[Any, ...]]) -> Outputs:
+    logits, probabilities = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return Outputs(logits, probabilities)
+
+
+@contextlib.contextmanager
+def _without_softmax(model: keras.Model) -> Iterator[Callable[[Any], Any]]:
+    """Make `model` answer with its logits for a while; gives the softmax that was taken away."""
+    keras = load_keras()
+    layer = _last_layer(model)
+    if isinstance(layer, keras.layers.Softmax):
+        attribute, original, bypass = "call", layer.call, _logits_of_softmax_layer
+    elif getattr(layer, "activation", None) is keras.activations.softmax:
+        attribute, original, bypass = "activation", layer.activation, keras.activations.linear
+    else:
+        raise ModelError(
+            f"The network must end in a softmax over its classes. Received: {type(layer).__name__} {layer.name!r}"
+        )
+    setattr(layer, attribute, bypass)
+    try:
+        yield original
+    finally:
+        setattr(layer, attribute, original)
+
+
+def _logits_of_softmax_layer(inputs: Any, mask: Any = None) -> Any:
+    return inputs
+
+
+def _last_layer(model: Any) -> Any:
+    if not getattr(model, "outputs", None):
+        raise ModelError("Only Sequential and Functional Keras models can be exported, built for a fixed input.")
+    layer = model.outputs[0]._keras_history.operation
+    return _last_layer(layer) if hasattr(layer, "layers") else layer
+
+
+def end_in_softmax(model: keras.Model) -> None:
+    """Check that a Keras model ends in a softmax.
+
+    Raises:
+        ModelError: it does not, or it is neither Sequential nor Functional.
+    """
+    with _without_softmax(model):
+        pass

@@ -1,0 +1,225 @@
+"""Parity: how far an exported model's answers are from those of the Keras model it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError, ParityError
+from asl_edge.export.outputs import Outputs
+from asl_edge.metrics import accuracy
+
+WORST_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What a precision may cost."""
+
+    max_probability_difference: float | None
+    """Largest absolute difference of a probability; None does not limit it."""
+    max_logit_relative: float
+    """Largest absolute difference of a logit, as a share of the largest logit; a saturated softmax hides errors that
+    the logits show."""
+    close_margin: float
+    """Pictures whose top two probabilities in Keras differ by no more than this may change their label."""
+    max_close_share: float = 0.005
+    """Largest share of pictures that may do so."""
+
+
+TOLERANCES: Mapping[str, Tolerances] = {
+    "fp32": Tolerances(max_probability_difference=1e-5, max_logit_relative=1e-3, close_margin=1e-5),
+    # Half precision has 11 bits (relative rounding 5e-4); eight layers of it stay well under 5% of the largest logit.
+    "fp16": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
+}
+"""Precision -> what it is held to."""
+
+
+@dataclass(frozen=True)
+class PictureDifference:
+    """One picture's two answers."""
+
+    index: int
+    """Row in the parity pictures, from 0."""
+    truth: str | None
+    """Right class; None when the picture has no label."""
+    expected: str
+    """Class that Keras answers."""
+    answered: str
+    """Class that the exported model answers."""
+    margin: float
+    """Difference between Keras's top two probabilities."""
+    probability_difference: float
+    logit_difference: float
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Agreement of two models over the same pictures."""
+
+    precision: str
+    pictures: int
+    pictures_from: str
+    """Where the pictures came from, in words."""
+    label_agreement: float
+    """Share of all pictures with the same label."""
+    clear_pictures: int
+    """Pictures whose margin exceeds `tolerances.close_margin`."""
+    clear_agreement: float
+    """Share of the clear pictures with the same label; 1.0 when there is none."""
+    close_pictures: int
+    """Pictures whose top two classes are within rounding."""
+    close_changed: int
+    """Close pictures whose label differs."""
+    max_probability_difference: float
+    max_logit_difference: float
+    largest_logit: float
+    max_logit_relative: float
+    """`max_logit_difference` as a share of `largest_logit`."""
+    accuracy_keras: float | None
+    accuracy_onnx: float | None
+    tolerances: Tolerances
+    failures: tuple[str, ...]
+    """Each rule that is broken, in words; empty when the models agree."""
+    worst: tuple[PictureDifference, ...]
+    """Pictures with another label first, then by the difference of their logits."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule is kept."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures that travel in the model's spec."""
+        return {name: value for name, value in self.to_dict().items() if name not in ("worst", "failures")}
+
+
+class OutOfToleranceError(ParityError):
+    """A comparison that was made and failed; `report` holds its figures."""
+
+    def __init__(self, message: str, report: ParityReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def tolerances_for(precision: str) -> Tolerances:
+    """Return what a precision is held to.
+
+    Raises:
+        ModelError: the precision is unknown.
+    """
+    if precision not in TOLERANCES:
+        raise ModelError(f"Unknown precision {precision!r}. The precisions are: {', '.join(TOLERANCES)}.")
+    return TOLERANCES[precision]
+
+
+def compare(
+    expected: Outputs,
+    answered: Outputs,
+    *,
+    precision: str,
+    classes: tuple[str, ...],
+    labels: npt.NDArray[np.integer] | None = None,
+    pictures_from: str = "",
+) -> ParityReport:
+    """Compare an exported model's answers with Keras's.
+
+    Args:
+        expected: Keras's logits and probabilities, float32 (N, C) each.
+        answered: the exported model's, of the same shape.
+        precision: the exported model's; it decides the tolerances.
+        classes: names of the C columns.
+        labels: right column of each picture, integers of shape (N,), if they are known.
+        pictures_from: where the pictures came from, in words.
+
+    Raises:
+        ModelError: the precision is unknown.
+        ValueError: there is no picture, or the shapes differ.
+    """
+    tolerances = tolerances_for(precision)
+    shapes = {array.shape for array in (*expected, *answered)}
+    if shapes != {(len(expected.logits), len(classes))} or not len(expected.logits):
+        raise ValueError(f"all outputs must have the shape (N, {len(classes)}), N at least 1. Received: {shapes}")
+    probability_differences = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
+    logit_differences = np.abs(answered.logits - expected.logits).max(axis=1)
+    largest_logit = float(np.abs(expected.logits).max())
+    top_two = np.sort(expected.probabilities, axis=1)[:, -2:]
+    margins = top_two[:, 1] - top_two[:, 0]
+    close = margins <= tolerances.close_margin
+    # By the logits: of two probabilities that both round to 1.0 the first column would win.
+    here, there = expected.logits.argmax(axis=1), answered.logits.argmax(axis=1)
+    changed = here != there
+    rank = np.lexsort((-logit_differences, ~changed))
+    worst = tuple(
+        PictureDifference(
+            index=int(row),
+            truth=None if labels is None else classes[int(labels[row])],
+            expected=classes[here[row]],
+            answered=classes[there[row]],
+            margin=float(margins[row]),
+            probability_difference=float(probability_differences[row]),
+            logit_difference=float(logit_differences[row]),
+        )
+        for row in rank[:WORST_SHOWN]
+    )
+    clear = int((~close).sum())
+    report = ParityReport(
+        precision=precision,
+        pictures=len(margins),
+        pictures_from=pictures_from,
+        label_agreement=float((~changed).mean()),
+        clear_pictures=clear,
+        clear_agreement=1 - int((changed & ~close).sum()) / max(clear, 1),
+        close_pictures=int(close.sum()),
+        close_changed=int((changed & close).sum()),
+        max_probability_difference=float(probability_differences.max()),
+        max_logit_difference=float(logit_differences.max()),
+        largest_logit=largest_logit,
+        max_logit_relative=float(logit_differences.max() / max(largest_logit, np.finfo(np.float32).tiny)),
+        accuracy_keras=None if labels is None else accuracy(expected.probabilities, labels),
+        accuracy_onnx=None if labels is None else accuracy(answered.probabilities, labels),
+        tolerances=tolerances,
+        failures=(),
+        worst=worst,
+    )
+    finite = all(bool(np.isfinite(array).all()) for array in (*expected, *answered))
+    return _with_failures(report, finite)
+
+
+def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
+    from dataclasses import replace
+
+    limits = report.tolerances
+    broken = []
+    if not finite:
+        broken.append("An answer is not a number.")
+    changed = round((1 - report.clear_agreement) * report.clear_pictures)
+    if changed:
+        broken.append(
+            f"{changed} of {report.clear_pictures} pictures whose margin exceeds {limits.close_margin:g} "
+            "have another label; none may."
+        )
+    if report.close_changed > limits.max_close_share * report.pictures:
+        broken.append(
+            f"{report.close_changed} of {report.pictures} pictures changed their label within rounding; "
+            f"at most {limits.max_close_share:.1%} may."
+        )
+    largest = limits.max_probability_difference
+    if largest is not None and not report.max_probability_difference < largest:
+        broken.append(
+            f"A probability differs by {report.max_probability_difference:.2g}; it must be under {largest:g}."
+        )
+    if not report.max_logit_relative < limits.max_logit_relative:
+        broken.append(
+            f"A logit differs by {report.max_logit_relative:.2g} of the largest logit; it must be under "
+            f"{limits.max_logit_relative:g}."
+        )
+    return replace(report, failures=tuple(broken))
