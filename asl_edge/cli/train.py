@@ -1,0 +1,208 @@
+"""`asl-edge train`: prepared arrays to a run folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from asl_edge.errors import UserError
+
+if TYPE_CHECKING:
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training.config import TrainConfig
+    from asl_edge.training.fit import TrainResult
+    from asl_edge.training.progress import Progress
+
+
+def train(
+    arrays: Path | None = typer.Argument(
+        None, metavar="ARRAYS", help="Folder of prepared arrays (see `asl-edge data prepare`).", show_default=False
+    ),
+    out: Path | None = typer.Option(None, "--out", "-o", help="Run folder to make.", show_default=False),
+    recipe: str | None = typer.Option(
+        None, help="Named set of choices: `default`, or `tutorial` as the tutorial trains.", show_default="default"
+    ),
+    network: str | None = typer.Option(None, help="Network to train.", show_default="alexnet"),
+    epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),
+    batch_size: int | None = typer.Option(None, help="Pictures in a batch.", show_default="the recipe's"),
+    learning_rate: float | None = typer.Option(None, help="Learning rate, or its peak.", show_default="the recipe's"),
+    seed: int | None = typer.Option(None, help="Same seed, same machine: same history on a CPU.", show_default="0"),
+    precision: str | None = typer.Option(
+        None, help="auto, float32 or mixed (bfloat16; float16 on older GPUs).", show_default="the recipe's"
+    ),
+    early_stopping: int | None = typer.Option(
+        None, metavar="PATIENCE", help="Stop after this many epochs without a lower validation loss."
+    ),
+    keep: str | None = typer.Option(
+        None, help="Checkpoints that stay: best3 (and the last), or all.", show_default="best3"
+    ),
+    tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
+    bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
+    classes: str | None = typer.Option(
+        None, help="Class names by column, such as A,B,C, for arrays without a manifest.", show_default=False
+    ),
+    no_check: bool = typer.Option(False, "--no-check", help="Do not compare the arrays with their manifest first."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out where it stopped."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the run that stands in --out."),
+    summary: bool = typer.Option(
+        False, "--summary", help="Print the network and stop; needs ARRAYS, or --classes with --size."
+    ),
+    size: int = typer.Option(224, help="Side of the pictures for --summary without ARRAYS, in pixels."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Train a network on prepared arrays: checkpoints, history, curves and the best model stand in the run folder."""
+    changes = {
+        "network": network,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "precision": precision,
+        "early_stopping": early_stopping,
+        "keep": keep,
+        "tensorboard": tensorboard or None,
+    }
+    if summary:
+        _print_summary(arrays, classes, size, network, bgr)
+        return
+    if arrays is None or out is None:
+        raise UserError("Name the arrays and the run folder to make: asl-edge train ARRAYS --out RUN")
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other: one keeps the run, the other replaces it.")
+    config = _config(recipe, changes, out if resume else None)
+    opened = _open_arrays(arrays, classes, bgr, check=not no_check)
+    _train(config, opened, out, resume, overwrite, as_json)
+
+
+def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -> TrainConfig:
+    from asl_edge.training import recipes
+    from asl_edge.training.fit import resumed_config
+
+    if resumed is not None:
+        return resumed_config(resumed, recipe=recipe, **changes)
+    return recipes.get(recipe or recipes.DEFAULT, **changes)
+
+
+def _open_arrays(folder: Path, classes: str | None, bgr: bool, check: bool) -> PreparedArrays:
+    import warnings
+
+    from asl_edge.cli.console import err, warn
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.labels import parse_classes
+
+    with warnings.catch_warnings(record=True) as caught, err.status("Checking the arrays ..."):
+        warnings.simplefilter("always")
+        names = parse_classes(classes) if classes else None
+        opened = PreparedArrays.open(folder, classes=names, bgr=bgr, check=check)
+    for warning in caught:
+        warn(str(warning.message))
+    return opened
+
+
+def _train(
+    config: TrainConfig, arrays: PreparedArrays, out: Path, resume: bool, overwrite: bool, as_json: bool
+) -> None:
+    from asl_edge.cli.console import print_json, print_next, warn
+    from asl_edge.training.fit import Interrupted
+    from asl_edge.training.fit import train as fit
+
+    try:
+        result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=_progress())
+    except Interrupted as stopped:
+        warn(str(stopped))
+        again = ["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]
+        print_next(shlex.join([*again, "--bgr"] if arrays.bgr else again), "Go on with")
+        raise typer.Exit(130) from stopped
+    if as_json:
+        print_json(
+            {
+                "run": str(result.run),
+                "epochs": result.epochs,
+                "best_epoch": result.best_epoch,
+                "stopped_early": result.stopped_early,
+                "history": result.history,
+                **{split: score.to_dict() for split, score in result.scores.items()},
+            }
+        )
+    else:
+        _print_result(result)
+    print_next(shlex.join(["asl-edge", "export", str(out), "--out", str(out / "model.onnx")]))
+
+
+def _print_result(result: TrainResult) -> None:
+    from asl_edge.cli.console import out
+
+    ended = ", stopped early" if result.stopped_early else ""
+    out.print(f"{result.epochs} epochs{ended}; the best by validation loss is epoch {result.best_epoch}: best.keras")
+    for split, score in result.scores.items():
+        low, high = score.interval95
+        out.print(
+            f"{split} accuracy {score.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}), "
+            f"top-3 {score.top3_accuracy:.4f}, on {score.pictures} pictures"
+        )
+    out.print(f"Run folder: {result.run}", markup=False)
+
+
+def _print_summary(arrays: Path | None, classes: str | None, size: int, network: str | None, bgr: bool) -> None:
+    from asl_edge.cli.console import out
+    from asl_edge.labels import parse_classes
+    from asl_edge.training import networks
+    from asl_edge.training.backend import load_keras
+
+    if arrays is not None:
+        opened = _open_arrays(arrays, classes, bgr, check=False)
+        count, size = len(opened.classes), opened.input_size
+    elif classes is not None:
+        count = len(parse_classes(classes))
+    else:
+        raise UserError("--summary needs the number of classes: name ARRAYS, or --classes A,B,C.")
+    load_keras()
+    model = networks.build(network or "alexnet", count, size)
+    model.summary(line_length=100, print_fn=lambda text, **_: out.out(text, highlight=False))
+
+
+def _progress() -> Progress:
+    from asl_edge.cli.console import err, progress_bar
+    from asl_edge.training.progress import Progress
+
+    class ShownProgress(Progress):
+        """A bar for the running epoch and a line for every complete one, on standard error."""
+
+        def __init__(self) -> None:
+            self._bar = progress_bar()
+            self._task: Any = None
+            self._epochs = 0
+
+        def note(self, message: str) -> None:
+            err.print(message, style="dim", markup=False)
+
+        def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
+            import time
+
+            self._epochs, self._began = epochs, time.perf_counter()
+            self._bar.start()
+            self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=pictures, rate="")
+
+        def pictures_seen(self, pictures: int, loss: float) -> None:
+            import time
+
+            rate = pictures / (time.perf_counter() - self._began)
+            self._bar.update(self._task, completed=pictures, rate=f"{rate:.0f} pictures/s  loss {loss:.4f}")
+
+        def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
+            self._bar.remove_task(self._task)
+            err.print(
+                f"Epoch {row['epoch']:.0f}/{self._epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
+                f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  "
+                f"{row['pictures_per_second']:.0f} pictures/s  {row['seconds']:.0f} s"
+                + ("  best so far" if best else "")
+            )
+
+        def close(self) -> None:
+            self._bar.stop()
+
+    return ShownProgress()

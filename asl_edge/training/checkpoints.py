@@ -1,0 +1,76 @@
+"""Checkpoints: one `.keras` file an epoch under the tutorial's names, and which of them stay."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asl_edge import atomic
+from asl_edge.training.config import Keep
+
+if TYPE_CHECKING:
+    import keras
+
+_NAME = re.compile(r"weights\.(\d+)-.+\.keras")
+_BEST_KEPT = 3
+
+
+def checkpoint_name(epoch: int, val_loss: float) -> str:
+    """Return the tutorial's file name for an epoch, counted from 1."""
+    return f"weights.{epoch:02d}-{val_loss:.2f}.keras"
+
+
+def save_model(path: Path, network: keras.Model) -> None:
+    """Write `network` as `.keras`, whole or not at all."""
+    with atomic.replacing(path) as temporary:
+        network.save(temporary)
+
+
+def save_weights_h5(path: Path, network: keras.Model) -> None:
+    """Write the weights alone as `.weights.h5`, whole or not at all."""
+    with atomic.replacing(path) as temporary:
+        # Keras insists on the whole suffix, of which the temporary name keeps the last part only.
+        own = temporary.with_name(f"{temporary.name}.weights.h5")
+        try:
+            network.save_weights(own)
+            own.replace(temporary)
+        finally:
+            own.unlink(missing_ok=True)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with atomic.replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Return the epoch with the lowest validation loss; the first of equals."""
+    return int(min(history, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])
+
+
+def path_of_epoch(folder: Path, history: Sequence[Mapping[str, float]], epoch: int) -> Path:
+    """Return where the checkpoint of an epoch of `history` stands."""
+    row = next(row for row in history if row["epoch"] == epoch)
+    return folder / checkpoint_name(epoch, row["val_loss"])
+
+
+def epochs_to_keep(history: Sequence[Mapping[str, float]], keep: Keep) -> set[int]:
+    """Return the epochs whose checkpoints stay: all, or the three of lowest validation loss and the last."""
+    if keep == "all":
+        return {int(row["epoch"]) for row in history}
+    ranked = sorted(history, key=lambda row: (row["val_loss"], row["epoch"]))
+    return {int(row["epoch"]) for row in [*ranked[:_BEST_KEPT], *history[-1:]]}
+
+
+def remove_others(folder: Path, history: Sequence[Mapping[str, float]], keep: Keep) -> None:
+    """Delete checkpoints that do not stay, those of epochs outside `history`, and unfinished files of a killed run."""
+    staying = {path_of_epoch(folder, history, epoch).name for epoch in epochs_to_keep(history, keep)}
+    for path in folder.iterdir():
+        if (_NAME.fullmatch(path.name) and path.name not in staying) or (
+            path.name.startswith(".") and ".partial" in path.name
+        ):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""TrainConfig: every choice that a training depends on, checked on construction and saved in the run folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from asl_edge.errors import RunError, UserError
+
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["constant", "cosine"]
+Precision = Literal["auto", "float32", "mixed"]
+Keep = Literal["best3", "all"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The choices of one training; a recipe is a named TrainConfig.
+
+    Raises:
+        UserError: on construction, when a field breaks its rule.
+    """
+
+    recipe: str
+    """Name of the recipe that the choices started from."""
+    network: str = "alexnet"
+    """Name in the registry of networks."""
+    epochs: int = 50
+    batch_size: int = 32
+    seed: int = 0
+    """Starts the weights, the order of the pictures, dropout and augmentation."""
+
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.001
+    """The constant, or the peak after the warm-up."""
+    momentum: float = 0.0
+    """Nesterov momentum of SGD; AdamW ignores it."""
+    weight_decay: float = 0.0
+    """Decoupled; biases and batch normalisation are left out."""
+    schedule: Schedule = "constant"
+    """`cosine` falls to a hundredth of the peak over all epochs."""
+    warmup_epochs: float = 0.0
+    """Epochs over which the rate rises in a line to its peak (cosine only)."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes, in training and in the validation loss."""
+    augmentation: str = "none"
+    """Name in `asl_edge.training.augment`."""
+    norm_momentum: float | None = None
+    """Momentum of the running averages of batch normalisation while training; None leaves the network's own (0.99),
+    which needs some 500 steps before validation means anything."""
+
+    precision: Precision = "float32"
+    early_stopping: int | None = None
+    """Stop after this many epochs without a lower validation loss."""
+    keep: Keep = "best3"
+    """Which checkpoints stay: the best three and the last, or all."""
+    tensorboard: bool = False
+    steps_per_epoch: int | None = None
+    """Cut every epoch short after this many batches (measurements, trials); None takes every picture."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            _whole_number(name, getattr(self, name), lowest)
+        for name in ("early_stopping", "steps_per_epoch"):
+            if getattr(self, name) is not None:
+                _whole_number(name, getattr(self, name), 1)
+        if self.seed >= 2**32:
+            raise UserError(f"seed must be below 2**32. Received: {self.seed}")
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate!r}")
+        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
+            raise UserError(f"weight_decay must be 0 or more. Received: {self.weight_decay!r}")
+        if not 0 <= self.warmup_epochs < self.epochs and self.schedule == "cosine":
+            raise UserError(
+                f"warmup_epochs must be at least 0 and below epochs ({self.epochs}). Received: {self.warmup_epochs!r}"
+            )
+        for name in ("momentum", "label_smoothing", "norm_momentum"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UserError(f"{name} must be at least 0 and below 1. Received: {value!r}")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name} must be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, as `config.json` keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Read the fields out of `config.json`, which holds more than these.
+
+        Raises:
+            RunError: a field is missing, as in a run of another version.
+            UserError: a field breaks its rule.
+        """
+        names = [item.name for item in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise RunError(
+                f"The run's config lacks {', '.join(missing)}: another version of asl-edge made it. "
+                "Train again into a new folder."
+            )
+        return cls(**{name: values[name] for name in names})
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("constant", "cosine"),
+    "precision": ("auto", "float32", "mixed"),
+    "keep": ("best3", "all"),
+}
+
+
+def _whole_number(name: str, value: object, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise UserError(f"{name} must be a whole number of at least {lowest}. Received: {value!r}")

@@ -1,0 +1,346 @@
+"""train(): from prepared arrays to a run folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asl_edge import __version__, atomic
+from asl_edge.errors import MissingPackageError, RunError, TrainingError
+from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples
+from asl_edge.training.backend import Policy, choose_precision, compile_with_xla, dtype_policy, load_keras
+from asl_edge.training.batches import open_batches
+from asl_edge.training.config import TrainConfig
+from asl_edge.training.environment import describe
+from asl_edge.training.keeper import EpochKeeper, copy_weights
+from asl_edge.training.optimizer import build_optimizer
+from asl_edge.training.progress import Progress
+from asl_edge.training.scores import SplitScore, score_splits
+from asl_edge.training.state import History, load_state, restore_optimizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.data.arrays import PreparedArrays
+
+_FREE_ON_RESUME = ("epochs", "keep", "tensorboard", "early_stopping")
+"""Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM; the message says what stands and how to go on."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training reached."""
+
+    run: Path
+    history: History
+    best_epoch: int
+    """The epoch of lowest validation loss, from 1; `best.keras` holds it."""
+    stopped_early: bool
+    scores: dict[str, SplitScore]
+    """By split, `validation` and (where there is one) `test`: `best.keras` evaluated in float32."""
+
+    @property
+    def epochs(self) -> int:
+        """Number of complete epochs."""
+        return len(self.history)
+
+
+def train(
+    config: TrainConfig,
+    arrays: PreparedArrays,
+    out: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a network on prepared arrays and leave a run folder.
+
+    The same config, arrays, machine and backend give the same history on a CPU, also when the run was interrupted and
+    resumed in between.
+
+    Args:
+        config: see `asl_edge.training.recipes.get`.
+        arrays: prepared arrays; only the rows of a few batches are ever in memory.
+        out: the run folder to make, or with `resume` to go on with.
+        resume: go on after the last complete epoch of the run in `out`.
+        overwrite: replace an earlier run in `out`.
+        progress: is told what happens.
+
+    Raises:
+        RunError: `out` is in the way, or cannot be resumed with this config.
+        DataError: the arrays lack a split or are too small for the network.
+        TrainingError: the loss is no number, the disk is full, or the arrays changed since the run began.
+        MissingPackageError: Keras, its backend or TensorBoard is not installed.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    progress = progress or Progress()
+    out = Path(out)
+    networks.get(config.network)
+    augment.get(config.augmentation)
+    arrays.split("validation")
+    keras = load_keras()
+    keras.utils.set_random_seed(config.seed)
+    try:
+        with _full_disk_explained(out), _sigterm_as_interrupt():
+            config, policy = _open_run(config, arrays, out, resume, overwrite, progress)
+            keeper = _build(config, arrays, out, policy, progress)
+            try:
+                _fit(keeper, arrays)
+            except KeyboardInterrupt as error:
+                raise Interrupted(_what_interrupted_leaves(keeper)) from error
+            return _finish(keeper, arrays)
+    finally:
+        progress.close()
+
+
+def resumed_config(out: Path, **changes: Any) -> TrainConfig:
+    """Return the config of the run in `out`, with what may change on `resume` changed; None leaves a field.
+
+    Raises:
+        RunError: `out` is no run, or a change would make another history.
+    """
+    stored = TrainConfig.from_dict(run_folder.read_config(out))
+    wanted = replace(stored, **{name: value for name, value in changes.items() if value is not None})
+    _check_same_run(stored, wanted)
+    return wanted
+
+
+def _open_run(
+    config: TrainConfig, arrays: PreparedArrays, out: Path, resume: bool, overwrite: bool, progress: Progress
+) -> tuple[TrainConfig, Policy]:
+    """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
+    if resume:
+        recorded = run_folder.read_config(out)
+        _check_same_run(TrainConfig.from_dict(recorded), config)
+        provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
+        policy: Policy = recorded["dtype_policy"]
+        recorded.update(config.to_dict())
+        atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
+        return config, policy
+    _make_way(out, overwrite)
+    chosen = choose_precision(config.precision)
+    progress.note(f"Precision: {chosen.policy} ({chosen.reason}).")
+    test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
+    kept = {
+        "test": {
+            "split": test_split,
+            "pictures": samples.write_samples(out, "test", arrays, test_split, samples.TEST_SAMPLES, config.seed),
+        },
+        "train": {
+            "split": "train",
+            "pictures": samples.write_samples(out, "train", arrays, "train", samples.TRAIN_SAMPLES, config.seed),
+        },
+    }
+    atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
+    # Last, since a folder with a config is a run.
+    atomic.write_json(
+        out / run_folder.CONFIG_FILE,
+        {
+            "asl_edge_version": __version__,
+            **config.to_dict(),
+            "dtype_policy": chosen.policy,
+            "dtype_policy_reason": chosen.reason,
+            "classes": list(arrays.classes),
+            "input_size": arrays.input_size,
+            "fit": arrays.fit,
+            "colour": "RGB",
+            "arrays": str(arrays.folder.resolve()),
+            "data": provenance.describe_arrays(arrays),
+            "samples": kept,
+        },
+    )
+    return config, chosen.policy
+
+
+def _make_way(out: Path, overwrite: bool) -> None:
+    if out.is_file():
+        raise RunError(f"{out} is a file. Name a folder for the run with --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    is_run = (out / run_folder.CONFIG_FILE).is_file()
+    if overwrite and is_run:
+        shutil.rmtree(out)
+        return
+    if is_run:
+        raise RunError(
+            f"{out} holds a run already. Go on with it: add --resume. Replace it: add --overwrite. "
+            "Or name another folder with --out."
+        )
+    raise RunError(f"{out} exists and holds something that is no run. Name another folder with --out.")
+
+
+def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
+    free = set(_FREE_ON_RESUME) if stored.schedule == "constant" else set(_FREE_ON_RESUME) - {"epochs"}
+    before, now = stored.to_dict(), wanted.to_dict()
+    other = [
+        f"{name} was {before[name]}, now {now[name]}"
+        for name in before
+        if before[name] != now[name] and name not in free
+    ]
+    if other:
+        raise RunError(
+            f"A run goes on with the choices that it was begun with; {'; '.join(other)}. "
+            "Leave these options out, or train into a new folder."
+        )
+
+
+def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress) -> EpochKeeper:
+    """Build and compile the network, and bring it to where the run stands."""
+    import keras
+
+    with dtype_policy(policy):
+        network = networks.build(config.network, len(arrays.classes), arrays.input_size)
+        if config.norm_momentum is not None:
+            for layer in network.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.momentum = config.norm_momentum
+        model = augment.with_augmentation(network, augment.get(config.augmentation))
+    with dtype_policy("float32"):
+        stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
+    model.compile(
+        optimizer=build_optimizer(config, _steps(config, arrays), network),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=compile_with_xla(),
+    )
+    keeper = EpochKeeper(out, config, model, network, stored)
+    keeper.progress = progress
+    state = load_state(out / run_folder.STATE_FILE)
+    if state is not None:
+        path = out / run_folder.CHECKPOINTS_FOLDER / state.weights_file
+        try:
+            stored.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
+        copy_weights(stored, network)
+        restore_optimizer(model.optimizer, state.optimizer, model.trainable_variables)
+        keeper.history = state.history
+        keeper.settle()
+        progress.note(f"Going on after epoch {state.epoch} of {config.epochs}.")
+    if not (out / run_folder.MODEL_JSON_FILE).exists():
+        atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
+    return keeper
+
+
+def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> None:
+    config, history = keeper.config, keeper.history
+    if len(history) >= config.epochs or _patience_is_out(config, history):
+        keeper.progress.note(f"The run is finished: {len(history)} epochs are complete.")
+        return
+    batches = open_batches(arrays, "train", config.batch_size, shuffle_seed=config.seed, steps=config.steps_per_epoch)
+    pictures = min(len(arrays.split("train")), len(batches) * config.batch_size)
+    callbacks = [keeper.callback(batches, pictures)]
+    if config.tensorboard:
+        callbacks.append(_tensorboard(keeper.run / run_folder.TENSORBOARD_FOLDER))
+    keeper.model.fit(
+        batches,
+        epochs=config.epochs,
+        initial_epoch=len(history),
+        validation_data=open_batches(arrays, "validation", config.batch_size),
+        callbacks=callbacks,
+        shuffle=False,  # the batches are shuffled across the whole split already
+        verbose=0,
+    )
+
+
+def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
+    """Evaluate the best epoch in float32 and write what follows from it."""
+    run, stored, history = keeper.run, keeper.stored, keeper.history
+    stored.load_weights(run / run_folder.BEST_FILE)
+    checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
+    scores = score_splits(stored, arrays, keeper.progress)
+    best = checkpoints.best_epoch(history)
+    atomic.write_json(
+        run / run_folder.RESULTS_FILE,
+        {
+            "best_epoch": best,
+            "epochs": len(history),
+            "stopped_early": keeper.stopped_early,
+            **{split: score.to_dict() for split, score in scores.items()},
+        },
+    )
+    return TrainResult(run, history, best, keeper.stopped_early, scores)
+
+
+def _steps(config: TrainConfig, arrays: PreparedArrays) -> int:
+    steps = -(-len(arrays.split("train")) // config.batch_size)
+    return steps if config.steps_per_epoch is None else min(steps, config.steps_per_epoch)
+
+
+def _patience_is_out(config: TrainConfig, history: History) -> bool:
+    if config.early_stopping is None or not history:
+        return False
+    return len(history) - checkpoints.best_epoch(history) >= config.early_stopping
+
+
+def _tensorboard(folder: Path) -> keras.callbacks.Callback:
+    import keras
+
+    try:
+        import tensorboard  # noqa: F401
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            f"--tensorboard needs TensorBoard and TensorFlow ({error}). Install them: "
+            "pip install 'asl-edge[train,tensorboard]'"
+        ) from error
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)
+
+
+def _what_interrupted_leaves(keeper: EpochKeeper) -> str:
+    done = len(keeper.history)
+    if not done:
+        return (
+            f"Stopped before the first epoch was complete; nothing is lost but the time. {keeper.run} can be resumed."
+        )
+    return (
+        f"Stopped. {keeper.run} keeps {done} complete {'epoch' if done == 1 else 'epochs'} of {keeper.config.epochs} "
+        f"and the best of them; the running epoch is lost."
+    )
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, which schedulers and `kill` send, like Ctrl-C; only the main thread may set handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _full_disk_explained(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        numbers = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+        # HDF5 reports the system's error in its text only.
+        if getattr(error, "errno", None) in numbers or "No space left" in str(error):
+            raise TrainingError(
+                f"The disk that holds {out} is full. The complete epochs stand; make room and go on with --resume "
+                "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."
+            ) from error
+        raise

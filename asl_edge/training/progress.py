@@ -1,0 +1,24 @@
+"""What a training tells while it runs; the command line draws it, other callers may watch or ignore it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Progress:
+    """Receives what happens; this one says nothing. Override what is of interest."""
+
+    def note(self, message: str) -> None:
+        """One sentence worth knowing, such as a choice that was made."""
+
+    def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
+        """Epoch `epoch` of `epochs` (from 1) begins; it takes `pictures` pictures."""
+
+    def pictures_seen(self, pictures: int, loss: float) -> None:
+        """So many pictures of this epoch are done; `loss` is their mean."""
+
+    def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
+        """An epoch is complete and saved; `row` is its line of the history, `best` whether it is the best so far."""
+
+    def close(self) -> None:
+        """Training ended, well or not."""

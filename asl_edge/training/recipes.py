@@ -1,0 +1,55 @@
+"""Recipes: named sets of training choices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from asl_edge.errors import UserError
+from asl_edge.training.config import TrainConfig
+
+DEFAULT = "default"
+
+_RECIPES: dict[str, TrainConfig] = {
+    # As in the tutorial, but for its validation labels, which it divides by 255.
+    "tutorial": TrainConfig(recipe="tutorial"),
+    # For a few thousand pictures and a few minutes of CPU.
+    "default": TrainConfig(
+        recipe="default",
+        epochs=30,
+        batch_size=32,
+        optimizer="adamw",
+        learning_rate=0.0005,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        label_smoothing=0.1,
+        augmentation="light",
+        norm_momentum=0.9,
+        precision="auto",
+    ),
+}
+
+
+def names() -> list[str]:
+    """Return the names of all recipes."""
+    return list(_RECIPES)
+
+
+def get(name: str = DEFAULT, **changes: Any) -> TrainConfig:
+    """Return a recipe with some of its choices changed.
+
+    Args:
+        name: the recipe's name.
+        changes: fields of `TrainConfig` and their new values; None leaves the recipe's own.
+
+    Raises:
+        UserError: there is no such recipe, or a value breaks its rule.
+    """
+    if name not in _RECIPES:
+        raise UserError(f"Unknown recipe {name!r}. The recipes are: {', '.join(_RECIPES)}.")
+    recipe = _RECIPES[name]
+    wanted = {field: value for field, value in changes.items() if value is not None}
+    if recipe.warmup_epochs >= wanted.get("epochs", recipe.epochs):
+        wanted.setdefault("warmup_epochs", wanted["epochs"] / 10)  # a trial of one epoch still needs a warm-up
+    return replace(recipe, **wanted)
