@@ -1,0 +1,56 @@
+"""`asl-edge data synthesize`: draw pictures of hands, one folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def synthesize(
+    out: Path = typer.Option(..., "--out", help="Folder to make; it must not exist, or be empty."),
+    per_class: int = typer.Option(..., "--per-class", help="Pictures of each class."),
+    classes: str | None = typer.Option(None, "--classes", help="Such as A,B,C. Default: all 29."),
+    seed: int = typer.Option(0, "--seed", help="The same seed draws the same pictures, byte for byte."),
+    size: int = typer.Option(224, "--size", help="Side of the pictures in pixels, 32 to 1024."),
+    workers: int | None = typer.Option(None, "--workers", help="Processes. Default: one a core."),
+    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
+) -> None:
+    """Draw pictures of hands in the shapes of the alphabet: no photographs, nothing to download.
+
+    J and Z are movements; they are drawn as the shape in which they are held.
+    """
+    import shlex
+    from dataclasses import asdict
+
+    from asl_edge.cli import console
+    from asl_edge.data.synthetic import synthesize as draw
+    from asl_edge.labels import CLASSES, parse_classes
+
+    names = parse_classes(classes) if classes is not None else None
+    with console.progress_bar() as progress:
+        task = progress.add_task("Drawing", total=max(per_class, 0) * len(names or CLASSES), rate="")
+        started = progress.get_time()
+
+        def advance(pictures: int) -> None:
+            progress.advance(task, pictures)
+            done = progress.tasks[0].completed
+            progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} pictures/s")
+
+        report = draw(
+            out, per_class=per_class, classes=names, seed=seed, size=size, workers=workers, on_progress=advance
+        )
+
+    if as_json:
+        console.print_json({**asdict(report), "folder": str(report.folder)})
+    else:
+        console.out.print(
+            f"{report.pictures} pictures of {len(report.classes)} classes in {report.folder} "
+            f"({report.size_bytes / 1e6:.1f} MB, {report.pictures_per_second:.0f} pictures/s, seed {report.seed}).",
+            markup=False,
+        )
+        if report.motion_letters:
+            letters = " and ".join(report.motion_letters)
+            console.out.print(f"{letters}: signed as a movement, drawn as the shape in which it is held.", markup=False)
+    arrays = report.folder.with_name(report.folder.name + "-arrays")
+    console.print_next(f"asl-edge data prepare {shlex.quote(str(out))} --out {shlex.quote(str(arrays))}")

@@ -1,0 +1,168 @@
+"""Scene to picture: pose, camera, hand over background, and what a camera adds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.synthetic.flesh import Flesh, clothe
+from asl_edge.data.synthetic.noise import blotches, cut, grain
+from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
+from asl_edge.data.synthetic.scene import Scene, random_scene, vary
+from asl_edge.data.synthetic.shading import shade
+from asl_edge.data.synthetic.skeleton import Hand, Vectors, pose_hand, rotation
+from asl_edge.errors import DataError
+from asl_edge.labels import CLASSES, canonical
+from asl_edge.preprocess import Picture, opencv
+
+MIN_SIZE = 32
+MAX_SIZE = 1024
+
+
+class Frame(NamedTuple):
+    """A picture and what is drawn in it."""
+
+    picture: Picture
+    """uint8 RGB of shape (size, size, 3)."""
+    mask: npt.NDArray[np.uint8]
+    """uint8 of shape (size, size): 255 where hand or arm is, 0 elsewhere."""
+    joints: Vectors | None
+    """(21, 2): the joints in pixels (x right, y down), None without a hand."""
+
+
+def draw_hand(label: str, rng: np.random.Generator, size: int = 224) -> Picture:
+    """Draw one picture of a class: a new person, place and camera each time.
+
+    Args:
+        label: one of the 29 classes, in any case (`nothing` is background only; J and Z are their hold shapes).
+        rng: the only source of chance; the same state gives the same picture.
+        size: side of the picture in pixels, 32 to 1024.
+
+    Returns:
+        uint8 array of shape (size, size, 3), RGB.
+
+    Raises:
+        DataError: `label` is no class, or `size` is out of range.
+        MissingPackageError: OpenCV is not installed.
+    """
+    name = checked_label(label)
+    checked_size(size)
+    return draw_frame(random_scene(name, rng, size), rng, size).picture
+
+
+def checked_label(label: str) -> str:
+    """Return the class that `label` means, or raise DataError."""
+    name = canonical(label)
+    if name is None:
+        raise DataError(f"Unknown class {label!r}. The classes are {', '.join(CLASSES)}.")
+    return name
+
+
+def checked_size(size: int) -> None:
+    """Raise DataError unless `size` is a side that can be drawn."""
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise DataError(f"The side of a drawn picture is {MIN_SIZE} to {MAX_SIZE} pixels. Received: {size}")
+
+
+def draw_frame(scene: Scene, rng: np.random.Generator, size: int) -> Frame:
+    """Draw one frame of a scene: the hand moves a little from frame to frame."""
+    picture = _look_around(scene.background, rng, size)
+    mask = np.zeros((size, size), np.uint8)
+    joints = None
+    if scene.pose is not None:
+        joints = _draw_hand_over(picture, mask, scene, rng, size)
+    return Frame(_through_camera(picture, scene, rng), mask, joints)
+
+
+def _look_around(background: Picture, rng: np.random.Generator, size: int) -> Picture:
+    room = background.shape[0] - size
+    top, left = rng.integers(0, room + 1, 2)
+    return background[top : top + size, left : left + size].copy()
+
+
+def _draw_hand_over(
+    picture: Picture, mask: npt.NDArray[np.uint8], scene: Scene, rng: np.random.Generator, size: int
+) -> Vectors:
+    assert scene.pose is not None
+    hand = pose_hand(scene.build, vary(scene.pose, rng, 1.6))
+    flesh = clothe(scene.build, hand, _forearm(scene.pose.forearm), scene.arm_length)
+    turn = rotation(*(scene.view + rng.normal(0, 3.0, 3))).T
+    seen, dorsal, joints, scale = _aim(scene, hand, flesh, turn, rng, size)
+    field = height_field(seen, size)
+    if field is None:
+        return joints
+    rows, columns = field.height.shape
+    texture = cut(blotches(3.0), rng, rows, columns)
+    skin, covered = shade(field, seen, flesh, dorsal, scene.skin, scene.light, texture, scale)
+    window = (slice(field.top, field.top + rows), slice(field.left, field.left + columns))
+    mask[window] = covered
+    _lay_over(picture, window, skin, covered)
+    return joints
+
+
+def _aim(
+    scene: Scene, hand: Hand, flesh: Flesh, turn: Vectors, rng: np.random.Generator, size: int
+) -> tuple[Projection, Vectors, Vectors, float]:
+    """Point the camera so that the hand (without the arm) spans the share of the picture that the scene wants."""
+    joints = hand.joints @ turn
+    low, high = joints.min(axis=0), joints.max(axis=0)
+    extent = float(max(high[:2] - low[:2])) + 2.0
+    fill = scene.fill * float(np.exp(rng.normal(0, 0.04)))
+    scale = size * fill / extent
+    left_over = size * max(0.06, 1 - fill) / 2
+    place = size / 2 + (scene.offset + rng.normal(0, 0.12, 2)).clip(-1, 1) * left_over
+    centre = (low + high) / 2
+    camera = Camera(scale, scene.distance, (float(place[0]), float(place[1])))
+    start, near_start = camera.project(flesh.start @ turn - centre)
+    end, near_end = camera.project(flesh.end @ turn - centre)
+    seen = Projection(start, end, flesh.radius * np.stack([near_start, near_end], axis=1))
+    return seen, flesh.dorsal @ turn * (1.0, -1.0, 1.0), camera.project(joints - centre)[0][:, :2], scale
+
+
+def _forearm(bend: tuple[float, float]) -> Vectors:
+    lean, lift = np.radians(bend)
+    return np.array([np.sin(lean) * np.cos(lift), -np.cos(lean) * np.cos(lift), np.sin(lift)])
+
+
+def _lay_over(picture: Picture, window: tuple[slice, slice], skin: Picture, covered: npt.NDArray[np.uint8]) -> None:
+    cv2 = opencv()
+    # Colours run a pixel over the edge, so that the soft outline is not mixed with what the empty pixels hold.
+    edge = cv2.dilate(skin * (covered[..., None] > 0), np.ones((3, 3), np.uint8))
+    np.copyto(edge, skin, where=covered[..., None] > 0)
+    alpha = cv2.GaussianBlur(covered, (3, 3), 0.7).astype(np.float32) * np.float32(1 / 255)
+    picture[window] = cv2.blendLinear(edge, picture[window], alpha, 1 - alpha)
+
+
+def _through_camera(picture: Picture, scene: Scene, rng: np.random.Generator) -> Picture:
+    cv2 = opencv()
+    size = picture.shape[0]
+    blur = scene.blur * size / 224 * rng.uniform(0.7, 1.3)
+    if blur > 0.35:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    if rng.random() < 0.06:
+        picture = _motion_blur(picture, rng)
+    level = np.arange(256)[:, None] / 255
+    exposure = np.exp(rng.normal(0, 0.05))
+    table = (np.clip(level * scene.gain * exposure, 0, 1) ** scene.gamma) * 255 + scene.lift
+    picture = cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
+    if scene.grain > 0.8:
+        noise = (cut(grain(), rng, size, size) * np.float32(scene.grain)).astype(np.int16)
+        picture = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
+    if rng.random() < 0.25:
+        quality = int(rng.integers(25, 75))
+        coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return np.asarray(picture)
+
+
+def _motion_blur(picture: Picture, rng: np.random.Generator) -> Picture:
+    cv2 = opencv()
+    length = max(3, int(rng.integers(3, 9) * picture.shape[0] / 224)) | 1
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    middle = np.array([length // 2, length // 2])
+    cv2.line(kernel, (middle - reach).astype(int), (middle + reach).astype(int), 1.0, 1)
+    return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()))

@@ -1,0 +1,142 @@
+"""Who signs, and where: one person, lamp, camera and background, kept for a run of frames as in a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asl_edge.data.synthetic.background import draw_background
+from asl_edge.data.synthetic.poses import POSES, Pose
+from asl_edge.data.synthetic.shading import Light, Skin
+from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
+from asl_edge.preprocess import Picture
+
+MARGIN = 1.2
+"""The background is this much larger than the picture, so that the camera can move over it."""
+
+# Reflectances as sRGB, from very light to very dark skin (after the ten tones of the Monk Skin Tone scale).
+_TONES = np.array(
+    [(242, 208, 190), (232, 188, 166), (222, 170, 146), (208, 152, 124), (188, 130, 100), (158, 104, 78),
+     (126, 80, 60), (98, 62, 47), (74, 47, 37)], np.float64,
+)  # fmt: skip
+_PALM_TONE = np.array((226, 168, 150), np.float64)  # palms hold little pigment, so they differ less than backs
+_NAIL_TONE = np.array((232, 186, 172), np.float64)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that stays the same within a run of frames."""
+
+    build: Build
+    pose: Pose | None
+    """The person's own way to make the class; None when there is no hand to see."""
+    view: Vectors
+    """(3,): yaw, pitch and roll of the hand, in degrees."""
+    skin: Skin
+    light: Light
+    background: Picture
+    fill: float
+    """Share of the picture's side that the hand spans."""
+    offset: Vectors
+    """(2,): where the hand's centre stands, as a share of the room that is left; -1 to 1."""
+    distance: float
+    """Centimetres from camera to hand."""
+    arm_length: float
+    """Centimetres of forearm."""
+    gain: Vectors
+    """(3,): the camera's gain for red, green and blue."""
+    gamma: float
+    lift: float
+    """Added to all channels: haze, or a crushed black."""
+    blur: float
+    """Sigma of the lens, in pixels of a 224-pixel picture."""
+    grain: float
+    """Deviation of the sensor's noise, in grey levels."""
+
+
+def random_scene(label: str, rng: np.random.Generator, size: int) -> Scene:
+    """Return some person and place for a class; `label` must be one of the 29 classes."""
+    variants = POSES.get(label)
+    pose = None
+    view = np.zeros(3)
+    if variants:
+        weights = np.array([variant.weight for variant in variants])
+        pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 5.0)
+        view = np.array(pose.view) + rng.normal(0, (11, 9, 9))
+    background = draw_background(rng, int(size * MARGIN))
+    cut_out = background.max() < 12
+    return Scene(
+        build=random_build(rng),
+        pose=pose,
+        view=view,
+        skin=_random_skin(rng),
+        light=_random_light(rng),
+        background=background,
+        fill=float(rng.uniform(0.82, 0.98) if cut_out else np.clip(rng.normal(0.74, 0.15), 0.34, 1.0)),
+        offset=rng.uniform(-1, 1, 2),
+        distance=float(rng.uniform(32, 90)),
+        arm_length=float(rng.uniform(1.6, 4.0) if cut_out or rng.random() < 0.08 else rng.uniform(14, 30)),
+        gain=rng.normal(1.0, 0.045, 3) * np.exp(rng.normal(0, 0.22)),
+        gamma=float(np.exp(rng.normal(0, 0.18))),
+        lift=float(rng.normal(0, 6) if not cut_out else 0.0),
+        blur=float(max(0.0, rng.normal(0.55, 0.45))),
+        grain=float(np.abs(rng.normal(0, 4.0))),
+    )
+
+
+def vary(pose: Pose, rng: np.random.Generator, degrees: float) -> Pose:
+    """Return the pose with every joint moved a little; neighbouring fingers move together more than apart."""
+    together = rng.normal(0, degrees, 3)
+    fingers = np.array(pose.fingers, np.float64)
+    fingers[:, :3] += together + rng.normal(0, degrees * 0.6, (4, 3))
+    fingers[:, 3] += rng.normal(0, degrees * 0.25, 4)
+    # A straight finger hardly bends backwards.
+    fingers[:, :3] = np.maximum(fingers[:, :3], -6.0)
+    thumb = np.array(pose.thumb) + rng.normal(0, degrees * 0.5, 2) + rng.normal(0, degrees * 0.5, (3, 2))
+    forearm = np.array(pose.forearm) + rng.normal(0, degrees * 1.6, 2)
+    return replace(
+        pose,
+        fingers=tuple((a, b, c, d) for a, b, c, d in fingers.tolist()),
+        thumb=tuple((a, b) for a, b in thumb.tolist()),
+        forearm=(float(forearm[0]), float(forearm[1])),
+    )
+
+
+def linear(srgb: Vectors) -> Vectors:
+    """Turn sRGB values from 0 to 255 into reflectance from 0 to 1."""
+    return np.asarray((np.clip(srgb, 0, 255) / 255) ** 2.2)
+
+
+def _random_skin(rng: np.random.Generator) -> Skin:
+    depth = rng.uniform(0, len(_TONES) - 1)
+    low = min(int(depth), len(_TONES) - 2)
+    tone = _TONES[low] + (_TONES[low + 1] - _TONES[low]) * (depth - low)
+    darkness = depth / (len(_TONES) - 1)
+    warm = rng.normal(0, 1, 3) * (5, 4, 6)
+    palm = tone + (_PALM_TONE - tone) * (0.25 + 0.3 * darkness) + warm
+    nail = palm + (_NAIL_TONE - palm) * 0.45
+    sleeve = linear(rng.uniform(10, 240) + rng.normal(0, 25, 3)) if rng.random() < 0.15 else None
+    return Skin(
+        palm=linear(palm),
+        back=linear(tone * 0.97 + warm),
+        nail=linear(nail),
+        sleeve=sleeve,
+        gloss=float(rng.uniform(0.0, 0.12)),
+        mottle=float(rng.uniform(0.01, 0.06)),
+        crease=float(rng.uniform(0.05, 0.25)),
+    )
+
+
+def _random_light(rng: np.random.Generator) -> Light:
+    direction = np.array([rng.normal(0, 0.55), rng.normal(-0.5, 0.4), rng.uniform(0.35, 1.0)])
+    against = rng.random() < 0.1  # the window is behind the hand
+    total = rng.uniform(0.25, 0.6) if against else rng.uniform(0.85, 1.35)
+    ambient = total * rng.uniform(0.25, 0.65)
+    return Light(
+        direction=direction / np.linalg.norm(direction),
+        lamp=float(total - ambient),
+        ambient=float(ambient),
+        colour=np.clip(rng.normal(1.0, 0.05, 3), 0.8, 1.2),
+        shadow=float(rng.uniform(0.3, 0.7)),
+    )

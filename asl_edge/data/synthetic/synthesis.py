@@ -1,0 +1,234 @@
+"""A folder of drawn pictures, one folder a class, as a person's own photographs would lie there."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asl_edge.atomic import sync_folder
+from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
+from asl_edge.data.synthetic.scene import random_scene
+from asl_edge.errors import DataError
+from asl_edge.labels import CLASSES, MOTION_LETTERS
+from asl_edge.preprocess import opencv
+
+CLIP_FRAMES = 10
+"""Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""
+
+_IN_PROCESS_PICTURES = 300
+"""Fewer pictures than this are drawn sooner than worker processes start."""
+
+
+@dataclass(frozen=True)
+class SynthesisReport:
+    """What `synthesize` wrote."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    per_class: int
+    pictures: int
+    size: int
+    """Side of each picture, in pixels."""
+    seed: int
+    size_bytes: int
+    seconds: float
+    pictures_per_second: float
+    workers: int
+    motion_letters: tuple[str, ...]
+    """Classes among these that are signed as a movement, drawn as their hold shape."""
+
+
+class _Clip(NamedTuple):
+    folder: str
+    label: str
+    number: int
+    first: int
+    """Number of its first picture, from 1."""
+    frames: int
+    seed: int
+    size: int
+
+
+def synthesize(
+    out: str | os.PathLike[str],
+    *,
+    per_class: int,
+    classes: Sequence[str] | None = None,
+    seed: int = 0,
+    size: int = 224,
+    workers: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> SynthesisReport:
+    """Draw pictures of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
+
+    Every ten consecutive pictures of a class are frames of one clip: the same person, pose habit, place and camera.
+
+    Args:
+        out: folder to make; it must not exist, or be empty.
+        per_class: pictures of each class.
+        classes: names in any case; default all 29.
+        seed: same seed, same bytes, whatever the number of workers.
+        size: side of the pictures in pixels, 32 to 1024.
+        workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
+            than one needs the usual `if __name__ == "__main__":` in the script that calls.
+        on_progress: called with the number of pictures that have just been finished.
+
+    Returns:
+        What was written, and how fast.
+
+    Raises:
+        DataError: an unknown or repeated class, a number out of range, or `out` is in the way.
+        MissingPackageError: OpenCV is not installed.
+    """
+    opencv()
+    final = Path(out)
+    names = _checked_classes(classes)
+    checked_size(size)
+    if per_class < 1:
+        raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
+    if seed < 0:
+        raise DataError(f"A seed is 0 or more. Received: {seed}")
+    if workers is not None and workers < 1:
+        raise DataError(f"At least one worker must draw. Received: {workers}")
+    _refuse_what_stands(final)
+
+    started = time.perf_counter()
+    total = per_class * len(names)
+    if workers is None:
+        workers = 1 if total < _IN_PROCESS_PICTURES else _cores()
+    with _folder_in_one_piece(final) as folder:
+        for name in names:
+            (folder / name).mkdir()
+        clips = _clips(folder, names, per_class, seed, size)
+        size_bytes = sum(_draw_all(clips, min(workers, len(clips)), on_progress))
+    seconds = time.perf_counter() - started
+    return SynthesisReport(
+        folder=final,
+        classes=names,
+        per_class=per_class,
+        pictures=total,
+        size=size,
+        seed=seed,
+        size_bytes=size_bytes,
+        seconds=seconds,
+        pictures_per_second=total / seconds,
+        workers=min(workers, len(clips)),
+        motion_letters=tuple(name for name in names if name in MOTION_LETTERS),
+    )
+
+
+def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
+    names = CLASSES if classes is None else tuple(checked_label(name) for name in classes)
+    if not names or len(set(names)) != len(names):
+        raise DataError(f"Name each class to draw once, and at least one. Received: {', '.join(names) or 'none'}")
+    return names
+
+
+def _refuse_what_stands(out: Path) -> None:
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or remove it first.")
+    elif out.exists():
+        raise DataError(f"{out} exists and is not a folder. Choose another --out.")
+
+
+@contextlib.contextmanager
+def _folder_in_one_piece(final: Path) -> Iterator[Path]:
+    """Give a new folder beside `final`; rename it when the block ends, remove it when the block fails."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.parent / f".{final.name}.{secrets.token_hex(4)}.partial"
+        temporary.mkdir()
+    except OSError as error:
+        raise DataError(
+            f"The folder {final} cannot be made ({error.strerror or error}). Choose another --out."
+        ) from error
+    try:
+        yield temporary
+        if final.is_dir():
+            final.rmdir()  # empty, as checked before; Windows does not rename over a folder
+        temporary.rename(final)
+        sync_folder(final.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _clips(folder: Path, names: Sequence[str], per_class: int, seed: int, size: int) -> list[_Clip]:
+    return [
+        _Clip(str(folder), name, first // CLIP_FRAMES, first + 1, min(CLIP_FRAMES, per_class - first), seed, size)
+        for name in names
+        for first in range(0, per_class, CLIP_FRAMES)
+    ]
+
+
+def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], None] | None) -> Iterator[int]:
+    """Draw the clips and yield the bytes that each took."""
+    if workers == 1:
+        for clip in clips:
+            written = _draw_clip(clip)
+            if on_progress is not None:
+                on_progress(clip.frames)
+            yield written
+        return
+    # Processes, not threads: the many small NumPy steps of a picture hold the interpreter's lock. Spawned, as on
+    # Windows and macOS, since a fork is not safe beside the threads of OpenCV.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
+    try:
+        waiting: dict[Future[int], _Clip] = {}
+        queue = iter(clips)
+        while True:
+            for clip in itertools.islice(queue, workers * 4 - len(waiting)):
+                waiting[pool.submit(_draw_clip, clip)] = clip
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                clip = waiting.pop(future)
+                written = future.result()
+                if on_progress is not None:
+                    on_progress(clip.frames)
+                yield written
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    opencv().setNumThreads(1)
+
+
+def _draw_clip(clip: _Clip) -> int:
+    """Draw and write the pictures of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
+    cv2 = opencv()
+    rng = np.random.default_rng([clip.seed, CLASSES.index(clip.label), clip.number])
+    scene = random_scene(clip.label, rng, clip.size)
+    written = 0
+    for number in range(clip.first, clip.first + clip.frames):
+        picture = draw_frame(scene, rng, clip.size).picture
+        quality = int(rng.integers(80, 96))
+        data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        # The whole folder appears at once, so its files need no temporary names of their own.
+        Path(clip.folder, clip.label, f"{clip.label}{number}.jpg").write_bytes(data)
+        written += len(data)
+    return written
+
+
+def _cores() -> int:
+    """Return the cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
