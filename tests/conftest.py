@@ -70,3 +70,185 @@ def write_colour_model(path: Path, spec: dict[str, object] | None = None, scale:
     helper.set_model_props(model, ModelSpec(**fields).to_metadata())  # type: ignore[arg-type]
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def mini_model() -> object:
+    """A small CNN as the registry's networks are: uint8 (N, 32, 32, 3) to 3 classes; its answers vary by colour."""
+    return build_mini_model()
+
+
+@pytest.fixture(scope="session")
+def make_mini_model() -> Callable[..., object]:
+    """`build_mini_model`, for other classes, seeds, last layers or dtype policies."""
+    return build_mini_model
+
+
+def build_mini_model(
+    classes: int = 3, *, seed: int = 0, size: int = 32, last: str = "activation", dtype: str = "float32", sharp: float = 1
+) -> object:
+    """Build an untrained CNN with random weights and batch statistics.
+
+    Args:
+        classes: number of outputs.
+        seed: of the weights.
+        size: side of its input.
+        last: how the softmax is made: `activation`, `softmax` layer or `dense`.
+        dtype: dtype policy of the hidden layers.
+        sharp: factor of the logits.
+    """
+    import numpy as np
+
+    from asl_edge.export.toolchain import load_keras
+
+    keras = load_keras()
+    layers, rng = keras.layers, np.random.default_rng(seed)
+    endings = {
+        "activation": [layers.Dense(classes, name="logits"), layers.Activation("softmax", dtype="float32", name="probs")],
+        "softmax": [layers.Dense(classes, name="logits"), layers.Softmax(dtype="float32", name="probs")],
+        "dense": [layers.Dense(classes, activation="softmax", dtype="float32", name="logits")],
+    }
+    model = keras.Sequential(
+        [
+            keras.Input((size, size, 3), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255, name="rescale"),
+            layers.Conv2D(8, 5, strides=2, dtype=dtype, name="conv1"),
+            layers.Activation("relu", dtype=dtype, name="relu1"),
+            layers.MaxPooling2D(2, dtype=dtype, name="pool1"),
+            layers.BatchNormalization(dtype=dtype, name="norm1"),
+            layers.Flatten(dtype=dtype, name="flatten"),
+            layers.Dense(64, dtype=dtype, name="dense2"),
+            layers.Activation("relu", dtype=dtype, name="relu2"),
+            layers.Dropout(0.5, dtype=dtype, name="dropout2"),
+            layers.BatchNormalization(dtype=dtype, name="norm2"),
+            *endings[last],
+        ],
+        name="mini",
+    )
+    for variable in model.variables:
+        if "moving_variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif len(variable.shape) == 1 and variable.dtype == "float32":
+            variable.assign(rng.normal(0, 0.3, variable.shape) + (1.0 if "gamma" in variable.path else 0.0))
+        elif len(variable.shape) > 1:
+            scale = (sharp if "logits" in variable.path else 1.0) * 2 / np.sqrt(np.prod(variable.shape[:-1]))
+            variable.assign(rng.normal(0, scale, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Path]:
+    """`write_run`."""
+    return write_run
+
+
+@pytest.fixture(scope="session")
+def mini_run(mini_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of `mini_model` with 300 test pictures; do not change it."""
+    return write_run(tmp_path_factory.mktemp("runs") / "mini", mini_model)
+
+
+def write_run(path: Path, model: object, *, pictures: int = 300, **config: object) -> Path:
+    """Write what a run folder needs to be exported: best.keras, config.json and a test sample.
+
+    The pictures are coloured noise, a tenth of their labels differ from what the model answers.
+    """
+    import json
+
+    import numpy as np
+
+    size, classes = model.input_shape[1], model.output_shape[-1]  # type: ignore[attr-defined]
+    (path / "samples").mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    colours = rng.uniform(0, 255, (pictures, 1, 1, 3))
+    noise = rng.normal(0, 30, (pictures, size, size, 3))
+    samples = np.clip(colours + noise, 0, 255).astype(np.uint8)
+    labels = model.predict(samples, verbose=0).argmax(axis=1)  # type: ignore[attr-defined]
+    labels[::10] = (labels[::10] + 1) % classes
+    model.save(path / "best.keras")  # type: ignore[attr-defined]
+    np.save(path / "samples/test_pictures.npy", samples)
+    np.save(path / "samples/test_classes.npy", np.eye(classes, dtype=np.float32)[labels])
+    names = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:classes])
+    defaults = {
+        "asl_edge_version": "0.1.0",
+        "network": "mini",
+        "recipe": "tutorial",
+        "classes": names,
+        "input_size": size,
+        "fit": "crop",
+        "colour": "RGB",
+        "seed": 0,
+        "data": {"sources": ["noise"], "split": "blocks"},
+    }
+    (path / "config.json").write_text(json.dumps(defaults | config), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def alexnet() -> object:
+    """The tutorial's AlexNet with 3 classes, random weights and batch statistics."""
+    import numpy as np
+
+    from asl_edge.export.toolchain import load_keras
+
+    load_keras()
+    from asl_edge.training import networks
+
+    model, rng = networks.build("alexnet", 3, 224), np.random.default_rng(0)
+    for variable in model.variables:
+        if "moving_variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif "moving_mean" in variable.path or "bias" in variable.path:
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> str:
+    """Name of a network of 1,000 parameters with what makes resuming hard: batch normalisation and dropout."""
+    from asl_edge.training import networks
+
+    def build(classes: int, size: int) -> object:
+        import keras
+
+        layers = keras.layers
+        return keras.Sequential(
+            [
+                keras.Input((size, size, 3), dtype="uint8", name="image"),
+                layers.Rescaling(1 / 255),
+                layers.Conv2D(8, 5, strides=4, activation="relu"),
+                layers.BatchNormalization(),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(16, activation="relu"),
+                layers.Dropout(0.3),
+                layers.Dense(classes, name="logits"),
+                layers.Activation("softmax", dtype="float32", name="probabilities"),
+            ],
+            name="tiny",
+        )
+
+    if "tiny" not in networks.names():
+        networks.register(networks.Network("tiny", "for tests", 32, 8, build))
+    return "tiny"
+
+
+@pytest.fixture
+def colour_arrays(tmp_path: Path) -> Path:
+    """Prepared arrays without a manifest: 48 + 15 + 15 noisy pictures of 32x32, A red, B green, C blue."""
+    folder = tmp_path / "arrays"
+    write_colour_arrays(folder)
+    return folder
+
+
+def write_colour_arrays(folder: Path, seed: int = 0) -> None:
+    """Write the arrays of `colour_arrays`."""
+    import numpy as np
+
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for split, count in (("train", 48), ("validation", 15), ("test", 15)):
+        labels = np.arange(count) % 3
+        pictures = rng.integers(0, 160, (count, 32, 32, 3), dtype=np.uint8)
+        pictures[np.arange(count), :, :, labels] += 90
+        np.save(folder / f"{split}_set.npy", pictures)
+        np.save(folder / f"{split}_classes.npy", np.eye(3, dtype=np.float32)[labels])

@@ -1,0 +1,78 @@
+"""TrainConfig checks its fields and survives config.json; recipes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from asl_edge.errors import RunError, UserError
+from asl_edge.training import recipes
+from asl_edge.training.config import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be a whole number of at least 1. Received: 0"),
+        ("epochs", 1.5, "epochs must be a whole number"),
+        ("epochs", True, "epochs must be a whole number"),
+        ("batch_size", -1, "batch_size must be a whole number of at least 1"),
+        ("seed", -1, "seed must be a whole number of at least 0"),
+        ("seed", 2**32, "seed must be below"),
+        ("learning_rate", 0.0, "learning_rate must be above 0. Received: 0.0"),
+        ("learning_rate", float("nan"), "learning_rate must be above 0"),
+        ("learning_rate", float("inf"), "learning_rate must be above 0"),
+        ("weight_decay", -0.1, "weight_decay must be 0 or more"),
+        ("momentum", 1.0, "momentum must be at least 0 and below 1"),
+        ("label_smoothing", -0.1, "label_smoothing must be"),
+        ("norm_momentum", 1.0, "norm_momentum must be"),
+        ("early_stopping", 0, "early_stopping must be a whole number of at least 1"),
+        ("optimizer", "lion", "optimizer must be one of sgd, adamw. Received: 'lion'"),
+        ("precision", "half", "precision must be one of auto, float32, mixed"),
+        ("keep", "none", "keep must be one of best3, all"),
+    ],
+)
+def test_each_field_is_checked(field, value, message):
+    with pytest.raises(UserError, match=message):
+        TrainConfig(**{"recipe": "tutorial", field: value})
+
+
+def test_a_warm_up_leaves_epochs_to_fall():
+    with pytest.raises(UserError, match="warmup_epochs must be"):
+        TrainConfig(recipe="x", schedule="cosine", epochs=2, warmup_epochs=2)
+
+
+def test_json_and_back():
+    config = recipes.get("default", epochs=7, early_stopping=3)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict() | {"classes": ["A"]}))) == config
+
+
+def test_a_config_of_another_version_is_refused():
+    with pytest.raises(RunError, match="lacks keep: another version"):
+        values = recipes.get().to_dict()
+        del values["keep"]
+        TrainConfig.from_dict(values)
+
+
+def test_the_tutorials_recipe_is_the_tutorials():
+    config = recipes.get("tutorial")
+    assert (config.optimizer, config.learning_rate, config.momentum) == ("sgd", 0.001, 0.0)
+    assert (config.batch_size, config.epochs, config.schedule) == (32, 50, "constant")
+    assert (config.augmentation, config.label_smoothing, config.weight_decay) == ("none", 0.0, 0.0)
+    assert (config.precision, config.norm_momentum, config.network) == ("float32", None, "alexnet")
+
+
+def test_changes_override_and_none_does_not():
+    config = recipes.get("tutorial", epochs=2, batch_size=None)
+    assert (config.epochs, config.batch_size) == (2, 32)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_works_for_a_single_epoch(name):
+    assert recipes.get(name, epochs=1).warmup_epochs < 1
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="Unknown recipe 'best'. The recipes are: tutorial, default"):
+        recipes.get("best")
