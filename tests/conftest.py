@@ -85,7 +85,13 @@ def make_mini_model() -> Callable[..., object]:
 
 
 def build_mini_model(
-    classes: int = 3, *, seed: int = 0, size: int = 32, last: str = "activation", dtype: str = "float32", sharp: float = 1
+    classes: int = 3,
+    *,
+    seed: int = 0,
+    size: int = 32,
+    last: str = "activation",
+    dtype: str = "float32",
+    sharp: float = 1,
 ) -> object:
     """Build an untrained CNN with random weights and batch statistics.
 
@@ -104,7 +110,10 @@ def build_mini_model(
     keras = load_keras()
     layers, rng = keras.layers, np.random.default_rng(seed)
     endings = {
-        "activation": [layers.Dense(classes, name="logits"), layers.Activation("softmax", dtype="float32", name="probs")],
+        "activation": [
+            layers.Dense(classes, name="logits"),
+            layers.Activation("softmax", dtype="float32", name="probs"),
+        ],
         "softmax": [layers.Dense(classes, name="logits"), layers.Softmax(dtype="float32", name="probs")],
         "dense": [layers.Dense(classes, activation="softmax", dtype="float32", name="logits")],
     }
@@ -133,6 +142,11 @@ def build_mini_model(
         elif len(variable.shape) > 1:
             scale = (sharp if "logits" in variable.path else 1.0) * 2 / np.sqrt(np.prod(variable.shape[:-1]))
             variable.assign(rng.normal(0, scale, variable.shape))
+    # Centre the logits, so that every class is answered for some colour.
+    flat_colours = np.broadcast_to(rng.integers(0, 256, (64, 1, 1, 3), dtype=np.uint8), (64, size, size, 3))
+    mean = np.log(np.maximum(model.predict(flat_colours, verbose=0), 1e-30)).mean(axis=0)
+    bias = model.get_layer("logits").bias
+    bias.assign(bias.numpy() - mean)
     return model
 
 

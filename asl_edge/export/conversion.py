@@ -84,6 +84,10 @@ def check(model: onnx.ModelProto) -> None:
     foreign = sorted({node.domain for node in model.graph.node if node.domain not in ("", "ai.onnx")})
     if foreign:
         raise ModelError(f"The graph needs operators outside standard ONNX, of domain {', '.join(foreign)}.")
+    version = max(entry.version for entry in model.opset_import)
+    unknown = sorted({node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, version)})
+    if unknown:
+        raise ModelError(f"The network uses operations that ONNX (opset {version}) lacks: {', '.join(unknown)}.")
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

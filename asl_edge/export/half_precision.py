@@ -46,25 +46,32 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     produced_in_half = {name for index in chosen for name in graph.node[index].output if kinds.get(name) == types.FLOAT}
     outputs = {value.name for value in graph.output}
 
-    casts: dict[tuple[str, int], str] = {}
+    needed: dict[str, set[bool]] = defaultdict(set)
+    for index, node in enumerate(graph.node):
+        for name in weights.keys() & set(node.input):
+            needed[name].add(index in chosen)
+
+    def in_half(name: str) -> str:
+        """Return the name of a weight's half precision copy: its own, unless both copies are needed."""
+        return f"{name}/half" if False in needed[name] else name
+
     nodes: list[Any] = []
-    needed: dict[str, set[int]] = defaultdict(set)
+    casts: set[str] = set()
 
     def cast(name: str, to: int) -> str:
-        """Return the name of the tensor in the wanted type, adding one Cast for all who want it."""
-        if (name, to) not in casts:
-            casts[name, to] = f"{name}/{'half' if to == types.FLOAT16 else 'float'}"
-            nodes.append(onnx.helper.make_node("Cast", [name], [casts[name, to]], name=casts[name, to], to=to))
-        return casts[name, to]
+        """Return the name of a tensor in the wanted type, adding one Cast for all nodes that want it."""
+        converted = f"{name}/{'half' if to == types.FLOAT16 else 'float'}"
+        if converted not in casts:
+            casts.add(converted)
+            nodes.append(onnx.helper.make_node("Cast", [name], [converted], name=converted, to=to))
+        return converted
 
     for index, node in enumerate(graph.node):
-        wanted = types.FLOAT16 if index in chosen else types.FLOAT
         for position, name in enumerate(node.input):
             if name in weights:
-                needed[name].add(wanted)
-                node.input[position] = name if wanted == types.FLOAT else _half_name(name)
+                node.input[position] = in_half(name) if index in chosen else name
             elif kinds.get(name) == types.FLOAT and (name in produced_in_half) != (index in chosen):
-                node.input[position] = cast(name, wanted)
+                node.input[position] = cast(name, types.FLOAT16 if index in chosen else types.FLOAT)
         if index in chosen:
             _retype(node, types)
         nodes.append(node)
@@ -72,20 +79,16 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(f"The output {name} would be in half precision: the network must end in a softmax.")
     stored = []
     for tensor in graph.initializer:
-        if tensor.name not in weights or types.FLOAT in needed[tensor.name]:
+        if tensor.name not in weights or False in needed[tensor.name]:
             stored.append(tensor)
-        if types.FLOAT16 in needed[tensor.name]:
-            stored.append(onnx.numpy_helper.from_array(_rounded(tensor), _half_name(tensor.name)))
+        if tensor.name in weights and True in needed[tensor.name]:
+            stored.append(onnx.numpy_helper.from_array(_rounded(tensor), in_half(tensor.name)))
     for values, replacement in ((graph.node, nodes), (graph.initializer, stored)):
         copies = [type(item).FromString(item.SerializeToString()) for item in replacement]
         del values[:]
         values.extend(copies)
     del graph.value_info[:]
     return half
-
-
-def _half_name(name: str) -> str:
-    return f"{name}_half"
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, int]:
@@ -97,21 +100,17 @@ def _types(graph: onnx.GraphProto) -> dict[str, int]:
 
 
 def _nodes_in_half(graph: onnx.GraphProto, kinds: dict[str, int], types: Any) -> set[int]:
-    """Indices of the nodes that compute in half: the first weighted ones and all after them, but the softmax."""
+    """Indices of the nodes that compute in half: the first weighted ones and all after them, but softmax and the like."""
     behind_weights: set[str] = set()
-    after_softmax: set[str] = set()
     chosen = set()
     for index, node in enumerate(graph.node):  # ONNX keeps nodes in topological order
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ModelError(f"Half precision of a network with control flow ({node.op_type}) is not supported.")
         if node.op_type in _WEIGHTED or behind_weights.intersection(node.input):
             behind_weights.update(node.output)
-        if node.op_type in ("Softmax", "LogSoftmax") or after_softmax.intersection(node.input):
-            after_softmax.update(node.output)
-        floats = any(kinds.get(name) == types.FLOAT for name in (*node.input, *node.output))
-        inside = node.output[0] in behind_weights and node.output[0] not in after_softmax
-        if inside and floats and node.op_type not in _FLOAT_ONLY:
-            chosen.add(index)
+            floats = any(kinds.get(name) == types.FLOAT for name in (*node.input, *node.output))
+            if floats and node.op_type not in _FLOAT_ONLY:
+                chosen.add(index)
     return chosen
 
 
