@@ -9,11 +9,6 @@ import typer
 
 from asl_edge.errors import UserError
 
-_EPILOG = (
-    "Exit code: 0 when every picture was answered, 1 when some could not be read (named on standard error), 2 when "
-    "none could or the command is wrong."
-)
-
 
 def predict(
     sources: list[str] = typer.Argument(
@@ -40,7 +35,11 @@ def predict(
     show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
     save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
 ) -> None:
-    """Read the letter in each picture or frame; of a frame, its centre square counts."""
+    """Read the letter in each picture or frame; of a frame, its centre square counts.
+
+    Exit code 0 when every picture was answered, 1 when some could not be read (they are named on standard error and the
+    rest goes on), 2 when none could or the command is wrong.
+    """
     import os
     import sys
     import warnings

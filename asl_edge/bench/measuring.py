@@ -1,0 +1,117 @@
+"""Measuring variants in turns, each turn in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import asl_edge
+from asl_edge.bench.report import BenchmarkReport, VariantResult
+from asl_edge.bench.scenarios import Effort, Variant
+from asl_edge.runtime.machine import describe
+from asl_edge.runtime.model_file import read_spec
+
+
+@dataclass
+class _Turns:
+    """What the turns of one variant have brought so far."""
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+
+def benchmark(
+    variants: Sequence[Variant],
+    effort: Effort | None = None,
+    *,
+    strict: bool = False,
+    on_turn: Callable[[Variant, int], None] | None = None,
+) -> BenchmarkReport:
+    """Measure every variant.
+
+    The variants take turns within each round, forwards and backwards alternately, so that a machine that slows down
+    (heat, other work) hits all of them alike. A variant that fails is reported with its reason; the others go on.
+
+    Args:
+        variants: from `asl_edge.bench.scenarios.variants`.
+        effort: how long; None for the default.
+        strict: a variant fails, instead of being measured on another provider than it asks for.
+        on_turn: called with the variant and the round, from 0, before each turn.
+
+    Raises:
+        ModelError: a model file is missing, or is none of asl-edge's.
+    """
+    effort = effort or Effort()
+    sizes = {variant.model: read_spec(variant.model).input_size for variant in variants}
+    turns = {variant: _Turns() for variant in variants}
+    for number in range(effort.rounds):
+        for variant in variants if number % 2 == 0 else reversed(variants):
+            mine = turns[variant]
+            if mine.error is not None:
+                continue
+            if on_turn is not None:
+                on_turn(variant, number)
+            answer = _take_turn(variant, sizes[variant.model], effort, strict)
+            mine.error = answer.get("error")
+            mine.answers.append(answer)
+    results = [_result(variant, turns[variant]) for variant in variants]
+    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "error" not in answer]
+    return BenchmarkReport(
+        results=results,
+        machine=describe(),
+        asl_edge=asl_edge.__version__,
+        onnxruntime=versions[0] if versions else None,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        effort=effort,
+    )
+
+
+def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool) -> dict[str, Any]:
+    request = {
+        "model": str(Path(variant.model).resolve()),
+        "input_size": input_size,
+        "provider": variant.provider,
+        "strict": strict,
+        "threads": variant.threads,
+        "batch_size": variant.batch_size,
+        "warmup": effort.warmup,
+        "runs": effort.runs,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "asl_edge.bench.worker"],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        # `-m` looks in the working folder first, where a person may have a numpy.py of their own.
+        cwd=Path(asl_edge.__file__).parent.parent,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        return {"error": f"the measuring process gave no answer ({why}){': ' + said[-1] if said else ''}"}
+    return answer
+
+
+def _result(variant: Variant, turns: _Turns) -> VariantResult:
+    size = Path(variant.model).stat().st_size
+    if turns.error is not None:
+        return VariantResult(variant, size, error=turns.error)
+    answers = turns.answers
+    return VariantResult(
+        variant,
+        size,
+        providers_used=tuple(answers[0]["providers_used"]),
+        load_ms=[answer["load_ms"] for answer in answers],
+        first_ms=[answer["first_ms"] for answer in answers],
+        samples_ms=[answer["samples_ms"] for answer in answers],
+        peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],
+        warning="; ".join(dict.fromkeys(text for answer in answers for text in answer["warnings"])) or None,
+    )

@@ -1,0 +1,121 @@
+"""`asl-edge benchmark`: how fast models are on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from asl_edge.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asl_edge.bench.report import BenchmarkReport
+
+
+def benchmark(
+    more_models: list[Path] = typer.Argument(None, metavar="[MODEL...]", help="Further .onnx files to compare."),
+    model: list[Path] = typer.Option([], "--model", "-m", help="An .onnx file that `asl-edge export` made."),
+    provider: list[str] = typer.Option(
+        ["auto"], "--provider", help="auto, cpu, cuda, ...; several: cpu,cuda; all: every one this ONNX Runtime has."
+    ),
+    batch_size: str = typer.Option("1", "--batch-size", help="Pictures a run; several: 1,8,32."),
+    threads: str = typer.Option("all", "--threads", help="Threads of the network; several: 1,2,all."),
+    rounds: int = typer.Option(3, "--rounds", min=1, help="How often the variants take turns."),
+    runs: int = typer.Option(50, "--runs", min=1, help="Timed runs a round."),
+    warmup: int = typer.Option(5, "--warmup", min=0, help="Runs a round before the timed ones."),
+    strict: bool = typer.Option(False, "--strict", help="Fail a variant that would run on another provider."),
+    as_json: bool = typer.Option(False, "--json", help="JSON with every sample instead of the table."),
+    as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
+    as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
+    plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs asl-edge[report])."),
+) -> None:
+    """Measure latency, pictures per second, loading and memory of models on this machine.
+
+    Every variant (model x provider x batch size x threads) runs in a process of its own, in turns. Exit code 1 when a
+    variant could not be measured.
+    """
+    from asl_edge.bench.measuring import benchmark as measure
+    from asl_edge.bench.scenarios import Effort, variants
+    from asl_edge.cli import console
+
+    if as_json + as_csv + as_markdown > 1:
+        raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
+    chosen = variants(
+        [*model, *(more_models or [])],
+        _providers(provider),
+        [_number(word, "--batch-size") for word in batch_size.split(",")],
+        [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],
+    )
+    effort = Effort(rounds, runs, warmup)
+    with console.progress_bar() as progress:
+        task = progress.add_task("Measuring", total=len(chosen) * rounds, rate="")
+        report = measure(chosen, effort, strict=strict, on_turn=lambda *_: progress.advance(task))
+    if plot is not None:
+        from asl_edge.bench.plot import plot as draw
+
+        draw(report, plot)
+        console.err.print(f"Plot: {plot}", markup=False)
+    if as_json:
+        console.print_json(report.to_dict())
+    elif as_csv:
+        typer.echo(report.to_csv(), nl=False)
+    elif as_markdown:
+        typer.echo(report.to_markdown(), nl=False)
+    else:
+        _print_table(report)
+    for result, text in report.notes():
+        console.warn(f"{result.variant.model}, {result.variant.provider}: {text}")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _providers(words: list[str]) -> list[str]:
+    from asl_edge.runtime import providers
+
+    names = [name.strip() for word in words for name in word.split(",") if name.strip()]
+    if "all" in names:
+        return providers.offered()
+    return ["auto" if name.casefold() == "auto" else providers.get(name).name for name in names]
+
+
+def _number(word: str, option: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"{option} takes whole numbers with commas between them. Received: {word!r}") from None
+
+
+def _print_table(report: BenchmarkReport) -> None:
+    from rich.measure import Measurement
+
+    from asl_edge.cli import console
+
+    table = _table(report, hidden=())
+    needed = Measurement.get(console.out, console.out.options.update(max_width=1000), table).maximum
+    if console.out.is_terminal and needed > console.out.width:
+        table = _table(report, hidden=("p90 ms", "mean ms", "first ms", "samples"))
+        console.err.print("The terminal is narrow: some columns are left out; --json and --csv have all.", style="dim")
+        needed = console.out.width
+    console.out.print(table, width=needed, crop=False)
+    console.err.print(report.machine_line(), markup=False, style="dim")
+
+
+def _table(report: BenchmarkReport, hidden: tuple[str, ...]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from asl_edge.bench.report import HEADINGS, cells
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = [number for number, heading in enumerate(HEADINGS) if heading not in hidden]
+    for number in shown:
+        text = HEADINGS[number] in ("model", "provider")
+        table.add_column(HEADINGS[number], justify="left" if text else "right", overflow="fold", no_wrap=not text)
+    for result in report.results:
+        texts = cells(result)
+        table.add_row(*(Text(texts[number]) for number in shown))
+    return table

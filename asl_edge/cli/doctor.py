@@ -1,0 +1,73 @@
+"""`asl-edge doctor`: whether predicting works here, and how to mend what does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from asl_edge.runtime.doctor import Diagnosis
+
+
+def doctor(
+    as_json: bool = typer.Option(False, "--json", help="One JSON value instead of the report."),
+) -> None:
+    """Examine Python, packages, providers, GPU, cores and memory, and say how to mend what is wrong.
+
+    Exit code 1 when predict cannot work.
+    """
+    from asl_edge.cli import console
+    from asl_edge.runtime.doctor import examine
+
+    diagnosis = examine()
+    if as_json:
+        console.print_json(diagnosis.to_dict())
+    else:
+        _print(diagnosis)
+    if not diagnosis.can_predict:
+        raise typer.Exit(1)
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from asl_edge.cli.console import out
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    machine, free = diagnosis.machine, diagnosis.available_memory_bytes
+    table.add_row("asl-edge", diagnosis.asl_edge)
+    table.add_row("Python", Text(f"{diagnosis.python}  {diagnosis.executable}"))
+    table.add_row("system", f"{machine['system']}, {machine['architecture']}")
+    table.add_row("processor", f"{machine['processor']}, {machine['cores']} cores for this process")
+    total = machine["memory_bytes"]
+    memory = [f"{total / 1e9:.1f} GB"] if total else ["unknown"]
+    table.add_row("memory", ", ".join(memory + ([f"{free / 1e9:.1f} GB free"] if free else [])))
+    table.add_row("GPU", Text("; ".join(machine["gpus"]) or "no NVIDIA GPU found"))
+    if machine["jetson"]:
+        table.add_row("Jetson", Text(machine["jetson"]))
+    for tier, versions in diagnosis.packages.items():
+        there = [f"{name} {version}" for name, version in versions.items() if version]
+        missing = [name for name, version in versions.items() if not version]
+        words = Text(", ".join(there))
+        if missing:
+            words.append((", " if there else "") + "not installed: " + ", ".join(missing), style="dim")
+        table.add_row(f"{tier} tier", words)
+    for number, check in enumerate(diagnosis.providers):
+        # Words, no ticks: Windows' older consoles cannot print those.
+        works = Text("works  " if check.works else "fails  ", style="green" if check.works else "red")
+        works.append(check.name + ("" if check.works else f": {check.reason}"), style="default")
+        table.add_row("providers" if number == 0 else "", works)
+    out.print(table)
+    for finding in diagnosis.findings:
+        out.print()
+        kind = Text("Problem: ", style="red") if finding.stops_predict else Text("Warning: ", style="yellow")
+        out.print(kind + Text(finding.problem, style="bold"))
+        out.print(Text(f"  {finding.remedy}", style="cyan"))
+    out.print()
+    out.print(
+        "[bold green]predict works here.[/]" if diagnosis.can_predict else "[bold red]predict cannot work here.[/]"
+    )
