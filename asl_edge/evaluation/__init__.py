@@ -1,1 +1,1 @@
-"""One interface over `.keras` and `.onnx`, and the report on a set of labelled pictures."""
+"""Measuring a model on labelled pictures: one interface over `.keras`, run folders and `.onnx`."""

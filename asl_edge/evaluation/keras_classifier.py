@@ -1,0 +1,143 @@
+"""A `.keras` file or a run folder as a classifier."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError, RunError
+from asl_edge.evaluation.classifier import check_input, refuse_contradictions
+from asl_edge.spec import Fit
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.training.run_folder import RunFolder
+
+BATCH_SIZE = 32
+"""Every batch has this size, the last one filled up, so that the backend compiles one function."""
+
+
+class KerasClassifier:
+    """A Keras model, computing in float32.
+
+    Args:
+        path: what the person named, for messages.
+        model: uint8 (N, S, S, 3) RGB to probabilities (N, C).
+        classes: the C class names.
+        fit: how its pictures are made square.
+        fit_known: whether the model or the person said so.
+    """
+
+    def __init__(
+        self, path: Path, model: keras.Model, classes: tuple[str, ...], fit: Fit, *, fit_known: bool = True
+    ) -> None:
+        self.path = path
+        self.classes = classes
+        self.input_size = _input_size(path, model)
+        self.fit: Fit = fit
+        self.fit_known = fit_known
+        self.model = model
+        if model.output_shape[-1] != len(classes):
+            raise ModelError(
+                f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
+            )
+
+    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See `Classifier.probabilities`; any number of pictures, also a memory map."""
+        check_input(pictures, self.input_size)
+        answers = np.empty((len(pictures), len(self.classes)), np.float32)
+        with _plain_float32():
+            for start in range(0, len(pictures), BATCH_SIZE):
+                batch = np.asarray(pictures[start : start + BATCH_SIZE])
+                filling = np.zeros((BATCH_SIZE - len(batch), *batch.shape[1:]), np.uint8)
+                answered = np.asarray(self.model.predict_on_batch(np.concatenate([batch, filling])))
+                answers[start : start + len(batch)] = answered[: len(batch)]
+        return answers
+
+    def close(self) -> None:
+        """Let go of the model."""
+        del self.model
+
+
+def open_keras_classifier(
+    path: Path, *, classes: Sequence[str] | None = None, fit: Fit | None = None
+) -> KerasClassifier:
+    """Open a run folder or a `.keras` file (see `open_classifier`)."""
+    from asl_edge.training.run_folder import RunFolder
+
+    run = RunFolder.open(path) if path.is_dir() else _run_around(path)
+    if run is not None:
+        refuse_contradictions(path, run.classes, run.fit, classes, fit)
+        model = _load(run.best_model_path if path.is_dir() else path)
+        return KerasClassifier(path, model, run.classes, run.fit)
+    if classes is None:
+        raise ModelError(f"{path} lies in no run folder, so its class names are not known. Name them: --classes A,B,C")
+    return KerasClassifier(path, _load(path), tuple(classes), fit or "crop", fit_known=fit is not None)
+
+
+def _run_around(path: Path) -> RunFolder | None:
+    """The run that a file lies in, as its best model or as a checkpoint; None for a file that stands alone."""
+    from asl_edge.training.run_folder import CONFIG_FILE, RunFolder, read_config
+
+    for folder in (path.absolute().parent, path.absolute().parent.parent):
+        if (folder / CONFIG_FILE).is_file():
+            try:
+                return RunFolder(folder, read_config(folder))
+            except RunError:  # some other program's config.json
+                return None
+    return None
+
+
+def _load(path: Path) -> keras.Model:
+    from asl_edge.training.backend import compile_with_xla, load_keras
+
+    keras = load_keras()
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ModelError(f"{path} is damaged or no Keras model ({reason})") from error
+    model.jit_compile = compile_with_xla()
+    return model
+
+
+def _input_size(path: Path, model: Any) -> int:
+    shape, output = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] and shape[1] == shape[2] and shape[3] == 3
+    if not isinstance(shape, tuple) or not square or not isinstance(output, tuple) or len(output) != 2:
+        raise ModelError(
+            f"{path} must turn square pictures (N, size, size, 3) into probabilities (N, classes). "
+            f"Received: {shape} to {output}"
+        )
+    dtype = str(model.inputs[0].dtype)
+    if dtype != "uint8":
+        # How such a network wants its pixels scaled cannot be seen; `asl-edge export` has the options for it.
+        raise ModelError(
+            f"{path} takes {dtype} pictures; evaluate knows networks that take uint8 and rescale inside. "
+            "Export it (asl-edge export puts the rescaling inside: --pixels) and evaluate the .onnx file."
+        )
+    return int(shape[1])
+
+
+@contextlib.contextmanager
+def _plain_float32() -> Iterator[None]:
+    """Keep TensorFlow from rounding float32 products to 10 bits (TF32) on NVIDIA GPUs, as it does by default."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)

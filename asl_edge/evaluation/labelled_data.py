@@ -1,0 +1,238 @@
+"""Labelled pictures in batches: prepared arrays and folders of pictures alike, labelled in the model's classes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.arrays import FILES, MANIFEST_FILE, ArraySplit, PreparedArrays
+from asl_edge.errors import DataError, PictureError
+from asl_edge.labels import CLASSES
+from asl_edge.preprocess import load
+from asl_edge.spec import Fit
+
+if TYPE_CHECKING:
+    from asl_edge.data.finding import Catalogue
+
+
+class Wanted(NamedTuple):
+    """What a model wants its pictures to be."""
+
+    classes: tuple[str, ...]
+    input_size: int
+    fit: Fit
+    fit_known: bool = True
+
+
+class Batch(NamedTuple):
+    """Some labelled pictures."""
+
+    pictures: npt.NDArray[np.uint8]
+    """uint8 array of shape (n, S, S, 3), RGB."""
+    labels: npt.NDArray[np.int64]
+    """int64 array of shape (n,): columns of the model."""
+    sources: tuple[str, ...]
+    """Where each picture came from."""
+
+
+class LabelledData(Protocol):
+    """Pictures whose classes are known, as the model wants them."""
+
+    split: str | None
+    """Which split of prepared arrays; None for a folder."""
+    left_out: dict[str, int]
+    """Classes that the model does not know, with their number of pictures."""
+    skipped: list[tuple[str, str]]
+    """Pictures that could not be read, as (path, reason); complete after the last batch."""
+    warnings: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of pictures, those that will be skipped included."""
+        ...
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all pictures in order, `size` at a time; no more than a few batches are in memory at once."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files behind it."""
+        ...
+
+
+def open_labelled_data(
+    path: str | os.PathLike[str],
+    wanted: Wanted,
+    *,
+    split: str = "test",
+    bgr: bool = False,
+    classes: Sequence[str] | None = None,
+) -> LabelledData:
+    """Open prepared arrays, or a folder (or zip) of pictures in any layout that `asl-edge data prepare` reads.
+
+    Args:
+        path: the arrays' folder, or the folder or zip of pictures.
+        wanted: what the model wants; classes are matched by name, whatever their order here.
+        split: which split of prepared arrays.
+        bgr: prepared arrays without a manifest hold BGR, as the tutorial's own script writes them.
+        classes: names of the columns of prepared arrays without a manifest; None takes the model's where their number
+            is the same.
+
+    Raises:
+        DataError: there is no such data, it is damaged, the split is absent or empty, the arrays have another size, or
+            the model knows none of the classes.
+    """
+    path = Path(path)
+    if any((path / file).exists() for pair in FILES.values() for file in pair):
+        return _ArraysData(path, wanted, split, bgr, classes)
+    if bgr:
+        raise DataError(f"--bgr is for prepared arrays; {path} holds none.")
+    return _FolderData(path, wanted)
+
+
+class _ArraysData:
+    def __init__(self, path: Path, wanted: Wanted, split: str, bgr: bool, classes: Sequence[str] | None) -> None:
+        self.split: str | None = split
+        self.skipped: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
+        self._name = split
+        self._arrays, names = self._open(path, wanted, bgr, classes)
+        rows: ArraySplit = self._arrays.split(split)
+        columns = _columns(names, wanted.classes)
+        labels = columns[rows.labels]
+        unknown = Counter(names[label] for label in rows.labels[labels < 0].tolist())
+        self.left_out = {name: unknown[name] for name in names if name in unknown}
+        self._rows = np.flatnonzero(labels >= 0)
+        self._labels = labels[self._rows]
+        if not len(self._rows):
+            raise _none_known(path, self.left_out, wanted.classes)
+        self._check(path, wanted)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        for start in range(0, len(self._rows), size):
+            rows = self._rows[start : start + size]
+            sources = tuple(f"{self._name}[{row}]" for row in rows)
+            yield Batch(self._arrays.rgb(self._name, rows), self._labels[start : start + size], sources)
+
+    def close(self) -> None:
+        """Nothing is held open but the memory map."""
+
+    def _open(
+        self, path: Path, wanted: Wanted, bgr: bool, classes: Sequence[str] | None
+    ) -> tuple[PreparedArrays, tuple[str, ...]]:
+        if (path / MANIFEST_FILE).exists():
+            arrays = PreparedArrays.open(path, bgr=bgr)
+            return arrays, arrays.classes
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            arrays = PreparedArrays.open(path, classes=classes, bgr=bgr)
+        if not bgr:
+            self.warnings.append(
+                f"{path} has no manifest: its pictures are taken to be RGB (--bgr if the tutorial's script wrote them)."
+            )
+        if classes is None and len(arrays.classes) == len(wanted.classes):
+            self.warnings.append(
+                f"{path} has no manifest: its columns are taken to be the model's classes {','.join(wanted.classes)}."
+            )
+            return arrays, wanted.classes
+        self.warnings += [str(warning.message) for warning in caught]
+        return arrays, arrays.classes
+
+    def _check(self, path: Path, wanted: Wanted) -> None:
+        if self._arrays.input_size != wanted.input_size:
+            raise DataError(
+                f"The pictures in {path} are {self._arrays.input_size}x{self._arrays.input_size}, the model takes "
+                f"{wanted.input_size}x{wanted.input_size}. Prepare them again with --size {wanted.input_size}, or "
+                "evaluate on the folder of pictures itself."
+            )
+        if wanted.fit_known and self._arrays.fit != wanted.fit:
+            self.warnings.append(
+                f"The pictures in {path} were made square by {self._arrays.fit}, the model's by {wanted.fit}: "
+                "the figures may be lower than on a device. Evaluate on the folder of pictures itself, or prepare "
+                f"them again with --fit {wanted.fit}."
+            )
+
+
+class _FolderData:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        from asl_edge.data.finding import find
+
+        self.split: str | None = None
+        self.skipped: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
+        self._wanted = wanted
+        self._catalogue: Catalogue = find([path])
+        columns = _columns(CLASSES, wanted.classes)
+        ranks = np.asarray(self._catalogue.label_of, dtype=np.int64)
+        labels = columns[ranks]
+        unknown = Counter(ranks[labels < 0].tolist())
+        self.left_out = {CLASSES[rank]: unknown[rank] for rank in sorted(unknown)}
+        self._numbers = np.flatnonzero(labels >= 0)
+        self._labels = labels[self._numbers]
+        self.skipped += [(item.path, item.reason) for item in self._catalogue.skipped]
+        self.warnings += [f"Not used: {item.path}: {item.reason}." for item in self._catalogue.ignored]
+        if not wanted.fit_known:
+            self.warnings.append(
+                f"The model does not say how its pictures were made square: --fit {wanted.fit} is taken."
+            )
+        if not len(self._numbers):
+            self.close()
+            raise _none_known(path, self.left_out, wanted.classes)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        # One pool for all batches; its threads read the next batch while the model answers this one.
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            starts = range(0, len(self._numbers), size)
+            coming = [pool.submit(self._load, number) for number in self._numbers[:size]]
+            for start in starts:
+                current = coming
+                following = self._numbers[start + size : start + 2 * size]
+                coming = [pool.submit(self._load, number) for number in following]
+                pictures, labels, sources = [], [], []
+                for future, label in zip(current, self._labels[start : start + size], strict=True):
+                    picture, source, reason = future.result()
+                    if picture is None:
+                        self.skipped.append((source, reason))
+                    else:
+                        pictures.append(picture)
+                        labels.append(label)
+                        sources.append(source)
+                if pictures:
+                    yield Batch(np.stack(pictures), np.asarray(labels, np.int64), tuple(sources))
+
+    def close(self) -> None:
+        """Close the zip, if it is one."""
+        self._catalogue.close()
+
+    def _load(self, number: int) -> tuple[npt.NDArray[np.uint8] | None, str, str]:
+        source = self._catalogue.shown_path(number)
+        try:
+            return load(self._catalogue.read(number), self._wanted.input_size, self._wanted.fit), source, ""
+        except PictureError as error:
+            return None, source, str(error)
+
+
+def _columns(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return for each of `names` its column among the model's `classes`, -1 where the model does not know it."""
+    column_of = {name: column for column, name in enumerate(classes)}
+    return np.array([column_of.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _none_known(path: Path, left_out: dict[str, int], classes: Sequence[str]) -> DataError:
+    return DataError(
+        f"The model knows none of the classes in {path} ({','.join(left_out) or 'no class'}). "
+        f"It knows: {','.join(classes)}. Evaluate on pictures of these."
+    )

@@ -1,0 +1,138 @@
+"""What an evaluation found, as data; printing it and writing it to files stand elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """One class of the report (definitions: `sklearn.metrics.precision_recall_fscore_support`)."""
+
+    name: str
+    precision: float
+    """Share of the answers with this class that are right; 0 when it was never answered."""
+    recall: float
+    """Share of this class's pictures that were answered rightly; 0 when there are none."""
+    f1: float
+    """Harmonic mean of precision and recall."""
+    support: int
+    """Number of this class's pictures in the data."""
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Pictures of one class that were answered with one other class."""
+
+    label: str
+    predicted: str
+    count: int
+    share: float
+    """`count` by the number of pictures of `label`."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Figures of one model on one set of labelled pictures."""
+
+    model: str
+    """Path of the model, as given."""
+    data: str
+    """Path of the data, as given."""
+    split: str | None
+    """Which split of prepared arrays; None for a folder of pictures."""
+    classes: tuple[str, ...]
+    """The model's classes, in the order of its outputs."""
+    pictures: int
+    """Number of pictures that were answered and counted: N below."""
+    right: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95% Wilson interval; frames of one video are not independent, so the true one is wider there."""
+    top_3_accuracy: float
+    expected_calibration_error: float
+    """Mean gap between confidence and accuracy over 15 bins (see `metrics.expected_calibration_error`)."""
+    confusion: npt.NDArray[np.int64]
+    """Counts by right class (rows) and predicted class (columns), shape (C, C)."""
+    most_confused: tuple[ConfusedPair, ...]
+    """Every confused pair, the largest count first."""
+    per_class: tuple[ClassFigures, ...] | None
+    """Every class that is in the data or was answered; None without scikit-learn."""
+    left_out: dict[str, int]
+    """Classes of the data that the model does not know, with their number of pictures."""
+    skipped: tuple[tuple[str, str], ...]
+    """Pictures that could not be read, as (path, reason)."""
+    warnings: tuple[str, ...]
+    """What a reader of the figures has to know, one sentence each."""
+    sources: tuple[str, ...]
+    """Where each picture came from, N names."""
+    labels: npt.NDArray[np.int64]
+    """The right column of each picture, shape (N,)."""
+    probabilities: npt.NDArray[np.float32]
+    """What the model answered, shape (N, C)."""
+
+    @property
+    def macro(self) -> ClassFigures | None:
+        """The unweighted mean over the classes that the data has pictures of; None without scikit-learn."""
+        present = [figures for figures in self.per_class or () if figures.support]
+        if not present:
+            return None
+        means = np.mean([(figures.precision, figures.recall, figures.f1) for figures in present], axis=0)
+        precision, recall, f1 = (float(value) for value in means)
+        return ClassFigures("macro average", precision, recall, f1, self.pictures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values that JSON knows, without the single predictions."""
+        from asl_edge import __version__
+
+        macro = self.macro
+        return {
+            "asl_edge_version": __version__,
+            "model": self.model,
+            "data": self.data,
+            "split": self.split,
+            "classes": list(self.classes),
+            "pictures": self.pictures,
+            "right": self.right,
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": list(self.accuracy_interval),
+            "top_3_accuracy": self.top_3_accuracy,
+            "expected_calibration_error": self.expected_calibration_error,
+            "per_class": None if self.per_class is None else [asdict(figures) for figures in self.per_class],
+            "macro_average": None
+            if macro is None
+            else {"precision": macro.precision, "recall": macro.recall, "f1": macro.f1},
+            "most_confused": [asdict(pair) for pair in self.most_confused],
+            "confusion": self.confusion.tolist(),
+            "left_out": self.left_out,
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+            "warnings": list(self.warnings),
+        }
+
+
+def most_confused(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> tuple[ConfusedPair, ...]:
+    """List the confused pairs of a confusion matrix, the largest count first, then in the order of the classes.
+
+    Args:
+        confusion: int64 array of shape (C, C), right class in rows, predicted class in columns.
+        classes: the C class names.
+    """
+    mistakes = confusion.copy()
+    np.fill_diagonal(mistakes, 0)
+    totals = confusion.sum(axis=1)
+    rows, columns = np.nonzero(mistakes)
+    order = np.argsort(-mistakes[rows, columns], kind="stable")
+    return tuple(
+        ConfusedPair(
+            label=classes[row],
+            predicted=classes[column],
+            count=int(mistakes[row, column]),
+            share=float(mistakes[row, column] / totals[row]),
+        )
+        for row, column in zip(rows[order], columns[order], strict=True)
+    )
