@@ -108,7 +108,7 @@ def clothe(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> Fle
         wrist = sign * 1.1 * side * thick
         # Flat at the wrist, where the two bones of the forearm lie side by side, and rounder towards the elbow.
         girth = (1.5 if sign else 1.6) * thick
-        add(np.array([0.0, 2.6, 0.0]) + wrist, forearm * 1.5 + wrist, 1.35 * thick, girth, palm_back, ARM)
+        add(np.array([0.0, 2.6, 0.0]) + wrist, forearm * 1.5 + wrist, 1.15 * thick, girth, palm_back, ARM)
         if arm_length > 1.5:
             elbow = forearm * arm_length + sign * (1.1 + 0.035 * arm_length) * side * thick
             add(forearm * 1.5 + wrist, elbow, girth, girth + 0.06 * arm_length * thick, palm_back, ARM)

@@ -29,6 +29,8 @@ JOINTS = (
 # Int. J. Morphol. 28(3), 2010; a fingertip's joint is the centre of its rounding, one radius short of the tip.
 _MCP = np.array([[2.75, 8.5, 0.05], [0.65, 8.8, -0.15], [-1.4, 8.3, -0.05], [-3.3, 7.4, 0.2]])
 _PHALANGES = np.array([[4.2, 2.45, 1.55], [4.7, 2.8, 1.65], [4.3, 2.65, 1.65], [3.35, 2.0, 1.45]])
+# Bent fingers come together: each bends towards the middle of the wrist rather than straight out of the palm.
+_BEND_TO = np.array([[[-0.13, 0.0, 1.0]], [[-0.03, 0.0, 1.0]], [[0.06, 0.0, 1.0]], [[0.17, 0.0, 1.0]]])
 _THUMB_BASE = np.array([2.05, 1.7, 0.55])
 _THUMB_BONES = np.array([4.2, 3.0, 1.8])
 _FINGER_RADII = np.array(
@@ -100,7 +102,8 @@ def pose_hand(build: Build, pose: Pose) -> Hand:
     bend = np.cumsum(angles[:, :3], axis=1)[..., None]
     spread = angles[:, 3]
     straight = np.stack([np.sin(spread), np.cos(spread), np.zeros(4)], axis=1)[:, None]
-    palmar = np.array([0.0, 0.0, 1.0])
+    palmar = _BEND_TO - np.sum(_BEND_TO * straight, axis=-1, keepdims=True) * straight
+    palmar /= np.linalg.norm(palmar, axis=-1, keepdims=True)
     along = np.cos(bend) * straight + np.sin(bend) * palmar
     dorsal = np.sin(bend) * straight - np.cos(bend) * palmar
 

@@ -1,0 +1,257 @@
+"""Measure the built-in synthetic hands: how fast they are drawn, and whether they are right.
+
+Speed: pictures a second on one core, drawn alone and drawn and written as JPEG.
+
+Proof: a small network that has seen synthetic hands only reads photographs of hands (`studio`, `phone`), and one that
+has seen photographs only (`kaggle`, `phone`, `studio`) reads synthetic hands; 24 static letters, so chance is 4.2%.
+
+    python benchmarks/synthetic_hands.py --data FOLDER_OF_REAL_PICTURES [--out benchmarks/results]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from asl_edge import __version__, atomic
+from asl_edge.data.synthetic import draw_hand, synthesize
+from asl_edge.labels import CLASSES, STATIC_LETTERS
+from asl_edge.preprocess import load, opencv
+from asl_edge.spec import Fit
+
+SIDE = 96
+FOLDERS = {"kaggle": "kaggle/asl_alphabet_train", "phone": "phone", "studio": "studio"}
+FITS: dict[str, Fit] = {"kaggle": "crop", "phone": "crop", "studio": "pad"}  # studio: cut out on black, any shape
+TRAIN_SEED, TEST_SEED = 1, 2
+
+
+def measure_speed(rounds: int, size: int = 224) -> dict[str, Any]:
+    """Return pictures per second of one core, the median of several rounds over all 29 classes."""
+    opencv().setNumThreads(1)
+    alone, written = [], []
+    draw_hand("A", np.random.default_rng(0), size)
+    for number in range(rounds):
+        rng = np.random.default_rng(number)
+        started = time.perf_counter()
+        for label in CLASSES * 4:
+            draw_hand(label, rng, size)
+        alone.append(4 * len(CLASSES) / (time.perf_counter() - started))
+        with tempfile.TemporaryDirectory() as folder:
+            report = synthesize(Path(folder, "out"), per_class=10, seed=number, size=size, workers=1)
+        written.append(report.pictures_per_second)
+    return {
+        "size": size,
+        "rounds": rounds,
+        "draw_hand_pictures_per_second": {"median": statistics.median(alone), "samples": alone},
+        "synthesize_pictures_per_second": {"median": statistics.median(written), "samples": written},
+    }
+
+
+def read_synthetic(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pictures through `synthesize` and read them back as a user's would be."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        synthesize(out, per_class=per_class, classes=STATIC_LETTERS, seed=seed)
+        return read_folder(out, "crop")
+
+
+def read_folder(folder: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 pictures (N, SIDE, SIDE, 3) RGB and labels (N,) of the 24 static letters."""
+    pictures, labels = [], []
+    for index, letter in enumerate(STATIC_LETTERS):
+        for path in sorted((folder / letter).iterdir()):
+            pictures.append(load(path, SIDE, fit))
+            labels.append(index)
+    return np.stack(pictures), np.array(labels)
+
+
+def build_network() -> Any:
+    """Return a compact convolutional network with batch normalisation; its last layer is float32."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = layers.Rescaling(1 / 127.5, -1)(inputs)
+    for width, stride in ((32, 2), (48, 2), (64, 1), (96, 2), (128, 1), (192, 2), (192, 1)):
+        x = layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.Activation("relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.3)(x)
+    x = layers.Dense(len(STATIC_LETTERS))(x)
+    return keras.Model(inputs, layers.Activation("softmax", dtype="float32")(x))
+
+
+def batches(pictures: np.ndarray, labels: np.ndarray, seed: int) -> Any:
+    """Return an endless-epoch tf.data pipeline with light augmentation."""
+    import tensorflow as tf
+
+    pad = SIDE // 10
+
+    def augment(picture: Any, label: Any) -> tuple[Any, Any]:
+        picture = tf.cast(picture, tf.float32)
+        picture = tf.pad(picture, ((pad, pad), (pad, pad), (0, 0)), "REFLECT")
+        picture = tf.image.random_crop(picture, (SIDE, SIDE, 3))
+        picture = tf.image.random_saturation(picture, 0.0, 1.3)
+        picture = (picture - 128) * tf.random.uniform((), 0.6, 1.4) + 128 + tf.random.uniform((), -30, 30)
+        return tf.clip_by_value(picture, 0, 255), label
+
+    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).shuffle(len(labels), seed=seed)
+    return data.map(augment, num_parallel_calls=2).batch(64, drop_remainder=True).prefetch(2)
+
+
+def train(pictures: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) -> Any:
+    """Return the network trained on these pictures with Adam and a cosine schedule."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    network = build_network()
+    data = batches(pictures, labels, seed)
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(labels) // 64))
+    network.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = network.fit(data, epochs=epochs, verbose=0)
+    print(f"  trained on {len(labels)} pictures, last training accuracy {history.history['accuracy'][-1]:.3f}", flush=True)
+    return network
+
+
+def score(network: Any, pictures: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return accuracy with its 95% Wilson interval, top-3, accuracy per letter and the most confused pairs."""
+    probabilities = network.predict(pictures.astype(np.float32), batch_size=256, verbose=0)
+    order = np.argsort(-probabilities, axis=1)
+    right = order[:, 0] == labels
+    confusion = np.zeros((len(STATIC_LETTERS),) * 2, int)
+    np.add.at(confusion, (labels, order[:, 0]), 1)
+    wrong = confusion * (1 - np.eye(len(STATIC_LETTERS), dtype=int))
+    pairs = np.dstack(np.unravel_index(np.argsort(-wrong, axis=None)[:12], wrong.shape))[0]
+    return {
+        "pictures": len(labels),
+        "accuracy": float(right.mean()),
+        "interval_95": wilson(int(right.sum()), len(labels)),
+        "top_3": float((order[:, :3] == labels[:, None]).any(axis=1).mean()),
+        "per_letter": {letter: float(right[labels == i].mean()) for i, letter in enumerate(STATIC_LETTERS)},
+        "most_confused": [[STATIC_LETTERS[a], STATIC_LETTERS[b], int(wrong[a, b])] for a, b in pairs],
+    }
+
+
+def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the Wilson score interval of a share."""
+    share = hits / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return middle - half, middle + half
+
+
+def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False) -> dict[str, Any]:
+    """Return how networks read across: synthetic to real, and real to synthetic."""
+    real = {name: read_folder(data / folder, FITS[name]) for name, folder in FOLDERS.items()}
+    drawn = read_synthetic(per_class, TRAIN_SEED)
+    unseen = read_synthetic(max(20, per_class // 10), TEST_SEED)
+    result: dict[str, Any] = {"letters": len(STATIC_LETTERS), "chance": 1 / len(STATIC_LETTERS), "epochs": epochs}
+
+    network = train(*drawn, epochs)
+    result["trained_on_synthetic"] = {
+        "pictures": len(drawn[1]),
+        "reads": {"synthetic (unseen)": score(network, *unseen)}
+        | {name: score(network, *pictures) for name, pictures in real.items()},
+    }
+    if synthetic_only:
+        return result
+    together = tuple(np.concatenate(parts) for parts in zip(*real.values(), strict=True))
+    network = train(together[0], together[1], epochs)
+    result["trained_on_real"] = {
+        "pictures": len(together[1]),
+        "sources": list(real),
+        "reads": {"synthetic": score(network, *unseen)},
+    }
+    return result
+
+
+def to_markdown(report: dict[str, Any]) -> str:
+    """Render the report for people."""
+    lines = ["# The built-in synthetic hands", "", report["machine"], ""]
+    if speed := report.get("speed"):
+        lines += [
+            f"## Speed (one core, {speed['size']}x{speed['size']}, median of {speed['rounds']} rounds over 29 classes)",
+            "",
+            "| what | pictures a second |",
+            "|---|---|",
+            "| `draw_hand`: a new person and place each picture | "
+            f"{speed['draw_hand_pictures_per_second']['median']:.0f} |",
+            "| `synthesize`: clips of ten frames, JPEG files written | "
+            f"{speed['synthesize_pictures_per_second']['median']:.0f} |",
+            "",
+        ]
+    if proof := report.get("proof"):
+        lines += [
+            f"## Proof ({proof['letters']} static letters, chance {proof['chance']:.1%}, small network, "
+            f"{proof['epochs']} epochs)",
+            "",
+            "| trained on | reads | pictures | accuracy (95% interval) | top-3 |",
+            "|---|---|---|---|---|",
+        ]
+        for key, name in (("trained_on_synthetic", "synthetic only"), ("trained_on_real", "kaggle + phone + studio")):
+            for target, value in proof.get(key, {}).get("reads", {}).items():
+                low, high = value["interval_95"]
+                lines.append(
+                    f"| {name} | {target} | {value['pictures']} | {value['accuracy']:.1%} ({low:.1%} to {high:.1%}) | "
+                    f"{value['top_3']:.1%} |"
+                )
+        lines.append("")
+        lines += _letters_table(proof)
+    return "\n".join(lines)
+
+
+def _letters_table(proof: dict[str, Any]) -> list[str]:
+    columns = {
+        f"{kind} → {target}": value["per_letter"]
+        for key, kind in (("trained_on_synthetic", "synthetic"), ("trained_on_real", "real"))
+        for target, value in proof.get(key, {}).get("reads", {}).items()
+    }
+    lines = ["| letter | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for letter in STATIC_LETTERS:
+        lines.append(f"| {letter} | " + " | ".join(f"{column[letter]:.0%}" for column in columns.values()) + " |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Run what was asked for and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"), help="folder of real pictures")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--per-class", type=int, default=800, help="synthetic training pictures of each letter")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of the speed measurement")
+    parser.add_argument("--only", choices=("speed", "proof", "synthetic"), help="`synthetic`: proof without the way back")
+    arguments = parser.parse_args()
+    report: dict[str, Any] = {
+        "asl_edge_version": __version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, OpenCV {opencv().__version__}",
+    }
+    if arguments.only in (None, "speed"):
+        report["speed"] = measure_speed(arguments.rounds)
+    if arguments.only != "speed":
+        if arguments.data is None:
+            parser.error("--data (or ASL_EDGE_DATA) must name the folder of real pictures")
+        report["proof"] = prove(arguments.data, arguments.per_class, arguments.epochs, arguments.only == "synthetic")
+    atomic.write_json(arguments.out / "synthetic-hands.json", report)
+    markdown = to_markdown(report)
+    atomic.write_text(arguments.out / "synthetic-hands.md", markdown)
+    print(markdown)
+
+
+if __name__ == "__main__":
+    main()

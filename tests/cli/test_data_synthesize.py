@@ -1,0 +1,68 @@
+"""`asl-edge data synthesize`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cv2")
+
+
+def run(*arguments: str) -> int:
+    import typer
+
+    from asl_edge.cli.data_synthesize import synthesize
+    from asl_edge.errors import AslEdgeError
+
+    app = typer.Typer()
+    app.command()(synthesize)
+    try:
+        app(list(arguments), standalone_mode=False)
+    except AslEdgeError as error:
+        print(error)
+        return error.exit_code
+    return 0
+
+
+def test_it_draws_and_names_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "my hands"
+    assert run("--out", str(out), "--per-class", "2", "--classes", "b,Z", "--size", "48", "--seed", "7") == 0
+    printed = capsys.readouterr()
+    assert "4 pictures of 2 classes" in printed.out
+    assert "Z: signed as a movement" in printed.out
+    assert f"asl-edge data prepare '{out}' --out '{out}-arrays'" in printed.err
+    assert sorted(path.name for path in out.rglob("*.jpg")) == ["B1.jpg", "B2.jpg", "Z1.jpg", "Z2.jpg"]
+
+
+def test_json_is_the_only_thing_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "hands"
+    assert run("--out", str(out), "--per-class", "1", "--classes", "A", "--size", "32", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["folder"] == str(out)
+    assert report["classes"] == ["A"]
+    assert report["pictures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--per-class", "1", "--classes", "A,Q5"), "Unknown class 'Q5'"),
+        (("--per-class", "0"), "At least one picture"),
+        (("--per-class", "1", "--size", "9"), "32 to 1024"),
+    ],
+)
+def test_a_wrong_option_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert run("--out", str(tmp_path / "out"), *arguments) == 2
+    assert words in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_in_the_way_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert run("--out", str(tmp_path), "--per-class", "1", "--classes", "A") == 2
+    assert "not empty" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
