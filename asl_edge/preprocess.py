@@ -5,20 +5,18 @@ A change that moves a single pixel raises `PREPROCESS_VERSION`, which travels in
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import MissingPackageError, PictureError
 from asl_edge.spec import Fit
-
-if TYPE_CHECKING:
-    import os
 
 Picture = npt.NDArray[np.uint8]
 """uint8 array of shape (height, width, 3), RGB unless said otherwise."""
@@ -31,6 +29,9 @@ PICTURE_SUFFIXES = frozenset(
 
 MAX_PIXELS = 36_000_000
 """Pictures that would decode to more pixels than this are refused: 108 MB as RGB."""
+
+MAX_FILE_BYTES = 64_000_000
+"""Larger files are refused unread: no picture under `MAX_PIXELS` that a camera or a screen made needs more."""
 
 _MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
 _LARGE_PIXELS = 6_000_000
@@ -80,7 +81,7 @@ def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop") -
         MissingPackageError: OpenCV is not installed.
     """
     cv2 = opencv()
-    data = source if isinstance(source, bytes) else _read(Path(source))
+    data = source if isinstance(source, bytes) else read_file(source)
     # Colour order is swapped last, on the few pixels that are left.
     return np.asarray(cv2.cvtColor(to_square(_decode_bgr(data, size), size, fit), cv2.COLOR_BGR2RGB))
 
@@ -133,6 +134,57 @@ def to_square(picture: Picture, size: int, fit: Fit = "crop") -> Picture:
     return _resize(picture, size, size)
 
 
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of one picture file.
+
+    Raises:
+        PictureError: it cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as reading a small file
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise PictureError(
+                    f"too large: a file of {size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
+                )
+            return file.read()
+    except FileNotFoundError as error:
+        raise PictureError("no such file") from error
+    except OSError as error:
+        if Path(path).is_dir():
+            raise PictureError("is a folder, not a picture") from error
+        raise PictureError(f"cannot be read ({error.strerror or error})") from error
+
+
+def check(data: bytes, size: int | None = None) -> Header:
+    """Check what can be told of a picture file without decoding it: its kind, its size, whether it is cut off.
+
+    Args:
+        data: content of the file.
+        size: side that it will be resized to, in pixels; a large JPEG is then allowed, since it is decoded smaller.
+
+    Raises:
+        PictureError: it would not decode; the message is the reason. (That it would decode is not promised.)
+    """
+    if not data:
+        raise PictureError("the file is empty")
+    header = read_header(data)
+    if header is None:
+        raise PictureError("not a picture that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
+    if header.format == "HEIC":
+        raise PictureError("HEIC, which OpenCV does not read; save it as JPEG")
+    if header.width < 1 or header.height < 1:
+        raise PictureError(f"damaged: it says it is {header.width}x{header.height} pixels large")
+    _refuse_damaged(data, header)
+    pixels = header.width * header.height
+    if pixels // _reduction(header, size) ** 2 > MAX_PIXELS or pixels > _MAX_SCALED_PIXELS:
+        raise PictureError(
+            f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
+            f"the limit is {MAX_PIXELS / 1e6:.0f}; make it smaller"
+        )
+    return header
+
+
 def read_header(data: bytes) -> Header | None:
     """Read format and size from the first bytes of a picture file; None if it is no format that asl-edge reads."""
     for magic, reader in _READERS:
@@ -155,42 +207,11 @@ def _resize(picture: Picture, width: int, height: int) -> Picture:
     return np.asarray(cv2.resize(picture, (width, height), interpolation=method))
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PictureError("no such file") from error
-    except IsADirectoryError as error:
-        raise PictureError("is a folder, not a picture") from error
-    except OSError as error:
-        raise PictureError(f"cannot be read ({error.strerror or error})") from error
-
-
 def _decode_bgr(data: bytes, size: int | None) -> Picture:
     """Decode to BGR; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
     cv2 = opencv()
-    if not data:
-        raise PictureError("the file is empty")
-    header = read_header(data)
-    if header is None:
-        raise PictureError("not a picture that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
-    if header.format == "HEIC":
-        raise PictureError("HEIC, which OpenCV does not read; save it as JPEG")
-    if header.width < 1 or header.height < 1:
-        raise PictureError(f"damaged: it says it is {header.width}x{header.height} pixels large")
-    _refuse_damaged(data, header)
-
-    reduce = 1
-    if header.scalable and size is not None:
-        # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full picture.
-        while reduce < 8 and min(header.width, header.height) // (reduce * 2) >= 2 * size:
-            reduce *= 2
-    pixels = header.width * header.height
-    if pixels // (reduce * reduce) > MAX_PIXELS or pixels > _MAX_SCALED_PIXELS:
-        raise PictureError(
-            f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
-            f"the limit is {MAX_PIXELS / 1e6:.0f}; make it smaller"
-        )
+    header = check(data, size)
+    reduce = _reduction(header, size)
     flags = {
         1: cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR,
         2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -199,7 +220,7 @@ def _decode_bgr(data: bytes, size: int | None) -> Picture:
     }[reduce]
     buffer = np.frombuffer(data, np.uint8)
     try:
-        if pixels > _LARGE_PIXELS:
+        if header.width * header.height > _LARGE_PIXELS:
             with _large:
                 picture = cv2.imdecode(buffer, flags)
         else:
@@ -209,6 +230,16 @@ def _decode_bgr(data: bytes, size: int | None) -> Picture:
     if picture is None or picture.size == 0:
         raise PictureError(f"damaged: OpenCV cannot decode this {header.format}")
     return _opaque_8_bit(picture)
+
+
+def _reduction(header: Header, size: int | None) -> int:
+    """By how much OpenCV may shrink while decoding: 1, 2, 4 or 8."""
+    reduce = 1
+    if header.scalable and size is not None:
+        # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full picture.
+        while reduce < 8 and min(header.width, header.height) // (reduce * 2) >= 2 * size:
+            reduce *= 2
+    return reduce
 
 
 def _opaque_8_bit(picture: npt.NDArray[Any]) -> Picture:

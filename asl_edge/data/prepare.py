@@ -1,0 +1,450 @@
+"""From folders of photographs to arrays that a network trains on: find, check, split, decode, compare, describe."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data import contact_sheet, leak, manifest
+from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, SPLITS, sha256_of
+from asl_edge.data.finding import Catalogue, Ignored, find, select_sources
+from asl_edge.data.parallel import single_threaded_opencv, worker_count
+from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter, check_files, duplicates
+from asl_edge.data.split import SplitPlan, assign
+from asl_edge.data.whole_folder import check_place, check_space, whole_folder
+from asl_edge.errors import DataError
+from asl_edge.labels import CLASSES
+from asl_edge.preprocess import Picture, opencv
+from asl_edge.spec import Fit
+
+OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.values() for name in pair})
+"""Every file of a folder of prepared arrays."""
+
+MAX_SIZE = 1024
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, the number of pictures done and their total."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare and how.
+
+    Raises:
+        DataError: on construction, when a field breaks its rule.
+    """
+
+    sources: tuple[Path, ...]
+    out: Path
+    classes: tuple[str, ...] | None = None
+    """Classes and their order; None takes all that are found, in alphabet order."""
+    size: int = 224
+    """Side of the pictures, in pixels."""
+    fit: Fit = "crop"
+    split: SplitPlan = field(default_factory=SplitPlan)
+    mirror: tuple[str, ...] = ()
+    """Sources whose pictures are flipped left to right: those made with the other hand."""
+    val_sources: tuple[str, ...] = ()
+    test_sources: tuple[str, ...] = ()
+    overwrite: bool = False
+    workers: int | None = None
+    """Threads; None takes one a core. They change the speed and not a byte of the result."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if not 8 <= self.size <= MAX_SIZE:
+            raise DataError(f"--size must be between 8 and {MAX_SIZE} pixels. Received: {self.size}")
+        if self.fit not in ("crop", "stretch", "pad"):
+            raise DataError(f"--fit must be crop, stretch or pad. Received: {self.fit!r}")
+        if self.workers is not None and self.workers < 1:
+            raise DataError(f"--workers must be at least 1. Received: {self.workers}")
+        if self.classes is not None and len(self.classes) < 1:
+            raise DataError("No class was chosen. Name them like this: --classes A,B,C")
+        if self.split.method != "source" and (self.val_sources or self.test_sources):
+            raise DataError("--val-source and --test-source go with --split source.")
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` wrote."""
+
+    out: Path
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    """Split -> class -> pictures."""
+    sources: list[dict[str, Any]]
+    skipped: list[Ignored]
+    """Pictures that could not be used, with the reason."""
+    ignored: list[Ignored]
+    """What else was found and not used."""
+    duplicates: int
+    """Files whose content was seen before; the first is kept."""
+    conflicts: list[tuple[str, str]]
+    """Among them, pairs of equal files that stand in two different classes."""
+    gap_frames: int
+    """Frames dropped between blocks."""
+    leak: leak.LeakReport
+    seconds: float
+    pictures_per_second: float
+
+    @property
+    def pictures(self) -> int:
+        """Number of rows written."""
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        values = asdict(self)
+        values["out"] = str(self.out)
+        values["skipped"], values["ignored"] = manifest.listed(self.skipped), manifest.listed(self.ignored)
+        return values
+
+
+@dataclass
+class _Selection:
+    """Which pictures of the catalogue are used, and as what."""
+
+    classes: tuple[str, ...]
+    columns: npt.NDArray[np.int64]
+    """int64 array of shape (N,): the column of each picture's class."""
+    source_of: npt.NDArray[np.int64]
+    usable: npt.NDArray[np.bool_]
+    first_of: npt.NDArray[np.intp]
+    """The first picture with the same file content."""
+    reasons: dict[int, str]
+
+    @property
+    def kept(self) -> npt.NDArray[np.intp]:
+        """Numbers of the pictures that are usable and no duplicates."""
+        return np.flatnonzero(self.usable & (self.first_of == np.arange(len(self.first_of))))
+
+    @property
+    def dropped_as_duplicates(self) -> npt.NDArray[np.intp]:
+        """Numbers of the pictures whose file was seen before."""
+        return np.flatnonzero(self.usable & (self.first_of != np.arange(len(self.first_of))))
+
+
+def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
+    """Read the pictures of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
+
+    Rows stand in a seeded random order within each split, as in the tutorial, so that any run of them is a mix of
+    classes. The same input and options give the same bytes, whatever the number of workers. Pictures pass through in
+    small batches: anonymous memory holds names and digests, not pixels.
+
+    Raises:
+        DataError: nothing usable is found, options do not fit the data, or `config.out` cannot be written.
+        MissingPackageError: OpenCV is not installed.
+    """
+    began = time.perf_counter()
+    progress = _Progress(on_progress)
+    workers = worker_count(config.workers)
+    opencv()
+    check_place(config.out, overwrite=config.overwrite, ours=OURS)
+    with find(config.sources, classes=config.classes) as catalogue, single_threaded_opencv():
+        for number in select_sources(catalogue.sources, config.mirror, "--mirror"):
+            catalogue.sources[number].mirrored = True
+        plan = replace(
+            config.split,
+            val_sources=frozenset(select_sources(catalogue.sources, config.val_sources, "--val-source")),
+            test_sources=frozenset(select_sources(catalogue.sources, config.test_sources, "--test-source")),
+        )
+        progress.begin("Checking", len(catalogue))
+        selection = _select(catalogue, config, workers, progress)
+        rows = _split(catalogue, selection, plan)
+        check_space(config.out, sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2)
+        with whole_folder(config.out) as folder, _thumbnails(folder, len(catalogue)) as thumbnails:
+            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
+            digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
+            digests |= _write_classes(folder, selection, rows)
+            progress.begin("Comparing splits", 0)
+            leaks = leak.report(
+                thumbnails,
+                selection.columns,
+                rows,
+                catalogue.shown_path,
+                classes=len(selection.classes),
+                seed=plan.seed,
+            )
+            _write_contact_sheet(folder, selection, rows)
+            report = _describe(config, catalogue, selection, rows, leaks, plan)
+            _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
+            progress.begin("Writing to disk", 0)
+    seconds = time.perf_counter() - began
+    return replace(report, seconds=seconds, pictures_per_second=report.pictures / seconds)
+
+
+class _Progress:
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._report = on_progress
+        self.begin("", 0)
+
+    def begin(self, stage: str, total: int) -> None:
+        self._stage, self._done, self._total = stage, 0, total
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._report is not None and self._stage:
+            self._report(self._stage, self._done, self._total)
+
+
+def _select(catalogue: Catalogue, config: PrepareConfig, workers: int, progress: _Progress) -> _Selection:
+    ranks = np.array(catalogue.label_of, np.int64)
+    found = {CLASSES[rank] for rank in np.unique(ranks)}
+    classes = config.classes or tuple(name for name in CLASSES if name in found)
+    missing = [name for name in classes if name not in found]
+    if missing:
+        have = ",".join(name for name in CLASSES if name in found) or "none of those asked for"
+        raise DataError(
+            f"No picture of class {', '.join(missing)} in the sources. They hold: {have}. Leave it out of --classes."
+        )
+    checked = check_files(catalogue, config.size, workers=workers, on_done=progress.add)
+    usable = np.ones(len(catalogue), np.bool_)
+    usable[list(checked.reasons)] = False
+    column_of_rank = np.zeros(len(CLASSES), np.int64)
+    for column, name in enumerate(classes):
+        column_of_rank[CLASSES.index(name)] = column
+    source_of_folder = np.array([folder.source for folder in catalogue.folders], np.int64)
+    return _Selection(
+        tuple(classes),
+        column_of_rank[ranks],
+        source_of_folder[np.array(catalogue.folder_of, np.int64)],
+        usable,
+        duplicates(checked.digests, usable),
+        dict(checked.reasons),
+    )
+
+
+def _split(catalogue: Catalogue, selection: _Selection, plan: SplitPlan) -> dict[str, npt.NDArray[np.intp]]:
+    kept = selection.kept
+    columns = selection.columns[kept]
+    for column, name in enumerate(selection.classes):
+        if not (columns == column).any():
+            mine = np.flatnonzero(selection.columns == column)
+            reason = next((selection.reasons[number] for number in mine.tolist() if number in selection.reasons), None)
+            raise DataError(
+                f"Class {name} has no usable picture: none of its {len(mine)} files can be used "
+                f"({reason or 'all are duplicates of other files'})."
+            )
+    split_of = assign(
+        columns,
+        selection.source_of[kept],
+        plan,
+        classes=selection.classes,
+        source_names=[source.name for source in catalogue.sources],
+    )
+    random = np.random.default_rng([plan.seed, 0])
+    return {name: random.permutation(kept[split_of == number]) for number, name in enumerate(SPLITS)}
+
+
+def _write_pictures(
+    folder: Path,
+    writer: RowWriter,
+    selection: _Selection,
+    rows: dict[str, npt.NDArray[np.intp]],
+    plan: SplitPlan,
+    progress: _Progress,
+) -> tuple[dict[str, str], dict[str, npt.NDArray[np.intp]]]:
+    """Write the picture files; where decoding finds more pictures damaged, split anew without them.
+
+    The second round takes from the first what it has decoded, so nothing is decoded twice and the result is the same
+    as if the damaged pictures had never been there.
+    """
+    while True:
+        progress.begin("Decoding", sum(map(len, rows.values())))
+        digests: dict[str, str] = {}
+        failed: dict[int, str] = {}
+        for split, numbers in rows.items():
+            name = FILES[split][0]
+            digests[name], reasons = writer.write(folder / name, numbers)
+            failed |= reasons
+        if not failed:
+            break
+        selection.reasons |= failed
+        selection.usable[list(failed)] = False
+        earlier = _Earlier(folder, rows, len(selection.usable))
+        rows = _split(writer.catalogue, selection, plan)
+        writer = replace(writer, decoded_before=earlier)
+    for leftover in folder.glob(".earlier-*"):
+        leftover.unlink()
+    return digests, rows
+
+
+class _Earlier:
+    """Pictures that an earlier round of decoding wrote; its files are put aside under other names."""
+
+    def __init__(self, folder: Path, rows: Mapping[str, npt.NDArray[np.intp]], pictures: int) -> None:
+        self._row = np.full(pictures, -1, np.int64)
+        self._split = np.zeros(pictures, np.int8)
+        self._files: list[npt.NDArray[np.uint8]] = []
+        for number, (split, numbers) in enumerate(rows.items()):
+            aside = folder / f".earlier-{FILES[split][0]}"
+            (folder / FILES[split][0]).replace(aside)
+            self._row[numbers] = np.arange(len(numbers))
+            self._split[numbers] = number
+            self._files.append(np.load(aside, mmap_mode="r") if len(numbers) else np.zeros(0, np.uint8))
+
+    def __call__(self, number: int) -> Picture | None:
+        row = int(self._row[number])
+        return self._files[self._split[number]][row] if row >= 0 else None
+
+
+@contextlib.contextmanager
+def _thumbnails(folder: Path, count: int) -> Any:
+    """Give a uint8 array of shape (count, 24, 24) that lies in a file, and remove the file."""
+    path = folder / ".thumbnails"
+    try:
+        yield np.memmap(path, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_classes(folder: Path, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
+    digests = {}
+    for split, numbers in rows.items():
+        one_hot = np.zeros((len(numbers), len(selection.classes)), np.float32)
+        one_hot[np.arange(len(numbers)), selection.columns[numbers]] = 1
+        path = folder / FILES[split][1]
+        np.save(path, one_hot)
+        digests[path.name] = sha256_of(path)
+    return digests
+
+
+def _write_contact_sheet(folder: Path, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> None:
+    cv2 = opencv()
+    splits = {
+        split: (np.load(folder / FILES[split][0], mmap_mode="r"), selection.columns[numbers])
+        for split, numbers in rows.items()
+        if len(numbers)
+    }
+    sheet = contact_sheet.draw(selection.classes, splits)
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DataError("OpenCV could not write the contact sheet as PNG. Update OpenCV.")
+    (folder / CONTACT_SHEET_FILE).write_bytes(encoded.tobytes())
+
+
+def _describe(
+    config: PrepareConfig,
+    catalogue: Catalogue,
+    selection: _Selection,
+    rows: Mapping[str, npt.NDArray[np.intp]],
+    leaks: leak.LeakReport,
+    plan: SplitPlan,
+) -> PrepareReport:
+    dropped = selection.dropped_as_duplicates
+    conflicts = [
+        (catalogue.shown_path(int(selection.first_of[number])), catalogue.shown_path(number))
+        for number in dropped.tolist()
+        if selection.columns[number] != selection.columns[selection.first_of[number]]
+    ]
+    skipped = list(catalogue.skipped)
+    skipped += [Ignored(catalogue.shown_path(number), reason) for number, reason in sorted(selection.reasons.items())]
+    counts = {
+        split: dict(
+            zip(
+                selection.classes,
+                np.bincount(selection.columns[numbers], minlength=len(selection.classes)).tolist(),
+                strict=True,
+            )
+        )
+        for split, numbers in rows.items()
+    }
+    return PrepareReport(
+        out=config.out,
+        classes=selection.classes,
+        counts=counts,
+        sources=_describe_sources(catalogue, selection, rows),
+        skipped=skipped,
+        ignored=catalogue.ignored,
+        duplicates=len(dropped),
+        conflicts=conflicts,
+        gap_frames=len(selection.kept) - sum(map(len, rows.values())),
+        leak=leaks,
+        seconds=0.0,
+        pictures_per_second=0.0,
+    )
+
+
+def _describe_sources(
+    catalogue: Catalogue, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]
+) -> list[dict[str, Any]]:
+    def count(numbers: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
+        found = Counter(selection.source_of[np.asarray(numbers, np.int64)].tolist())
+        return [found[number] for number in range(len(catalogue.sources))]
+
+    files = count(np.arange(len(catalogue)))
+    skipped, repeated = count(list(selection.reasons)), count(selection.dropped_as_duplicates)
+    splits = {split: count(numbers) for split, numbers in rows.items()}
+    described = []
+    for number, source in enumerate(catalogue.sources):
+        used = {split: counts[number] for split, counts in splits.items()}
+        described.append(
+            {
+                "name": source.name,
+                "path": str(source.given),
+                "folder": source.root,
+                "layout": source.layout,
+                "mirrored": source.mirrored,
+                "files": files[number],
+                "skipped": skipped[number],
+                "duplicates": repeated[number],
+                "gap_frames": files[number] - skipped[number] - repeated[number] - sum(used.values()),
+                **used,
+            }
+        )
+    return described
+
+
+def _write_manifest(
+    folder: Path,
+    config: PrepareConfig,
+    catalogue: Catalogue,
+    selection: _Selection,
+    rows: Mapping[str, npt.NDArray[np.intp]],
+    report: PrepareReport,
+    digests: Mapping[str, str],
+    plan: SplitPlan,
+) -> None:
+    values = manifest.versions() | {
+        "classes": list(selection.classes),
+        "input_size": config.size,
+        "fit": config.fit,
+        "colour": "RGB",
+        "options": {
+            "classes": None if config.classes is None else list(config.classes),
+            "split": plan.method,
+            "fractions": None if plan.by_count else list(plan.fractions),
+            "train_per_class": plan.train_per_class,
+            "val_per_class": plan.val_per_class,
+            "gap": plan.gap,
+            "seed": plan.seed,
+            "mirror": list(config.mirror),
+            "val_source": list(config.val_sources),
+            "test_source": list(config.test_sources),
+        },
+        "sources": report.sources,
+        "counts": report.counts,
+        "files": {name: {"sha256": digests[name]} for pair in FILES.values() for name in pair},
+        "skipped": manifest.listed(report.skipped),
+        "ignored": manifest.listed(report.ignored),
+        "duplicates": {
+            "dropped": report.duplicates,
+            "in_two_classes": [list(pair) for pair in report.conflicts[: manifest.NEVER_ABOVE]],
+            "listed": [
+                [catalogue.shown_path(number), catalogue.shown_path(int(selection.first_of[number]))]
+                for number in selection.dropped_as_duplicates[: manifest.NEVER_ABOVE].tolist()
+            ],
+        },
+        "gap_frames_dropped": report.gap_frames,
+        "leak": manifest.leak_values(report.leak),
+    }
+    manifest.write(folder / MANIFEST_FILE, values, catalogue, rows)

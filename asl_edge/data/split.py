@@ -1,0 +1,244 @@
+"""Which picture goes to which split: honest blocks of frames, the tutorial's random way, or whole sources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.arrays import SPLITS
+from asl_edge.errors import DataError
+
+Method = Literal["blocks", "random", "source"]
+METHODS: tuple[Method, ...] = ("blocks", "random", "source")
+
+DROPPED = -1
+"""In place of a split's number: the picture lies in a guard gap and belongs to no split."""
+
+AUTOMATIC_GAP = 0.02
+"""Share of a block split's frames that each guard gap takes by default; Kaggle's 3000 frames a class make 60."""
+_NO_GAP_BELOW = 10
+
+Sizes = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How to split.
+
+    Raises:
+        DataError: on construction, when a field breaks its rule.
+    """
+
+    method: Method = "blocks"
+    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
+    """Shares of train, validation and test in each class of each source."""
+    train_per_class: int | None = None
+    val_per_class: int | None = None
+    """Numbers of pictures a class, over all sources; the rest is for test. They replace `fractions`."""
+    gap: int | None = None
+    """Frames dropped between two blocks; None takes 2% of the frames, at least 1, and 0 where there are under 10."""
+    seed: int = 0
+    val_sources: frozenset[int] = frozenset()
+    test_sources: frozenset[int] = frozenset()
+    """For `source`: numbers of the sources that are kept for validation and test."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if self.method not in METHODS:
+            raise DataError(f"The split must be one of {', '.join(METHODS)}. Received: {self.method!r}")
+        if any(not 0 <= part <= 1 for part in self.fractions) or not math.isclose(sum(self.fractions), 1, abs_tol=1e-6):
+            raise DataError(f"The fractions must lie between 0 and 1 and add up to 1. Received: {self.fractions}")
+        if (self.train_per_class is None) != (self.val_per_class is None):
+            raise DataError("Give both --train-per-class and --val-per-class; the rest is for test.")
+        for name in ("train_per_class", "val_per_class"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise DataError(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+        if self.gap is not None and self.gap < 0:
+            raise DataError(f"--gap must be 0 or more frames. Received: {self.gap}")
+        if self.gap and self.method == "random":
+            raise DataError("--gap belongs to the block split; the random split has no blocks.")
+        if self.method == "source" and self.train_per_class is not None:
+            raise DataError("--train-per-class does not go with --split source, which keeps sources whole.")
+        if self.method != "source" and (self.val_sources or self.test_sources):
+            raise DataError("--val-source and --test-source go with --split source.")
+        if self.val_sources & self.test_sources:
+            raise DataError("A source cannot be both for validation and for test.")
+
+    @property
+    def by_count(self) -> bool:
+        """Whether sizes are numbers of pictures and not fractions."""
+        return self.train_per_class is not None
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The pictures of one class in one source, in order of their frames."""
+
+    label: int
+    source: int
+    members: npt.NDArray[np.intp]
+
+
+def assign(
+    labels: npt.NDArray[np.integer],
+    sources: npt.NDArray[np.integer],
+    plan: SplitPlan,
+    *,
+    classes: Sequence[str],
+    source_names: Sequence[str],
+) -> npt.NDArray[np.int8]:
+    """Give each picture its split.
+
+    Args:
+        labels: integer array of shape (N,): column of each picture's class. Within a class and source, pictures must
+            come in the order of their frames.
+        sources: integer array of shape (N,): number of each picture's source.
+        plan: how to split.
+        classes: names of the columns, for messages.
+        source_names: names of the sources, for messages.
+
+    Returns:
+        int8 array of shape (N,): position in `SPLITS`, or `DROPPED` for frames in a guard gap.
+
+    Raises:
+        DataError: a class would have no picture in a split that is not meant to be empty, or sources are too few.
+    """
+    groups = list(_groups(labels, sources))
+    whole, partial = _roles(plan, source_names)
+    split_of = np.full(len(labels), DROPPED, np.int8)
+    random = np.random.default_rng(plan.seed)
+    gaps = {id(group): _gap(plan, len(group.members)) for group in groups}
+    counted = _shares_of_counts(groups, gaps, plan, classes) if plan.by_count else {}
+    for group in groups:
+        if group.source in whole:
+            split_of[group.members] = whole[group.source]
+            continue
+        gap = gaps[id(group)]
+        sizes = counted[id(group)] if plan.by_count else _by_fraction(len(group.members), gap, partial)
+        members = random.permutation(group.members) if plan.method == "random" else group.members
+        start = 0
+        for number, size in enumerate(sizes):
+            split_of[members[start : start + size]] = number
+            start += size + (gap if size else 0)
+    _check_every_class(labels, split_of, plan, partial, classes)
+    return split_of
+
+
+def _groups(labels: npt.NDArray[np.integer], sources: npt.NDArray[np.integer]) -> Iterator[_Group]:
+    order = np.lexsort((sources, labels))  # stable: frames keep their order within a group
+    if not len(order):
+        return
+    changes = np.flatnonzero((np.diff(labels[order]) != 0) | (np.diff(sources[order]) != 0)) + 1
+    for members in np.split(order, changes):
+        yield _Group(int(labels[members[0]]), int(sources[members[0]]), members)
+
+
+def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple[float, float, float]]:
+    """Return the split of each source that stays whole, and the fractions in which the others are cut."""
+    if plan.method != "source":
+        return {}, plan.fractions
+    if len(names) < 2:
+        raise DataError(
+            f"--split source keeps whole sources apart and needs two or more. Received one: {', '.join(names)}. "
+            "Name more sources, or use --split blocks."
+        )
+    everything = range(len(names))
+    test = set(plan.test_sources) or {max(number for number in everything if number not in plan.val_sources)}
+    val = set(plan.val_sources)
+    if not val and not plan.test_sources and len(names) > 2:
+        val = {max(number for number in everything if number not in test)}
+    train = [number for number in everything if number not in test | val]
+    if not train:
+        raise DataError("--split source leaves no source to train on. Name fewer with --val-source and --test-source.")
+    whole = dict.fromkeys(test, 2) | dict.fromkeys(val, 1)
+    if val:
+        return whole | dict.fromkeys(train, 0), plan.fractions
+    share = plan.fractions[1] / ((plan.fractions[0] + plan.fractions[1]) or 1)
+    return whole, (1 - share, share, 0.0)
+
+
+def _gap(plan: SplitPlan, frames: int) -> int:
+    if plan.method == "random":
+        return 0
+    if plan.gap is not None:
+        return plan.gap
+    return max(1, round(frames * AUTOMATIC_GAP)) if frames >= _NO_GAP_BELOW else 0
+
+
+def _by_fraction(frames: int, gap: int, fractions: tuple[float, float, float]) -> Sizes:
+    """Cut what the gaps leave of `frames` by `fractions`; each split that is wanted gets one while there are any."""
+    wanted = [number for number, part in enumerate(fractions) if part > 0]
+    usable = max(0, frames - gap * (len(wanted) - 1))
+    if usable < len(wanted):
+        sizes = [0, 0, 0]
+        for number in wanted[:usable]:
+            sizes[number] = 1
+        return sizes[0], sizes[1], sizes[2]
+    edges = np.rint(np.cumsum((0.0, *fractions)) * usable).astype(int)
+    sizes = [int(size) for size in np.diff(edges)]
+    for number in wanted:
+        if sizes[number] == 0:
+            sizes[int(np.argmax(sizes))] -= 1
+            sizes[number] = 1
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _shares_of_counts(
+    groups: Sequence[_Group], gaps: dict[int, int], plan: SplitPlan, classes: Sequence[str]
+) -> dict[int, Sizes]:
+    """Spread the numbers a class over its sources in proportion to their pictures, by largest remainders."""
+    assert plan.train_per_class is not None
+    assert plan.val_per_class is not None
+    shares: dict[int, Sizes] = {}
+    for label in sorted({group.label for group in groups}):
+        mine = [group for group in groups if group.label == label]
+        usable = np.array([max(0, len(group.members) - 2 * gaps[id(group)]) for group in mine])
+        needed = plan.train_per_class + plan.val_per_class + 1
+        if usable.sum() < needed:
+            raise DataError(
+                f"Class {classes[label]} has {sum(len(group.members) for group in mine)} pictures, {usable.sum()} "
+                f"without guard gaps; {plan.train_per_class} for train, {plan.val_per_class} for validation and at "
+                f"least 1 for test need {needed}. Lower --train-per-class or --val-per-class, or leave the class out."
+            )
+        train = _proportional(plan.train_per_class, usable)
+        val = _proportional(plan.val_per_class, usable - train)
+        for group, first, second, rest in zip(mine, train, val, usable - train - val, strict=True):
+            shares[id(group)] = (int(first), int(second), int(rest))
+    return shares
+
+
+def _proportional(total: int, capacities: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    exact = total * capacities / capacities.sum()
+    parts: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    for number in np.argsort(parts - exact, kind="stable")[: total - parts.sum()]:
+        parts[number] += 1
+    return parts
+
+
+def _check_every_class(
+    labels: npt.NDArray[np.integer],
+    split_of: npt.NDArray[np.int8],
+    plan: SplitPlan,
+    partial: tuple[float, float, float],
+    classes: Sequence[str],
+) -> None:
+    if plan.by_count or plan.method == "source":
+        wanted: Sequence[int] = range(len(SPLITS))
+    else:
+        wanted = [number for number, part in enumerate(partial) if part > 0]
+    for label, name in enumerate(classes):
+        mine = split_of[labels == label]
+        counts = np.bincount(mine[mine >= 0], minlength=len(SPLITS))
+        for number in wanted:
+            if counts[number] == 0:
+                spread = ", ".join(f"{split} {count}" for split, count in zip(SPLITS, counts, strict=True))
+                raise DataError(
+                    f"Class {name} has too few pictures: {len(mine)} in all, none left for {SPLITS[number]} ({spread})."
+                    " Add pictures, leave the class out with --classes, or split otherwise (--split, --gap)."
+                )
