@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -121,6 +122,15 @@ class BenchmarkReport:
         writer.writerows(result.row() for result in self.results)
         return file.getvalue()
 
+    def to_text(self, max_width: int | None = None) -> str:
+        """Return aligned columns for people; where they do not fit into `max_width`, some are left out and named."""
+        lines = _aligned(self.results, HEADINGS)
+        if max_width is None or len(lines[0]) <= max_width:
+            return "\n".join(lines)
+        kept = [heading for heading in HEADINGS if heading not in LESS_IMPORTANT]
+        lines = _aligned(self.results, kept)
+        return "\n".join([*lines, f"(too narrow for {', '.join(LESS_IMPORTANT)}: --json and --csv have all)"])
+
     def to_markdown(self) -> str:
         """Return a table in Markdown, with what it was measured on above and notes below."""
         lines = [self.machine_line(), "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * 4 + "---:|" * 9]
@@ -148,6 +158,20 @@ HEADINGS = (
     "model", "provider", "batch", "threads",
     "p50 ms", "p90 ms", "p99 ms", "mean ms", "pictures/s", "load ms", "first ms", "peak MB", "samples",
 )  # fmt: skip
+LESS_IMPORTANT = ("p90 ms", "mean ms", "first ms", "samples")
+
+
+def _aligned(results: Sequence[VariantResult], headings: Sequence[str]) -> list[str]:
+    columns = [HEADINGS.index(heading) for heading in headings]
+    rows = [HEADINGS, *(cells(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    return [
+        "  ".join(
+            f"{row[column]:<{width}}" if HEADINGS[column] in ("model", "provider") else f"{row[column]:>{width}}"
+            for column, width in zip(columns, widths, strict=True)
+        )
+        for row in rows
+    ]
 
 
 def cells(result: VariantResult) -> list[str]:
@@ -159,7 +183,7 @@ def cells(result: VariantResult) -> list[str]:
     first = [variant.model, provider, str(variant.batch_size), variant.threads_text]
     if result.error is not None:
         return first + ["failed"] + ["-"] * (len(HEADINGS) - 5)
-    figures = [f"{row[name]:.{2 if row[name] < 100 else 1}f}" for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms")]
+    figures = [_milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms")]
     peak = row["peak_memory_bytes"]
     return [
         *first,
@@ -170,3 +194,8 @@ def cells(result: VariantResult) -> list[str]:
         f"{peak / 1e6:.0f}" if peak else "-",
         str(row["samples"]),
     ]
+
+
+def _milliseconds(value: float) -> str:
+    decimals = 3 if value < 1 else 2 if value < 100 else 1
+    return f"{value:.{decimals}f}"

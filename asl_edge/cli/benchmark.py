@@ -10,8 +10,6 @@ import typer
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from asl_edge.bench.report import BenchmarkReport
 
 
@@ -89,33 +87,8 @@ def _number(word: str, option: str) -> int:
 
 
 def _print_table(report: BenchmarkReport) -> None:
-    from rich.measure import Measurement
-
     from asl_edge.cli import console
 
-    table = _table(report, hidden=())
-    needed = Measurement.get(console.out, console.out.options.update(max_width=1000), table).maximum
-    if console.out.is_terminal and needed > console.out.width:
-        table = _table(report, hidden=("p90 ms", "mean ms", "first ms", "samples"))
-        console.err.print("The terminal is narrow: some columns are left out; --json and --csv have all.", style="dim")
-        needed = console.out.width
-    console.out.print(table, width=needed, crop=False)
+    # Only a terminal has a width; a file or a pipe gets every column.
+    console.out.print(report.to_text(console.out.width if console.out.is_terminal else None), markup=False)
     console.err.print(report.machine_line(), markup=False, style="dim")
-
-
-def _table(report: BenchmarkReport, hidden: tuple[str, ...]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from asl_edge.bench.report import HEADINGS, cells
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = [number for number, heading in enumerate(HEADINGS) if heading not in hidden]
-    for number in shown:
-        text = HEADINGS[number] in ("model", "provider")
-        table.add_column(HEADINGS[number], justify="left" if text else "right", overflow="fold", no_wrap=not text)
-    for result in report.results:
-        texts = cells(result)
-        table.add_row(*(Text(texts[number]) for number in shown))
-    return table

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asl_edge.errors import ModelError, ProviderError
+from asl_edge.runtime import providers, session, tiny_model
+from asl_edge.runtime.providers import ProviderWarning
+from asl_edge.runtime.session import open_session
+
+
+@pytest.fixture
+def gpu_build_without_gpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """ONNX Runtime as built for CUDA on a machine without a GPU: it lists CUDA and leaves it out of the session."""
+    import onnxruntime
+
+    asked: list[Any] = []
+
+    def make(model: Any, options: Any, providers: list[str], **settings: Any) -> Any:
+        asked.append(providers)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    build = types.SimpleNamespace(
+        SessionOptions=onnxruntime.SessionOptions,
+        GraphOptimizationLevel=onnxruntime.GraphOptimizationLevel,
+        InferenceSession=make,
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    monkeypatch.setattr(providers, "onnxruntime", lambda: build)
+    return asked
+
+
+def test_auto_uses_the_cpu_where_there_is_nothing_else_and_says_nothing() -> None:
+    opened = open_session(tiny_model.model_bytes())
+
+    assert opened.requested == "auto"
+    assert opened.used[-1] == "cpu"
+
+
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_a_provider_that_is_left_out_is_a_warning(gpu_build_without_gpu: list[Any], provider: str) -> None:
+    with pytest.warns(ProviderWarning, match=r"cuda does not work here .*Running on cpu instead") as said:
+        opened = open_session(tiny_model.model_bytes(), provider=provider)
+
+    assert opened.used == ("cpu",)
+    assert gpu_build_without_gpu == [["CUDAExecutionProvider", "CPUExecutionProvider"], ["CPUExecutionProvider"]]
+    assert Path(said[0].filename).name == Path(__file__).name, "the warning names the line that asked"
+
+
+@pytest.mark.usefixtures("gpu_build_without_gpu")
+@pytest.mark.parametrize("provider", ["auto", "cuda"])
+def test_strict_makes_it_an_error(provider: str) -> None:
+    with pytest.raises(ProviderError, match="cuda does not work here"):
+        open_session(tiny_model.model_bytes(), provider=provider, strict=True)
+
+
+@pytest.mark.usefixtures("gpu_build_without_gpu")
+def test_the_clash_of_two_runtimes_is_the_remedy_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from asl_edge.runtime import packages
+
+    monkeypatch.setattr(packages, "installed_names", lambda: {"onnxruntime", "onnxruntime-gpu"})
+    with pytest.warns(ProviderWarning, match=r"pip uninstall -y onnxruntime onnxruntime-gpu"):
+        open_session(tiny_model.model_bytes(), provider="cuda")
+
+
+@pytest.mark.usefixtures("gpu_build_without_gpu")
+def test_the_cpu_asked_for_by_name_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_session(tiny_model.model_bytes(), provider="cpu", strict=True).used == ("cpu",)
+
+
+def test_a_provider_of_another_build_is_refused() -> None:
+    with pytest.raises(ProviderError, match="has no rocm"):
+        open_session(tiny_model.model_bytes(), provider="rocm")
+
+
+def test_a_model_that_cannot_be_loaded() -> None:
+    with pytest.raises(ModelError, match=r"The model cannot be loaded by ONNX Runtime"):
+        open_session(b"not a model")
+
+
+def test_a_model_file_of_a_newer_onnx(tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load_from_string(tiny_model.model_bytes())
+    model.ir_version = 999
+    path = tmp_path / "new.onnx"
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelError, match=r"new.onnx: the model cannot be loaded.*IR version.*upgrade ONNX Runtime"):
+        open_session(path)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_below_one(threads: int) -> None:
+    with pytest.raises(ProviderError, match="threads must be 1 or more"):
+        open_session(tiny_model.model_bytes(), threads=threads)
+
+
+def test_threads_follow_the_cores_that_are_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert session.session_options(3).intra_op_num_threads == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(session, "available_cores", lambda: 8)
+    assert session.session_options(None).intra_op_num_threads == 0, "ONNX Runtime's own choice"
+    monkeypatch.setattr(session, "available_cores", lambda: 2)
+    assert session.session_options(None).intra_op_num_threads == 2
+
+
+def test_a_short_lived_session_answers_the_same() -> None:
+    usual, brief = (
+        open_session(tiny_model.model_bytes(), provider="cpu", short_lived=short).session.run(None, tiny_model.feed())
+        for short in (False, True)
+    )
+
+    np.testing.assert_allclose(usual[0], brief[0], atol=1e-6)
