@@ -111,7 +111,7 @@ def _train(
     from asl_edge.training.fit import train as fit
 
     try:
-        result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=_progress())
+        result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=progress_on_console())
     except Interrupted as stopped:
         warn(str(stopped))
         again = ["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]
@@ -165,7 +165,8 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int, network:
     model.summary(line_length=100, print_fn=lambda text, **_: out.out(text, highlight=False))
 
 
-def _progress() -> Progress:
+def progress_on_console() -> Progress:
+    """Return the progress that a person sees: a bar for the running epoch, a line for each complete one."""
     from asl_edge.cli.console import err, progress_bar
     from asl_edge.training.progress import Progress
 

@@ -1,0 +1,278 @@
+"""The demo: draw, prepare, train, evaluate, export, verify, predict, benchmark."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asl_edge import atomic
+from asl_edge.demo.gallery import Answer, write_gallery
+from asl_edge.errors import DataError
+from asl_edge.training.progress import Progress
+
+SUMMARY_FILE = "summary.json"
+GALLERY_FILE = "predictions.png"
+STRANGERS_PER_CLASS = 40
+"""Pictures a class of drawn people whom training never saw."""
+
+_GALLERY_TILES = 18
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """How large the demo is.
+
+    Raises:
+        DataError: on construction, when there are too few classes, pictures or epochs.
+    """
+
+    out: Path
+    classes: tuple[str, ...] = ("A", "B", "C")
+    """The tutorial's three letters."""
+    per_class: int = 240
+    epochs: int = 8
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if len(self.classes) < 2:
+            raise DataError(f"The demo needs two or more classes. Received: {', '.join(self.classes)}")
+        if self.per_class < 20:
+            raise DataError(f"The demo needs at least 20 pictures a class. Received: {self.per_class}")
+        if self.epochs < 1:
+            raise DataError(f"The demo needs at least one epoch. Received: {self.epochs}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what it was, the command that does the same, and what came out."""
+
+    title: str
+    command: str
+    seconds: float
+    says: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo did and reached."""
+
+    out: Path
+    steps: tuple[Step, ...]
+    seconds: float
+    stranger_accuracy: float
+    """Accuracy of `model.onnx` on drawn people whom training never saw."""
+    strangers: int
+    gallery: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {**asdict(self), "out": str(self.out), "gallery": str(self.gallery)}
+
+
+class Watcher:
+    """Receives what happens; this one says nothing. Override what is of interest."""
+
+    training: Progress | None = None
+
+    def step_begins(self, number: int, of: int, title: str, command: str) -> None:
+        """Step `number` of `of` begins."""
+
+    def step_ends(self, step: Step) -> None:
+        """A step is done."""
+
+
+def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
+    """Walk the whole way and leave everything in `config.out`.
+
+    Raises:
+        DataError: `config.out` is in the way.
+        AslEdgeError: whatever a step raises.
+    """
+    _make_way(config)
+    watcher = watcher or Watcher()
+    walk = _Walk(config, watcher)
+    started = time.perf_counter()
+    steps = []
+    for number, (title, command, act) in enumerate(walk.steps, start=1):
+        watcher.step_begins(number, len(walk.steps), title, command)
+        begun = time.perf_counter()
+        says, figures = act()
+        steps.append(Step(title, command, time.perf_counter() - begun, says, figures))
+        watcher.step_ends(steps[-1])
+    result = DemoResult(
+        out=config.out,
+        steps=tuple(steps),
+        seconds=time.perf_counter() - started,
+        stranger_accuracy=walk.stranger_accuracy,
+        strangers=walk.strangers,
+        gallery=config.out / GALLERY_FILE,
+    )
+    atomic.write_json(config.out / SUMMARY_FILE, result.to_dict(), default=str)
+    return result
+
+
+def _make_way(config: DemoConfig) -> None:
+    out = config.out
+    if out.is_file():
+        raise DataError(f"{out} is a file. Name a folder with --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    # What a demo of any state leaves; anything else in the folder is not ours to delete.
+    ours = {"hands", "strangers", "arrays", "run", GALLERY_FILE, SUMMARY_FILE, "evaluation"}
+    foreign = [item.name for item in out.iterdir() if item.name not in ours and not item.name.startswith("model")]
+    if foreign:
+        raise DataError(f"{out} holds something that is not the demo's ({foreign[0]}). Name another folder with --out.")
+    if not config.overwrite:
+        raise DataError(f"{out} holds a demo already. Add --overwrite to run it again, or name another --out.")
+    shutil.rmtree(out)
+
+
+Outcome = tuple[str, dict[str, Any]]
+
+
+class _Walk:
+    """The steps, and what they hand on to each other."""
+
+    def __init__(self, config: DemoConfig, watcher: Watcher) -> None:
+        self.config = config
+        self.watcher = watcher
+        out = config.out
+        self.hands, self.strangers_folder = out / "hands", out / "strangers"
+        self.arrays, self.run = out / "arrays", out / "run"
+        self.fp32, self.fp16 = out / "model.onnx", out / "model-fp16.onnx"
+        self.stranger_accuracy = 0.0
+        self.strangers = 0
+        self.steps = list(self._plan())
+
+    def _plan(self) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
+        config = self.config
+        names = ",".join(config.classes)
+        drawn = ("--classes", names, "--per-class", config.per_class, "--seed", config.seed)
+        yield "Draw hands", _command("data", "synthesize", "--out", self.hands, *drawn), self.draw
+        yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays), self.prepare
+        trained = ("--epochs", config.epochs, "--seed", config.seed)
+        yield "Train AlexNet", _command("train", self.arrays, "--out", self.run, *trained), self.train
+        yield "Evaluate on held-out clips", _command("evaluate", self.run, self.arrays), self.evaluate
+        yield "Export FP32", _command("export", self.run, "--out", self.fp32), self.export_fp32
+        half = ("--precision", "fp16")
+        yield "Export FP16", _command("export", self.run, "--out", self.fp16, *half), self.export_fp16
+        yield "Verify", _command("verify", self.fp32, "--against", self.run), self.verify
+        yield "Read strangers' hands", _command("evaluate", self.fp32, self.strangers_folder), self.read_strangers
+        yield "Predict", _command("predict", self.strangers_folder, "--model", self.fp32), self.predict
+        both = ("--model", self.fp32, "--model", self.fp16)
+        yield "Benchmark", _command("benchmark", *both), self.benchmark
+
+    def draw(self) -> Outcome:
+        from asl_edge.data.synthetic import synthesize
+
+        config = self.config
+        report = synthesize(self.hands, per_class=config.per_class, classes=config.classes, seed=config.seed)
+        synthesize(
+            self.strangers_folder, per_class=STRANGERS_PER_CLASS, classes=config.classes, seed=config.seed + 1_000_003
+        )
+        says = f"{report.pictures} pictures, {report.pictures_per_second:.0f} a second; and other people as strangers"
+        return says, {"pictures": report.pictures, "pictures_per_second": report.pictures_per_second}
+
+    def prepare(self) -> Outcome:
+        from asl_edge.data.prepare import PrepareConfig, prepare
+
+        report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes))
+        sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
+        says = ", ".join(f"{count} {split}" for split, count in sizes.items())
+        says += f"; {report.pictures_per_second:.0f} pictures a second"
+        return says, {"splits": sizes, "pictures_per_second": report.pictures_per_second}
+
+    def train(self) -> Outcome:
+        from asl_edge.data.arrays import PreparedArrays
+        from asl_edge.training import recipes
+        from asl_edge.training.fit import train
+
+        recipe = recipes.get(recipes.DEFAULT, epochs=self.config.epochs, seed=self.config.seed)
+        result = train(recipe, PreparedArrays.open(self.arrays), self.run, progress=self.watcher.training)
+        validation = result.scores["validation"]
+        says = f"validation accuracy {validation.accuracy:.1%} at epoch {result.best_epoch} of {result.epochs}"
+        return says, {"validation_accuracy": validation.accuracy, "epochs": result.epochs}
+
+    def evaluate(self) -> Outcome:
+        from asl_edge.evaluation.evaluate import evaluate
+
+        report = evaluate(self.run, self.arrays)
+        return f"test accuracy {report.accuracy:.1%} on {report.pictures} pictures", {"accuracy": report.accuracy}
+
+    def export_fp32(self) -> Outcome:
+        return self._export(self.fp32, "fp32")
+
+    def export_fp16(self) -> Outcome:
+        return self._export(self.fp16, "fp16")
+
+    def _export(self, path: Path, precision: str) -> Outcome:
+        from asl_edge.export.exporter import export_run
+
+        result = export_run(self.run, path, precision=precision)
+        parity = result.parity
+        says = (
+            f"{result.size_bytes / 1e6:.0f} MB in {result.conversion_seconds:.1f} s; {parity.label_agreement:.1%} of "
+            f"labels as Keras, probabilities within {parity.max_probability_difference:.0e}"
+        )
+        return says, {"size_bytes": result.size_bytes, "parity": parity.to_dict()}
+
+    def verify(self) -> Outcome:
+        from asl_edge.export.verification import verify
+
+        result = verify(self.fp32, self.run)
+        return f"agrees with Keras on {result.parity.pictures} pictures", {"pictures": result.parity.pictures}
+
+    def read_strangers(self) -> Outcome:
+        from asl_edge.evaluation.evaluate import evaluate
+
+        report = evaluate(self.fp32, self.strangers_folder)
+        self.stranger_accuracy, self.strangers = report.accuracy, report.pictures
+        says = f"accuracy {report.accuracy:.1%} on {report.pictures} pictures of drawn people whom training never saw"
+        return says, {"accuracy": report.accuracy, "pictures": report.pictures}
+
+    def predict(self) -> Outcome:
+        from asl_edge.preprocess import load
+        from asl_edge.runtime.predictor import Predictor
+
+        each = max(1, _GALLERY_TILES // len(self.config.classes))
+        # Clips are ten pictures long: a step of seven shows many people.
+        paths = [
+            self.strangers_folder / name / f"{name}{1 + 7 * number % STRANGERS_PER_CLASS}.jpg"
+            for name in self.config.classes
+            for number in range(each)
+        ]
+        with Predictor(self.fp32) as predictor:
+            predictions = predictor(paths)
+        answers = [
+            Answer(load(path, 224), path.parent.name, prediction.label, prediction.confidence)
+            for path, prediction in zip(paths, predictions, strict=True)
+        ]
+        write_gallery(answers, self.config.out / GALLERY_FILE)
+        milliseconds = float(np.median([prediction.ms for prediction in predictions]))
+        return f"{len(answers)} pictures drawn with their letters to {GALLERY_FILE}", {"median_ms": milliseconds}
+
+    def benchmark(self) -> Outcome:
+        from asl_edge.bench.measuring import benchmark
+        from asl_edge.bench.scenarios import Effort, variants
+
+        report = benchmark(variants([self.fp32, self.fp16], providers=["cpu"]), Effort(rounds=2, runs=20))
+        parts = []
+        for result in report.results:
+            if result.summary is not None:
+                precision = "FP32" if result.variant.model == str(self.fp32) else "FP16"
+                parts.append(f"{precision} {result.summary.p50_ms:.1f} ms")
+        return "median of one picture on the CPU: " + ", ".join(parts), {"report": report.to_dict()}
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["asl-edge", *(str(word) for word in words)])
