@@ -69,6 +69,7 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     weights = {f"weight_{index}": (_weight_name(v, model), v.numpy()) for index, v in enumerate(large)}
     graph_editing.inputs_to_initializers(proto, weights)
     graph_editing.fold_constants(proto)
+    graph_editing.fix_shapes(proto)
     graph_editing.tidy_names(proto, keep={INPUT_NAME, OUTPUT_NAME}, layers=_layer_names(model))
     _finish(proto, model, name)
     return Conversion(proto, time.perf_counter() - started)

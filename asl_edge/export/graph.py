@@ -73,14 +73,44 @@ def fold_constants(model: onnx.ModelProto) -> None:
     drop_unused(model)
 
 
-def drop_unused(model: onnx.ModelProto) -> None:
-    """Remove initializers that no node reads."""
+def fix_shapes(model: onnx.ModelProto) -> None:
+    """Give every Reshape that computes its shape at run time a constant one, where only one dimension is unknown.
+
+    Exact: the unknown dimension becomes -1, which ONNX fills with what is left. Keras's Flatten is such a Reshape.
+    """
+    onnx = load("onnx")
     graph = model.graph
-    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    constants = {tensor.name for tensor in graph.initializer}
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {
+        value.name: value.type.tensor_type.shape for value in inferred.value_info if value.type.HasField("tensor_type")
+    }
+    for node in graph.node:
+        shape = shapes.get(node.output[0])
+        if node.op_type != "Reshape" or node.input[1] in constants or shape is None:
+            continue
+        sizes = [size.dim_value if size.HasField("dim_value") else -1 for size in shape.dim]
+        if sizes and sizes.count(-1) <= 1 and 0 not in sizes:
+            name = f"{node.output[0]}_shape"
+            graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(sizes)], sizes))
+            node.input[1] = name
+    drop_unused(model)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and initializers whose results nothing reads."""
+    graph = model.graph
+    used = {value.name for value in graph.output}
+    kept_nodes = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+            kept_nodes.append(node)
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    if len(kept) < len(graph.initializer):
-        del graph.initializer[:]
-        graph.initializer.extend(kept)
+    for values, replacement in ((graph.node, kept_nodes[::-1]), (graph.initializer, kept)):
+        if len(replacement) < len(values):
+            del values[:]
+            values.extend(replacement)
 
 
 def tidy_names(model: onnx.ModelProto, *, keep: Collection[str], layers: Collection[str] = ()) -> None:

@@ -100,7 +100,7 @@ def _types(graph: onnx.GraphProto) -> dict[str, int]:
 
 
 def _nodes_in_half(graph: onnx.GraphProto, kinds: dict[str, int], types: Any) -> set[int]:
-    """Indices of the nodes that compute in half: the first weighted ones and all after them, but softmax and the like."""
+    """Indices of the nodes that compute in half: the first with weights and all after them, but softmax and such."""
     behind_weights: set[str] = set()
     chosen = set()
     for index, node in enumerate(graph.node):  # ONNX keeps nodes in topological order

@@ -48,8 +48,8 @@ def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Output
             return logits, softmax(logits)
 
         signature = [tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)]
-        traced = tf.function(answer, input_signature=signature, autograph=False)
-        parts = [tuple(part.numpy() for part in traced(batch)) for batch in _batches(pictures)]
+        traced = tf.function(answer, input_signature=signature, autograph=False).get_concrete_function()
+        parts = [tuple(part.numpy() for part in traced(tf.constant(batch))) for batch in _batches(pictures)]
     return _joined(parts)
 
 

@@ -148,8 +148,9 @@ def compare(
     shapes = {array.shape for array in (*expected, *answered)}
     if shapes != {(len(expected.logits), len(classes))} or not len(expected.logits):
         raise ValueError(f"all outputs must have the shape (N, {len(classes)}), N at least 1. Received: {shapes}")
-    probability_differences = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
-    logit_differences = np.abs(answered.logits - expected.logits).max(axis=1)
+    with np.errstate(invalid="ignore"):  # infinities are found below
+        probability_differences = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
+        logit_differences = np.abs(answered.logits - expected.logits).max(axis=1)
     largest_logit = float(np.abs(expected.logits).max())
     top_two = np.sort(expected.probabilities, axis=1)[:, -2:]
     margins = top_two[:, 1] - top_two[:, 0]

@@ -1,0 +1,128 @@
+"""Parity: what is measured, and which differences are too much."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asl_edge.errors import ModelError
+from asl_edge.export.outputs import Outputs
+from asl_edge.export.parity import ParityReport, compare
+
+CLASSES = ("A", "B", "C")
+
+
+def outputs(logits: Any) -> Outputs:
+    logits = np.array(logits, np.float32)
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    return Outputs(logits, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+@pytest.fixture
+def logits() -> Any:
+    """1000 answers, each with a clear winner."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (1000, 3))
+    values[np.arange(1000), rng.integers(0, 3, 1000)] += 6
+    return values.astype(np.float32)
+
+
+def report(here: Any, there: Any, precision: str = "fp32", **options: Any) -> ParityReport:
+    return compare(outputs(here), outputs(there), precision=precision, classes=CLASSES, **options)
+
+
+def test_equal_answers_pass(logits: Any) -> None:
+    labels = logits.argmax(axis=1)
+    labels[:100] = (labels[:100] + 1) % 3
+    same = report(logits, logits, labels=labels, pictures_from="noise")
+    assert same.passed
+    assert (same.pictures, same.label_agreement, same.clear_agreement) == (1000, 1.0, 1.0)
+    assert same.accuracy_keras == same.accuracy_onnx == pytest.approx(0.9)
+    assert same.max_logit_difference == same.max_probability_difference == 0
+    assert json.loads(json.dumps(same.to_dict()))["passed"] is True
+    assert "worst" not in same.summary()
+    assert same.summary()["pictures_from"] == "noise"
+
+
+def test_rounding_passes_in_fp32(logits: Any) -> None:
+    assert report(logits, logits * (1 + 1e-6)).passed
+
+
+def test_a_probability_beyond_its_limit_fails_in_fp32_only(logits: Any) -> None:
+    logits[7] = [1.0, 0.5, 0.0]
+    other = logits.copy()
+    other[7, 1] += 0.004  # under 1e-3 of the largest logit
+    found = report(logits, other)
+    assert found.max_logit_relative < 1e-3
+    assert [failure.split(" differs")[0] for failure in found.failures] == ["A probability"]
+    assert found.worst[0].index == 7
+    assert report(logits, other, "fp16").passed
+
+
+def test_a_saturated_softmax_does_not_hide_wrong_logits(logits: Any) -> None:
+    sharp = logits * 100
+    other = sharp + np.where(np.arange(3) == sharp.argmax(axis=1, keepdims=True), 20, 0).astype(np.float32)
+    clear = np.sort(sharp, axis=1)
+    rows = clear[:, 2] - clear[:, 1] > 120
+    found = report(sharp[rows], other[rows])
+    assert found.max_probability_difference < 1e-5
+    assert found.label_agreement == 1
+    assert [failure.split(" differs")[0] for failure in found.failures] == ["A logit"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_another_label_on_a_clear_picture_fails(logits: Any, precision: str) -> None:
+    other = logits.copy()
+    other[3] = np.roll(other[3], 1)
+    found = report(logits, other, precision)
+    assert not found.passed
+    assert found.clear_agreement == pytest.approx(0.999)
+    assert "1 of 1000 pictures" in found.failures[0]
+    assert (found.worst[0].index, found.worst[0].expected != found.worst[0].answered) == (3, True)
+
+
+@pytest.mark.parametrize(("changed", "passes"), [(0, True), (5, True), (6, False)])
+def test_labels_may_change_within_rounding_on_half_a_percent(logits: Any, changed: int, passes: bool) -> None:
+    here = logits.copy()
+    here[:20] = [2.0, 1.99, -3.0]  # margin under 0.01 of probability
+    there = here.copy()
+    there[:changed] = [1.99, 2.0, -3.0]
+    found = report(here, there, "fp16")
+    assert (found.close_pictures, found.close_changed, found.clear_pictures) == (20, changed, 980)
+    assert found.clear_agreement == 1
+    assert found.passed is passes
+    assert not changed or not report(here, there, "fp32").passed
+
+
+def test_gross_errors_of_half_precision_fail_by_their_logits(logits: Any) -> None:
+    assert not report(logits, logits * 1.2, "fp16").passed
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_fail(logits: Any, value: float) -> None:
+    there = outputs(logits)
+    there.logits[5] = value
+    found = compare(outputs(logits), there, precision="fp16", classes=CLASSES)
+    assert "not a number" in found.failures[0]
+
+
+def test_the_worst_come_first(logits: Any) -> None:
+    other = logits.copy()
+    other[11] += 3
+    other[22, :] = np.roll(other[22], 1)
+    rows = report(logits, other, labels=logits.argmax(axis=1)).worst
+    assert [row.index for row in rows][:2] == [22, 11]
+    assert len(rows) == 10
+    assert rows[0].truth == rows[0].expected
+
+
+def test_unknown_precision_and_odd_shapes(logits: Any) -> None:
+    with pytest.raises(ModelError, match="Unknown precision 'int3'"):
+        report(logits, logits, "int3")
+    with pytest.raises(ValueError, match="shape"):
+        report(logits, logits[:5])
+    with pytest.raises(ValueError, match="shape"):
+        report(logits[:0], logits[:0])
