@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -21,6 +21,9 @@ from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
     from asl_edge.data.finding import Catalogue
+
+
+_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # picture or None, where from, why not
 
 
 class Wanted(NamedTuple):
@@ -194,30 +197,40 @@ class _FolderData:
 
     def batches(self, size: int) -> Iterator[Batch]:
         # One pool for all batches; its threads read the next batch while the model answers this one.
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            starts = range(0, len(self._numbers), size)
+        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+        try:
             coming = [pool.submit(self._load, number) for number in self._numbers[:size]]
-            for start in starts:
-                current = coming
-                following = self._numbers[start + size : start + 2 * size]
+            for start in range(0, len(self._numbers), size):
+                current, following = coming, self._numbers[start + size : start + 2 * size]
                 coming = [pool.submit(self._load, number) for number in following]
-                pictures, labels, sources = [], [], []
-                for future, label in zip(current, self._labels[start : start + size], strict=True):
-                    picture, source, reason = future.result()
-                    if picture is None:
-                        self.skipped.append((source, reason))
-                    else:
-                        pictures.append(picture)
-                        labels.append(label)
-                        sources.append(source)
-                if pictures:
-                    yield Batch(np.stack(pictures), np.asarray(labels, np.int64), tuple(sources))
+                batch = self._gather(current, self._labels[start : start + size])
+                if len(batch.labels):
+                    yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Close the zip, if it is one."""
         self._catalogue.close()
 
-    def _load(self, number: int) -> tuple[npt.NDArray[np.uint8] | None, str, str]:
+    def _gather(self, loading: list[Future[_Loaded]], labels: npt.NDArray[np.int64]) -> Batch:
+        """Wait for the pictures of a batch; those that cannot be read are listed and left out."""
+        read = []
+        for future, label in zip(loading, labels, strict=True):
+            picture, source, reason = future.result()
+            if picture is None:
+                self.skipped.append((source, reason))
+            else:
+                read.append((picture, label, source))
+        size = self._wanted.input_size
+        pictures = np.empty((len(read), size, size, 3), np.uint8)
+        for row, (picture, _, _) in enumerate(read):
+            pictures[row] = picture
+        return Batch(
+            pictures, np.array([label for _, label, _ in read], np.int64), tuple(source for _, _, source in read)
+        )
+
+    def _load(self, number: int) -> _Loaded:
         source = self._catalogue.shown_path(number)
         try:
             return load(self._catalogue.read(number), self._wanted.input_size, self._wanted.fit), source, ""

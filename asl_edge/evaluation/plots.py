@@ -43,7 +43,7 @@ def write_confusion_png(
     seen = np.flatnonzero(confusion.sum(axis=0) + confusion.sum(axis=1))
     counts = confusion[np.ix_(seen, seen)]
     names = [classes[column] for column in seen.tolist()]
-    side = max(4.6, 1.8 + 0.42 * len(names)) if len(names) > _SHARES_UP_TO else max(4.6, 1.8 + 0.8 * len(names))
+    side = max(4.6, 1.8 + 0.42 * len(names)) if len(names) > _SHARES_UP_TO else max(4.6, 1.8 + 0.72 * len(names))
     figure = Figure(figsize=(side + 0.9, side), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     _draw(figure, counts, names, title)
@@ -56,13 +56,15 @@ def _draw(figure: Figure, counts: npt.NDArray[np.int64], names: list[str], title
     shares = counts / np.maximum(totals, 1)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_title(title, fontsize=11, pad=10)
+    axes.set_title(title, fontsize=12, pad=10)
     axes.set_xlabel("predicted")
     axes.set_ylabel("right class")
-    long_names = max(len(name) for name in names) > 2
+    large = len(names) > _SHARES_UP_TO
     ticks = range(len(names))
-    turned = 90 if long_names and len(names) > _SHARES_UP_TO else 0
-    axes.set_xticks(ticks, labels=names, rotation=turned)
+    axes.set_xticks(ticks, labels=names)
+    for label in axes.get_xticklabels():
+        if large and len(label.get_text()) > 2:
+            label.set_rotation(90)
     axes.set_yticks(ticks, labels=names)
     # White lines between the cells, as minor grid, so that a row is followed easily in a large matrix.
     axes.set_xticks(np.arange(-0.5, len(names)), minor=True)
@@ -73,19 +75,17 @@ def _draw(figure: Figure, counts: npt.NDArray[np.int64], names: list[str], title
     for spine in axes.spines.values():
         spine.set_visible(False)
 
-    with_shares = len(names) <= _SHARES_UP_TO
-    size = 10 if with_shares else _font_size(int(counts.max()))
+    size = _font_size(int(counts.max())) if large else 10
     for row, column in zip(*np.nonzero(counts), strict=True):
-        text = f"{counts[row, column]:,}" if with_shares else str(counts[row, column])
-        if with_shares:
-            text += f"\n{shares[row, column]:.1%}"
-        colour = "white" if shares[row, column] > 0.55 else "#102a43"
+        count, share = counts[row, column], shares[row, column]
+        text = str(count) if large else f"{count:,}\n{share:.1%}"
+        colour = "white" if share > 0.55 else "#102a43"
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
-    bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02, format=lambda value, _: f"{value:.0%}")
+    bar = figure.colorbar(image, ax=axes, aspect=40 if large else 20, pad=0.02, format=lambda value, _: f"{value:.0%}")
     bar.set_label("share of the right class's pictures")
     bar.outline.set_visible(False)
 
 
 def _font_size(largest: int) -> float:
     """Return the size in points at which `largest` fits a cell of a large matrix."""
-    return {1: 8.5, 2: 8.5, 3: 8.0, 4: 6.5}.get(len(str(largest)), 5.5)
+    return {1: 10, 2: 10, 3: 9.5, 4: 8.5}.get(len(str(largest)), 7)
