@@ -6,18 +6,20 @@ Proof: a small network that has seen synthetic hands only reads photographs of h
 has seen photographs only (`kaggle`, `phone`, `studio`) reads synthetic hands; 24 static letters, so chance is 4.2%.
 
     python benchmarks/synthetic_hands.py --data FOLDER_OF_REAL_PICTURES [--out benchmarks/results]
+
+It also draws the contact sheet docs/images/synthetic-hands.png.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import platform
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ import numpy as np
 
 from asl_edge import __version__, atomic
 from asl_edge.data.synthetic import draw_hand, synthesize
+from asl_edge.data.synthetic.drawing import draw_frame
+from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.labels import CLASSES, STATIC_LETTERS
 from asl_edge.preprocess import load, opencv
 from asl_edge.spec import Fit
@@ -123,7 +127,9 @@ def train(pictures: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) 
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(labels) // 64))
     network.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = network.fit(data, epochs=epochs, verbose=0)
-    print(f"  trained on {len(labels)} pictures, last training accuracy {history.history['accuracy'][-1]:.3f}", flush=True)
+    print(
+        f"  trained on {len(labels)} pictures, last training accuracy {history.history['accuracy'][-1]:.3f}", flush=True
+    )
     return network
 
 
@@ -177,6 +183,30 @@ def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False)
         "reads": {"synthetic": score(network, *unseen)},
     }
     return result
+
+
+def draw_contact_sheet(path: Path, side: int = 88, columns: int = 6) -> None:
+    """Write two drawn hands of each class with its name; committed, since it shows no photograph."""
+    cv2 = opencv()
+    cells = []
+    for label in CLASSES:
+        pictures = []
+        for number in range(2):
+            rng = np.random.default_rng([2024, number, CLASSES.index(label)])
+            # Noise is left out: it tells nothing here and a PNG file cannot compress it.
+            scene = replace(random_scene(label, rng, 2 * side), grain=0.0)
+            picture = draw_frame(scene, rng, 2 * side).picture
+            pictures.append(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) & 0xFC)
+        strip = np.full((20, 2 * side, 3), 255, np.uint8)
+        cv2.putText(strip, label, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+        cell = np.vstack([strip, np.hstack(pictures)])
+        cells.append(cv2.copyMakeBorder(cell, 0, 4, 0, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+    while len(cells) % columns:
+        cells.append(np.full_like(cells[0], 255))
+    sheet = np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
+    ok, data = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert ok
+    atomic.write_bytes(path, data.tobytes())
 
 
 def to_markdown(report: dict[str, Any]) -> str:
@@ -234,8 +264,12 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=800, help="synthetic training pictures of each letter")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the speed measurement")
-    parser.add_argument("--only", choices=("speed", "proof", "synthetic"), help="`synthetic`: proof without the way back")
+    parser.add_argument("--only", choices=("speed", "proof", "synthetic", "sheet"), help="`synthetic`: no way back")
     arguments = parser.parse_args()
+    if arguments.only in (None, "sheet"):
+        draw_contact_sheet(Path(__file__).parents[1] / "docs" / "images" / "synthetic-hands.png")
+    if arguments.only == "sheet":
+        return
     report: dict[str, Any] = {
         "asl_edge_version": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

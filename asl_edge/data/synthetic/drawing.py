@@ -128,11 +128,12 @@ def _forearm(bend: tuple[float, float]) -> Vectors:
 
 def _lay_over(picture: Picture, window: tuple[slice, slice], skin: Picture, covered: npt.NDArray[np.uint8]) -> None:
     cv2 = opencv()
-    # Colours run a pixel over the edge, so that the soft outline is not mixed with what the empty pixels hold.
-    edge = cv2.dilate(skin * (covered[..., None] > 0), np.ones((3, 3), np.uint8))
-    np.copyto(edge, skin, where=covered[..., None] > 0)
-    alpha = cv2.GaussianBlur(covered, (3, 3), 0.7).astype(np.float32) * np.float32(1 / 255)
-    picture[window] = cv2.blendLinear(edge, picture[window], alpha, 1 - alpha)
+    # The soft outline lies inside the hand, since the pixels around it hold no colour of skin.
+    alpha = cv2.GaussianBlur(covered, (3, 3), 0.8).astype(np.float32)
+    alpha *= np.float32(2 / 255)
+    alpha -= np.float32(1)
+    np.maximum(alpha, np.float32(0), out=alpha)
+    picture[window] = cv2.blendLinear(skin, picture[window], alpha, 1 - alpha)
 
 
 def _through_camera(picture: Picture, scene: Scene, rng: np.random.Generator) -> Picture:

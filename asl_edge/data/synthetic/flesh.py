@@ -97,9 +97,11 @@ def clothe(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> Fle
         add(thumb[j], thumb[j + 1], radii[j], radii[j + 1], hand.thumb_dorsal[j], FINGER)
     tips.append(len(start) - 1)
     for i in range(4):
+        # The finger as one sees it from the palm begins at the web; what is before it belongs to the palm.
+        roots = (web[i], fingers[i, 1], fingers[i, 2])
         for j in range(3):
             near, far = build.finger_radii[i, j : j + 2].tolist()
-            add(fingers[i, j], fingers[i, j + 1], near, far, hand.finger_dorsal[i, j], FINGER)
+            add(roots[j], fingers[i, j + 1], near, far, hand.finger_dorsal[i, j], FINGER)
         tips.append(len(start) - 1)
 
     side = np.array([1.0, 0.0, 0.0])

@@ -17,6 +17,8 @@ from asl_edge.data.synthetic.skeleton import Vectors
 EMPTY = -1
 """Owner of a pixel that no cone covers."""
 
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
 Plane = npt.NDArray[np.float32]
 
 
@@ -115,15 +117,18 @@ def _draw(
         q *= np.float32(k)
         q += np.float32(start_radius * start_radius) - x * x
         q -= y * y
-        s = np.sqrt(np.maximum(q, np.float32(0)))
-        s *= np.float32(bz / (k * (k + bz * bz)) ** 0.5)
-        s += s0
-        np.clip(s, np.float32(0), np.float32(1), out=s)
+        z = np.maximum(q, _ZERO)
+        np.sqrt(z, out=z)
+        z *= np.float32(bz / (k * (k + bz * bz)) ** 0.5)
+        z += s0
+        np.maximum(z, _ZERO, out=z)
+        s = np.minimum(z, _ONE, out=z)
         s0 -= s
         s0 *= s0
         s0 *= np.float32(k)
         q -= s0
-        z = np.sqrt(np.maximum(q, np.float32(0)))
+        z = np.maximum(q, _ZERO, out=s0)
+        np.sqrt(z, out=z)
         z += s * np.float32(bz)
         z += np.float32(az)
     window = (slice(y0, y1), slice(x0, x1))

@@ -114,7 +114,7 @@ def _random_skin(rng: np.random.Generator) -> Skin:
     tone = _TONES[low] + (_TONES[low + 1] - _TONES[low]) * (depth - low)
     darkness = depth / (len(_TONES) - 1)
     warm = rng.normal(0, 1, 3) * (5, 4, 6)
-    palm = tone + (_PALM_TONE - tone) * (0.25 + 0.3 * darkness) + warm
+    palm = tone + (_PALM_TONE - tone) * (0.2 + 0.25 * darkness) + warm
     nail = palm + (_NAIL_TONE - palm) * 0.45
     sleeve = linear(rng.uniform(10, 240) + rng.normal(0, 25, 3)) if rng.random() < 0.15 else None
     return Skin(

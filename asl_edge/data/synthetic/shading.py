@@ -14,6 +14,9 @@ from asl_edge.preprocess import Picture, opencv
 
 LEVELS = 256
 
+_TURN = np.linspace(0, 2 * np.pi, 12, endpoint=False)[:, None]
+_OVAL = (np.cos(_TURN), np.sin(_TURN))
+
 
 @dataclass(frozen=True)
 class Skin:
@@ -89,8 +92,14 @@ def shade(
     diffuse += ny * ly
     diffuse += nz * lz
     shadow = _cast_shadow(field, light, pixels_per_cm)
-    highlight = np.clip(nx * (lx * 0.5) + ny * (ly * 0.5) + nz * ((lz + 1) * 0.5), 0, None)
-    wrapped = np.clip(diffuse * np.float32(0.75) + np.float32(0.25), 0, 1)
+    # The half vector between lamp and viewer makes the highlight (Blinn); its 16th power by squaring four times.
+    highlight = diffuse * np.float32(0.5) + nz * np.float32(0.5)
+    np.maximum(highlight, 0, out=highlight)
+    for _ in range(4):
+        highlight *= highlight
+    wrapped = diffuse * np.float32(0.75)
+    wrapped += np.float32(0.25)
+    np.maximum(wrapped, 0, out=wrapped)
     wrapped *= shadow
     level = wrapped * np.float32(light.lamp)
     level += np.float32(light.ambient) * (np.float32(0.8) - ny * np.float32(0.2))
@@ -98,16 +107,18 @@ def shade(
     level *= np.float32(1) - np.float32(light.shadow) * hollow
     level *= np.float32(1) + np.float32(skin.mottle) * texture[: level.shape[0], : level.shape[1]]
     level *= _creases(field, seen, flesh, owner, pixels_per_cm, skin.crease)
-    level += (highlight**24) * (np.float32(skin.gloss) * shadow)
+    highlight *= np.float32(skin.gloss)
+    level += highlight
 
-    index = np.clip(level * np.float32(LEVELS / 2), 0, LEVELS - 1).astype(np.uint8)
+    level *= np.float32(LEVELS / 2)
+    index = np.minimum(level, np.float32(LEVELS - 1), out=level).astype(np.uint8)
     three = cv2.merge([index, index, index])
     picture: Picture = cv2.LUT(three, tone_table(skin.palm, light.colour))
-    behind = np.clip(back * np.float32(1.5) + np.float32(0.35), 0, 1)
+    back *= np.float32(1.5)
+    back += np.float32(0.35)
+    behind = np.minimum(np.maximum(back, 0, out=back), 1, out=back)
     picture = cv2.blendLinear(cv2.LUT(three, tone_table(skin.back, light.colour)), picture, behind, 1 - behind)
-    nails = _nails(field, seen, flesh, dorsal)
-    if nails is not None:
-        picture = cv2.blendLinear(cv2.LUT(three, tone_table(skin.nail, light.colour)), picture, nails, 1 - nails)
+    _paint_nails(picture, index, field, seen, flesh, dorsal, tone_table(skin.nail, light.colour))
     if skin.sleeve is not None:
         arm = (flesh.part == ARM)[owner]
         arm &= (field.along > 0.8) | (flesh.start[:, 1] < 1)[owner]
@@ -141,11 +152,14 @@ def _normals(
     weight = cv2.blur(cv2.blur(soft, (kernel, kernel)), (kernel, kernel))
     weight += np.float32(1e-3)
     for plane in (nx, ny):
-        np.clip(plane, -1, 1, out=plane)
+        np.minimum(np.maximum(plane, -1, out=plane), 1, out=plane)
         smooth = cv2.blur(cv2.blur(plane * soft, (kernel, kernel)), (kernel, kernel))
         smooth /= weight
         np.copyto(plane, smooth, where=soft > 0)
-    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, np.float32(0.0)))
+    nz = 1 - nx * nx
+    nz -= ny * ny
+    np.maximum(nz, 0, out=nz)
+    np.sqrt(nz, out=nz)
     return nx, ny, nz
 
 
@@ -161,7 +175,9 @@ def _hollows(field: Field, mask: npt.NDArray[np.uint8], scale: float) -> Plane:
         lower = cv2.blur(height, (kernel, kernel))
         lower -= height
         lower *= np.float32(1 / (depth * scale))
-        result += np.float32(weight) * np.clip(lower, 0, 1)
+        np.minimum(np.maximum(lower, 0, out=lower), 1, out=lower)
+        lower *= np.float32(weight)
+        result += lower
     return result
 
 
@@ -186,35 +202,46 @@ def _cast_shadow(field: Field, light: Light, scale: float) -> Plane:
     return np.asarray(cv2.blur(lit, (kernel, kernel)))
 
 
-def _nails(field: Field, seen: Projection, flesh: Flesh, dorsal: npt.NDArray[np.float32]) -> Plane | None:
-    """Return 0 to 1 where a nail faces the viewer, or None when none does."""
+def _paint_nails(
+    picture: Picture,
+    index: npt.NDArray[np.uint8],
+    field: Field,
+    seen: Projection,
+    flesh: Flesh,
+    dorsal: npt.NDArray[np.float32],
+    table: npt.NDArray[np.uint8],
+) -> None:
+    """Paint the nails that face the viewer and are not hidden, as ovals on the backs of the fingertips."""
     cv2 = opencv()
-    canvas: npt.NDArray[np.uint8] | None = None
-    result: npt.NDArray[np.uint8] | None = None
-    turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     for row in flesh.tips:
         back = dorsal[row].astype(np.float64)
         if back[2] < 0.05:
             continue
         axis = seen.end[row] - seen.start[row]
         along = axis / (np.linalg.norm(axis) + 1e-9)
-        across = np.cross(along, back)
+        across = _cross(along, back)
         radius = seen.radius[row, 1]
-        x = np.cos(turn)[:, None] * radius * 0.68
-        y = np.sin(turn)[:, None] * radius * 0.95
+        x = _OVAL[0] * (radius * 0.66)
         lift = np.sqrt(np.maximum((radius * 1.02) ** 2 - x * x, 0))
-        outline = seen.end[row] + across * x + along * (y + radius * 0.05) + back * lift
-        points = (outline[:, :2] - (field.left, field.top)) * 8
-        if canvas is None:
-            canvas = np.zeros(field.height.shape, np.uint8)
-            result = np.zeros(field.height.shape, np.uint8)
-        canvas[:] = 0
-        cv2.fillConvexPoly(canvas, np.round(points).astype(np.int32), 255, cv2.LINE_AA, 3)
-        assert result is not None
-        np.copyto(result, canvas, where=(field.owner == row) & (canvas > 0))
-    if result is None:
-        return None
-    return result.astype(np.float32) * np.float32(0.8 / 255)
+        outline = seen.end[row] + across * x + along * (_OVAL[1] * (radius * 0.92) + radius * 0.05) + back * lift
+        points = outline[:, :2] - (field.left, field.top)
+        left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0).tolist()
+        right, bottom = (np.ceil(points.max(axis=0)).astype(int) + 1).tolist()
+        window = (slice(top, bottom), slice(left, right))
+        own = field.owner[window] == row
+        if not own.any():
+            continue
+        cover = np.zeros(own.shape, np.uint8)
+        cv2.fillConvexPoly(cover, np.round((points - (left, top)) * 8).astype(np.int32), 255, cv2.LINE_AA, 3)
+        weight = (cover * own) * np.float32(0.8 / 255)
+        nail = cv2.LUT(cv2.merge([index[window]] * 3), table)
+        picture[window] = cv2.blendLinear(nail, picture[window], weight, 1 - weight)
+
+
+def _cross(a: Vectors, b: Vectors) -> Vectors:
+    """Return the cross product of two vectors; NumPy's own takes longer for two than for thousands."""
+    (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
+    return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def _creases(

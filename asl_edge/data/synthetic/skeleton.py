@@ -28,7 +28,7 @@ JOINTS = (
 # A medium adult hand. Bone lengths after the proportions of Buryanov and Kotiuk, "Proportions of hand segments",
 # Int. J. Morphol. 28(3), 2010; a fingertip's joint is the centre of its rounding, one radius short of the tip.
 _MCP = np.array([[2.75, 8.5, 0.05], [0.65, 8.8, -0.15], [-1.4, 8.3, -0.05], [-3.3, 7.4, 0.2]])
-_PHALANGES = np.array([[4.2, 2.45, 1.55], [4.7, 2.8, 1.65], [4.3, 2.65, 1.65], [3.35, 2.0, 1.45]])
+_PHALANGES = np.array([[4.1, 2.4, 1.4], [4.6, 2.75, 1.5], [4.25, 2.6, 1.5], [3.35, 2.0, 1.35]])
 # Bent fingers come together: each bends towards the middle of the wrist rather than straight out of the palm.
 _BEND_TO = np.array([[[-0.13, 0.0, 1.0]], [[-0.03, 0.0, 1.0]], [[0.06, 0.0, 1.0]], [[0.17, 0.0, 1.0]]])
 _THUMB_BASE = np.array([2.05, 1.7, 0.55])
