@@ -30,10 +30,12 @@ def try_import(module: str) -> dict[str, Any]:
 def try_provider(name: str) -> dict[str, Any]:
     """Make a session with the provider for the tiny model and run it; return `ms`, the time of the second run."""
     from asl_edge.errors import ProviderError
-    from asl_edge.runtime import tiny_model
-    from asl_edge.runtime.session import open_session
+    from asl_edge.runtime import providers, tiny_model
+    from asl_edge.runtime.session import try_provider
 
-    session = open_session(tiny_model.model_bytes(), provider=name, strict=True).session
+    session, reason = try_provider(tiny_model.model_bytes(), providers.get(name))
+    if session is None:
+        raise ProviderError(reason)
     feed = tiny_model.feed()
     session.run(None, feed)
     started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from asl_edge.runtime import providers
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 
+_DEFAULT_SEVERITY = 2
 _ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
 _FATAL_ONLY = 4
 
@@ -70,7 +72,7 @@ def open_session(
     for candidate in candidates:
         if candidate.name == "cpu":
             break
-        session, reason = _try(model, candidate, threads, short_lived)
+        session, reason = try_provider(model, candidate, threads, short_lived)
         if session is not None:
             return OpenedSession(session, _name(provider), _used(session), threads)
         failures.append(f"{candidate.name} does not work here ({reason})")
@@ -82,18 +84,22 @@ def open_session(
     return OpenedSession(_open_on_cpu(model, threads, short_lived), _name(provider), ("cpu",), threads)
 
 
-def _try(
-    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None, short_lived: bool
+def try_provider(
+    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None, short_lived: bool = False
 ) -> tuple[Any, str]:
-    """Return a session that really uses `provider` and an empty text, or None and the reason."""
-    said = providers.preload_libraries(provider)
+    """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
+    runtime = providers.onnxruntime()
+    said = _first_line(providers.preload_libraries(provider))
     options = session_options(threads, short_lived, severity=_FATAL_ONLY)
     chosen = [(provider.ort_name, providers.options_for(provider, threads)), ("CPUExecutionProvider", {})]
+    runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; we say it in one
     try:
         session = _make(model, options, chosen)
     except Exception as error:
         # Whatever it was, the CPU comes next; a fault of the model itself shows there.
-        return None, f"{said + '; ' if said else ''}{_first_line(error)}"
+        return None, said or _first_line(str(error)) or type(error).__name__
+    finally:
+        runtime.set_default_logger_severity(_DEFAULT_SEVERITY)
     if provider.ort_name not in session.get_providers():
         return None, said or "ONNX Runtime left it out of the session, as it does when its libraries or device miss"
     return session, ""
@@ -107,7 +113,7 @@ def _open_on_cpu(model: str | os.PathLike[str] | bytes, threads: int | None, sho
     except Exception as error:
         version = providers.onnxruntime().__version__
         raise ModelError(
-            f"{name} cannot be loaded by ONNX Runtime {version}: {_first_line(error)}. "
+            f"{name} cannot be loaded by ONNX Runtime {version}: {_first_line(str(error)) or type(error).__name__}. "
             "Export it again with `asl-edge export`, or upgrade ONNX Runtime."
         ) from error
 
@@ -157,6 +163,7 @@ def _remedy() -> str:
     return clash.remedy if clash else "`asl-edge doctor` says more."
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
+def _first_line(text: str) -> str:
+    """Return the first line of what ONNX Runtime says, without the place in its source code."""
+    line = next(iter(text.strip().splitlines()), "")
+    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?\S+\.(cc|h):\d+ .*\) (?=[A-Z])", "", line).rstrip(". ")

@@ -77,7 +77,9 @@ def test_preloading_keeps_standard_output_clean(
 ) -> None:
     import onnxruntime
 
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcudnn.so.9"), raising=False)
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: sys.stdout.write("Failed to load libcudnn.so.9\n"), raising=False
+    )
 
     assert providers.preload_libraries(providers.get("cuda")) == "Failed to load libcudnn.so.9"
     assert providers.preload_libraries(providers.get("openvino")) == ""

@@ -30,6 +30,7 @@ def gpu_build_without_gpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         SessionOptions=onnxruntime.SessionOptions,
         GraphOptimizationLevel=onnxruntime.GraphOptimizationLevel,
         InferenceSession=make,
+        set_default_logger_severity=onnxruntime.set_default_logger_severity,
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(providers, "onnxruntime", lambda: build)
@@ -120,3 +121,19 @@ def test_a_short_lived_session_answers_the_same() -> None:
     )
 
     np.testing.assert_allclose(usual[0], brief[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Failed to load libcublas.so.13.\nand more", "Failed to load libcublas.so.13"),
+        (
+            "/onnxruntime_src/python/state.cc:729 void f(S&, const O&) Please install TensorRT",
+            "Please install TensorRT",
+        ),
+        ("[ONNXRuntimeError] : 1 : FAIL : /src/a.cc:12 bool f(int) Broken.", "Broken"),
+        ("", ""),
+    ],
+)
+def test_what_onnx_runtime_says_is_shortened(said: str, shown: str) -> None:
+    assert session._first_line(said) == shown

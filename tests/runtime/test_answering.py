@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from asl_edge.runtime.answering import answer, batch_size_for, few
+from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.sinks import JsonLinesSink
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(5):
+        picture = np.zeros((20, 20, 3), np.uint8)
+        picture[..., number % 3] = 255
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    (folder / "3.png").write_bytes(b"broken")
+    return folder
+
+
+def test_everything_is_counted(colour_model: Path, pictures: Path) -> None:
+    out, told = io.StringIO(), []
+    with Predictor(colour_model, batch_size=2) as predictor:
+        sources = [str(pictures), "-"]
+        tally = answer(
+            predictor,
+            sources,
+            [JsonLinesSink(out)],
+            standard_input=io.StringIO(f"{pictures / '0.png'}\n"),
+            on_skip=lambda source, reason: told.append((source, reason)),
+        )
+
+    assert tally.answered == len(out.getvalue().splitlines()) == 5
+    assert tally.skipped == told == [(str(pictures / "3.png"), told[0][1])]
+    assert tally.mean_ms > 0
+    assert tally.not_sure == 0
+
+
+def test_unsure_answers_are_counted(tmp_path: Path, pictures: Path, make_colour_model: Callable[..., None]) -> None:
+    make_colour_model(tmp_path / "m.onnx", {"reject_threshold": 0.99}, scale=1.0)
+
+    tally = answer(Predictor(tmp_path / "m.onnx"), [str(pictures / "0.png")], [])
+    assert (tally.answered, tally.not_sure) == (1, 1)
+    assert answer(Predictor(tmp_path / "m.onnx"), [], []).mean_ms == 0
+
+
+def test_a_closed_window_ends_it(colour_model: Path, pictures: Path) -> None:
+    from asl_edge.runtime.video_sinks import WindowSink
+
+    window = WindowSink.__new__(WindowSink)  # one that was closed already; there is no display here
+    window.closed = True
+
+    assert answer(Predictor(colour_model, batch_size=1), [str(pictures)], [window]).answered == 1
+
+
+def test_few_pictures(tmp_path: Path) -> None:
+    assert few(["a.jpg", "b.jpg"])
+    assert not few(["a.jpg"] * 17)
+    for many in ("-", "*.jpg", "0", "clip.mp4", str(tmp_path)):
+        assert not few([many])
+
+
+def test_whoever_waits_for_answers_gets_them_one_by_one() -> None:
+    assert batch_size_for(["a.jpg", "folder"]) == 16
+    assert batch_size_for(["a.jpg", "-"]) == 1
+    assert batch_size_for(["0"]) == 1
+    assert batch_size_for(["clip.mp4"]) == 16
+    assert batch_size_for(["clip.mp4"], shown=True) == 1

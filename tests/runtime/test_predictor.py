@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import gc
+import json
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import asl_edge
+from asl_edge.errors import ModelError, PictureError, ProviderError, UserError
+from asl_edge.preprocess import load, to_square
+from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.sources import Item
+
+COLOURS = {"A": (220, 30, 20), "B": (20, 220, 30), "C": (30, 20, 220)}  # RGB
+
+
+def picture(label: str, height: int = 40, width: int = 60) -> np.ndarray:
+    noise = np.random.default_rng(len(label) + height).integers(0, 20, (height, width, 3), dtype=np.uint8)
+    return (np.array(COLOURS[label], np.uint8) + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = []
+    for number, label in enumerate("ABCCBA"):
+        path = tmp_path / f"{number}_{label}.png"
+        cv2.imwrite(str(path), picture(label, 40 + number)[..., ::-1])
+        paths.append(path)
+    return paths
+
+
+def test_paths_bytes_and_arrays(colour_model: Path, files: list[Path]) -> None:
+    with asl_edge.Predictor(colour_model) as predictor:
+        predictions = predictor([files[0], str(files[1]), files[2].read_bytes(), picture("C")])
+
+    assert [prediction.label for prediction in predictions] == ["A", "B", "C", "C"]
+    assert [prediction.source for prediction in predictions] == [str(files[0]), str(files[1]), "picture 2", "picture 3"]
+    for prediction in predictions:
+        assert isinstance(prediction, asl_edge.Prediction)
+        assert prediction.confidence == prediction.top[0][1] > 0.9
+        assert prediction.top[0][0] == prediction.label
+        assert sum(share for _, share in prediction.top) == pytest.approx(1, abs=1e-5)
+        assert prediction.ms > 0
+        assert prediction.accepted
+        assert prediction.frame is None
+        json.dumps(prediction.to_dict())
+
+
+def test_one_picture_gives_a_list_too(colour_model: Path, files: list[Path]) -> None:
+    predictor = Predictor(colour_model)
+
+    assert [p.label for p in predictor(files[1])] == ["B"]
+    assert [p.label for p in predictor(str(files[1]))] == ["B"]
+    assert [p.label for p in predictor(files[1].read_bytes())] == ["B"]
+    assert [p.label for p in predictor(picture("B"))] == ["B"]
+    assert [p.label for p in predictor(np.stack([picture("B"), picture("C")]))] == ["B", "C"]
+    assert predictor([]) == []
+    assert [p.label for p in predictor(path for path in files)] == list("ABCCBA")
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+def test_the_numbers_are_those_of_onnx_runtime_alone(
+    tmp_path: Path, files: list[Path], make_colour_model: Callable[..., None], batch_size: int, fit: str
+) -> None:
+    import onnxruntime
+
+    make_colour_model(tmp_path / "m.onnx", {"fit": fit, "input_size": 24})
+    prepared = np.stack([load(path, 24, fit) for path in files])
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["probabilities"], {"image": prepared})
+
+    with Predictor(tmp_path / "m.onnx", provider="cpu", batch_size=batch_size, top_k=3) as predictor:
+        direct = predictor.probabilities(prepared)
+        called = [dict(prediction.top) for prediction in predictor(files)]
+
+    np.testing.assert_allclose(direct, expected, atol=1e-6)
+    assert direct.dtype == np.float32
+    np.testing.assert_allclose([[shares[name] for name in "ABC"] for shares in called], expected, atol=1e-6)
+
+
+def test_a_model_that_was_trained_on_bgr_gets_bgr(tmp_path: Path, make_colour_model: Callable[..., None]) -> None:
+    make_colour_model(tmp_path / "bgr.onnx", {"colour": "BGR"})
+
+    with Predictor(tmp_path / "bgr.onnx") as predictor:
+        assert predictor(picture("A"))[0].label == "C"  # its first channel is blue
+        prepared = to_square(picture("A"), 32)[None]
+        assert predictor.probabilities(prepared).argmax() == 2
+
+
+def test_probabilities_refuse_other_arrays(colour_model: Path) -> None:
+    predictor = Predictor(colour_model)
+    assert predictor.probabilities(np.empty((0, 32, 32, 3), np.uint8)).shape == (0, 3)
+    for wrong in (
+        np.zeros((1, 32, 32, 3), np.float32),
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((1, 16, 16, 3), np.uint8),
+        np.zeros((1, 3, 32, 32), np.uint8),
+    ):
+        with pytest.raises(ModelError, match=r"must be a uint8 array of shape \(N, 32, 32, 3\)"):
+            predictor.probabilities(wrong)
+
+
+def test_memory_mapped_pictures(colour_model: Path, tmp_path: Path) -> None:
+    pictures = np.stack([to_square(picture(label), 32) for label in "ABCAB"])
+    np.save(tmp_path / "set.npy", pictures)
+
+    mapped = np.load(tmp_path / "set.npy", mmap_mode="r")
+    answers = Predictor(colour_model, batch_size=2).probabilities(mapped)
+    assert answers.argmax(axis=1).tolist() == [0, 1, 2, 0, 1]
+
+
+def test_threshold_and_top_k(tmp_path: Path, make_colour_model: Callable[..., None]) -> None:
+    make_colour_model(tmp_path / "m.onnx", {"reject_threshold": 0.7}, scale=1.0)
+    grey = np.full((32, 32, 3), 100, np.uint8)
+
+    own = Predictor(tmp_path / "m.onnx")(grey)[0]
+    assert (own.label, own.accepted, own.answer) == ("A", False, "not sure")
+    assert [label for label, _ in own.top] == ["A", "B", "C"], "ties go to the class that comes first"
+    always = Predictor(tmp_path / "m.onnx", threshold=0)(grey)[0]
+    assert (always.accepted, always.answer) == (True, "A")
+    just = Predictor(tmp_path / "m.onnx", threshold=own.confidence)(grey)[0]
+    assert just.accepted, "the threshold itself is enough"
+    assert len(Predictor(tmp_path / "m.onnx", top_k=1)(grey)[0].top) == 1
+    assert len(Predictor(tmp_path / "m.onnx", top_k=99)(grey)[0].top) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"top_k": 0}, "top_k must be 1 or more"),
+        ({"threshold": 1.5}, "threshold must be between 0 and 1"),
+        ({"threads": 0}, "threads must be 1 or more"),
+        ({"provider": "gpu"}, "Unknown provider 'gpu'"),
+    ],
+)
+def test_options_out_of_range(colour_model: Path, options: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Predictor(colour_model, **options)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_cannot_be_read_is_named(colour_model: Path, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    predictor = Predictor(colour_model)
+
+    with pytest.raises(PictureError, match=r"bad.jpg: not a picture"):
+        predictor([files[0], tmp_path / "bad.jpg"])
+    with pytest.raises(PictureError, match="nope.jpg: no such file"):
+        predictor(tmp_path / "nope.jpg")
+    with pytest.raises(PictureError, match=r"picture 0: a picture must be .* Received: int"):
+        predictor([5])  # type: ignore[list-item]
+    with pytest.raises(PictureError, match=r"picture 0: a picture must be a uint8 array.*float"):
+        predictor(np.zeros((4, 4, 3)))
+
+
+def test_streaming_skips_what_cannot_be_read_and_keeps_the_order(colour_model: Path, files: list[Path]) -> None:
+    items = [Item(str(path), path) for path in files]
+    items.insert(2, Item("lost", problem="no such file"))
+    items.insert(5, Item("broken", b"no picture"))
+    skipped: list[tuple[str, str]] = []
+
+    with Predictor(colour_model, batch_size=3) as predictor:
+        pairs = list(predictor.stream(items, on_skip=lambda source, error: skipped.append((source, str(error)))))
+
+    assert [prediction.label for _, prediction in pairs] == list("ABCCBA")
+    assert [item.source for item, _ in pairs] == [str(path) for path in files]
+    assert [source for source, _ in skipped] == ["lost", "broken"]
+
+
+def test_streaming_one_by_one_answers_before_it_asks_for_more(colour_model: Path, files: list[Path]) -> None:
+    asked: list[Path] = []
+
+    def items() -> object:
+        for path in files:
+            asked.append(path)
+            yield Item(str(path), path)
+
+    stream = Predictor(colour_model).stream(items(), batch_size=1)  # type: ignore[arg-type]
+    next(stream)
+    assert len(asked) == 1
+    next(stream)
+    assert len(asked) == 2
+
+
+def test_a_closed_predictor_says_so(colour_model: Path) -> None:
+    predictor = Predictor(colour_model)
+    predictor.close()
+    predictor.close()
+
+    with pytest.raises(ModelError, match="closed"):
+        predictor(picture("A"))
+
+
+def test_closing_frees_the_session(colour_model: Path) -> None:
+    predictor = Predictor(colour_model)
+    session = weakref.ref(predictor._session)
+    predictor.close()
+    gc.collect()
+
+    assert session() is None
+
+
+def test_threads_may_share_a_predictor(colour_model: Path, files: list[Path]) -> None:
+    predictor, answers, failures = Predictor(colour_model, batch_size=2), [], []
+
+    def work() -> None:
+        try:
+            for _ in range(20):
+                answers.append("".join(prediction.label for prediction in predictor(files)))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not failures
+    assert answers == ["ABCCBA"] * 120
+
+
+def test_a_provider_that_is_not_there(colour_model: Path) -> None:
+    with pytest.raises(ProviderError, match="has no rocm"):
+        Predictor(colour_model, provider="rocm")
+
+
+def test_an_onnx_file_with_another_input(tmp_path: Path, make_colour_model: Callable[..., None]) -> None:
+    import onnx
+    from onnx import helper
+
+    from asl_edge.spec import ModelSpec
+
+    make_colour_model(tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    del model.metadata_props[:]
+    helper.set_model_props(model, ModelSpec(("A", "B", "C"), 64).to_metadata())
+    onnx.save(model, tmp_path / "m.onnx")
+
+    with pytest.raises(ModelError, match=r"input must be image: uint8 \(N, 64, 64, 3\).*\(N, 32, 32, 3\)"):
+        Predictor(tmp_path / "m.onnx")
+
+
+def test_an_answer_that_is_no_number(tmp_path: Path, make_colour_model: Callable[..., None]) -> None:
+    make_colour_model(tmp_path / "nan.onnx", scale=float("nan"))
+
+    with pytest.raises(ModelError, match="no number"):
+        Predictor(tmp_path / "nan.onnx")(picture("A"))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from asl_edge.runtime.prediction import Prediction
+from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+
+SURE = Prediction("hands/ä, 1.jpg", "A", 0.98765, (("A", 0.98765), ("space", 0.01), ("B", 0.002)), 3.25)
+UNSURE = Prediction("clip.mp4", "nothing", 0.4, (("nothing", 0.4), ("A", 0.3)), 12.5, accepted=False, frame=7)
+
+
+class Flushes(io.StringIO):
+    """Counts how many lines were out whenever it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
+
+    def flush(self) -> None:
+        self.lines.append(self.getvalue().count("\n"))
+
+
+def test_json_lines() -> None:
+    file = io.StringIO()
+    with JsonLinesSink(file) as sink:
+        sink.write(SURE)
+        sink.write(UNSURE)
+
+    first, second = (json.loads(line) for line in file.getvalue().splitlines())
+    assert first == {
+        "source": "hands/ä, 1.jpg",
+        "label": "A",
+        "confidence": 0.98765,
+        "accepted": True,
+        "top": [
+            {"label": "A", "confidence": 0.98765},
+            {"label": "space", "confidence": 0.01},
+            {"label": "B", "confidence": 0.002},
+        ],
+        "ms": 3.25,
+    }
+    assert (second["frame"], second["label"], second["accepted"]) == (7, "nothing", False)
+
+
+@pytest.mark.parametrize(("encoding", "raw"), [("utf-8", True), ("UTF8", True), ("cp1252", False), ("ascii", False)])
+def test_json_fits_into_any_encoding(encoding: str, raw: bool) -> None:
+    data = io.BytesIO()
+    file = io.TextIOWrapper(data, encoding=encoding, errors="backslashreplace")
+    strange = Prediction("hände/\udcff 手.jpg", "A", 1.0, (("A", 1.0),), 1.0)
+
+    JsonLinesSink(file).write(strange)
+
+    text = data.getvalue().decode(encoding)
+    assert json.loads(text)["source"] == strange.source
+    assert ("手" in text) is raw
+
+
+def test_csv() -> None:
+    file = io.StringIO()
+    with CsvSink(file) as sink:
+        sink.write(SURE)
+        sink.write(UNSURE)
+
+    first, second = csv.DictReader(io.StringIO(file.getvalue()))
+    assert first == {
+        "source": "hands/ä, 1.jpg",
+        "frame": "",
+        "label": "A",
+        "confidence": "0.987650",
+        "accepted": "true",
+        "top": "A=0.987650 space=0.010000 B=0.002000",
+        "ms": "3.250",
+    }
+    assert (second["frame"], second["accepted"]) == ("7", "false")
+
+
+def test_the_table_is_aligned() -> None:
+    file = io.StringIO()
+    with TableSink(file, top_k=3) as sink:
+        sink.write(SURE)
+        sink.write(UNSURE)
+
+    heading, sure, unsure = file.getvalue().splitlines()
+    assert heading.split() == ["letter", "sure", "then", "ms", "picture"]
+    assert sure.split() == ["A", "98.8%", "space", "1%", "B", "0%", "3.2", "hands/ä,", "1.jpg"]
+    assert unsure.startswith("not sure")
+    assert unsure.endswith("clip.mp4 frame 7")
+    assert heading.index("picture") == sure.index("hands") == unsure.index("clip")
+
+
+def test_a_table_without_alternatives() -> None:
+    file = io.StringIO()
+    TableSink(file, top_k=1).write(Prediction("a.jpg", "A", 1.0, (("A", 1.0),), 1.0))
+
+    assert file.getvalue().splitlines()[0].split() == ["letter", "sure", "ms", "picture"]
+
+
+@pytest.mark.parametrize("kind", [TableSink, JsonLinesSink, CsvSink])
+def test_each_line_is_out_at_once(kind: type) -> None:
+    file = Flushes()
+    sink = kind(file)
+    sink.write(SURE)
+    sink.write(SURE)
+
+    heading = 0 if kind is JsonLinesSink else 1
+    assert file.lines == [heading + 1, heading + 2]
