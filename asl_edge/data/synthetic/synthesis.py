@@ -139,6 +139,8 @@ def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _refuse_what_stands(out: Path) -> None:
+    if out.resolve() == Path.cwd():
+        raise DataError("The pictures go to a folder of their own. Name a new one with --out, such as --out hands.")
     if out.is_dir():
         if any(out.iterdir()):
             raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or remove it first.")
@@ -149,20 +151,19 @@ def _refuse_what_stands(out: Path) -> None:
 @contextlib.contextmanager
 def _folder_in_one_piece(final: Path) -> Iterator[Path]:
     """Give a new folder beside `final`; rename it when the block ends, remove it when the block fails."""
+    temporary = final.parent / f".{final.name}.{secrets.token_hex(4)}.partial"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.parent / f".{final.name}.{secrets.token_hex(4)}.partial"
         temporary.mkdir()
-    except OSError as error:
-        raise DataError(
-            f"The folder {final} cannot be made ({error.strerror or error}). Choose another --out."
-        ) from error
-    try:
         yield temporary
         if final.is_dir():
             final.rmdir()  # empty, as checked before; Windows does not rename over a folder
         temporary.rename(final)
         sync_folder(final.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = error.strerror or error
+        raise DataError(f"{final} cannot be written ({reason}). Choose another --out, or make room.") from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
