@@ -29,14 +29,23 @@ class Augmentation:
     """Contrast between `1 / (1 + contrast)` and `1 + contrast`."""
     tint: float
     """Largest change of each channel's gain."""
+    grey: float
+    """Largest share of the colour that is taken away; 1 reaches grey."""
 
 
 _AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
     "light": Augmentation(
-        rotation_degrees=12, scale=0.2, shift=0.1, shear=0.08, brightness=0.15, contrast=0.3, tint=0.08
+        rotation_degrees=12, scale=0.2, shift=0.1, shear=0.08, brightness=0.15, contrast=0.3, tint=0.08, grey=0.3
+    ),
+    # For few pictures of few scenes: light, distance and place in the picture must not tell one letter from another.
+    "strong": Augmentation(
+        rotation_degrees=15, scale=0.5, shift=0.2, shear=0.1, brightness=0.3, contrast=1.0, tint=0.2, grey=1.0
     ),
 }
+
+_LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 def names() -> list[str]:
@@ -115,11 +124,16 @@ def change(pictures: Any, augmentation: Augmentation, seed_generator: keras.rand
     moved = ops.image.affine_transform(
         ops.cast(pictures, "float32"), _affine(augmentation, draw, side), interpolation="bilinear", fill_mode="reflect"
     )
-    contrast = ops.exp(draw(math.log1p(augmentation.contrast), 1, 1, 1))
-    gain = contrast * (1.0 + draw(augmentation.tint, 1, 1, 3))
     # Contrast turns about mid grey and not about each picture's mean, which would cost a pass over the pixels.
-    offset = 127.5 * (1.0 - contrast) + 255.0 * draw(augmentation.brightness, 1, 1, 1)
-    return ops.cast(ops.clip(ops.round(moved * gain + offset), 0.0, 255.0), "uint8")
+    contrast = ops.exp(draw(math.log1p(augmentation.contrast), 1, 1))
+    offset = 127.5 * (1.0 - contrast) + 255.0 * draw(augmentation.brightness, 1, 1)
+    gain = contrast * (1.0 + draw(augmentation.tint, 1, 3))
+    grey = 0.5 * (augmentation.grey + draw(augmentation.grey, 1, 1))
+    # All of it is one 3x3 matrix a picture: colours mixed with their luminance, then scaled.
+    colour = ((1.0 - grey) * ops.eye(3) + grey * ops.reshape(ops.convert_to_tensor(_LUMINANCE), (3, 1))) * gain
+    flat = ops.matmul(ops.reshape(moved, (count, side * side, 3)), colour) + offset
+    flat = ops.clip(ops.round(flat), 0.0, 255.0)
+    return ops.cast(ops.reshape(flat, (count, side, side, 3)), "uint8")
 
 
 def _affine(augmentation: Augmentation, draw: Any, side: int) -> Any:

@@ -50,6 +50,8 @@ class TrainConfig:
     norm_momentum: float | None = None
     """Momentum of the running averages of batch normalisation while training; None leaves the network's own (0.99),
     which needs some 500 steps before validation means anything."""
+    dropout_scale: float = 1.0
+    """Factor on the network's dropout rates while training; the stored network keeps its own rates."""
 
     precision: Precision = "float32"
     early_stopping: int | None = None
@@ -77,6 +79,8 @@ class TrainConfig:
             raise UserError(
                 f"warmup_epochs must be at least 0 and below epochs ({self.epochs}). Received: {self.warmup_epochs!r}"
             )
+        if not 0 <= self.dropout_scale <= 1:
+            raise UserError(f"dropout_scale must be between 0 and 1. Received: {self.dropout_scale!r}")
         for name in ("momentum", "label_smoothing", "norm_momentum"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

@@ -88,8 +88,9 @@ def train(
     """
     progress = progress or Progress()
     out = Path(out)
-    networks.get(config.network)
+    networks.check(config.network, len(arrays.classes), arrays.input_size)
     augment.get(config.augmentation)
+    arrays.split("train")
     arrays.split("validation")
     keras = load_keras()
     keras.utils.set_random_seed(config.seed)
@@ -100,6 +101,7 @@ def train(
             try:
                 _fit(keeper, arrays)
             except KeyboardInterrupt as error:
+                keeper.draw_curves()
                 raise Interrupted(_what_interrupted_leaves(keeper)) from error
             return _finish(keeper, arrays)
     finally:
@@ -205,10 +207,7 @@ def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Polic
 
     with dtype_policy(policy):
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        if config.norm_momentum is not None:
-            for layer in network.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.momentum = config.norm_momentum
+        _set_for_training(network, config)
         model = augment.with_augmentation(network, augment.get(config.augmentation))
     with dtype_policy("float32"):
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
@@ -237,6 +236,17 @@ def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Polic
     return keeper
 
 
+def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
+    """Set what acts in training only; the twin that is stored keeps the network's own settings."""
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and config.norm_momentum is not None:
+            layer.momentum = config.norm_momentum
+        elif isinstance(layer, keras.layers.Dropout):
+            layer.rate *= config.dropout_scale
+
+
 def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> None:
     config, history = keeper.config, keeper.history
     if len(history) >= config.epochs or _patience_is_out(config, history):
@@ -261,6 +271,7 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> None:
 def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     """Evaluate the best epoch in float32 and write what follows from it."""
     run, stored, history = keeper.run, keeper.stored, keeper.history
+    keeper.draw_curves()
     stored.load_weights(run / run_folder.BEST_FILE)
     checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
     scores = score_splits(stored, arrays, keeper.progress)

@@ -21,6 +21,9 @@ from asl_edge.training.state import History, TrainState, optimizer_values, save_
 if TYPE_CHECKING:
     import keras
 
+_SECONDS_BETWEEN_CURVES = 30.0
+"""Drawing takes half a second, which a short epoch should not pay for."""
+
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -47,6 +50,7 @@ class EpochKeeper:
         self._pictures = 0
         self._epoch = 0
         self._began = self._last_batch = 0.0
+        self._drawn = time.monotonic()
 
     def callback(self, batches: keras.utils.PyDataset, pictures: int) -> keras.callbacks.Callback:
         """Return the Keras callback for a fit over `batches`, of `pictures` pictures an epoch."""
@@ -130,10 +134,16 @@ class EpochKeeper:
         if new_best:
             best = checkpoints.path_of_epoch(folder, self.history, checkpoints.best_epoch(self.history))
             checkpoints.copy_whole(best, self.run / run_folder.BEST_FILE)
-        write_curves(
-            self.run / run_folder.CURVES_FILE, self.history, f"{self.config.network}, recipe {self.config.recipe}"
-        )
         checkpoints.remove_others(folder, self.history, self.config.keep)
+        if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
+            self.draw_curves()
+
+    def draw_curves(self) -> None:
+        """Draw the history so far, if there is any."""
+        if self.history:
+            title = f"{self.config.network}, recipe {self.config.recipe}"
+            write_curves(self.run / run_folder.CURVES_FILE, self.history, title)
+        self._drawn = time.monotonic()
 
     def _learning_rate(self) -> float:
         import keras

@@ -8,7 +8,7 @@ import pytest
 from asl_edge.errors import DataError
 from asl_edge.training import augment, networks
 
-STILL = augment.Augmentation(0, 0, 0, 0, 0, 0, 0)
+STILL = augment.Augmentation(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_every_picture_is_changed_differently(pictures):
 def test_a_shift_moves_the_picture_and_a_turn_keeps_its_centre():
     cross = np.zeros((8, 33, 33, 3), np.uint8)
     cross[:, 15:18, 15:18] = 255
-    turned = changed(cross, augment.Augmentation(90, 0, 0, 0, 0, 0, 0))
+    turned = changed(cross, augment.Augmentation(90, 0, 0, 0, 0, 0, 0, 0))
     assert (turned[:, 16, 16] > 200).all()
-    moved = changed(cross, augment.Augmentation(0, 0, 0.3, 0, 0, 0, 0))
+    moved = changed(cross, augment.Augmentation(0, 0, 0.3, 0, 0, 0, 0, 0))
     weights = moved[..., 0].astype(float)
     centre = (weights.sum(axis=1) @ np.arange(33)) / weights.sum(axis=(1, 2))
     assert np.abs(centre - 16).max() > 2
@@ -56,9 +56,19 @@ def test_a_shift_moves_the_picture_and_a_turn_keeps_its_centre():
 
 def test_brightness_saturates_instead_of_wrapping():
     white = np.full((16, 8, 8, 3), 250, np.uint8)
-    out = changed(white, augment.Augmentation(0, 0, 0, 0, 0.2, 0, 0))
+    out = changed(white, augment.Augmentation(0, 0, 0, 0, 0.2, 0, 0, 0))
     assert out.min() >= 250 - 0.2 * 255 - 1
     assert out.max() == 255
+
+
+def test_grey_takes_colour_away_and_keeps_luminance():
+    red = np.zeros((32, 4, 4, 3), np.uint8)
+    red[..., 0] = 200
+    out = changed(red, augment.Augmentation(0, 0, 0, 0, 0, 0, 0, 1)).astype(float)
+    assert out @ [0.299, 0.587, 0.114] == pytest.approx(np.full((32, 4, 4), 59.8), abs=1)
+    saturation = out[:, 0, 0, 0] - out[:, 0, 0, 1]
+    assert saturation.min() < 40
+    assert saturation.max() > 160
 
 
 @pytest.mark.usefixtures("tiny_network")
@@ -85,5 +95,5 @@ def test_none_needs_no_wrapper():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(DataError, match="Unknown augmentation 'wild'. There are: none, light"):
+    with pytest.raises(DataError, match="Unknown augmentation 'wild'. There are: none, light, strong"):
         augment.get("wild")

@@ -49,9 +49,9 @@ def test_json_and_back():
 
 
 def test_a_config_of_another_version_is_refused():
+    values = recipes.get().to_dict()
+    del values["keep"]
     with pytest.raises(RunError, match="lacks keep: another version"):
-        values = recipes.get().to_dict()
-        del values["keep"]
         TrainConfig.from_dict(values)
 
 

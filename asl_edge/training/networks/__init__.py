@@ -56,13 +56,8 @@ def get(name: str) -> Network:
     return _NETWORKS[name]
 
 
-def build(name: str, classes: int, input_size: int) -> keras.Model:
-    """Build a network of the registry.
-
-    Args:
-        name: its name in the registry.
-        classes: number of outputs.
-        input_size: side of its square input, in pixels.
+def check(name: str, classes: int, input_size: int) -> Network:
+    """Return a network of the registry if it can be built for `classes` outputs and pictures of `input_size` pixels.
 
     Raises:
         DataError: the name is unknown, there are fewer than two classes, or the pictures are too small for it.
@@ -75,7 +70,21 @@ def build(name: str, classes: int, input_size: int) -> keras.Model:
             f"{name} needs pictures of at least {network.smallest_input}x{network.smallest_input} pixels. "
             f"Received: {input_size}. Prepare the arrays with a larger --size."
         )
-    return network.build(classes, input_size)
+    return network
+
+
+def build(name: str, classes: int, input_size: int) -> keras.Model:
+    """Build a network of the registry.
+
+    Args:
+        name: its name in the registry.
+        classes: number of outputs.
+        input_size: side of its square input, in pixels.
+
+    Raises:
+        DataError: see `check`.
+    """
+    return check(name, classes, input_size).build(classes, input_size)
 
 
 from asl_edge.training.networks import alexnet as alexnet  # noqa: E402  (entries register themselves)

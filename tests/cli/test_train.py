@@ -1,0 +1,159 @@
+"""`asl-edge train`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from asl_edge.cli import main
+from asl_edge.data.arrays import sha256_of
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+QUICK = ["--network", "tiny", "--epochs", "2", "--batch-size", "16", "--classes", "A,B,C"]
+
+
+@pytest.fixture
+def with_manifest(colour_arrays):
+    names = sorted(path.name for path in colour_arrays.iterdir())
+    manifest = {
+        "classes": ["A", "B", "C"],
+        "fit": "crop",
+        "split": "blocks",
+        "sources": [{"path": "hands", "pictures": 78}],
+        "files": {name: {"sha256": sha256_of(colour_arrays / name)} for name in names},
+    }
+    (colour_arrays / "manifest.json").write_text(json.dumps(manifest))
+    return colour_arrays
+
+
+def run(*words):
+    """Run the command; return its exit code."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *map(str, words)])
+    return stopped.value.code
+
+
+def test_trains_and_ends_with_the_export_command(colour_arrays, tmp_path, capsys):
+    out = tmp_path / "my run"
+    assert run(colour_arrays, "--out", out, *QUICK) == 0
+    printed = capsys.readouterr()
+    assert "test accuracy" in printed.out
+    assert "on 15 pictures" in printed.out
+    assert "Epoch 2/2  loss" in printed.err
+    assert printed.err.rstrip().endswith(f"asl-edge export '{out}' --out '{out / 'model.onnx'}'")
+
+
+def test_options_override_the_recipe_and_are_recorded(colour_arrays, tmp_path):
+    options = ["--recipe", "tutorial", "--learning-rate", "0.02", "--seed", "5", "--precision", "mixed"]
+    options += ["--early-stopping", "9", "--keep", "all"]
+    assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, *options) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["recipe"], config["epochs"], config["batch_size"], config["seed"]) == ("tutorial", 2, 16, 5)
+    assert (config["learning_rate"], config["precision"], config["early_stopping"]) == (0.02, "mixed", 9)
+    assert (config["keep"], config["optimizer"], config["classes"]) == ("all", "sgd", ["A", "B", "C"])
+
+
+def test_json_is_one_value_on_standard_output(colour_arrays, tmp_path, capsys):
+    assert run(colour_arrays, "--out", tmp_path / "run", "--json", *QUICK) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["epochs"] == 2
+    assert result["test"]["pictures"] == 15
+    assert [row["epoch"] for row in result["history"]] == [1, 2]
+
+
+def test_the_manifest_travels_into_the_run(with_manifest, tmp_path):
+    assert run(with_manifest, "--out", tmp_path / "run", *QUICK) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["fit"] == "crop"
+    assert config["data"]["split"] == "blocks"
+    assert config["data"]["sources"] == [{"path": "hands", "pictures": 78}]
+    assert set(config["data"]["fingerprint"]) >= {"train_set.npy", "test_classes.npy"}
+
+
+def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsys):
+    pictures = np.load(with_manifest / "train_set.npy")
+    pictures[0, 0, 0, 0] ^= 1
+    np.save(with_manifest / "train_set.npy", pictures)
+    assert run(with_manifest, "--out", tmp_path / "run", *QUICK) == 2
+    assert "train_set.npy is damaged or was changed" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert run(with_manifest, "--out", tmp_path / "run", "--no-check", *QUICK) == 0
+
+
+def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, capsys, monkeypatch):
+    from asl_edge.training import keeper
+
+    out, real = tmp_path / "run", keeper.EpochKeeper.begin_epoch
+
+    def stop_at_the_second(self, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        real(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.EpochKeeper, "begin_epoch", stop_at_the_second)
+        assert run(colour_arrays, "--out", out, *QUICK) == 130
+    printed = capsys.readouterr().err
+    assert "keeps 1 complete epoch of 2" in printed
+    assert f"asl-edge train {colour_arrays} --out {out} --resume" in printed
+    assert run(colour_arrays, "--out", out, "--resume", "--classes", "A,B,C") == 0
+    printed = capsys.readouterr().err
+    assert "Going on after epoch 1 of 2" in printed
+    assert "Epoch 1/2" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "asl-edge train ARRAYS --out RUN"),
+        (["ARRAYS"], "asl-edge train ARRAYS --out RUN"),
+        (["ARRAYS", "--out", "RUN", "--recipe", "best"], "Unknown recipe 'best'"),
+        (["ARRAYS", "--out", "RUN", "--network", "lenet"], "Unknown network 'lenet'"),
+        (["ARRAYS", "--out", "RUN", "--epochs", "0"], "epochs must be a whole number of at least 1"),
+        (["ARRAYS", "--out", "RUN", "--precision", "half"], "precision must be one of"),
+        (["ARRAYS", "--out", "RUN", "--classes", "A,B"], "3 columns. Received 2 classes"),
+        (["ARRAYS", "--out", "RUN", "--resume", "--overwrite"], "exclude each other"),
+        (["ARRAYS", "--out", "RUN", "--resume"], "There is no run folder at"),
+        (["nowhere", "--out", "RUN"], "No folder of prepared arrays at nowhere"),
+        (["--summary"], "--summary needs the number of classes"),
+    ],
+)
+def test_mistakes_are_explained(words, message, colour_arrays, tmp_path, capsys):
+    places = {"ARRAYS": str(colour_arrays), "RUN": str(tmp_path / "run")}
+    assert run(*(places.get(word, word) for word in words)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_in_the_way_names_both_ways_out(colour_arrays, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(colour_arrays, "--out", out, *QUICK) == 0
+    assert run(colour_arrays, "--out", out, *QUICK) == 2
+    printed = capsys.readouterr().err
+    assert "--resume" in printed
+    assert "--overwrite" in printed
+    assert run(colour_arrays, "--out", out, "--overwrite", *QUICK) == 0
+
+
+def test_arrays_of_the_tutorials_own_script(colour_arrays, tmp_path, capsys):
+    """BGR, no manifest: classes are A, B, C by the number of columns, and a warning says so."""
+    for split in ("train", "validation", "test"):
+        path = colour_arrays / f"{split}_set.npy"
+        np.save(path, np.load(path)[..., ::-1])
+    assert run(colour_arrays, "--out", tmp_path / "run", "--bgr", *QUICK[:-2]) == 0
+    assert "no manifest: its 3 columns are taken to be A,B,C" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["classes"], config["colour"], config["data"]["bgr"]) == (["A", "B", "C"], "RGB", True)
+
+
+def test_summary_prints_the_network_without_training(colour_arrays, capsys):
+    names = ",".join("ABCDEFGHIKLMNOPQRSTUVWXY")
+    assert run("--summary", "--classes", names) == 0
+    printed = capsys.readouterr().out
+    assert "28,103,776" in printed
+    assert all(layer in printed for layer in ("conv1", "norm5", "dropout7", "logits", "probabilities"))
+    assert run(colour_arrays, "--summary", "--network", "tiny", "--classes", "A,B,C") == 0
+    assert "global_average_pooling2d" in capsys.readouterr().out

@@ -1,0 +1,381 @@
+"""train(): the run folder, the same history again, resuming after every kind of stop, and clear errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asl_edge.data.arrays import PreparedArrays
+from asl_edge.errors import DataError, RunError, TrainingError, UserError
+from asl_edge.training import checkpoints, keeper, recipes, state
+from asl_edge.training.fit import Interrupted, resumed_config, train
+from asl_edge.training.progress import Progress
+from asl_edge.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+# All that has a state: momentum of the optimizer, a schedule, dropout, augmentation, batch normalisation.
+STATEFUL = {"learning_rate": 0.02, "batch_size": 16, "precision": "float32", "network": "tiny"}
+
+
+@pytest.fixture
+def arrays(colour_arrays):
+    return PreparedArrays.open(colour_arrays, classes=["A", "B", "C"])
+
+
+def config(recipe="default", epochs=4, **changes):
+    return recipes.get(recipe, **(STATEFUL | {"epochs": epochs} | changes))
+
+
+class StopAt(Progress):
+    """Raises while a batch of an epoch (from 1) is being counted."""
+
+    def __init__(self, epoch: int, pictures: int, stop: Callable[[], None]) -> None:
+        self.at, self.stop, self.epoch = (epoch, pictures), stop, 0
+
+    def epoch_begins(self, epoch, epochs, pictures):
+        self.epoch = epoch
+
+    def pictures_seen(self, pictures, loss):
+        if (self.epoch, pictures) == self.at:
+            self.stop()
+
+
+def press_ctrl_c():
+    raise KeyboardInterrupt
+
+
+def without_times(history):
+    return [{k: v for k, v in row.items() if k not in ("seconds", "pictures_per_second")} for row in history]
+
+
+def stored_weights(run: Path):
+    return [np.asarray(weight) for weight in RunFolder.open(run).load_model().weights]
+
+
+def test_leaves_a_whole_run_folder(arrays, tmp_path):
+    run = tmp_path / "run"
+    result = train(config(epochs=5, learning_rate=0.05), arrays, run)
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    kept = {f"checkpoints/{path.name}" for path in (run / "checkpoints").glob("weights.*.keras")}
+    assert names - kept == {
+        "config.json", "environment.json", "history.csv", "results.json", "curves.png", "best.keras", "model.json",
+        "model.weights.h5", "checkpoints/state.npz", "samples/test_pictures.npy", "samples/test_classes.npy",
+        "samples/train_pictures.npy", "samples/train_classes.npy",
+    }  # fmt: skip
+    assert 3 <= len(kept) <= 4
+    assert any(name.startswith("checkpoints/weights.05-") for name in kept)
+    opened = RunFolder.open(run)
+    assert opened.classes == ("A", "B", "C")
+    assert (opened.input_size, opened.fit, opened.network) == (32, "stretch", "tiny")
+    assert opened.config["asl_edge_version"]
+    assert opened.config["colour"] == "RGB"
+    assert opened.config["data"]["counts"] == {"train": 48, "validation": 15, "test": 15}
+    assert opened.config | config(epochs=5, learning_rate=0.05).to_dict() == opened.config
+    assert opened.history() == result.history
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
+    assert result.best_epoch == min(result.history, key=lambda row: row["val_loss"])["epoch"]
+    assert result.scores["test"].pictures == 15
+    assert json.loads((run / "results.json").read_text())["test"]["accuracy"] == result.scores["test"].accuracy
+
+
+def test_learns_what_can_be_learnt(arrays, tmp_path):
+    result = train(config("tutorial", epochs=12, learning_rate=0.2, batch_size=8), arrays, tmp_path / "run")
+    assert result.scores["test"].accuracy == 1.0
+
+
+def test_same_seed_same_history_other_seed_another(arrays, tmp_path):
+    first, second, other = (
+        train(config(epochs=2, seed=seed), arrays, tmp_path / name) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert without_times(first.history) == without_times(second.history)
+    assert without_times(first.history) != without_times(other.history)
+
+
+@pytest.mark.parametrize("recipe", ["default", "tutorial"])
+def test_interrupted_and_resumed_gives_the_history_of_an_uninterrupted_run(recipe, arrays, tmp_path):
+    whole = train(config(recipe), arrays, tmp_path / "whole")
+    run = tmp_path / "stopped"
+    for epoch in (1, 2, 4):  # before anything is complete, in the middle, in the last epoch
+        with pytest.raises(Interrupted):
+            train(config(recipe), arrays, run, resume=epoch > 1, progress=StopAt(epoch, 32, press_ctrl_c))
+    resumed = train(config(recipe), arrays, run, resume=True)
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.scores == whole.scores
+    for ours, theirs in zip(stored_weights(run), stored_weights(tmp_path / "whole"), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_an_interrupted_run_is_usable_and_says_what_it_keeps(arrays, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted, match="keeps 1 complete epoch of 4 and the best of them"):
+        train(config(), arrays, run, progress=StopAt(2, 16, press_ctrl_c))
+    opened = RunFolder.open(run)
+    assert len(opened.history()) == 1
+    assert opened.load_model().output_shape == (None, 3)
+    assert len(opened.samples("test")[0]) == 15
+
+
+def test_sigterm_is_like_ctrl_c_and_the_handler_is_put_back(arrays, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        train(config(), arrays, tmp_path / "r", progress=StopAt(1, 16, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_without_a_complete_epoch_cannot_be_opened_but_resumed(arrays, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted, match="before the first epoch"):
+        train(config(), arrays, run, progress=StopAt(1, 16, press_ctrl_c))
+    with pytest.raises(RunError, match="no finished epoch yet .*--resume"):
+        RunFolder.open(run)
+    assert train(config(), arrays, run, resume=True).epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (checkpoints, "save_model"),
+        (keeper, "save_state"),
+        (keeper, "write_history"),
+        (checkpoints, "copy_whole"),
+        (checkpoints, "remove_others"),
+    ],
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_any_write_it_resumes_to_the_same_history(module, name, after, arrays, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        """Like kill -9: nothing of ours runs after it that would not run there, since nothing of ours catches it."""
+
+    whole = train(config(epochs=3), arrays, tmp_path / "whole")
+    run, calls, real = tmp_path / "run", [], getattr(module, name)
+
+    def killed_at_the_second_epoch(*arguments, **options):
+        calls.append(None)
+        if after and len(calls) == 2:
+            real(*arguments, **options)
+        if len(calls) == 2:
+            raise Killed
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, killed_at_the_second_epoch)
+        with pytest.raises(Killed):
+            train(config(epochs=3), arrays, run)
+    resumed = train(config(epochs=3), arrays, run, resume=True)
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert without_times(RunFolder.open(run).history()) == without_times(whole.history)
+    ours, theirs = ({p.name for p in (folder / "checkpoints").iterdir()} for folder in (run, tmp_path / "whole"))
+    assert ours == theirs
+
+
+def test_resuming_a_finished_run_says_the_same_again(arrays, tmp_path):
+    first = train(config(epochs=2), arrays, tmp_path / "run")
+    again = train(config(epochs=2), arrays, tmp_path / "run", resume=True)
+    assert again.history == first.history
+    assert again.scores == first.scores
+
+
+def test_more_epochs_may_follow_a_constant_rate_but_not_a_cosine(arrays, tmp_path):
+    train(config("tutorial", epochs=1), arrays, tmp_path / "constant")
+    more = resumed_config(tmp_path / "constant", epochs=2)
+    assert train(more, arrays, tmp_path / "constant", resume=True).epochs == 2
+    train(config(epochs=1), arrays, tmp_path / "cosine")
+    with pytest.raises(RunError, match="epochs was 1, now 2"):
+        resumed_config(tmp_path / "cosine", epochs=2)
+
+
+def test_another_choice_cannot_be_resumed_with(arrays, tmp_path):
+    train(config(epochs=1), arrays, tmp_path / "run")
+    with pytest.raises(RunError, match="batch_size was 16, now 8.*Leave these options out"):
+        train(config(epochs=1, batch_size=8), arrays, tmp_path / "run", resume=True)
+
+
+def test_changed_arrays_cannot_be_resumed_with(arrays, tmp_path):
+    train(config(epochs=1), arrays, tmp_path / "run")
+    labels = np.load(arrays.folder / "train_classes.npy")
+    np.save(arrays.folder / "train_classes.npy", np.roll(labels, 1, axis=1))
+    changed = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
+    with pytest.raises(TrainingError, match="not those that the run was begun with .fingerprint differ"):
+        train(config(epochs=1), changed, tmp_path / "run", resume=True)
+    renamed = PreparedArrays.open(arrays.folder, classes=["A", "B", "D"])
+    with pytest.raises(TrainingError, match="begun with the classes A,B,C. Received: A,B,D"):
+        train(config(epochs=1), renamed, tmp_path / "run", resume=True)
+
+
+def test_resuming_without_a_run(arrays, tmp_path):
+    with pytest.raises(RunError, match="There is no run folder at"):
+        train(config(), arrays, tmp_path / "none", resume=True)
+
+
+def test_a_folder_in_the_way(arrays, tmp_path):
+    run = tmp_path / "run"
+    train(config(epochs=1), arrays, run)
+    with pytest.raises(RunError, match="holds a run already. Go on with it: add --resume"):
+        train(config(epochs=1), arrays, run)
+    assert train(config(epochs=1, seed=3), arrays, run, overwrite=True).epochs == 1
+    assert RunFolder.open(run).config["seed"] == 3
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="holds something that is no run"):
+            train(config(), arrays, tmp_path / "letters", overwrite=overwrite)
+    with pytest.raises(RunError, match="is a file"):
+        train(config(), arrays, tmp_path / "letters" / "mine.txt")
+
+
+def test_mixed_precision_is_stored_and_scored_in_float32(arrays, tmp_path):
+    result = train(config(epochs=2, precision="mixed"), arrays, tmp_path / "run")
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config["dtype_policy"] == "mixed_bfloat16"
+    for path in [run.best_model_path, *(tmp_path / "run/checkpoints").glob("*.keras")]:
+        import keras
+
+        model = keras.models.load_model(path, compile=False)
+        assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+        assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    probabilities = run.load_model().predict_on_batch(arrays.rgb("test", np.arange(15)))
+    assert (probabilities.argmax(axis=1) == arrays.split("test").labels).mean() == result.scores["test"].accuracy
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_stored_network_is_the_plain_one(arrays, tmp_path):
+    train(config(epochs=1), arrays, tmp_path / "run")
+    model = RunFolder.open(tmp_path / "run").load_model()
+    names = [type(layer).__name__ for layer in model.layers]
+    assert names[:3] == ["Rescaling", "Conv2D", "BatchNormalization"]
+    assert model.layers[2].momentum == 0.99  # the recipe's own is for training only
+    assert [layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"] == [0.3]
+    assert model.inputs[0].dtype == "uint8"
+
+
+def test_the_tutorials_pair_of_files_loads_as_the_tutorial_loads_it(arrays, tmp_path):
+    from keras.models import model_from_json
+
+    run = tmp_path / "run"
+    train(config(epochs=2), arrays, run)
+    model = model_from_json((run / "model.json").read_text())
+    model.load_weights(run / "model.weights.h5")
+    pictures = arrays.rgb("test", np.arange(15))
+    assert np.array_equal(model.predict_on_batch(pictures), RunFolder.open(run).load_model().predict_on_batch(pictures))
+
+
+def test_keep_all_keeps_every_epoch_under_the_tutorials_names(arrays, tmp_path):
+    result = train(config(epochs=5, keep="all"), arrays, tmp_path / "run")
+    names = sorted(path.name for path in (tmp_path / "run/checkpoints").glob("*.keras"))
+    assert names == [f"weights.{row['epoch']:02d}-{row['val_loss']:.2f}.keras" for row in result.history]
+
+
+def test_early_stopping_stops_and_a_resume_does_not_go_on(arrays, tmp_path):
+    wanted = config("tutorial", epochs=40, learning_rate=0.5, early_stopping=2)  # a rate that soon does harm
+    result = train(wanted, arrays, tmp_path / "run")
+    assert result.epochs < 40
+    assert result.epochs - result.best_epoch == 2
+    assert result.stopped_early
+    assert train(wanted, arrays, tmp_path / "run", resume=True).epochs == result.epochs
+
+
+def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_weights(arrays, tmp_path):
+    run = tmp_path / "run"
+    wanted = config("tutorial", epochs=2, learning_rate=0.01)
+    train(wanted, arrays, run)
+    with pytest.raises(TrainingError, match=r"loss became nan in epoch 1, step \d.*No epoch is complete.*lower --lear"):
+        train(config("tutorial", epochs=2, learning_rate=1e30), arrays, tmp_path / "bad")
+
+    more = resumed_config(run, epochs=6)
+    built = []
+    original = keeper.EpochKeeper.__init__
+
+    def remember(self, *arguments, **options):
+        original(self, *arguments, **options)
+        built.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeper.EpochKeeper, "__init__", remember)
+
+        class Poison(Progress):
+            def epoch_begins(self, epoch, epochs, pictures):
+                if epoch == 3:
+                    built[0].model.optimizer.learning_rate.assign(float("inf"))
+
+        with pytest.raises(TrainingError, match="in epoch 3, step 2.*keeps its 2 complete epochs"):
+            train(more, arrays, run, resume=True, progress=Poison())
+    assert all(np.isfinite(weight).all() for weight in stored_weights(run))
+
+
+def test_a_full_disk_is_named(arrays, tmp_path, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keeper, "save_state", full)
+    with pytest.raises(TrainingError, match="The disk that holds .* is full.*make room and go on with --resume"):
+        train(config(), arrays, tmp_path / "run")
+
+
+def test_bgr_arrays_train_as_their_rgb_twins(arrays, tmp_path):
+    import shutil
+
+    swapped = tmp_path / "bgr"
+    shutil.copytree(arrays.folder, swapped)
+    for split in ("train", "validation", "test"):
+        np.save(swapped / f"{split}_set.npy", np.load(swapped / f"{split}_set.npy")[..., ::-1])
+    bgr = PreparedArrays.open(swapped, classes=["A", "B", "C"], bgr=True)
+    ours, theirs = train(config(epochs=2), bgr, tmp_path / "a"), train(config(epochs=2), arrays, tmp_path / "b")
+    assert without_times(ours.history) == without_times(theirs.history)
+    pictures, labels = RunFolder.open(tmp_path / "a").samples("test")
+    assert np.array_equal(pictures, arrays.rgb("test", np.arange(15)))
+    assert np.array_equal(labels, arrays.split("test").labels)
+
+
+def test_pictures_too_small_for_the_network(arrays, tmp_path):
+    with pytest.raises(DataError, match="alexnet needs pictures of at least 215x215"):
+        train(config(network="alexnet"), arrays, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_names_are_refused_before_anything_is_written(arrays, tmp_path):
+    for changes in ({"network": "lenet"}, {"augmentation": "wild"}):
+        with pytest.raises(UserError, match="Unknown"):
+            train(config(**changes), arrays, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_validation_pictures_there_is_nothing_to_choose_by(arrays, tmp_path):
+    (arrays.folder / "validation_set.npy").unlink()
+    lacking = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
+    with pytest.raises(DataError, match="no validation pictures"):
+        train(config(), lacking, tmp_path / "run")
+
+
+def test_without_test_pictures_the_samples_come_from_validation(arrays, tmp_path):
+    (arrays.folder / "test_set.npy").unlink()
+    lacking = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
+    result = train(config(epochs=1), lacking, tmp_path / "run")
+    assert set(result.scores) == {"validation"}
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config["samples"]["test"] == {"split": "validation", "pictures": 15}
+
+
+def test_tensorboard_logs_stand_in_the_run(arrays, tmp_path):
+    pytest.importorskip("tensorboard")
+    train(config(epochs=1, tensorboard=True), arrays, tmp_path / "run")
+    assert list((tmp_path / "run/tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_a_damaged_state_and_a_missing_checkpoint_are_named(arrays, tmp_path):
+    run = tmp_path / "run"
+    train(config(epochs=1), arrays, run)
+    kept = state.load_state(run / "checkpoints/state.npz")
+    (run / "checkpoints" / kept.weights_file).unlink()
+    with pytest.raises(RunError, match="missing or damaged"):
+        train(config(epochs=1), arrays, run, resume=True)
+    (run / "checkpoints/state.npz").write_bytes(b"PK damaged")
+    with pytest.raises(RunError, match="is damaged .*cannot go on"):
+        train(config(epochs=1), arrays, run, resume=True)
