@@ -124,11 +124,21 @@ class _ArraysData:
     def batches(self, size: int) -> Iterator[Batch]:
         for start in range(0, len(self._rows), size):
             rows = self._rows[start : start + size]
-            sources = tuple(f"{self._name}[{row}]" for row in rows)
+            sources = tuple(self._origin(row) for row in rows.tolist())
             yield Batch(self._arrays.rgb(self._name, rows), self._labels[start : start + size], sources)
 
     def close(self) -> None:
         """Nothing is held open but the memory map."""
+
+    def _origin(self, row: int) -> str:
+        """Return the path of the picture that a row was made of, as the manifest has it; else split and row."""
+        manifest = self._arrays.manifest or {}
+        try:
+            origins = manifest["rows"][self._name]
+            source, folder = manifest["folders"][origins["folder"][row]]
+            return str(Path(manifest["sources"][source]["path"], folder, origins["name"][row]))
+        except (KeyError, IndexError, TypeError):  # a manifest that says less is still one
+            return f"{self._name}[{row}]"
 
     def _open(
         self, path: Path, wanted: Wanted, bgr: bool, classes: Sequence[str] | None

@@ -59,6 +59,24 @@ class TestArrays:
         with pytest.raises(DataError, match=r"knows none of the classes.*A,B,C.*X,Y"):
             open_labelled_data(colour_arrays, Wanted(("X", "Y"), 32, "crop"))
 
+    def test_sources_are_the_pictures_that_the_rows_were_made_of(self, tmp_path: Path) -> None:
+        from asl_edge.cli import main
+
+        for label in "AB":
+            for number in range(12):
+                write_picture(tmp_path / "hands" / label / f"{label}{number}.png", red=100 + 9 * number + ord(label))
+        arguments = ["data", "prepare", str(tmp_path / "hands"), "--out", str(tmp_path / "arrays"), "--size", "32"]
+        with pytest.raises(SystemExit) as done:
+            main(arguments)
+        assert done.value.code == 0
+        from_arrays = next(open_labelled_data(tmp_path / "arrays", ABC).batches(100))
+        from_folder = next(open_labelled_data(tmp_path / "hands", ABC).batches(100))
+        assert len(from_arrays.sources) >= 2
+        for source, picture, label in zip(from_arrays.sources, from_arrays.pictures, from_arrays.labels, strict=True):
+            row = from_folder.sources.index(source)
+            np.testing.assert_array_equal(picture, from_folder.pictures[row])
+            assert label == from_folder.labels[row]
+
     def test_bgr_is_turned(self, colour_arrays: Path) -> None:
         data = open_labelled_data(colour_arrays, ABC, bgr=True)
         (batch,) = data.batches(100)
