@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from asl_edge.bench import measuring
+from asl_edge.bench.measuring import benchmark
+from asl_edge.bench.plot import plot
+from asl_edge.bench.report import HEADINGS, BenchmarkReport
+from asl_edge.bench.scenarios import Effort, Variant, variants
+from asl_edge.errors import AslEdgeError, ModelError
+
+
+@pytest.fixture(scope="module")
+def turns() -> list[tuple[int, str, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def report(colour_model: Path, turns: list[tuple[int, str, int]]) -> BenchmarkReport:
+    chosen = variants([colour_model], ["cpu", "rocm"], [1, 4])
+    return benchmark(
+        chosen,
+        Effort(rounds=2, runs=4, warmup=1),
+        on_turn=lambda variant, number: turns.append((number, variant.provider, variant.batch_size)),
+    )
+
+
+def test_variants_take_turns_and_failed_ones_are_not_tried_again(
+    report: BenchmarkReport, turns: list[tuple[int, str, int]]
+) -> None:
+    assert turns == [
+        (0, "cpu", 1),
+        (0, "cpu", 4),
+        (0, "rocm", 1),
+        (0, "rocm", 4),
+        (1, "cpu", 4),
+        (1, "cpu", 1),
+    ]
+    assert len(report.results) == 4
+
+
+def test_what_is_measured(report: BenchmarkReport, colour_model: Path) -> None:
+    one, four, *failed = report.results
+
+    for result in (one, four):
+        assert result.error is None
+        assert result.provider_used == "cpu"
+        assert [len(turn) for turn in result.samples_ms] == [4, 4]
+        assert len(result.load_ms) == len(result.first_ms) == len(result.peak_memory_bytes) == 2
+        assert all(value > 0 for turn in [*result.samples_ms, result.load_ms, result.first_ms] for value in turn)
+        assert result.peak_bytes is None or 20e6 < result.peak_bytes < 500e6
+        row = result.row()
+        assert row["samples"] == 8
+        assert row["pictures_per_second"] == pytest.approx(result.variant.batch_size * 1000 / row["mean_ms"], rel=0.02)
+        assert row["model_bytes"] == colour_model.stat().st_size
+    assert report.failed == failed
+    assert all("has no rocm" in str(result.error) for result in failed)
+    assert report.onnxruntime
+    assert report.machine["cores"] >= 1
+
+
+def test_json_keeps_every_sample(report: BenchmarkReport) -> None:
+    values = json.loads(json.dumps(report.to_dict()))
+
+    assert [len(turn) for turn in values["results"][0]["raw"]["samples_ms"]] == [4, 4]
+    assert values["settings"]["runs"] == 4
+    assert values["results"][2]["p50_ms"] is None
+    assert "has no rocm" in values["results"][2]["error"]
+
+
+def test_csv(report: BenchmarkReport) -> None:
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+
+    assert [row["batch_size"] for row in rows] == ["1", "4", "1", "4"]
+    assert float(rows[0]["p99_ms"]) >= float(rows[0]["p50_ms"])
+    assert rows[2]["p50_ms"] == ""
+
+
+def test_markdown(report: BenchmarkReport) -> None:
+    lines = report.to_markdown().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+
+    assert len(table) == 2 + 4
+    assert {line.count("|") for line in table} == {len(HEADINGS) + 1}
+    assert "failed" in table[-1]
+    assert any(line.startswith("- ") and "has no rocm" in line for line in lines)
+
+
+def test_text(report: BenchmarkReport) -> None:
+    wide = report.to_text().splitlines()
+    assert len({len(line) for line in wide}) == 1
+    assert all(heading in wide[0] for heading in HEADINGS)
+    narrow = report.to_text(60).splitlines()
+    assert "p90 ms" not in narrow[0]
+    assert "p90 ms" in narrow[-1]
+    assert report.to_text(10_000) == report.to_text()
+
+
+@pytest.mark.parametrize("name", ["plot.png", "plot.svg"])
+def test_the_plot_is_a_picture(report: BenchmarkReport, tmp_path: Path, name: str) -> None:
+    plot(report, tmp_path / name)
+
+    if name.endswith(".png"):
+        import cv2
+
+        picture = cv2.imread(str(tmp_path / name))
+        assert picture.shape[1] > 600
+        assert len({tuple(pixel) for pixel in picture.reshape(-1, 3)[::7]}) > 5, "something is drawn"
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_nothing_to_plot(report: BenchmarkReport, tmp_path: Path) -> None:
+    import dataclasses
+
+    empty = dataclasses.replace(report, results=report.failed)
+    with pytest.raises(AslEdgeError, match="nothing to plot"):
+        plot(empty, tmp_path / "plot.png")
+    assert empty.to_text()
+    assert empty.to_csv()
+    assert empty.to_markdown()
+
+
+def test_a_model_that_is_not_there_is_said_before_anything_is_measured(colour_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"There is no model file .*nope"):
+        benchmark(variants([colour_model, tmp_path / "nope.onnx"]), on_turn=lambda *_: pytest.fail("measured"))
+
+
+def test_relative_paths_and_a_working_folder_with_traps(
+    colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(colour_model.read_bytes())
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+
+    (result,) = benchmark([Variant("m.onnx", "auto", 1, 1)], Effort(1, 2, 0)).results
+    assert result.error is None
+
+
+def test_a_process_that_dies(monkeypatch: pytest.MonkeyPatch, colour_model: Path, tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no signals")
+    killer = tmp_path / "python"
+    killer.write_text("#!/bin/sh\necho out of memory >&2\nkill -9 $$\n")
+    killer.chmod(0o755)
+    monkeypatch.setattr(measuring.sys, "executable", str(killer))
+
+    (result,) = benchmark([Variant(str(colour_model), "cpu", 1, None)], Effort(1, 1, 0)).results
+    assert result.error == "the measuring process gave no answer (ended by signal 9): out of memory"

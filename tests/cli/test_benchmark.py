@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asl_edge.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--rounds", "1", "--runs", "3", "--warmup", "0")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def benchmark(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["benchmark", *map(str, words)])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return benchmark
+
+
+def test_the_table_and_the_plot(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    code, out, err = run("--model", colour_model, "--batch-size", "1,2", *QUICK, "--plot", tmp_path / "p.png")
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["model", str(colour_model), str(colour_model)]
+    assert (tmp_path / "p.png").exists()
+    assert "1 rounds of 3 runs" in err
+
+
+def test_json(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(colour_model.read_bytes())
+
+    code, out, _ = run("--model", colour_model, other, "--threads", "1,all", "--json", *QUICK)
+
+    results = json.loads(out)["results"]
+    assert code == 0
+    assert [(result["model"], result["threads"]) for result in results] == [
+        (str(colour_model), 1),
+        (str(colour_model), None),
+        (str(other), 1),
+        (str(other), None),
+    ]
+    assert all(result["provider_used"] == "cpu" for result in results)
+
+
+def test_csv_and_markdown(run: Run, colour_model: Path) -> None:
+    _, out, _ = run("--model", colour_model, "--csv", *QUICK)
+    assert len(list(csv.DictReader(io.StringIO(out)))) == 1
+    _, out, _ = run("--model", colour_model, "--markdown", *QUICK)
+    assert out.count("\n|") == 3
+
+
+def test_a_variant_that_fails_is_told_and_the_others_go_on(run: Run, colour_model: Path) -> None:
+    code, out, err = run("--model", colour_model, "--provider", "rocm,cpu", *QUICK)
+
+    assert code == 1
+    assert "failed" in out.splitlines()[1]
+    assert " cpu " in out.splitlines()[2]
+    assert "has no rocm" in err
+
+
+def test_all_providers(run: Run, colour_model: Path) -> None:
+    code, out, _ = run("--model", colour_model, "--provider", "all", "--csv", *QUICK)
+
+    from asl_edge.runtime import providers
+
+    assert code in (0, 1)
+    assert [row["provider"] for row in csv.DictReader(io.StringIO(out))] == providers.offered()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "needs at least one model"),
+        (["--model", "nope.onnx"], "There is no model file nope.onnx"),
+        (["--model", "m.onnx", "--batch-size", "1,x"], "--batch-size takes whole numbers"),
+        (["--model", "m.onnx", "--threads", "none"], "--threads takes whole numbers"),
+        (["--model", "m.onnx", "--batch-size", "0"], "batch size must be 1 or more"),
+        (["--model", "m.onnx", "--provider", "tpu"], "Unknown provider 'tpu'"),
+        (["--model", "m.onnx", "--json", "--csv"], "exclude each other"),
+    ],
+)
+def test_mistakes(run: Run, words: list[str], message: str) -> None:
+    code, out, err = run(*words)
+
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_the_plot_without_matplotlib(
+    run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    code, _, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / "p.png")
+    assert code == 2
+    assert "pip install 'asl-edge[report]'" in err

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from asl_edge.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def predict(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", *map(str, words)])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return predict
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, label in enumerate("ABCA"):
+        picture = np.zeros((30, 40, 3), np.uint8)
+        picture[..., 2 - "ABC".index(label)] = 230
+        cv2.imwrite(str(folder / f"{label}_{number}.png"), picture)
+    return folder
+
+
+def test_the_table(run: Run, colour_model: Path, pictures: Path) -> None:
+    code, out, err = run(pictures, "--model", colour_model)
+
+    assert code == 0
+    heading, *lines = out.splitlines()
+    assert heading.split() == ["letter", "sure", "then", "ms", "picture"]
+    assert [line.split()[0] for line in lines] == ["A", "A", "B", "C"]
+    assert "4 answered" in err
+    assert "on cpu" in err
+
+
+def test_json_and_csv(run: Run, colour_model: Path, pictures: Path) -> None:
+    code, out, err = run(pictures / "B_1.png", "--model", colour_model, "--json", "--top-k", "2")
+    assert (code, err) == (0, "")
+    answer = json.loads(out)
+    assert (answer["label"], answer["accepted"], len(answer["top"])) == ("B", True, 2)
+    assert answer["source"] == str(pictures / "B_1.png")
+
+    code, out, err = run(pictures, "--model", colour_model, "--csv")
+    assert (code, err) == (0, "")
+    assert [row["label"] for row in csv.DictReader(io.StringIO(out))] == ["A", "A", "B", "C"]
+
+
+def test_bad_pictures_are_named_and_the_rest_goes_on(run: Run, colour_model: Path, pictures: Path) -> None:
+    (pictures / "A_9.png").write_bytes(b"broken")
+
+    code, out, err = run(pictures, pictures / "gone.jpg", "--model", colour_model, "--json")
+
+    assert code == 1
+    assert [json.loads(line)["label"] for line in out.splitlines()] == ["A", "A", "B", "C"]
+    assert f"Skipped {pictures / 'A_9.png'}: not a picture" in err
+    assert f"Skipped {pictures / 'gone.jpg'}: no such file" in err
+
+
+def test_nothing_readable(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    code, out, err = run(tmp_path / "empty", tmp_path / "*.bmp", "--model", colour_model)
+
+    assert (code, out) == (2, "")
+    assert "no picture in this folder" in err
+    assert "no file matches this pattern" in err
+
+
+def test_not_sure(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((9, 9, 3), 99, np.uint8))
+
+    code, out, err = run(tmp_path / "grey.png", tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5")
+    assert code == 0
+    assert out.splitlines()[1].startswith("not sure")
+    assert "2 answered, 2 not sure" in err
+    _, out, _ = run(tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5", "--json")
+    assert json.loads(out)["accepted"] is False
+
+
+def test_a_list_on_standard_input(
+    run: Run, colour_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{pictures / 'C_2.png'}\n{pictures / 'A_0.png'}\n"))
+
+    code, out, _ = run("-", "--model", colour_model, "--json")
+    assert code == 0
+    assert [json.loads(line)["label"] for line in out.splitlines()] == ["C", "A"]
+
+
+def test_a_video(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "hands.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for number in range(20):
+        frame = np.zeros((64, 96, 3), np.uint8)
+        frame[..., 2 if number < 10 else 0] = 255
+        writer.write(frame)
+    writer.release()
+
+    code, out, _ = run(path, "--model", colour_model, "--json", "--save-video", tmp_path / "out.avi")
+
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [answer["frame"] for answer in answers] == list(range(20))
+    assert "".join(answer["label"] for answer in answers) == "A" * 10 + "C" * 10
+    assert (tmp_path / "out.avi").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--json", "--csv"], "--json and --csv exclude each other"),
+        (["--provider", "tpu"], "Unknown provider 'tpu'"),
+        (["--provider", "xnnpack"], "has no xnnpack; it has"),
+        (["--show"], "--show and --save-video are for videos"),
+        (["--save-video", "x.mp4"], "--show and --save-video are for videos"),
+    ],
+)
+def test_options_that_cannot_be(run: Run, colour_model: Path, words: list[str], message: str) -> None:
+    code, out, err = run("a.jpg", "--model", colour_model, *words)
+
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("a.jpg", "--model", tmp_path / "nope.onnx")
+
+    assert code == 2
+    assert err.startswith("Error: There is no model file")
+    assert "asl-edge export" in err
+
+
+def test_a_missing_model_option(run: Run) -> None:
+    code, _, err = run("a.jpg")
+
+    assert code == 2
+    assert "--model" in err
+
+
+def test_only_the_device_tier_is_imported(colour_model: Path, pictures: Path) -> None:
+    code = (
+        "import sys; from asl_edge.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = 'tensorflow keras onnx tf2onnx sklearn matplotlib pandas rich PIL'.split()\n"
+        "print('loaded', [name for name in heavy if name in sys.modules])"
+    )
+    words = ["predict", str(pictures / "A_0.png"), "--model", str(colour_model)]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes are other there")
+
+
+@posix
+def test_answers_stream_while_the_list_is_written(colour_model: Path, pictures: Path) -> None:
+    with _command("-", "--model", str(colour_model), "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for name in ("A_0.png", "C_2.png"):
+            process.stdin.write(f"{pictures / name}\n".encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["label"] == name[0]
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+@posix
+def test_a_reader_that_goes_away_is_no_failure(colour_model: Path, pictures: Path) -> None:
+    with _command(*[str(pictures)] * 500, "--model", str(colour_model)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+
+
+@posix
+def test_ctrl_c_is_tidy(colour_model: Path, pictures: Path) -> None:
+    with _command("-", "--model", str(colour_model)) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{pictures / 'A_0.png'}\n".encode())
+        process.stdin.flush()
+        process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert b"Traceback" not in process.stderr.read()
+
+
+@posix
+def test_names_that_are_no_text(colour_model: Path, pictures: Path) -> None:
+    name = os.fsencode(pictures) + b"/\xff\xe9.png"
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write((pictures / "B_1.png").read_bytes())
+
+    with _command("-", "--model", str(colour_model), "--json") as process:
+        out, err = process.communicate(name + b"\n", timeout=30)
+    assert process.returncode == 0, err
+    assert json.loads(out)["label"] == "B"
+
+
+def _command(*words: str) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-m", "asl_edge", "predict", *words], stdin=pipe, stdout=pipe, stderr=pipe)
