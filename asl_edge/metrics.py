@@ -52,7 +52,9 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
     denominator = 1 + z * z / total
     centre = (share + z * z / (2 * total)) / denominator
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / denominator
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the formula gives exactly 0 and 1, which rounding misses.
+    low = 0.0 if right == 0 else max(0.0, centre - half)
+    return low, 1.0 if right == total else min(1.0, centre + half)
 
 
 def coverage_and_accuracy(probabilities: Floats, labels: Ints, threshold: float) -> tuple[float, float | None]:
