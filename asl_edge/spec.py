@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -57,17 +58,21 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise ModelError(f"A spec needs two or more different classes. Received: {list(self.classes)}")
-        if not isinstance(self.input_size, int) or self.input_size < 1:
+        names = self.classes
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"classes must be a tuple of names. Received: {names!r}")
+        if len(names) < 2 or len(set(names)) != len(names):
+            raise ModelError(f"A spec needs two or more different classes. Received: {list(names)}")
+        if not isinstance(self.input_size, int) or isinstance(self.input_size, bool) or self.input_size < 1:
             raise ModelError(f"input_size must be a positive whole number of pixels. Received: {self.input_size!r}")
         if self.fit not in ("crop", "stretch", "pad"):
             raise ModelError(f"fit must be crop, stretch or pad. Received: {self.fit!r}")
         if self.colour not in ("RGB", "BGR"):
             raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
-        if not self.temperature > 0:
-            raise ModelError(f"temperature must be above 0. Received: {self.temperature!r}")
-        if self.reject_threshold is not None and not 0 <= self.reject_threshold <= 1:
+        if not isinstance(self.temperature, int | float) or not 0 < self.temperature < math.inf:
+            raise ModelError(f"temperature must be a number above 0. Received: {self.temperature!r}")
+        threshold = self.reject_threshold
+        if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
             raise ModelError(f"reject_threshold must be between 0 and 1. Received: {self.reject_threshold!r}")
 
     def to_json(self) -> str:
@@ -98,7 +103,8 @@ class ModelSpec:
             )
         known = {item.name for item in fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
-        values["classes"] = tuple(values["classes"])
+        if isinstance(values["classes"], list):
+            values["classes"] = tuple(values["classes"])
         return cls(**values)
 
     @classmethod

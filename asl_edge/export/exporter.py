@@ -105,9 +105,11 @@ def export_run(
     parity = parity_of(opened, graph, pictures, precision)
     parity_seconds = time.perf_counter() - started
     if not parity.passed:
+        remedy = "" if precision == "fp32" else " Export with --precision fp32."
         untouched = " The older file there is untouched." if model_path.exists() else ""
         raise OutOfToleranceError(
-            f"{model_path} is not written: its answers differ from Keras's. {' '.join(parity.failures)}{untouched}",
+            f"{model_path} is not written: its answers differ from Keras's. {' '.join(parity.failures)}"
+            f"{remedy}{untouched}",
             parity,
         )
     spec = _spec(opened, parity, precision)

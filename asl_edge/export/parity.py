@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,8 +95,8 @@ class ParityReport:
         return not self.failures
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {"passed": self.passed, **asdict(self)}
+        """Return everything as plain values for JSON; what is not a finite number becomes None."""
+        return {"passed": self.passed, **_finite(asdict(self))}
 
     def summary(self) -> dict[str, Any]:
         """Return the figures that travel in the model's spec."""
@@ -195,9 +196,16 @@ def compare(
     return _with_failures(report, finite)
 
 
-def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
-    from dataclasses import replace
+def _finite(value: Any) -> Any:
+    """Copy nested plain values; JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
+
+def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
     limits = report.tolerances
     broken = []
     if not finite:

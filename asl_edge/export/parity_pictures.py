@@ -110,10 +110,10 @@ def _from_arrays(
 def _from_folder(
     source: Source, folder: Path
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
-    from asl_edge.data.pictures import load_labelled_folder
-
     if not folder.is_dir():
         raise DataError(f"There is no folder of pictures or arrays at {folder}. {_remedy()}")
+    from asl_edge.data.pictures import load_labelled_folder
+
     found = load_labelled_folder(folder, size=source.input_size, fit=source.fit, classes=source.classes)
     notes = [f"{path} is left out: {reason}" for path, reason in found.skipped]
     rows = np.unique(np.linspace(0, len(found.labels) - 1, min(MOST_PICTURES, len(found.labels))).astype(np.int64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ def test_branches_shared_layers_and_nested_models(mini_model: Any) -> None:
 
 
 def test_alexnet_converts_in_seconds(alexnet: Any) -> None:
+    started = time.process_time()  # of this process alone: the machine may be busy
     conversion = to_onnx(alexnet, name="alexnet")
-    assert conversion.seconds < 10  # from_function takes 28 to 37 s with the weights as constants
+    assert time.process_time() - started < 10  # from_function takes 28 to 37 s with the weights as constants
     batch = pictures(3, 224)
     np.testing.assert_allclose(run(conversion.model, batch), alexnet.predict(batch, verbose=0), atol=1e-5)
     assert sum(np.prod(tensor.dims) for tensor in conversion.model.graph.initializer) < 28_200_000

@@ -1,0 +1,56 @@
+"""The workshop's packages: found, quiet, on TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.export import toolchain
+
+
+def test_keras_runs_on_tensorflow_and_the_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert toolchain.load_keras().backend.backend() == "tensorflow"
+    assert os.environ["KERAS_BACKEND"] == "jax"
+
+
+def test_keras_already_on_another_backend_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = toolchain.load_keras()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match=r"runs it on jax\. Start it anew with KERAS_BACKEND=tensorflow"):
+        toolchain.load_keras()
+
+
+@pytest.mark.parametrize(("package", "extra"), [("tf2onnx", "train"), ("onnxruntime", "cpu")])
+def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch, package: str, extra: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=rf"needs {package}.*pip install 'asl-edge\[{extra}\]'"):
+        toolchain.load(package)
+
+
+def test_native_noise_is_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with toolchain.silent_stderr():
+        os.write(2, b"noise\n")
+    os.write(2, b"said\n")
+    assert capfd.readouterr().err == "said\n"
+
+
+def test_native_noise_is_shown_when_something_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        with toolchain.silent_stderr():
+            os.write(2, b"the reason\n")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
+    assert capfd.readouterr().err == "the reason\n"
+
+
+def test_versions_hold_every_package_that_takes_part() -> None:
+    found: dict[str, Any] = toolchain.versions()
+    assert {"asl-edge", "python", *toolchain.PACKAGES} == set(found)
+    assert all(isinstance(value, str) and value[0].isdigit() for value in found.values())
