@@ -28,7 +28,11 @@ PICTURE_SUFFIXES = frozenset(
 )
 
 MAX_PIXELS = 36_000_000
-"""Pictures that would decode to more pixels than this are refused: 108 MB as RGB."""
+"""Pictures that would decode to more pixels than this are refused: 108 MB as RGB.
+
+Half of it holds for formats whose decoders need about twice the memory: PNG with transparency (a quarter with 16 bits
+a channel), GIF, WebP, TIFF and AVIF.
+"""
 
 MAX_FILE_BYTES = 64_000_000
 """Larger files are refused unread: no picture under `MAX_PIXELS` that a camera or a screen made needs more."""
@@ -62,16 +66,23 @@ class Header(NamedTuple):
     height: int
     alpha: bool = False
     scalable: bool = False
-    """Whether OpenCV can decode it at 1/2, 1/4 or 1/8 without decoding it whole (baseline JPEG)."""
+    """Whether OpenCV can decode it at 1/2, 1/4 or 1/8 (JPEG)."""
+    whole: bool = True
+    """Whether its decoder holds all of it in memory, even to decode it smaller (all but baseline JPEG)."""
+    deep: bool = False
+    """Whether it has 16 bits a channel."""
 
 
-def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop") -> Picture:
+def load(
+    source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Picture | None = None
+) -> Picture:
     """Read one picture, from a path or from the bytes of its file, as the network wants it.
 
     Args:
         source: path of a picture file, or its content.
         size: side of the result, in pixels.
         fit: how it becomes square (see `to_square`).
+        out: contiguous uint8 array of shape (size, size, 3) to write the result to; a new one is made without it.
 
     Returns:
         uint8 array of shape (size, size, 3), RGB, upright as its EXIF orientation says.
@@ -80,10 +91,8 @@ def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop") -
         PictureError: it cannot be read, is no picture, is damaged or too large; the message is the reason.
         MissingPackageError: OpenCV is not installed.
     """
-    cv2 = opencv()
     data = source if isinstance(source, bytes) else read_file(source)
-    # Colour order is swapped last, on the few pixels that are left.
-    return np.asarray(cv2.cvtColor(to_square(_decode_bgr(data, size), size, fit), cv2.COLOR_BGR2RGB))
+    return to_square(_decode_rgb(data, size), size, fit, out=out)
 
 
 def decode(data: bytes) -> Picture:
@@ -96,11 +105,10 @@ def decode(data: bytes) -> Picture:
     Raises:
         PictureError: the data is no picture, is damaged or too large; the message is the reason.
     """
-    cv2 = opencv()
-    return np.asarray(cv2.cvtColor(_decode_bgr(data, None), cv2.COLOR_BGR2RGB))
+    return _decode_rgb(data, None)
 
 
-def to_square(picture: Picture, size: int, fit: Fit = "crop") -> Picture:
+def to_square(picture: Picture, size: int, fit: Fit = "crop", *, out: Picture | None = None) -> Picture:
     """Make a picture square and resize it: INTER_AREA when it shrinks, INTER_LINEAR when it grows.
 
     Args:
@@ -108,9 +116,11 @@ def to_square(picture: Picture, size: int, fit: Fit = "crop") -> Picture:
         size: side of the result, in pixels.
         fit: `crop` takes the centre square, `stretch` ignores the aspect (as the tutorial does), `pad` keeps
             everything and fills with black.
+        out: contiguous uint8 array of shape (size, size, 3) to write the result to.
 
     Returns:
-        uint8 array of shape (size, size, 3); may share memory with `picture` when nothing has to change.
+        `out`, or without it a uint8 array of shape (size, size, 3) that may share memory with `picture` when nothing
+        has to change.
 
     Raises:
         PictureError: `picture` is not such an array, or is empty.
@@ -127,11 +137,12 @@ def to_square(picture: Picture, size: int, fit: Fit = "crop") -> Picture:
     elif fit == "pad" and height != width:
         scale = size / max(height, width)
         inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
-        canvas = np.zeros((size, size, 3), np.uint8)
+        canvas = np.empty((size, size, 3), np.uint8) if out is None else out
+        canvas[:] = 0
         top, left = (size - inner_height) // 2, (size - inner_width) // 2
         canvas[top : top + inner_height, left : left + inner_width] = _resize(picture, inner_width, inner_height)
         return canvas
-    return _resize(picture, size, size)
+    return _resize(picture, size, size, out)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -176,11 +187,12 @@ def check(data: bytes, size: int | None = None) -> Header:
     if header.width < 1 or header.height < 1:
         raise PictureError(f"damaged: it says it is {header.width}x{header.height} pixels large")
     _refuse_damaged(data, header)
-    pixels = header.width * header.height
-    if pixels // _reduction(header, size) ** 2 > MAX_PIXELS or pixels > _MAX_SCALED_PIXELS:
+    pixels, most = header.width * header.height, _most_pixels(header)
+    in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
+    if in_memory > most or pixels > _MAX_SCALED_PIXELS:
         raise PictureError(
             f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
-            f"the limit is {MAX_PIXELS / 1e6:.0f}; make it smaller"
+            f"the limit is {most / 1e6:.0f} for this {header.format}; make it smaller"
         )
     return header
 
@@ -198,17 +210,20 @@ def read_header(data: bytes) -> Header | None:
     return None
 
 
-def _resize(picture: Picture, width: int, height: int) -> Picture:
+def _resize(picture: Picture, width: int, height: int, out: Picture | None = None) -> Picture:
     if picture.shape[:2] == (height, width):
-        return picture
+        if out is None:
+            return picture
+        out[:] = picture
+        return out
     cv2 = opencv()
     shrinks = picture.shape[0] >= height and picture.shape[1] >= width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=method))
+    return np.asarray(cv2.resize(picture, (width, height), dst=out, interpolation=method))
 
 
-def _decode_bgr(data: bytes, size: int | None) -> Picture:
-    """Decode to BGR; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
+def _decode_rgb(data: bytes, size: int | None) -> Picture:
+    """Decode to RGB; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
     cv2 = opencv()
     header = check(data, size)
     reduce = _reduction(header, size)
@@ -218,6 +233,9 @@ def _decode_bgr(data: bytes, size: int | None) -> Picture:
         4: cv2.IMREAD_REDUCED_COLOR_4,
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }[reduce]
+    rgb = header.format == "JPEG" and reduce == 1 and hasattr(cv2, "IMREAD_COLOR_RGB")
+    if rgb:  # newer OpenCV saves the swap: the same pixels, one copy less
+        flags = cv2.IMREAD_COLOR_RGB
     buffer = np.frombuffer(data, np.uint8)
     try:
         if header.width * header.height > _LARGE_PIXELS:
@@ -229,7 +247,21 @@ def _decode_bgr(data: bytes, size: int | None) -> Picture:
         raise PictureError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
     if picture is None or picture.size == 0:
         raise PictureError(f"damaged: OpenCV cannot decode this {header.format}")
-    return _opaque_8_bit(picture)
+    return np.asarray(picture) if rgb else _swap_red_and_blue(_opaque_8_bit(picture))
+
+
+def _swap_red_and_blue(picture: Picture) -> Picture:
+    cv2 = opencv()
+    for top in range(0, len(picture), 256):  # in strips, so that a large picture needs no second copy
+        strip = picture[top : top + 256]
+        strip[:] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
+    return picture
+
+
+def _most_pixels(header: Header) -> int:
+    if header.format in ("JPEG", "BMP", "PNM") or (header.format == "PNG" and not header.alpha):
+        return MAX_PIXELS
+    return MAX_PIXELS // 4 if header.deep else MAX_PIXELS // 2
 
 
 def _reduction(header: Header, size: int | None) -> int:
@@ -296,15 +328,16 @@ def _read_jpeg(data: bytes) -> Header:
         (length,) = struct.unpack_from(">H", data, position + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 5)
-            return Header("JPEG", width, height, scalable=marker in (0xC0, 0xC1))
+            baseline = marker in (0xC0, 0xC1)
+            return Header("JPEG", width, height, scalable=baseline or marker == 0xC2, whole=not baseline)
         position += 2 + length
 
 
 def _read_png(data: bytes) -> Header:
-    width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, colour_type = struct.unpack_from(">IIBB", data, 16)
     data_start = data.find(b"IDAT", 33)
     transparent_colour = data.find(b"tRNS", 33, data_start if data_start > 0 else None) > 0
-    return Header("PNG", width, height, alpha=colour_type in (4, 6) or transparent_colour)
+    return Header("PNG", width, height, alpha=colour_type in (4, 6) or transparent_colour, deep=depth == 16)
 
 
 def _read_bmp(data: bytes) -> Header:
