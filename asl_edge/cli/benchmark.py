@@ -28,7 +28,7 @@ def benchmark(
     as_json: bool = typer.Option(False, "--json", help="JSON with every sample instead of the table."),
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
-    plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs asl-edge[report])."),
+    plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs the extra `report`)."),
 ) -> None:
     """Measure latency, pictures per second, loading and memory of models on this machine.
 

@@ -19,7 +19,7 @@ from asl_edge.training.progress import Progress
 
 SUMMARY_FILE = "summary.json"
 GALLERY_FILE = "predictions.png"
-STRANGERS_PER_CLASS = 40
+STRANGERS_PER_CLASS = 200
 """Pictures a class of drawn people whom training never saw."""
 
 _GALLERY_TILES = 18
@@ -245,9 +245,9 @@ class _Walk:
         from asl_edge.runtime.predictor import Predictor
 
         each = max(1, _GALLERY_TILES // len(self.config.classes))
-        # Clips are ten pictures long: a step of seven shows many people.
+        # Clips are ten pictures long: a step of eleven shows another person in every tile.
         paths = [
-            self.strangers_folder / name / f"{name}{1 + 7 * number % STRANGERS_PER_CLASS}.jpg"
+            self.strangers_folder / name / f"{name}{1 + 11 * number % STRANGERS_PER_CLASS}.jpg"
             for name in self.config.classes
             for number in range(each)
         ]
