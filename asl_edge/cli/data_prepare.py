@@ -12,7 +12,8 @@ from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.data.leak import LeakReport
-    from asl_edge.data.prepare import OnProgress, PrepareReport
+    from asl_edge.data.prepare import OnProgress
+    from asl_edge.data.report import PrepareReport
 
 _SHOWN = 10
 

@@ -65,7 +65,7 @@ def load_labelled_folder(
         ranks = np.array(catalogue.label_of, np.int64)
         found = [name for rank, name in enumerate(CLASSES) if (ranks == rank).any()]
         names = tuple(classes) if classes is not None else tuple(found)
-        ignored: list[tuple[str, str]] = [tuple(entry) for entry in catalogue.ignored]
+        ignored: list[tuple[str, str]] = [(entry.path, entry.reason) for entry in catalogue.ignored]
         for name in found:
             if name not in names:
                 count = int((ranks == CLASSES.index(name)).sum())
@@ -95,7 +95,7 @@ def load_labelled_folder(
         for row, origin in enumerate(good):
             if row != origin:
                 pictures[row] = pictures[origin]
-        skipped: list[tuple[str, str]] = [tuple(entry) for entry in catalogue.skipped]
+        skipped: list[tuple[str, str]] = [(entry.path, entry.reason) for entry in catalogue.skipped]
         skipped += [(catalogue.shown_path(wanted[row]), reasons[row]) for row in sorted(reasons)]
         return LabelledPictures(
             names,

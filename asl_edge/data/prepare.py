@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data import contact_sheet, leak, manifest
-from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, SPLITS, sha256_of
-from asl_edge.data.finding import Catalogue, Ignored, find, select_sources
+from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha256_of
+from asl_edge.data.finding import Catalogue, find, select_sources
 from asl_edge.data.parallel import single_threaded_opencv, worker_count
-from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter, check_files, duplicates
-from asl_edge.data.split import SplitPlan, assign
+from asl_edge.data.report import PrepareReport, describe
+from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter
+from asl_edge.data.selection import Selection, select, split
+from asl_edge.data.split import SplitPlan
 from asl_edge.data.whole_folder import check_place, check_space, whole_folder
 from asl_edge.errors import DataError
-from asl_edge.labels import CLASSES
 from asl_edge.preprocess import Picture, opencv
 from asl_edge.spec import Fit
+
+__all__ = ["OURS", "PrepareConfig", "PrepareReport", "SplitPlan", "prepare"]
 
 OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.values() for name in pair})
 """Every file of a folder of prepared arrays."""
@@ -72,66 +74,6 @@ class PrepareConfig:
             raise DataError("--val-source and --test-source go with --split source.")
 
 
-@dataclass(frozen=True)
-class PrepareReport:
-    """What `prepare` wrote."""
-
-    out: Path
-    classes: tuple[str, ...]
-    counts: dict[str, dict[str, int]]
-    """Split -> class -> pictures."""
-    sources: list[dict[str, Any]]
-    skipped: list[Ignored]
-    """Pictures that could not be used, with the reason."""
-    ignored: list[Ignored]
-    """What else was found and not used."""
-    duplicates: int
-    """Files whose content was seen before; the first is kept."""
-    conflicts: list[tuple[str, str]]
-    """Among them, pairs of equal files that stand in two different classes."""
-    gap_frames: int
-    """Frames dropped between blocks."""
-    leak: leak.LeakReport
-    seconds: float
-    pictures_per_second: float
-
-    @property
-    def pictures(self) -> int:
-        """Number of rows written."""
-        return sum(sum(counts.values()) for counts in self.counts.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        values = asdict(self)
-        values["out"] = str(self.out)
-        values["skipped"], values["ignored"] = manifest.listed(self.skipped), manifest.listed(self.ignored)
-        return values
-
-
-@dataclass
-class _Selection:
-    """Which pictures of the catalogue are used, and as what."""
-
-    classes: tuple[str, ...]
-    columns: npt.NDArray[np.int64]
-    """int64 array of shape (N,): the column of each picture's class."""
-    source_of: npt.NDArray[np.int64]
-    usable: npt.NDArray[np.bool_]
-    first_of: npt.NDArray[np.intp]
-    """The first picture with the same file content."""
-    reasons: dict[int, str]
-
-    @property
-    def kept(self) -> npt.NDArray[np.intp]:
-        """Numbers of the pictures that are usable and no duplicates."""
-        return np.flatnonzero(self.usable & (self.first_of == np.arange(len(self.first_of))))
-
-    @property
-    def dropped_as_duplicates(self) -> npt.NDArray[np.intp]:
-        """Numbers of the pictures whose file was seen before."""
-        return np.flatnonzero(self.usable & (self.first_of != np.arange(len(self.first_of))))
-
-
 def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
     """Read the pictures of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
 
@@ -157,8 +99,8 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
             test_sources=frozenset(select_sources(catalogue.sources, config.test_sources, "--test-source")),
         )
         progress.begin("Checking", len(catalogue))
-        selection = _select(catalogue, config, workers, progress)
-        rows = _split(catalogue, selection, plan)
+        selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
+        rows = split(catalogue, selection, plan)
         check_space(config.out, sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2)
         with whole_folder(config.out) as folder, _thumbnails(folder, len(catalogue)) as thumbnails:
             writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
@@ -174,7 +116,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
                 seed=plan.seed,
             )
             _write_contact_sheet(folder, selection, rows)
-            report = _describe(config, catalogue, selection, rows, leaks, plan)
+            report = describe(config.out, catalogue, selection, rows, leaks)
             _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
             progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
@@ -196,59 +138,10 @@ class _Progress:
             self._report(self._stage, self._done, self._total)
 
 
-def _select(catalogue: Catalogue, config: PrepareConfig, workers: int, progress: _Progress) -> _Selection:
-    ranks = np.array(catalogue.label_of, np.int64)
-    found = {CLASSES[rank] for rank in np.unique(ranks)}
-    classes = config.classes or tuple(name for name in CLASSES if name in found)
-    missing = [name for name in classes if name not in found]
-    if missing:
-        have = ",".join(name for name in CLASSES if name in found) or "none of those asked for"
-        raise DataError(
-            f"No picture of class {', '.join(missing)} in the sources. They hold: {have}. Leave it out of --classes."
-        )
-    checked = check_files(catalogue, config.size, workers=workers, on_done=progress.add)
-    usable = np.ones(len(catalogue), np.bool_)
-    usable[list(checked.reasons)] = False
-    column_of_rank = np.zeros(len(CLASSES), np.int64)
-    for column, name in enumerate(classes):
-        column_of_rank[CLASSES.index(name)] = column
-    source_of_folder = np.array([folder.source for folder in catalogue.folders], np.int64)
-    return _Selection(
-        tuple(classes),
-        column_of_rank[ranks],
-        source_of_folder[np.array(catalogue.folder_of, np.int64)],
-        usable,
-        duplicates(checked.digests, usable),
-        dict(checked.reasons),
-    )
-
-
-def _split(catalogue: Catalogue, selection: _Selection, plan: SplitPlan) -> dict[str, npt.NDArray[np.intp]]:
-    kept = selection.kept
-    columns = selection.columns[kept]
-    for column, name in enumerate(selection.classes):
-        if not (columns == column).any():
-            mine = np.flatnonzero(selection.columns == column)
-            reason = next((selection.reasons[number] for number in mine.tolist() if number in selection.reasons), None)
-            raise DataError(
-                f"Class {name} has no usable picture: none of its {len(mine)} files can be used "
-                f"({reason or 'all are duplicates of other files'})."
-            )
-    split_of = assign(
-        columns,
-        selection.source_of[kept],
-        plan,
-        classes=selection.classes,
-        source_names=[source.name for source in catalogue.sources],
-    )
-    random = np.random.default_rng([plan.seed, 0])
-    return {name: random.permutation(kept[split_of == number]) for number, name in enumerate(SPLITS)}
-
-
 def _write_pictures(
     folder: Path,
     writer: RowWriter,
-    selection: _Selection,
+    selection: Selection,
     rows: dict[str, npt.NDArray[np.intp]],
     plan: SplitPlan,
     progress: _Progress,
@@ -262,16 +155,16 @@ def _write_pictures(
         progress.begin("Decoding", sum(map(len, rows.values())))
         digests: dict[str, str] = {}
         failed: dict[int, str] = {}
-        for split, numbers in rows.items():
-            name = FILES[split][0]
-            digests[name], reasons = writer.write(folder / name, numbers)
+        for name, numbers in rows.items():
+            file = FILES[name][0]
+            digests[file], reasons = writer.write(folder / file, numbers)
             failed |= reasons
         if not failed:
             break
         selection.reasons |= failed
         selection.usable[list(failed)] = False
         earlier = _Earlier(folder, rows, len(selection.usable))
-        rows = _split(writer.catalogue, selection, plan)
+        rows = split(writer.catalogue, selection, plan)
         writer = replace(writer, decoded_before=earlier)
     for leftover in folder.glob(".earlier-*"):
         leftover.unlink()
@@ -285,9 +178,9 @@ class _Earlier:
         self._row = np.full(pictures, -1, np.int64)
         self._split = np.zeros(pictures, np.int8)
         self._files: list[npt.NDArray[np.uint8]] = []
-        for number, (split, numbers) in enumerate(rows.items()):
-            aside = folder / f".earlier-{FILES[split][0]}"
-            (folder / FILES[split][0]).replace(aside)
+        for number, (name, numbers) in enumerate(rows.items()):
+            aside = folder / f".earlier-{FILES[name][0]}"
+            (folder / FILES[name][0]).replace(aside)
             self._row[numbers] = np.arange(len(numbers))
             self._split[numbers] = number
             self._files.append(np.load(aside, mmap_mode="r") if len(numbers) else np.zeros(0, np.uint8))
@@ -307,22 +200,22 @@ def _thumbnails(folder: Path, count: int) -> Any:
         path.unlink(missing_ok=True)
 
 
-def _write_classes(folder: Path, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
+def _write_classes(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
     digests = {}
-    for split, numbers in rows.items():
+    for name, numbers in rows.items():
         one_hot = np.zeros((len(numbers), len(selection.classes)), np.float32)
         one_hot[np.arange(len(numbers)), selection.columns[numbers]] = 1
-        path = folder / FILES[split][1]
+        path = folder / FILES[name][1]
         np.save(path, one_hot)
         digests[path.name] = sha256_of(path)
     return digests
 
 
-def _write_contact_sheet(folder: Path, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> None:
+def _write_contact_sheet(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> None:
     cv2 = opencv()
     splits = {
-        split: (np.load(folder / FILES[split][0], mmap_mode="r"), selection.columns[numbers])
-        for split, numbers in rows.items()
+        name: (np.load(folder / FILES[name][0], mmap_mode="r"), selection.columns[numbers])
+        for name, numbers in rows.items()
         if len(numbers)
     }
     sheet = contact_sheet.draw(selection.classes, splits)
@@ -332,83 +225,11 @@ def _write_contact_sheet(folder: Path, selection: _Selection, rows: Mapping[str,
     (folder / CONTACT_SHEET_FILE).write_bytes(encoded.tobytes())
 
 
-def _describe(
-    config: PrepareConfig,
-    catalogue: Catalogue,
-    selection: _Selection,
-    rows: Mapping[str, npt.NDArray[np.intp]],
-    leaks: leak.LeakReport,
-    plan: SplitPlan,
-) -> PrepareReport:
-    dropped = selection.dropped_as_duplicates
-    conflicts = [
-        (catalogue.shown_path(int(selection.first_of[number])), catalogue.shown_path(number))
-        for number in dropped.tolist()
-        if selection.columns[number] != selection.columns[selection.first_of[number]]
-    ]
-    skipped = list(catalogue.skipped)
-    skipped += [Ignored(catalogue.shown_path(number), reason) for number, reason in sorted(selection.reasons.items())]
-    counts = {
-        split: dict(
-            zip(
-                selection.classes,
-                np.bincount(selection.columns[numbers], minlength=len(selection.classes)).tolist(),
-                strict=True,
-            )
-        )
-        for split, numbers in rows.items()
-    }
-    return PrepareReport(
-        out=config.out,
-        classes=selection.classes,
-        counts=counts,
-        sources=_describe_sources(catalogue, selection, rows),
-        skipped=skipped,
-        ignored=catalogue.ignored,
-        duplicates=len(dropped),
-        conflicts=conflicts,
-        gap_frames=len(selection.kept) - sum(map(len, rows.values())),
-        leak=leaks,
-        seconds=0.0,
-        pictures_per_second=0.0,
-    )
-
-
-def _describe_sources(
-    catalogue: Catalogue, selection: _Selection, rows: Mapping[str, npt.NDArray[np.intp]]
-) -> list[dict[str, Any]]:
-    def count(numbers: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
-        found = Counter(selection.source_of[np.asarray(numbers, np.int64)].tolist())
-        return [found[number] for number in range(len(catalogue.sources))]
-
-    files = count(np.arange(len(catalogue)))
-    skipped, repeated = count(list(selection.reasons)), count(selection.dropped_as_duplicates)
-    splits = {split: count(numbers) for split, numbers in rows.items()}
-    described = []
-    for number, source in enumerate(catalogue.sources):
-        used = {split: counts[number] for split, counts in splits.items()}
-        described.append(
-            {
-                "name": source.name,
-                "path": str(source.given),
-                "folder": source.root,
-                "layout": source.layout,
-                "mirrored": source.mirrored,
-                "files": files[number],
-                "skipped": skipped[number],
-                "duplicates": repeated[number],
-                "gap_frames": files[number] - skipped[number] - repeated[number] - sum(used.values()),
-                **used,
-            }
-        )
-    return described
-
-
 def _write_manifest(
     folder: Path,
     config: PrepareConfig,
     catalogue: Catalogue,
-    selection: _Selection,
+    selection: Selection,
     rows: Mapping[str, npt.NDArray[np.intp]],
     report: PrepareReport,
     digests: Mapping[str, str],
