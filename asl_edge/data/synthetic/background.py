@@ -99,12 +99,19 @@ def _room(rng: np.random.Generator, side: int) -> Picture:
             )  # fmt: skip
         elif kind < 0.9:
             other = rng.uniform(-0.1, 1.1, 2) * half
-            cv2.line(picture, centre.astype(int), other.astype(int), colour, int(rng.integers(1, 5)), cv2.LINE_AA)
+            cv2.line(
+                picture,
+                centre.astype(int).tolist(),
+                other.astype(int).tolist(),
+                colour,
+                int(rng.integers(1, 5)),
+                cv2.LINE_AA,
+            )
         else:  # a row of stripes: keys, slats, books
             for step in range(int(rng.integers(4, 12))):
                 corner = centre + np.array([step * extent[0] * 0.2, 0])
                 far = corner + extent * (0.12, 1.0)
-                cv2.rectangle(picture, corner.astype(int), far.astype(int), colour, -1)
+                cv2.rectangle(picture, corner.astype(int).tolist(), far.astype(int).tolist(), colour, -1)
     picture = _soften(picture, rng.uniform(0, 4) * half / 112)
     return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR))
 

@@ -165,5 +165,5 @@ def _motion_blur(picture: Picture, rng: np.random.Generator) -> Picture:
     angle = rng.uniform(0, np.pi)
     reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
     middle = np.array([length // 2, length // 2])
-    cv2.line(kernel, (middle - reach).astype(int), (middle + reach).astype(int), 1.0, 1)
+    cv2.line(kernel, (middle - reach).astype(int).tolist(), (middle + reach).astype(int).tolist(), 1.0)
     return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from asl_edge.atomic import sync_folder
 from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
 from asl_edge.data.synthetic.scene import random_scene
-from asl_edge.errors import DataError
+from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
 from asl_edge.preprocess import opencv
 
@@ -92,6 +93,7 @@ def synthesize(
 
     Raises:
         DataError: an unknown or repeated class, a number out of range, or `out` is in the way.
+        AslEdgeError: a worker process died.
         MissingPackageError: OpenCV is not installed.
     """
     opencv()
@@ -203,6 +205,11 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
                 if on_progress is not None:
                     on_progress(clip.frames)
                 yield written
+    except BrokenProcessPool as error:
+        raise AslEdgeError(
+            "A process that draws ended before its work was done. In a script of your own, call synthesize() under "
+            '`if __name__ == "__main__":`, or pass workers=1; otherwise memory may have run out.'
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
