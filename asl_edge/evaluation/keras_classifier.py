@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import ModelError, RunError
+from asl_edge.errors import MissingPackageError, ModelError, RunError
 from asl_edge.evaluation.classifier import check_input, refuse_contradictions
 from asl_edge.spec import Fit
 
@@ -97,7 +97,13 @@ def _run_around(path: Path) -> RunFolder | None:
 def _load(path: Path) -> keras.Model:
     from asl_edge.training.backend import compile_with_xla, load_keras
 
-    keras = load_keras()
+    try:
+        keras = load_keras()
+    except MissingPackageError as error:
+        raise MissingPackageError(
+            f"{path} needs Keras and a backend, and one cannot be imported. Install them: "
+            "pip install 'asl-edge[train]'; an .onnx file is evaluated without them."
+        ) from error
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to

@@ -18,6 +18,8 @@ def tables(report: EvaluationReport, most: int = 10) -> Iterator[RenderableType]
     if report.per_class is not None:
         yield classes(report)
     if report.most_confused:
+        if report.per_class is None:  # the table of classes ends with an empty line
+            yield ""
         yield confused_pairs(report, most)
 
 
@@ -46,8 +48,8 @@ def classes(report: EvaluationReport) -> Table:
         table.add_column(name, justify="right")
     for row in report.per_class or ():
         values = [f"{value:.4f}" for value in (row.precision, row.recall, row.f1)]
-        if not row.support:  # there is nothing to recall
-            values[1:] = ["-", "-"]
+        if not row.support:  # answered, though there is no picture of it
+            values = ["-"] * 3
         table.add_row(row.name, *values, f"{row.support:,}", style="" if row.support else "dim")
     macro = report.macro
     if macro is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asl_edge.errors import ModelError, ProviderError, RunError
+from asl_edge.errors import MissingPackageError, ModelError, ProviderError, RunError
 from asl_edge.evaluation.classifier import open_classifier
 
 
@@ -18,6 +19,14 @@ def alone(mini_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("alone") / "model.keras"
     mini_model.save(path)
     return path
+
+
+class NoKeras:
+    """A finder that finds Keras nowhere."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "keras":
+            raise ModuleNotFoundError("No module named 'keras'", name="keras")
 
 
 def pictures(count: int, size: int = 32) -> Any:
@@ -100,6 +109,12 @@ class TestKeras:
         path.write_bytes(content)
         with pytest.raises(ModelError, match="damaged or no Keras model"):
             open_classifier(path, classes=["A", "B"])
+
+    def test_without_keras_the_message_names_the_extra(self, mini_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "keras")
+        monkeypatch.setattr(sys, "meta_path", [NoKeras(), *sys.meta_path])
+        with pytest.raises(MissingPackageError, match=r"best\.keras needs Keras.*asl-edge\[train\]"):
+            open_classifier(mini_run)
 
     def test_float_input_is_refused_with_the_remedy(self, tmp_path: Path) -> None:
         import keras
