@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge import exif
 from asl_edge.errors import MissingPackageError, PictureError
 from asl_edge.spec import Fit
 
@@ -234,6 +235,9 @@ def _decode_rgb(data: bytes, size: int | None) -> Picture:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }[reduce]
     rgb = header.format == "JPEG" and reduce == 1 and hasattr(cv2, "IMREAD_COLOR_RGB")
+    turn = header.alpha or header.format == "WebP"  # OpenCV turns the others upright itself
+    if turn and not header.alpha:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     if rgb:  # newer OpenCV saves the swap: the same pixels, one copy less
         flags = cv2.IMREAD_COLOR_RGB
     buffer = np.frombuffer(data, np.uint8)
@@ -246,7 +250,12 @@ def _decode_rgb(data: bytes, size: int | None) -> Picture:
     except cv2.error as error:
         raise PictureError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
     if picture is None or picture.size == 0:
-        raise PictureError(f"damaged: OpenCV cannot decode this {header.format}")
+        # Older OpenCV reads no GIF and no AVIF, and does not say which of the two reasons it was.
+        raise PictureError(
+            f"OpenCV {cv2.__version__} cannot decode this {header.format}: damaged, or not supported by it"
+        )
+    if turn:
+        picture = exif.upright(picture, exif.orientation(data))
     return np.asarray(picture) if rgb else _swap_red_and_blue(_opaque_8_bit(picture))
 
 
