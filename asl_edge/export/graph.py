@@ -16,6 +16,7 @@ _RANDOM = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 )
 
+_SHAPE_SIZES = 16  # numbers that a shape has at most
 _LAYOUT = frozenset(("Transpose", "Reshape", "Squeeze", "Unsqueeze"))
 
 
@@ -81,7 +82,7 @@ def fix_shapes(model: onnx.ModelProto) -> None:
     onnx = load("onnx")
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = infer(model)
     shapes = {
         value.name: value.type.tensor_type.shape for value in inferred.value_info if value.type.HasField("tensor_type")
     }
@@ -95,6 +96,34 @@ def fix_shapes(model: onnx.ModelProto) -> None:
             graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(sizes)], sizes))
             node.input[1] = name
     drop_unused(model)
+
+
+def without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a model but for its initializers, which are nearly all of its bytes."""
+    onnx = load("onnx")
+    graph = onnx.helper.make_graph([], model.graph.name, model.graph.input, model.graph.output)
+    graph.node.extend(model.graph.node)
+    copy = onnx.helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)
+    copy.producer_name, copy.producer_version = model.producer_name, model.producer_version
+    copy.doc_string = model.doc_string
+    copy.metadata_props.extend(model.metadata_props)
+    return copy
+
+
+def infer(model: onnx.ModelProto) -> onnx.GraphProto:
+    """Infer the types and shapes of all tensors, without copying the weights.
+
+    Returns:
+        A graph without the large initializers, `value_info` filled in.
+    """
+    onnx = load("onnx")
+    light = without_initializers(model)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) <= 1 and sum(tensor.dims) <= _SHAPE_SIZES:  # it may be a shape, whose values count
+            light.graph.initializer.append(tensor)
+        else:
+            light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True).graph
 
 
 def drop_unused(model: onnx.ModelProto) -> None:

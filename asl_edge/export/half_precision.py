@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asl_edge.errors import ModelError
+from asl_edge.export.graph import infer, without_initializers
 from asl_edge.export.toolchain import load
 
 if TYPE_CHECKING:
@@ -37,18 +38,17 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     onnx = load("onnx")
     types = onnx.TensorProto
-    kinds = _types(onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph)
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
+    kinds = _types(infer(model))
+    half = without_initializers(model)
     graph = half.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == types.FLOAT}
+    weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type == types.FLOAT}
     chosen = _nodes_in_half(graph, kinds, types)
     produced_in_half = {name for index in chosen for name in graph.node[index].output if kinds.get(name) == types.FLOAT}
     outputs = {value.name for value in graph.output}
 
     needed: dict[str, set[bool]] = defaultdict(set)
     for index, node in enumerate(graph.node):
-        for name in weights.keys() & set(node.input):
+        for name in weights.intersection(node.input):
             needed[name].add(index in chosen)
 
     def in_half(name: str) -> str:
@@ -77,17 +77,14 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(node)
     for name in outputs & produced_in_half:
         raise ModelError(f"The output {name} would be in half precision: the network must end in a softmax.")
-    stored = []
-    for tensor in graph.initializer:
+    replaced = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(replaced)
+    for tensor in model.graph.initializer:
         if tensor.name not in weights or False in needed[tensor.name]:
-            stored.append(tensor)
+            graph.initializer.append(tensor)
         if tensor.name in weights and True in needed[tensor.name]:
-            stored.append(onnx.numpy_helper.from_array(_rounded(tensor), in_half(tensor.name)))
-    for values, replacement in ((graph.node, nodes), (graph.initializer, stored)):
-        copies = [type(item).FromString(item.SerializeToString()) for item in replacement]
-        del values[:]
-        values.extend(copies)
-    del graph.value_info[:]
+            graph.initializer.append(onnx.numpy_helper.from_array(_rounded(tensor), in_half(tensor.name)))
     return half
 
 

@@ -14,6 +14,7 @@ from asl_edge.errors import DataError, RunError
 from asl_edge.export.source import Source
 
 MOST_PICTURES = 512
+_NOTES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def parity_pictures(source: Source, data: str | os.PathLike[str] | None = None) 
 
     Args:
         source: the model; its run's test sample is taken unless `data` is given.
-        data: prepared arrays (the test split, or validation where there is none) or a folder of labelled pictures.
+        data: prepared arrays (the test split, or validation where there is none) or a folder or zip of labelled
+            pictures.
 
     Raises:
         DataError: there is no real picture, or the pictures do not fit the model.
@@ -110,11 +112,14 @@ def _from_arrays(
 def _from_folder(
     source: Source, folder: Path
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
-    if not folder.is_dir():
+    if not folder.exists():
         raise DataError(f"There is no folder of pictures or arrays at {folder}. {_remedy()}")
     from asl_edge.data.pictures import load_labelled_folder
 
     found = load_labelled_folder(folder, size=source.input_size, fit=source.fit, classes=source.classes)
-    notes = [f"{path} is left out: {reason}" for path, reason in found.skipped]
+    left_out = [f"{path} is left out: {reason}" for path, reason in found.skipped + found.ignored]
+    notes = left_out[:_NOTES_SHOWN]
+    if len(left_out) > _NOTES_SHOWN:
+        notes.append(f"{len(left_out) - _NOTES_SHOWN} more are left out.")
     rows = np.unique(np.linspace(0, len(found.labels) - 1, min(MOST_PICTURES, len(found.labels))).astype(np.int64))
     return found.pictures[rows], found.labels[rows], f"pictures in {folder.name}", tuple(notes)
