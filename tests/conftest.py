@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -254,6 +254,14 @@ def colour_arrays(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_colour_arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The arrays of `colour_arrays`, for tests that only read them."""
+    folder = tmp_path_factory.mktemp("colour") / "arrays"
+    write_colour_arrays(folder)
+    return folder
+
+
 def write_colour_arrays(folder: Path, seed: int = 0) -> None:
     """Write the arrays of `colour_arrays`."""
     import numpy as np
@@ -266,3 +274,35 @@ def write_colour_arrays(folder: Path, seed: int = 0) -> None:
         pictures[np.arange(count), :, :, labels] += 90
         np.save(folder / f"{split}_set.npy", pictures)
         np.save(folder / f"{split}_classes.npy", np.eye(3, dtype=np.float32)[labels])
+
+
+@pytest.fixture(scope="session")
+def write_pictures() -> Callable[..., Path]:
+    """Gives `write(folder, classes="ABC", per_class=12, name="{label}/{label}{number}.png", seed=0)`.
+
+    It writes noisy pictures of 40x30 pixels, all different, with a colour for each class, and returns `folder`.
+    """
+    import numpy as np
+
+    from asl_edge.preprocess import opencv
+
+    cv2 = opencv()
+
+    def write(
+        folder: Path,
+        classes: Sequence[str] = "ABC",
+        per_class: int = 12,
+        name: str = "{label}/{label}{number}.png",
+        seed: int = 0,
+    ) -> Path:
+        rng = np.random.default_rng(seed)
+        for label in classes:
+            tint = np.frombuffer(label.encode().ljust(3, b"x")[:3], np.uint8) // 3
+            for number in range(1, per_class + 1):
+                coarse = rng.integers(0, 170, (6, 8, 3), dtype=np.uint8) + tint
+                path = folder / name.format(label=label, number=number)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(cv2.imencode(path.suffix, cv2.resize(coarse, (40, 30)))[1].tobytes())
+        return folder
+
+    return write

@@ -119,7 +119,7 @@ def _shown_on(bar: Any) -> OnProgress:
 
 
 def _print(report: PrepareReport) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from asl_edge.cli.console import out, warn
 
@@ -140,7 +140,7 @@ def _print(report: PrepareReport) -> None:
         markup=False,
     )
     if report.skipped:
-        table = Table("skipped picture", "reason", box=None, padding=(0, 2, 0, 0))
+        table = Table(Column("skipped picture", overflow="fold"), "reason", box=None, padding=(0, 2, 0, 0))
         for path, reason in report.skipped[:_SHOWN]:
             table.add_row(path, reason)
         out.print(table)

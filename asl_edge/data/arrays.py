@@ -98,7 +98,11 @@ class PreparedArrays:
                 "asl-edge data prepare SOURCE --out DIR"
             )
         manifest = _read_manifest(folder)
-        pictures, one_hot = _open_pair(folder, present[0])
+        pairs = {name: _open_pair(folder, name) for name in present}
+        filled = [pair for pair in pairs.values() if len(pair[0])]
+        if not filled:
+            raise DataError(f"The arrays in {folder} hold no picture at all. Prepare them again.")
+        pictures, one_hot = filled[0]
         if manifest is None:
             names = _names_without_manifest(folder, one_hot.shape[1], classes)
             fit: Fit = "stretch"
@@ -114,8 +118,9 @@ class PreparedArrays:
         arrays = cls(folder, classes=names, input_size=pictures.shape[1], fit=fit, manifest=manifest, bgr=bgr)
         if check:
             arrays._compare_with_manifest()
-        for name in present:
-            arrays._load(name)
+        for name, pair in pairs.items():
+            if len(pair[0]):
+                arrays._add(name, *pair)
         return arrays
 
     def split(self, name: str) -> ArraySplit:
@@ -127,8 +132,8 @@ class PreparedArrays:
         if name not in SPLITS:
             raise DataError(f"Unknown split {name!r}. The splits are {', '.join(SPLITS)}.")
         found = self._splits.get(name)
-        if found is None or not len(found):
-            have = ", ".join(f"{split} ({len(rows)})" for split, rows in self._splits.items() if len(rows)) or "none"
+        if found is None:
+            have = ", ".join(f"{split} ({len(rows)})" for split, rows in self._splits.items())
             raise DataError(f"{self.folder} holds no {name} pictures. It has: {have}.")
         return found
 
@@ -138,20 +143,19 @@ class PreparedArrays:
         pictures = np.array(self.split(split).pictures[index], dtype=np.uint8)
         return np.ascontiguousarray(pictures[..., ::-1]) if self.bgr else pictures
 
-    def _load(self, name: str) -> None:
-        pictures, one_hot = _open_pair(self.folder, name)
+    def _add(self, name: str, pictures: npt.NDArray[np.uint8], one_hot: npt.NDArray[np.float32]) -> None:
         pictures_file, classes_file = FILES[name]
         if one_hot.shape[1] != len(self.classes):
             raise DataError(
                 f"{self.folder / classes_file} has {one_hot.shape[1]} columns, but there are {len(self.classes)} "
                 f"classes ({','.join(self.classes)}). Prepare the arrays again."
             )
-        if len(pictures) and pictures.shape[1] != self.input_size:
+        if pictures.shape[1] != self.input_size:
             raise DataError(
                 f"{self.folder / pictures_file} has pictures of {pictures.shape[1]} pixels, the other files of "
                 f"{self.input_size}. Prepare the arrays again."
             )
-        if len(one_hot) and not ((np.count_nonzero(one_hot, axis=1) == 1) & (one_hot.max(axis=1) == 1)).all():
+        if not ((np.count_nonzero(one_hot, axis=1) == 1) & (one_hot.max(axis=1) == 1)).all():
             raise DataError(f"Each row of {self.folder / classes_file} must hold one 1 and zeros. Prepare it again.")
         self._splits[name] = ArraySplit(name, pictures, one_hot, one_hot.argmax(axis=1).astype(np.int64))
 
@@ -180,6 +184,8 @@ def sha256_of(path: Path) -> str:
 def _open_pair(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     pictures_path, classes_path = (folder / file for file in FILES[name])
     pictures, one_hot = _open_array(pictures_path), _open_array(classes_path)
+    if pictures.shape == (0,):  # np.save of an empty list: the tutorial's script with few pictures
+        return np.empty((0, 0, 0, 3), np.uint8), np.empty((0, 0), np.float32)
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise DataError(
             f"{pictures_path} must be a uint8 array of shape (N, size, size, 3). "

@@ -198,7 +198,7 @@ def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Li
             count = len(container.listing(root).files)
             where = printable(str(container.path / root))
             ignored.append(
-                Ignored(where, f"{count} flat files beside class folders; name this folder as a source to use them")
+                Ignored(where, f"{count} flat files beside class folders; used only as a source of its own")
             )
         flat_roots = []
     if not class_roots and not flat_roots:

@@ -1,0 +1,159 @@
+"""Opening prepared arrays, ours and the tutorial's, whole and damaged."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from asl_edge.data.arrays import PreparedArrays
+from asl_edge.data.prepare import PrepareConfig, prepare
+from asl_edge.errors import DataError
+
+
+@pytest.fixture
+def prepared(tmp_path, write_pictures):
+    out = tmp_path / "prepared"
+    prepare(PrepareConfig((write_pictures(tmp_path / "in"),), out, size=32))
+    return out
+
+
+def write_tutorial(folder, columns=3):
+    """What the tutorial's script leaves when there are too few pictures for its test list."""
+    folder.mkdir()
+    pictures = [np.full((8, 8, 3), (number, 0, 255), np.uint8) for number in range(6)]
+    np.save(folder / "train_set.npy", pictures)
+    np.save(folder / "train_classes.npy", np.eye(columns)[[0, 1, 2, 0, 1, 2]])
+    np.save(folder / "test_set.npy", [])
+    np.save(folder / "test_classes.npy", np.zeros((0, 0)))
+    return folder
+
+
+def test_opens_mapped(prepared):
+    arrays = PreparedArrays.open(prepared, check=True)
+    assert (arrays.classes, arrays.input_size, arrays.fit, arrays.bgr) == (("A", "B", "C"), 32, "crop", False)
+    for name in ("train", "validation", "test"):
+        split = arrays.split(name)
+        assert isinstance(split.pictures, np.memmap)
+        assert split.pictures.shape == (len(split), 32, 32, 3)
+        assert split.one_hot.dtype == np.float32
+        assert (split.one_hot.argmax(1) == split.labels).all()
+    assert arrays.rgb("train", [2, 0]).shape == (2, 32, 32, 3)
+    assert arrays.rgb("train", []).shape == (0, 32, 32, 3)
+
+
+def test_the_tutorials_arrays(tmp_path):
+    folder = write_tutorial(tmp_path / "tutorial")
+    with pytest.warns(UserWarning, match="taken to be A,B,C"):
+        arrays = PreparedArrays.open(folder, bgr=True)
+    assert (arrays.classes, arrays.fit, arrays.manifest) == (("A", "B", "C"), "stretch", None)
+    assert arrays.split("train").pictures[1, 0, 0].tolist() == [1, 0, 255]
+    assert arrays.rgb("train", [1])[0, 0, 0].tolist() == [255, 0, 1]
+    with pytest.raises(DataError, match=r"no test pictures.*train \(6\)"):
+        arrays.split("test")
+    with pytest.raises(DataError, match="Unknown split"):
+        arrays.split("dev")
+    assert PreparedArrays.open(folder, classes=["X", "Y", "Z"]).classes == ("X", "Y", "Z")
+    with pytest.raises(DataError, match="Received 2 classes"):
+        PreparedArrays.open(folder, classes=["X", "Y"])
+
+
+def test_manifest_rules(prepared):
+    with pytest.raises(DataError, match="have the classes A,B,C"):
+        PreparedArrays.open(prepared, classes=["C", "B", "A"])
+    with pytest.raises(DataError, match="RGB"):
+        PreparedArrays.open(prepared, bgr=True)
+
+
+def test_changes_are_found(prepared):
+    path = prepared / "test_set.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    PreparedArrays.open(prepared)
+    with pytest.raises(DataError, match=r"test_set\.npy is damaged or was changed"):
+        PreparedArrays.open(prepared, check=True)
+
+
+def cut(folder):
+    path = folder / "train_set.npy"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def break_header(folder):
+    (folder / "train_set.npy").write_bytes(b"nonsense")
+
+
+def drop_classes(folder):
+    (folder / "train_classes.npy").unlink()
+
+
+def shorten_classes(folder):
+    np.save(folder / "train_classes.npy", np.eye(3, dtype=np.float32))
+
+
+def widen_classes(folder):
+    rows = len(np.load(folder / "train_classes.npy"))
+    np.save(folder / "train_classes.npy", np.eye(5, dtype=np.float32)[np.zeros(rows, int)])
+
+
+def blur_classes(folder):
+    np.save(folder / "train_classes.npy", np.load(folder / "train_classes.npy") / 255)
+
+
+def make_floats(folder):
+    np.save(folder / "train_set.npy", np.load(folder / "train_set.npy").astype(np.float32))
+
+
+def make_oblong(folder):
+    np.save(folder / "train_set.npy", np.load(folder / "train_set.npy")[:, :5])
+
+
+def make_smaller(folder):
+    np.save(folder / "test_set.npy", np.load(folder / "test_set.npy")[:, :5, :5])
+
+
+def break_manifest(folder):
+    (folder / "manifest.json").write_text("{")
+
+
+def empty_manifest(folder):
+    (folder / "manifest.json").write_text(json.dumps({"classes": [], "files": {}, "fit": "crop"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "damaged or no array file"),
+        (break_header, "damaged or no array file"),
+        (drop_classes, "missing"),
+        (shorten_classes, "do not belong together"),
+        (widen_classes, "5 columns, but there are 3"),
+        (blur_classes, "one 1 and zeros"),
+        (make_floats, "must be a uint8 array"),
+        (make_oblong, "square"),
+        (make_smaller, "5 pixels"),
+        (break_manifest, r"manifest\.json is damaged"),
+        (empty_manifest, r"manifest\.json is damaged"),
+    ],
+)
+def test_damage_is_named(prepared, damage, message):
+    damage(prepared)
+    with pytest.raises(DataError, match=message):
+        PreparedArrays.open(prepared)
+
+
+def test_missing_file_is_found_by_the_check(prepared):
+    for name in ("test_set.npy", "test_classes.npy"):
+        (prepared / name).unlink()
+    PreparedArrays.open(prepared)
+    with pytest.raises(DataError, match="is missing"):
+        PreparedArrays.open(prepared, check=True)
+
+
+def test_no_arrays(tmp_path):
+    with pytest.raises(DataError, match="No folder"):
+        PreparedArrays.open(tmp_path / "none")
+    with pytest.raises(DataError, match="holds no prepared arrays"):
+        PreparedArrays.open(tmp_path)
