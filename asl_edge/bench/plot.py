@@ -16,6 +16,20 @@ from asl_edge.errors import AslEdgeError, MissingPackageError
 _DOT, _MEDIAN, _RANGE = "#7fa7d1", "#12355b", "#c8553d"
 
 
+def require_matplotlib() -> None:
+    """Make sure that a plot can be drawn, before anything is measured for it.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            f"The plot needs matplotlib, which cannot be imported ({error}). Install it: pip install 'asl-edge[report]'"
+        ) from error
+
+
 def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
     """Draw the latency of every measured variant to an image file (`.png`, `.svg`, `.pdf`).
 
@@ -23,13 +37,10 @@ def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
         MissingPackageError: matplotlib is not installed.
         AslEdgeError: nothing was measured.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingPackageError(
-            f"The plot needs matplotlib, which cannot be imported ({error}). Install it: pip install 'asl-edge[report]'"
-        ) from error
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     measured = [result for result in report.results if result.summary]
     if not measured:
         raise AslEdgeError("No variant could be measured, so there is nothing to plot.")

@@ -36,11 +36,15 @@ def benchmark(
     variant could not be measured.
     """
     from asl_edge.bench.measuring import benchmark as measure
+    from asl_edge.bench.plot import plot as draw
+    from asl_edge.bench.plot import require_matplotlib
     from asl_edge.bench.scenarios import Effort, variants
     from asl_edge.cli import console
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
+    if plot is not None:
+        require_matplotlib()
     chosen = variants(
         [*model, *(more_models or [])],
         _providers(provider),
@@ -52,8 +56,6 @@ def benchmark(
         task = progress.add_task("Measuring", total=len(chosen) * rounds, rate="")
         report = measure(chosen, effort, strict=strict, on_turn=lambda *_: progress.advance(task))
     if plot is not None:
-        from asl_edge.bench.plot import plot as draw
-
         draw(report, plot)
         console.err.print(f"Plot: {plot}", markup=False)
     if as_json:

@@ -99,7 +99,7 @@ def test_mistakes(run: Run, words: list[str], message: str) -> None:
 def test_the_plot_without_matplotlib(
     run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+    for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
 
     code, _, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / "p.png")

@@ -1,0 +1,257 @@
+"""The device tier in environments that have never heard of the workshop's packages: the oldest and the newest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from asl_edge.preprocess import load
+from asl_edge.runtime.predictor import Predictor
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST = ROOT / "requirements" / "device-oldest.txt"
+WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with `asl-edge[cpu]` and nothing else."""
+
+    folder: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / ("Scripts" if os.name == "nt" else "bin")
+
+    def run(self, *words: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command of this environment far from the repository, so that only what is installed is found."""
+        program = self.bin / str(words[0])
+        done = subprocess.run(
+            [str(program), *map(str, words[1:])],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            check=False,
+        )
+        assert done.returncode == expect, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Environment | str]]]:
+    """Both environments, made side by side; a text where one cannot be made says why."""
+    wheels = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(wheels), str(ROOT)], check=True)
+    (wheel,) = wheels.iterdir()
+    with ThreadPoolExecutor() as pool:
+        folders = {name: tmp_path_factory.mktemp(f"device-{name}") / "venv" for name in ("oldest", "newest")}
+        yield {name: pool.submit(make, name, folder, wheel) for name, folder in folders.items()}
+
+
+def make(name: str, folder: Path, wheel: Path) -> Environment | str:
+    python = find_python("3.10") if name == "oldest" else find_python("3.13", "3.12", "3.11")
+    if python is None:
+        return f"there is no Python for the {name} environment here"
+    environment = Environment(folder)
+    # Its pip is this environment's, which spares the slowest part of making one.
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip += ["--python", str(environment.bin / "python")]
+    constraints = ["--constraint", str(OLDEST)] if name == "oldest" else []
+    command = [*pip, "install", "--prefer-binary", "--no-compile", *constraints, f"{wheel}[cpu]"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return environment
+    reach = [*pip, "download", "--no-deps", "--dest", str(folder), "rich==13.0.0"]
+    if subprocess.run(reach, capture_output=True, check=False).returncode:
+        return "the package index cannot be reached"
+    raise AssertionError(f"asl-edge[cpu] does not install: {done.stderr}")
+
+
+@pytest.fixture(scope="module", params=["oldest", "newest"])
+def device(request: pytest.FixtureRequest, environments: dict[str, Future[Environment | str]]) -> Environment:
+    environment = environments[request.param].result()
+    if isinstance(environment, str):
+        pytest.skip(environment)
+    return environment
+
+
+def find_python(*versions: str) -> str | None:
+    """Return a Python of the first of `versions` that really runs; pyenv's shims stand there also when none does."""
+    for version in versions:
+        candidates = [["py", f"-{version}"]] if os.name == "nt" else [[f"python{version}"]]
+        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+        candidates += [[str(path)] for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)]
+        candidates.append([sys.executable])
+        for candidate in candidates:
+            code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys._base_executable, sep='\\n')"
+            try:
+                done = subprocess.run([*candidate, "-c", code], capture_output=True, text=True, check=False)
+            except OSError:
+                continue
+            if done.returncode == 0 and done.stdout.splitlines()[0] == version:
+                return done.stdout.splitlines()[1]
+    return None
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for number, label in enumerate("ABCABC"):
+        picture = random.integers(0, 60, (50 + number, 70, 3), dtype=np.uint8)
+        picture[..., 2 - "ABC".index(label)] += 90
+        picture = cv2.GaussianBlur(picture, (0, 0), 2)
+        suffix = ("jpg", "png", "bmp", "webp", "tiff", "ppm")[number]
+        (folder / label).mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / label / f"{label}{number}.{suffix}"), picture)
+    return folder
+
+
+def test_the_workshop_is_not_there(device: Environment) -> None:
+    code = f"from importlib.util import find_spec; print([n for n in {WORKSHOP} if find_spec(n)])"
+
+    assert device.run("python", "-c", code).stdout.strip() == "[]"
+
+
+def test_every_module_of_the_device_tier_imports(device: Environment) -> None:
+    code = (
+        "import importlib, pkgutil, asl_edge.runtime, asl_edge.bench\n"
+        "names = ['errors', 'labels', 'spec', 'preprocess', 'metrics', 'atomic']\n"
+        "names += ['runtime.' + m.name for m in pkgutil.iter_modules(asl_edge.runtime.__path__)]\n"
+        "names += ['bench.' + m.name for m in pkgutil.iter_modules(asl_edge.bench.__path__)]\n"
+        "for name in names: importlib.import_module('asl_edge.' + name)\n"
+        "print(len(names))"
+    )
+
+    assert int(device.run("python", "-W", "error", "-c", code).stdout) > 20
+
+
+def test_predict_gives_the_same_answers(device: Environment, colour_model: Path, pictures: Path) -> None:
+    done = device.run("asl-edge", "predict", pictures, "--model", colour_model, "--json")
+
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    here = Predictor(colour_model)([answer["source"] for answer in answers])
+    assert [answer["label"] for answer in answers] == list("AABBCC")
+    for answer, expected in zip(answers, here, strict=True):
+        for found, (label, confidence) in zip(answer["top"], expected.top, strict=True):
+            assert found["label"] == label
+            assert found["confidence"] == pytest.approx(confidence, abs=2e-3)  # decoders round differently
+
+
+def test_the_table_the_list_and_the_video(device: Environment, colour_model: Path, pictures: Path) -> None:
+    table = device.run("asl-edge", "predict", pictures / "A" / "A0.jpg", "--model", colour_model).stdout
+    assert table.splitlines()[1].startswith("A ")
+    video = device.folder / "hands.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for _ in range(3):
+        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
+    writer.release()
+    done = device.run(
+        "asl-edge", "predict", video, "--model", colour_model, "--csv", "--save-video", device.folder / "out.avi"
+    )
+    assert [line.split(",")[2] for line in done.stdout.splitlines()] == ["label", "A", "A", "A"]
+    assert (device.folder / "out.avi").stat().st_size > 500
+
+
+def test_python_gives_the_same_answers(device: Environment, colour_model: Path, pictures: Path) -> None:
+    picture = pictures / "B" / "B1.png"
+    code = (
+        "import sys, asl_edge\n"
+        "with asl_edge.Predictor(sys.argv[1]) as predictor:\n"
+        "    print(*(p.answer for p in predictor([sys.argv[2], open(sys.argv[2], 'rb').read()])))"
+    )
+
+    assert device.run("python", "-c", code, colour_model, picture).stdout.split() == ["B", "B"]
+
+
+def test_doctor(device: Environment) -> None:
+    diagnosis = json.loads(device.run("asl-edge", "doctor", "--json").stdout)
+
+    assert diagnosis["can_predict"] is True
+    assert [check["works"] for check in diagnosis["providers"] if check["name"] == "cpu"] == [True]
+    assert not [finding for finding in diagnosis["findings"] if "older than" in finding["problem"]]
+    assert not any(diagnosis["packages"]["workshop"].values())
+    if "oldest" in device.folder.parent.name:
+        pins = dict(line.split("==") for line in OLDEST.read_text().splitlines() if "==" in line)
+        installed = diagnosis["packages"]["device"]
+        assert {name: installed[name] for name in pins} == pins
+        assert diagnosis["python"].startswith("3.10.")
+    assert "predict works here." in device.run("asl-edge", "doctor").stdout
+
+
+def test_benchmark(device: Environment, colour_model: Path) -> None:
+    words = ("--batch-size", "1,4", "--rounds", "1", "--runs", "3")
+
+    report = json.loads(device.run("asl-edge", "benchmark", "--model", colour_model, *words, "--json").stdout)
+    assert [result["error"] for result in report["results"]] == [None, None]
+    plot = ("--plot", device.folder / "p.png")
+    refused = device.run("asl-edge", "benchmark", "--model", colour_model, *words, *plot, expect=2)
+    assert "pip install 'asl-edge[report]'" in refused.stderr
+
+
+def test_evaluate(device: Environment, colour_model: Path, pictures: Path) -> None:
+    done = device.run("asl-edge", "evaluate", colour_model, pictures, "--json")
+
+    assert json.loads(done.stdout)["accuracy"] == 1.0
+
+
+def test_help_and_what_belongs_to_the_workshop(device: Environment) -> None:
+    listed = device.run("asl-edge", "--help").stdout
+    for command in ("predict", "benchmark", "doctor", "evaluate", "train", "export"):
+        assert command in listed
+    assert "--json" in device.run("asl-edge", "predict", "--help").stdout
+
+
+def test_pictures_of_every_kind_are_read_alike_or_refused(device: Environment, tmp_path: Path) -> None:
+    kinds = write_pictures_of_every_kind(tmp_path)
+    code = (
+        "import sys, numpy as np\n"
+        "from asl_edge.errors import PictureError\n"
+        "from asl_edge.preprocess import load\n"
+        "for path in sys.argv[2:]:\n"
+        "    try: picture = load(path, 48)\n"
+        "    except PictureError as error: print(path, error, sep='\\t'); continue\n"
+        "    np.save(path + '.npy', picture)"
+    )
+    refused = dict(line.split("\t") for line in device.run("python", "-c", code, "-", *kinds).stdout.splitlines())
+
+    for path in kinds:
+        if str(path) in refused:
+            # Only the newest OpenCV reads these two; that it cannot is all that may be said.
+            assert path.suffix in (".gif", ".avif"), refused
+            assert "not supported by it" in refused[str(path)]
+        else:
+            difference = np.abs(np.load(f"{path}.npy").astype(int) - load(path, 48).astype(int))
+            assert difference.max() <= 3, path.name
+
+
+def write_pictures_of_every_kind(folder: Path) -> list[Path]:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (120, 90, 3), dtype=np.uint8)
+    picture = Image.fromarray(cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX))
+    turned = Image.Exif()
+    turned[274] = 6
+    for suffix in ("jpg", "png", "bmp", "gif", "webp", "tiff", "avif", "ppm"):
+        picture.save(folder / f"plain.{suffix}")
+    for suffix in ("jpg", "png", "webp", "tiff"):
+        picture.save(folder / f"turned.{suffix}", exif=turned)
+    picture.save(folder / "progressive.jpg", progressive=True)
+    picture.resize((1800, 2400)).save(folder / "large.jpg")
+    for mode, name in (("L", "grey.jpg"), ("CMYK", "cmyk.jpg"), ("RGBA", "rgba.png"), ("P", "palette.png")):
+        picture.convert(mode).save(folder / name)
+    cv2.imwrite(str(folder / "sixteen.png"), np.asarray(picture)[..., ::-1].astype(np.uint16) * 257)
+    return sorted(folder.iterdir())
