@@ -217,6 +217,8 @@ def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Polic
         metrics=["accuracy"],
         jit_compile=compile_with_xla(),
     )
+    # Otherwise its variables are made inside the first step, which TensorFlow then compiles twice.
+    model.optimizer.build(model.trainable_variables)
     keeper = EpochKeeper(out, config, model, network, stored)
     keeper.progress = progress
     state = load_state(out / run_folder.STATE_FILE)
@@ -227,7 +229,7 @@ def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Polic
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
         copy_weights(stored, network)
-        restore_optimizer(model.optimizer, state.optimizer, model.trainable_variables)
+        restore_optimizer(model.optimizer, state.optimizer)
         keeper.history = state.history
         keeper.settle()
         progress.note(f"Going on after epoch {state.epoch} of {config.epochs}.")

@@ -76,15 +76,12 @@ def optimizer_values(optimizer: keras.optimizers.Optimizer) -> list[npt.NDArray[
     return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in optimizer.variables]
 
 
-def restore_optimizer(
-    optimizer: keras.optimizers.Optimizer, values: list[npt.NDArray[Any]], trainable: list[keras.Variable]
-) -> None:
-    """Give the optimizer the values that it had.
+def restore_optimizer(optimizer: keras.optimizers.Optimizer, values: list[npt.NDArray[Any]]) -> None:
+    """Give a built optimizer the values that it had.
 
     Raises:
         RunError: they belong to another optimizer or network.
     """
-    optimizer.build(trainable)
     variables = optimizer.variables
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
         raise RunError(

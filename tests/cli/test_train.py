@@ -12,7 +12,7 @@ from asl_edge.data.arrays import sha256_of
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
-QUICK = ["--network", "tiny", "--epochs", "2", "--batch-size", "16", "--classes", "A,B,C"]
+QUICK = ["--recipe", "tutorial", "--network", "tiny", "--epochs", "2", "--batch-size", "16", "--classes", "A,B,C"]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_trains_and_ends_with_the_export_command(colour_arrays, tmp_path, capsys
 
 
 def test_options_override_the_recipe_and_are_recorded(colour_arrays, tmp_path):
-    options = ["--recipe", "tutorial", "--learning-rate", "0.02", "--seed", "5", "--precision", "mixed"]
+    options = ["--learning-rate", "0.02", "--seed", "5", "--precision", "mixed"]
     options += ["--early-stopping", "9", "--keep", "all"]
     assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, *options) == 0
     config = json.loads((tmp_path / "run/config.json").read_text())

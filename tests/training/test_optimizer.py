@@ -44,5 +44,5 @@ def test_weight_decay_leaves_vectors_out(optimizer, network):
         variable.assign(value)
     built.apply([keras.ops.zeros_like(variable) for variable in network.trainable_variables])
     for variable, value in zip(network.trainable_variables, before, strict=True):
-        shrunk = value if variable.value.ndim < 2 else value * (1 - 0.1 * 0.5)
+        shrunk = value if value.ndim < 2 else value * (1 - 0.1 * 0.5)
         assert np.asarray(variable) == pytest.approx(shrunk, rel=1e-5)
