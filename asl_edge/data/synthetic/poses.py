@@ -44,7 +44,7 @@ def _lean(finger: Finger, spread: float) -> Finger:
 
 
 _FIST = _fist()
-_OVER_FINGERS = ((25, 45), (-36, 36), (-55, 10))  # the thumb lies across the folded fingers
+_OVER_FINGERS = ((25, 45), (-44, 36), (-66, 8))  # the thumb lies across the folded fingers
 
 _A = Pose(_FIST, ((29, 16), (15, 8), (12, 0)), (70, 50), view=(0, 0, -5))
 _B = Pose(

@@ -62,8 +62,8 @@ def random_scene(label: str, rng: np.random.Generator, size: int) -> Scene:
     view = np.zeros(3)
     if variants:
         weights = np.array([variant.weight for variant in variants])
-        pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 5.0)
-        view = np.array(pose.view) + rng.normal(0, (11, 9, 9))
+        pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2)
+        view = np.array(pose.view) + rng.normal(0, (11, 8, 10))
     background = draw_background(rng, int(size * MARGIN))
     cut_out = background.max() < 12
     return Scene(
@@ -77,7 +77,7 @@ def random_scene(label: str, rng: np.random.Generator, size: int) -> Scene:
         offset=rng.uniform(-1, 1, 2),
         distance=float(rng.uniform(32, 90)),
         arm_length=float(rng.uniform(1.6, 4.0) if cut_out or rng.random() < 0.08 else rng.uniform(14, 30)),
-        gain=rng.normal(1.0, 0.045, 3) * np.exp(rng.normal(0, 0.22)),
+        gain=rng.normal(1.0, 0.045, 3) * np.exp(rng.normal(-0.06, 0.17)),
         gamma=float(np.exp(rng.normal(0, 0.18))),
         lift=float(rng.normal(0, 6) if not cut_out else 0.0),
         blur=float(max(0.0, rng.normal(0.55, 0.45))),
