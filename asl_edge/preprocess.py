@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -307,8 +308,11 @@ def _opaque_8_bit(picture: npt.NDArray[Any]) -> Picture:
 def _refuse_damaged(data: bytes, header: Header) -> None:
     """Refuse truncated JPEG and PNG and PNG with wrong checksums, which some decoders fill with grey in silence."""
     if header.format == "JPEG":
-        scan = data.find(b"\xff\xda")
-        if scan < 0 or data.rfind(b"\xff\xd9") < scan:
+        try:
+            scan, _ = _jpeg_segment(data, lambda marker: marker == 0xDA)
+        except (struct.error, IndexError, ValueError) as error:
+            raise PictureError("damaged: the JPEG is cut off") from error
+        if data.rfind(b"\xff\xd9") < scan:
             raise PictureError("damaged: the JPEG is cut off")
     elif header.format == "PNG":
         position, view = 8, memoryview(data)
@@ -327,6 +331,14 @@ def _refuse_damaged(data: bytes, header: Header) -> None:
 
 
 def _read_jpeg(data: bytes) -> Header:
+    position, marker = _jpeg_segment(data, lambda marker: 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC))
+    height, width = struct.unpack_from(">HH", data, position + 5)
+    baseline = marker in (0xC0, 0xC1)
+    return Header("JPEG", width, height, scalable=baseline or marker == 0xC2, whole=not baseline)
+
+
+def _jpeg_segment(data: bytes, wanted: Callable[[int], bool]) -> tuple[int, int]:
+    """Return place and marker of the first segment whose marker is wanted; thumbnails within others are not seen."""
     position = 2
     while True:
         while data[position] == 0xFF and data[position + 1] == 0xFF:  # fill bytes
@@ -334,11 +346,9 @@ def _read_jpeg(data: bytes) -> Header:
         if data[position] != 0xFF:
             raise ValueError
         marker = data[position + 1]
+        if wanted(marker):
+            return position, marker
         (length,) = struct.unpack_from(">H", data, position + 2)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            baseline = marker in (0xC0, 0xC1)
-            return Header("JPEG", width, height, scalable=baseline or marker == 0xC2, whole=not baseline)
         position += 2 + length
 
 

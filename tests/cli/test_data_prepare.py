@@ -1,0 +1,124 @@
+"""`asl-edge data prepare`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+
+from asl_edge.cli import main
+
+
+def run(*words):
+    """Run the command; return its exit code."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["data", "prepare", *map(str, words)])
+    return stopped.value.code
+
+
+def test_prints_counts_leaks_and_the_train_command(tmp_path, write_pictures, capsys):
+    source, out = write_pictures(tmp_path / "in"), tmp_path / "my arrays"
+    (source / "A/A0.jpg").write_bytes(b"")
+    (source / "hello").mkdir()
+    shutil.copy(source / "A/A1.png", source / "B/B99.png")
+    assert run(source, "--out", out, "--size", 32) == 0
+    said = capsys.readouterr()
+    assert "the file is empty" in said.out
+    assert "Exact duplicates dropped: 1" in said.out
+    assert "gaps between blocks: 6" in said.out
+    assert "Nearest neighbour on 24x24 pixels" in said.out
+    assert "no class of the alphabet" in said.err
+    assert "stands in two classes" in said.err
+    assert shlex.join(["asl-edge", "train", str(out), "--out", "runs/my arrays"]) in said.err
+    assert (out / "manifest.json").exists()
+
+
+def test_json_is_alone_on_standard_output(tmp_path, write_pictures, capsys):
+    source = write_pictures(tmp_path / "in", classes="ABCDEFGHIJKLM", per_class=5)
+    assert run(source, "--out", tmp_path / "out", "--size", 32, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"]["test"]["M"] == 1
+    assert report["out"] == str(tmp_path / "out")
+    assert 0 <= report["leak"]["nearest_neighbour_accuracy"] <= 1
+
+
+def test_the_tutorials_way(tmp_path, write_pictures):
+    source = write_pictures(tmp_path / "flat", name="{label}_{number}.jpg", per_class=20)
+    options = [
+        "--classes",
+        "A,B",
+        "--fit",
+        "stretch",
+        "--split",
+        "random",
+        "--train-per-class",
+        "12",
+        "--val-per-class",
+        "5",
+        "--size",
+        "32",
+    ]
+    assert run(source, "--out", tmp_path / "out", *options) == 0
+    counts = [
+        np.load(tmp_path / "out" / f"{split}_classes.npy").sum(0).tolist() for split in ("train", "validation", "test")
+    ]
+    assert counts == [[12, 12], [5, 5], [3, 3]]
+
+
+def test_every_class_is_in_the_table(tmp_path, write_pictures, capsys):
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    first = write_pictures(tmp_path / "first", classes=letters, per_class=5)
+    second = write_pictures(tmp_path / "second", classes="A", per_class=5, seed=1)
+    assert run(first, second, "--out", tmp_path / "out", "--size", 16, "--mirror", "second") == 0
+    words = capsys.readouterr().out.split()
+    assert all(letter in words for letter in letters)
+    assert "(mirrored)" in words
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--classes", "A,Q"], "No picture of class Q"),
+        (["--classes", "A,hello"], "Unknown class 'hello'"),
+        (["--fractions", "0.5,0.5"], "three numbers"),
+        (["--fractions", "0.5,0.5,0.5"], "add up to 1"),
+        (["--split", "fair"], "blocks, random, source"),
+        (["--split", "source"], "two or more"),
+        (["--train-per-class", "5"], "Give both"),
+        (["--train-per-class", "50", "--val-per-class", "5"], "Class A has 12 pictures"),
+        (["--mirror", "nobody"], "no such source"),
+        (["--fit", "squash"], "crop, stretch or pad"),
+        (["--gap", "20"], "Class A has too few pictures"),
+    ],
+)
+def test_mistakes_are_explained(tmp_path, write_pictures, capsys, options, message):
+    assert run(write_pictures(tmp_path / "in"), "--out", tmp_path / "out", "--size", 32, *options) == 2
+    said = capsys.readouterr()
+    assert message in " ".join(said.err.split())
+    assert said.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_source(tmp_path, capsys):
+    assert run(tmp_path / "none", "--out", tmp_path / "out") == 2
+    assert "No such file or folder" in capsys.readouterr().err
+
+
+def test_overwrite(tmp_path, write_pictures, capsys):
+    source = write_pictures(tmp_path / "in")
+    assert run(source, "--out", tmp_path / "out", "--size", 32) == 0
+    assert run(source, "--out", tmp_path / "out", "--size", 32) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(source, "--out", tmp_path / "out", "--size", 16, "--overwrite") == 0
+    assert np.load(tmp_path / "out/train_set.npy").shape[1] == 16
+
+
+def test_many_skipped_pictures_are_counted(tmp_path, write_pictures, capsys):
+    source = write_pictures(tmp_path / "in")
+    for number in range(14):
+        (source / f"A/B{number}.jpg").write_bytes(b"text")
+    assert run(source, "--out", tmp_path / "out", "--size", 32) == 0
+    assert "and 4 more" in capsys.readouterr().out
