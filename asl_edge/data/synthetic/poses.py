@@ -46,7 +46,7 @@ def _lean(finger: Finger, spread: float) -> Finger:
 _FIST = _fist()
 _OVER_FINGERS = ((25, 45), (-44, 36), (-66, 8))  # the thumb lies across the folded fingers
 
-_A = Pose(_FIST, ((29, 16), (15, 8), (12, 0)), (70, 50), view=(0, 0, -5))
+_A = Pose(_FIST, ((27, 16), (12, 8), (9, 0)), (70, 50), view=(0, 0, 6), forearm=(-8, 0))
 _B = Pose(
     (_lean(_STRAIGHT, -2), _lean(_STRAIGHT, 0), _lean(_STRAIGHT, 2), _lean(_STRAIGHT, 5)),
     ((30, 36), (-50, 0), (-72, -15)),
@@ -55,7 +55,7 @@ _B = Pose(
 _C_FINGERS = ((38, 42, 28, 0), (38, 44, 28, 0), (38, 44, 28, -1), (34, 42, 28, -3))
 _C = Pose(_C_FINGERS, ((42, 48), (24, 48), (2, 38)), (80, -20), view=(60, 5, -16))
 _D = Pose((_lean(_STRAIGHT, 1), *_fist(62, 95, 55)[1:]), ((41, 46), (-28, 40), (-70, 5)), (40, 60), view=(-8, 0, 3))
-_E = Pose(_fist(70, 97, 42), ((32, 44), (-62, 20), (-92, 0)), (0, 70))
+_E = Pose(_fist(62, 112, 58), ((18, 31), (-72, 12), (-90, 2)), (0, 70))
 _F = Pose(
     ((44, 76, 38, 14), _lean(_STRAIGHT, 6), _lean(_STRAIGHT, -5), _lean(_STRAIGHT, -16)),
     ((38, 39), (0, 46), (-52, 6)),
@@ -67,7 +67,7 @@ _F_CLOSED = replace(
 )
 _G = Pose(((8, 6, 4, 0), *_FIST[1:]), ((26, 30), (2, 32), (-8, 24)), (60, 50), view=(6, 0, 95), forearm=(-30, 0))
 _G_PINCH = Pose(
-    ((42, 14, 10, 0), *_FIST[1:]), ((34, 44), (10, 50), (4, 46)), (80, -10), view=(-72, 0, 48), forearm=(0, 10)
+    ((46, 18, 12, 0), *_FIST[1:]), ((34, 42), (10, 45), (4, 40)), (80, -10), view=(-72, 0, 48), forearm=(0, 10)
 )
 _H = Pose(
     ((6, 5, 4, -3), (6, 5, 4, 1), *_FIST[2:]),
@@ -93,6 +93,12 @@ _N = Pose(
     ((24, 34), (-20, 14), (-30, 10)),
     (20, 80),
 )
+# The same two with the wrist bent, so that the fingers hang down over the thumb and show their backs.
+_HANGING: Finger = (76, 28, 14, 0)
+_M_DOWN = Pose(
+    (_HANGING, _HANGING, _HANGING, (92, 95, 55, -4)), _M.thumb, (20, 80), view=(0, 52, 0), forearm=(0, 62), weight=0.4
+)
+_N_DOWN = replace(_M_DOWN, fingers=(_HANGING, _HANGING, (92, 92, 50, 0), (92, 95, 55, -4)))
 _O_FINGERS = ((62, 58, 34, -2), (62, 60, 34, -1), (62, 60, 34, 1), (60, 60, 34, 3))
 _O = Pose(_O_FINGERS, ((30, 53), (-14, 54), (-44, 12)), (80, -20), view=(66, 5, -8))
 _D_RING = Pose((_STRAIGHT, *_O_FINGERS[1:]), ((24, 55), (-24, 48), (-46, 20)), (80, -20), view=(60, 5, -5), weight=0.35)
@@ -106,13 +112,13 @@ _P = Pose(
 _P_UP = replace(_P, fingers=((12, 8, 4, 0), (44, 10, 6, 0), *_P.fingers[2:]), view=(-72, 0, 56), forearm=(0, 15))
 _Q = Pose(((46, 14, 8, 0), *_FIST[1:]), ((34, 48), (14, 56), (4, 50)), (80, 0), view=(-84, 0, 116), forearm=(0, 34))
 _R = Pose(
-    ((3, 4, 3, -12), (14, 10, 5, 17), *_fist(82, 95, 55)[2:]),
+    ((3, 4, 3, -12), (14, 18, 12, 17), *_fist(82, 95, 55)[2:]),
     ((22, 46), (-45, 30), (-60, 15)),
     (30, 70),
-    view=(-14, 0, 0),
+    view=(-16, 0, 0),
 )
-_S = Pose(_fist(84, 98, 65), _OVER_FINGERS, (30, 70))
-_T = Pose(((62, 95, 45, 17), *_FIST[1:]), ((0, 22), (-8, 30), (-8, 24)), (40, 70))
+_S = Pose(_fist(84, 98, 65), ((24, 44), (-28, 40), (-58, 14)), (30, 70), view=(0, 0, 6), forearm=(-8, 0))
+_T = Pose(((62, 95, 45, 17), *_FIST[1:]), ((0, 22), (-8, 30), (-8, 24)), (40, 70), view=(0, 0, 5), forearm=(-8, 0))
 _U = Pose(
     (_lean(_STRAIGHT, -1), _lean(_STRAIGHT, 2), *_fist(82, 95, 55)[2:]), ((22, 46), (-45, 30), (-60, 15)), (30, 70)
 )
@@ -154,8 +160,8 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "J": (_J,),
     "K": (_K,),
     "L": (_L,),
-    "M": (_M,),
-    "N": (_N,),
+    "M": (_M, _M_DOWN),
+    "N": (_N, _N_DOWN),
     "O": (_O,),
     "P": (_P, _P_UP),
     "Q": (_Q,),
