@@ -117,9 +117,8 @@ def _from_folder(
     from asl_edge.data.pictures import load_labelled_folder
 
     found = load_labelled_folder(folder, size=source.input_size, fit=source.fit, classes=source.classes)
-    left_out = [f"{path} is left out: {reason}" for path, reason in found.skipped + found.ignored]
-    notes = left_out[:_NOTES_SHOWN]
-    if len(left_out) > _NOTES_SHOWN:
-        notes.append(f"{len(left_out) - _NOTES_SHOWN} more are left out.")
+    notes = [f"{path} is left out: {reason}" for path, reason in found.skipped[:_NOTES_SHOWN]]
+    if len(found.skipped) > _NOTES_SHOWN:
+        notes.append(f"{len(found.skipped) - _NOTES_SHOWN} more pictures are left out.")
     rows = np.unique(np.linspace(0, len(found.labels) - 1, min(MOST_PICTURES, len(found.labels))).astype(np.int64))
     return found.pictures[rows], found.labels[rows], f"pictures in {folder.name}", tuple(notes)

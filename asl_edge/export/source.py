@@ -12,7 +12,7 @@ import numpy as np
 
 from asl_edge.errors import ModelError, RunError
 from asl_edge.export.outputs import end_in_softmax
-from asl_edge.export.toolchain import load_keras
+from asl_edge.export.toolchain import load, load_keras
 from asl_edge.spec import INPUT_NAME, Colour, Fit
 
 if TYPE_CHECKING:
@@ -44,12 +44,15 @@ class Source:
 
     @property
     def trained_on(self) -> dict[str, Any]:
-        """What the run says about its pictures; empty without a run."""
+        """What the run says about its pictures and its making; empty without a run.
+
+        Paths are left out: the model travels, and they would tell about the machine that it was trained on.
+        """
         if self.run is None:
             return {}
         config = self.run.config
-        chosen = {name: config[name] for name in ("recipe", "precision", "seed") if name in config}
-        return {**dict(config.get("data") or {}), **chosen}
+        chosen = {name: config[name] for name in ("recipe", "epochs", "seed", "dtype_policy") if name in config}
+        return {**_without_paths(config.get("data") or {}), **chosen}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class Described:
     colour: Colour | None = None
     pixels: Pixels = "auto"
     weights: Path | None = None
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items() if key not in ("path", "folder")}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    return value
 
 
 def open_source(path: str | os.PathLike[str], described: Described | None = None) -> Source:
@@ -86,13 +97,17 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
     if described.weights is not None and path.suffix != ".json":
         raise ModelError("--weights belongs to a model.json; a run folder or .keras file holds its own weights.")
     load_keras()
+    # On the CPU from the start: there the comparison runs, and not every operation may read a GPU's variables from it.
+    with load("tensorflow").device("/CPU:0"):
+        return _source(path, _as_float32(_load_model(path, run, described)), run, described)
+
+
+def _load_model(path: Path, run: RunFolder | None, described: Described) -> keras.Model:
     if path.suffix == ".json" and path.is_file():
         from asl_edge.export.tutorial_model import load_tutorial_model
 
-        model = load_tutorial_model(path, described.weights)
-    else:
-        model = _load_keras_file(path if run is None or path.is_file() else run.best_model_path)
-    return _source(path, _as_float32(model), run, described)
+        return load_tutorial_model(path, described.weights)
+    return _load_keras_file(path if run is None or path.is_file() else run.best_model_path)
 
 
 def run_around(path: Path) -> RunFolder | None:

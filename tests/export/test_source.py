@@ -28,6 +28,13 @@ def test_a_run_folder(mini_run: Path, mini_model: Any) -> None:
     np.testing.assert_allclose(source.model.predict(pictures, verbose=0), mini_model.predict(pictures, verbose=0))
 
 
+def test_what_it_was_trained_on_names_no_path(mini_model: Any, make_run: Any, tmp_path: Path) -> None:
+    data = {"sources": [{"name": "mine", "path": str(tmp_path), "files": 3}], "split": "blocks"}
+    source = open_source(make_run(tmp_path / "run", mini_model, pictures=2, data=data, arrays=str(tmp_path)))
+    assert source.trained_on["sources"] == [{"name": "mine", "files": 3}]
+    assert str(tmp_path) not in json.dumps(source.trained_on)
+
+
 @pytest.mark.parametrize("inside", ["best.keras", "checkpoints/weights.01-0.50.keras"])
 def test_a_keras_file_inside_a_run_takes_what_the_run_says(
     mini_model: Any, make_run: Any, tmp_path: Path, inside: str

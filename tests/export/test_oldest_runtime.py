@@ -1,0 +1,39 @@
+"""Exported files on the oldest ONNX Runtime that the device tier declares (1.17, on Python 3.10)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asl_edge.export.exporter import export_run
+
+SCRIPT = """
+import json, sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+answers = session.run(["probabilities"], {"image": numpy.load(sys.argv[2])[:20]})[0]
+print(json.dumps({"version": onnxruntime.__version__, "keys": list(session.get_modelmeta().custom_metadata_map),
+                  "answers": answers.tolist()}))
+"""
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 5e-3)])
+def test_the_file_loads_and_answers_alike(mini_run: Path, tmp_path: Path, precision: str, tolerance: float) -> None:
+    python = os.environ.get("ASL_EDGE_OLDEST_PYTHON")
+    if not python:
+        pytest.skip("ASL_EDGE_OLDEST_PYTHON does not name a Python 3.10 with onnxruntime 1.17 and NumPy 1.24")
+    import onnxruntime
+
+    model, pictures = tmp_path / "model.onnx", mini_run / "samples/test_pictures.npy"
+    export_run(mini_run, model, precision=precision)
+    command = [python, "-c", SCRIPT, str(model), str(pictures)]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert said["version"].startswith("1.17")
+    assert said["keys"] == ["asl_edge.spec"]
+    here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    expected = here.run(["probabilities"], {"image": np.load(pictures)[:20]})[0]
+    np.testing.assert_allclose(said["answers"], expected, atol=tolerance)
