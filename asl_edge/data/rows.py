@@ -30,7 +30,7 @@ DIGEST_BYTES = 16
 
 _CHECK_BATCH = 64
 _BATCH_BYTES = 2_400_000  # 16 pictures of 224x224: large enough to write well, small enough to keep many in flight
-_SYNC_BYTES = 128_000_000
+_SYNC_BYTES = 32_000_000
 
 OnDone = Callable[[int], None]
 """Called with the number of pictures that were just done."""
