@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from asl_edge.errors import UserError
+
+if TYPE_CHECKING:
+    from asl_edge.runtime.sinks import Sink
 
 
 def predict(
@@ -94,14 +98,14 @@ def predict(
         raise typer.Exit(1 if tally.answered else 2)
 
 
-def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list:  # type: ignore[type-arg]
+def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:
     """Open the window and the video file that were asked for."""
     from asl_edge.runtime.sources import is_camera, is_video
     from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
 
     if (show or save_video) and not any(is_video(source) for source in sources):
         raise UserError("--show and --save-video are for videos and cameras; none is among the sources.")
-    sinks: list[WindowSink | VideoFileSink] = []
+    sinks: list[Sink] = []
     if show:
         sinks.append(stack.enter_context(WindowSink(mirror=any(is_camera(source) for source in sources))))
     if save_video:
