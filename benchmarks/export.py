@@ -130,6 +130,8 @@ def measure(variant: str) -> dict[str, Any]:
 
 def markdown(results: dict[str, Any]) -> str:
     """Render the results as a page."""
+    from machine import machine_line
+
     lines = [
         "# Export of AlexNet, 28,103,776 parameters",
         "",
@@ -147,9 +149,7 @@ def markdown(results: dict[str, Any]) -> str:
             f"| {name}: {VARIANTS[name]} | {median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) "
             f"| {memory:.0f} | {rows[0]['file_bytes'] / 1e6:.1f} | {rows[0]['nodes']} | {worst:.1g} |"
         )
-    machine = ", ".join(f"{key}: {value}" for key, value in results["machine"].items() if not isinstance(value, dict))
-    versions = ", ".join(f"{key} {value}" for key, value in results["versions"].items())
-    return "\n".join([*lines, "", f"Machine: {machine}.", "", f"Versions: {versions}.", ""])
+    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
 
 
 def main() -> None:
@@ -178,9 +178,7 @@ def main() -> None:
         return
     from machine import describe_machine
 
-    from asl_edge.export.toolchain import versions
-
-    results = {"repeats": arguments.repeats, "machine": describe_machine(), "versions": versions(), "variants": rows}
+    results = {"repeats": arguments.repeats, "machine": describe_machine(), "variants": rows}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "export.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "export.md").write_text(markdown(results), encoding="utf-8")
