@@ -74,7 +74,8 @@ def train(
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other: one keeps the run, the other replaces it.")
     config = _config(recipe, changes, out if resume else None)
-    opened = _open_arrays(arrays, classes, bgr, check=not no_check)
+    names, bgr = _columns(classes, bgr, out if resume else None)
+    opened = _open_arrays(arrays, names, bgr, check=not no_check)
     _train(config, opened, out, resume, overwrite, as_json)
 
 
@@ -87,17 +88,28 @@ def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -
     return recipes.get(recipe or recipes.DEFAULT, **changes)
 
 
-def _open_arrays(folder: Path, classes: str | None, bgr: bool, check: bool) -> PreparedArrays:
+def _columns(classes: str | None, bgr: bool, resumed: Path | None) -> tuple[list[str] | None, bool]:
+    """Return class names and colour order as asked for or, where a run goes on, as it was begun."""
+    from asl_edge.labels import parse_classes
+
+    names = parse_classes(classes) if classes else None
+    if resumed is None:
+        return names, bgr
+    from asl_edge.training.run_folder import read_config
+
+    recorded = read_config(resumed)
+    return names or list(recorded["classes"]), bgr or bool(recorded["data"]["bgr"])
+
+
+def _open_arrays(folder: Path, classes: list[str] | None, bgr: bool, check: bool) -> PreparedArrays:
     import warnings
 
     from asl_edge.cli.console import err, warn
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.labels import parse_classes
 
     with warnings.catch_warnings(record=True) as caught, err.status("Checking the arrays ..."):
         warnings.simplefilter("always")
-        names = parse_classes(classes) if classes else None
-        opened = PreparedArrays.open(folder, classes=names, bgr=bgr, check=check)
+        opened = PreparedArrays.open(folder, classes=classes, bgr=bgr, check=check)
     for warning in caught:
         warn(str(warning.message))
     return opened
@@ -114,8 +126,7 @@ def _train(
         result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=progress_on_console())
     except Interrupted as stopped:
         warn(str(stopped))
-        again = ["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]
-        print_next(shlex.join([*again, "--bgr"] if arrays.bgr else again), "Go on with")
+        print_next(shlex.join(["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]), "Go on with")
         raise typer.Exit(130) from stopped
     if as_json:
         print_json(
@@ -149,15 +160,15 @@ def _print_result(result: TrainResult) -> None:
 
 def _print_summary(arrays: Path | None, classes: str | None, size: int, network: str | None, bgr: bool) -> None:
     from asl_edge.cli.console import out
-    from asl_edge.labels import parse_classes
     from asl_edge.training import networks
     from asl_edge.training.backend import load_keras
 
+    names, _ = _columns(classes, bgr, None)
     if arrays is not None:
-        opened = _open_arrays(arrays, classes, bgr, check=False)
+        opened = _open_arrays(arrays, names, bgr, check=False)
         count, size = len(opened.classes), opened.input_size
-    elif classes is not None:
-        count = len(parse_classes(classes))
+    elif names is not None:
+        count = len(names)
     else:
         raise UserError("--summary needs the number of classes: name ARRAYS, or --classes A,B,C.")
     load_keras()

@@ -40,7 +40,7 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
     ),
     # For few pictures of few scenes: light, distance and place in the picture must not tell one letter from another.
     "strong": Augmentation(
-        rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.7, tint=0.15, grey=0.5
+        rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.6, tint=0.15, grey=0.3
     ),
 }
 

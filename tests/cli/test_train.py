@@ -95,11 +95,11 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
 
     with monkeypatch.context() as patch:
         patch.setattr(keeper.EpochKeeper, "begin_epoch", stop_at_the_second)
-        assert run(colour_arrays, "--out", out, *QUICK) == 130
+        assert run(colour_arrays, "--out", out, *QUICK[:-1], "X,Y,space", "--bgr") == 130
     printed = capsys.readouterr().err
     assert "keeps 1 complete epoch of 2" in printed
     assert f"asl-edge train {colour_arrays} --out {out} --resume" in printed
-    assert run(colour_arrays, "--out", out, "--resume", "--classes", "A,B,C") == 0
+    assert run(colour_arrays, "--out", out, "--resume") == 0  # classes and colours as begun
     printed = capsys.readouterr().err
     assert "Going on after epoch 1 of 2" in printed
     assert "Epoch 1/2" not in printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,23 @@ def test_without_a_seed_the_order_is_the_files(arrays):
 def test_an_epoch_can_be_cut_short(arrays):
     assert len(open_batches(arrays, "train", 10, steps=2)) == 2
     assert len(open_batches(arrays, "train", 10, steps=99)) == 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="RssAnon is Linux's")
+def test_an_epoch_takes_memory_for_its_batches_only(tmp_path):
+    """200 MB of pictures in the file, a few MB in anonymous memory."""
+    for split, count in (("train", 1500), ("validation", 2)):
+        np.lib.format.open_memmap(tmp_path / f"{split}_set.npy", "w+", np.uint8, (count, 212, 212, 3)).flush()
+        np.save(tmp_path / f"{split}_classes.npy", np.eye(2, dtype=np.float32)[np.arange(count) % 2])
+    batches = open_batches(PreparedArrays.open(tmp_path, classes=["A", "B"]), "train", 32, shuffle_seed=0)
+    before = anonymous_bytes()
+    peak = max(anonymous_bytes() for index in range(len(batches)) if batches[index][0].shape[1] == 212)
+    assert peak - before < 40e6
+
+
+def anonymous_bytes():
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
 
 
 def test_pictures_stay_uint8_and_bgr_becomes_rgb(colour_arrays):
