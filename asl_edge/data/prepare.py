@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +101,8 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
         rows = split(catalogue, selection, plan)
         check_space(config.out, sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2)
-        with whole_folder(config.out) as folder, _thumbnails(folder, len(catalogue)) as thumbnails:
+        with whole_folder(config.out) as folder:
+            thumbnails = _thumbnails(folder.parent, len(catalogue))
             writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
             digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
             digests |= _write_classes(folder, selection, rows)
@@ -163,9 +163,9 @@ def _write_pictures(
             break
         selection.reasons |= failed
         selection.usable[list(failed)] = False
-        earlier = _Earlier(folder, rows, len(selection.usable))
+        writer = replace(writer, decoded_before=_Earlier(folder, rows, len(selection.usable)))
         rows = split(writer.catalogue, selection, plan)
-        writer = replace(writer, decoded_before=earlier)
+    del writer  # Windows removes no file that is still mapped
     for leftover in folder.glob(".earlier-*"):
         leftover.unlink()
     return digests, rows
@@ -190,14 +190,10 @@ class _Earlier:
         return self._files[self._split[number]][row] if row >= 0 else None
 
 
-@contextlib.contextmanager
-def _thumbnails(folder: Path, count: int) -> Any:
-    """Give a uint8 array of shape (count, 24, 24) that lies in a file, and remove the file."""
-    path = folder / ".thumbnails"
-    try:
-        yield np.memmap(path, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    finally:
-        path.unlink(missing_ok=True)
+def _thumbnails(beside: Path, count: int) -> npt.NDArray[np.uint8]:
+    """Return a uint8 array of shape (count, 24, 24) that lies in a nameless file on the disk of `beside`."""
+    with tempfile.TemporaryFile(dir=beside) as file:  # the map keeps it alive after it is closed
+        return np.memmap(file, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
 
 
 def _write_classes(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
