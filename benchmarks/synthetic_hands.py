@@ -185,7 +185,7 @@ def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False)
     return result
 
 
-def draw_contact_sheet(path: Path, side: int = 88, columns: int = 6) -> None:
+def draw_contact_sheet(path: Path, side: int = 104, columns: int = 6) -> None:
     """Write two drawn hands of each class with its name; committed, since it shows no photograph."""
     cv2 = opencv()
     cells = []

@@ -20,7 +20,7 @@ def draw_background(rng: np.random.Generator, side: int) -> Picture:
 def _colour(rng: np.random.Generator) -> Vectors:
     """Return a colour, (3,) from 0 to 255: mostly the muted ones of rooms, now and then a strong one."""
     grey = rng.uniform(15, 245)
-    strong = 70.0 if rng.random() < 0.15 else 12.0
+    strong = 70.0 if rng.random() < 0.1 else 12.0
     return np.asarray(np.clip(grey + rng.normal(0, strong, 3) + (6.0, 0.0, -6.0), 0, 255))
 
 
