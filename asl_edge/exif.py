@@ -1,6 +1,7 @@
 """The orientation that a camera noted in a picture's EXIF data, for the files where OpenCV does not follow it itself.
 
-OpenCV turns JPEG, TIFF and PNG upright, but nothing that is read with its transparency, and WebP only in newer releases (4.8 does not).
+OpenCV turns JPEG, TIFF and PNG upright, but nothing that is read with its transparency, and WebP only in newer
+releases (4.8 does not).
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 
 from asl_edge import preprocess
 from asl_edge.errors import PictureError
-from asl_edge.preprocess import check, decode, load, opencv, read_header, to_square
+from asl_edge.picture_header import read_header
+from asl_edge.preprocess import check, decode, load, opencv, to_square
 
 BLOCK_COLOURS = [(230, 20, 30), (20, 200, 40), (30, 60, 220), (240, 230, 40)]
 
