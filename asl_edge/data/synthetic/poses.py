@@ -80,7 +80,7 @@ _H_TUCKED = replace(_H, thumb=((20, 30), (-20, 14), (-30, 10)), weight=0.7)
 _I = Pose((*_FIST[:3], _lean(_STRAIGHT, -4)), _OVER_FINGERS, (30, 70))
 _J = replace(_I, view=(0, 0, 45))
 _K = Pose(
-    (_lean(_STRAIGHT, 6), (28, 8, 6, -7), *_FIST[2:]), ((24, 34), (-8, 22), (-14, 10)), (60, 40), view=(-18, 0, 0)
+    (_lean(_STRAIGHT, 6), (28, 8, 6, -7), *_FIST[2:]), ((21, 34), (-13, 24), (-15, 12)), (60, 40), view=(-18, 0, 0)
 )
 _L = Pose((_lean(_STRAIGHT, 0), *_FIST[1:]), ((52, 18), (62, 8), (66, 2)), (0, 80))
 _M = Pose(
