@@ -197,9 +197,7 @@ def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Li
         for root in flat_roots:
             count = len(container.listing(root).files)
             where = printable(str(container.path / root))
-            ignored.append(
-                Ignored(where, f"{count} flat files beside class folders; used only as a source of its own")
-            )
+            ignored.append(Ignored(where, f"{count} flat files beside class folders; used only as a source of its own"))
         flat_roots = []
     if not class_roots and not flat_roots:
         raise DataError(

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import MissingPackageError, ModelError, RunError
+from asl_edge.errors import MissingPackageError, ModelError
 from asl_edge.evaluation.classifier import check_input, refuse_contradictions
 from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
     import keras
-
-    from asl_edge.training.run_folder import RunFolder
 
 BATCH_SIZE = 32
 """Every batch has this size, the last one filled up, so that the backend compiles one function."""
@@ -69,9 +67,9 @@ def open_keras_classifier(
     path: Path, *, classes: Sequence[str] | None = None, fit: Fit | None = None
 ) -> KerasClassifier:
     """Open a run folder or a `.keras` file (see `open_classifier`)."""
-    from asl_edge.training.run_folder import RunFolder
+    from asl_edge.training.stored_model import run_around
 
-    run = RunFolder.open(path) if path.is_dir() else _run_around(path)
+    run = run_around(path)
     if run is not None:
         refuse_contradictions(path, run.classes, run.fit, classes, fit)
         model = _load(run.best_model_path if path.is_dir() else path)
@@ -81,34 +79,18 @@ def open_keras_classifier(
     return KerasClassifier(path, _load(path), tuple(classes), fit or "crop", fit_known=fit is not None)
 
 
-def _run_around(path: Path) -> RunFolder | None:
-    """The run that a file lies in, as its best model or as a checkpoint; None for a file that stands alone."""
-    from asl_edge.training.run_folder import CONFIG_FILE, RunFolder, read_config
-
-    for folder in (path.absolute().parent, path.absolute().parent.parent):
-        if (folder / CONFIG_FILE).is_file():
-            try:
-                return RunFolder(folder, read_config(folder))
-            except RunError:  # some other program's config.json
-                return None
-    return None
-
-
 def _load(path: Path) -> keras.Model:
     from asl_edge.training.backend import compile_with_xla, load_keras
+    from asl_edge.training.stored_model import load_keras_file
 
     try:
-        keras = load_keras()
+        load_keras()
     except MissingPackageError as error:
         raise MissingPackageError(
             f"{path} needs Keras and a backend, and one cannot be imported. Install them: "
             "pip install 'asl-edge[train]'; an .onnx file is evaluated without them."
         ) from error
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ModelError(f"{path} is damaged or no Keras model ({reason})") from error
+    model = load_keras_file(path)
     model.jit_compile = compile_with_xla()
     return model
 

@@ -77,6 +77,7 @@ def open_labelled_data(
     split: str = "test",
     bgr: bool = False,
     classes: Sequence[str] | None = None,
+    most: int | None = None,
 ) -> LabelledData:
     """Open prepared arrays, or a folder (or zip) of pictures in any layout that `asl-edge data prepare` reads.
 
@@ -87,6 +88,7 @@ def open_labelled_data(
         bgr: prepared arrays without a manifest hold BGR, as the tutorial's own script writes them.
         classes: names of the columns of prepared arrays without a manifest; None takes the model's where their number
             is the same.
+        most: take no more pictures than this, spread evenly over all; None takes every one.
 
     Raises:
         DataError: there is no such data, it is damaged, the split is absent or empty, the arrays have another size, or
@@ -94,14 +96,16 @@ def open_labelled_data(
     """
     path = Path(path)
     if any((path / file).exists() for pair in FILES.values() for file in pair):
-        return _ArraysData(path, wanted, split, bgr, classes)
+        return _ArraysData(path, wanted, split, bgr, classes, most)
     if bgr:
         raise DataError(f"--bgr is for prepared arrays; {path} holds none.")
-    return _FolderData(path, wanted)
+    return _FolderData(path, wanted, most)
 
 
 class _ArraysData:
-    def __init__(self, path: Path, wanted: Wanted, split: str, bgr: bool, classes: Sequence[str] | None) -> None:
+    def __init__(
+        self, path: Path, wanted: Wanted, split: str, bgr: bool, classes: Sequence[str] | None, most: int | None
+    ) -> None:
         self.split: str | None = split
         self.skipped: list[tuple[str, str]] = []
         self.warnings: list[str] = []
@@ -112,7 +116,7 @@ class _ArraysData:
         labels = columns[rows.labels]
         unknown = Counter(names[label] for label in rows.labels[labels < 0].tolist())
         self.left_out = {name: unknown[name] for name in names if name in unknown}
-        self._rows = np.flatnonzero(labels >= 0)
+        self._rows = _spread(np.flatnonzero(labels >= 0), most)
         self._labels = labels[self._rows]
         if not len(self._rows):
             raise _none_known(path, self.left_out, wanted.classes)
@@ -177,7 +181,7 @@ class _ArraysData:
 
 
 class _FolderData:
-    def __init__(self, path: Path, wanted: Wanted) -> None:
+    def __init__(self, path: Path, wanted: Wanted, most: int | None) -> None:
         from asl_edge.data.finding import find
 
         self.split: str | None = None
@@ -190,7 +194,7 @@ class _FolderData:
         labels = columns[ranks]
         unknown = Counter(ranks[labels < 0].tolist())
         self.left_out = {CLASSES[rank]: unknown[rank] for rank in sorted(unknown)}
-        self._numbers = np.flatnonzero(labels >= 0)
+        self._numbers = _spread(np.flatnonzero(labels >= 0), most)
         self._labels = labels[self._numbers]
         self.skipped += [(item.path, item.reason) for item in self._catalogue.skipped]
         self.warnings += [f"Not used: {item.path}: {item.reason}." for item in self._catalogue.ignored]
@@ -252,6 +256,13 @@ def _columns(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int
     """Return for each of `names` its column among the model's `classes`, -1 where the model does not know it."""
     column_of = {name: column for column, name in enumerate(classes)}
     return np.array([column_of.get(name, -1) for name in names], dtype=np.int64)
+
+
+def _spread(rows: npt.NDArray[np.intp], most: int | None) -> npt.NDArray[np.intp]:
+    """Return at most `most` of the rows, spread evenly from the first to the last."""
+    if most is None or len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
 
 
 def _none_known(path: Path, left_out: dict[str, int], classes: Sequence[str]) -> DataError:

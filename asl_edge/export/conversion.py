@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asl_edge.errors import ModelError
 from asl_edge.export import graph as graph_editing
-from asl_edge.export.toolchain import load, load_keras, load_tf2onnx, silent_stderr
+from asl_edge.export.toolchain import load, load_keras, load_tf2onnx
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+from asl_edge.training.quiet_stderr import quiet_stderr
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +63,7 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     large = [variable for variable in model.variables if math.prod(variable.shape) >= _LARGE]
     function, signature = _traced(model, large)
     try:
-        with silent_stderr():
+        with quiet_stderr():
             proto, _ = convert.from_function(function, input_signature=signature, opset=OPSET)
     except Exception as error:  # tf2onnx raises whatever it meets
         raise ModelError(f"tf2onnx cannot convert this network: {error}") from error

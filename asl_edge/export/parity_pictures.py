@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from asl_edge.errors import DataError, RunError
 from asl_edge.export.source import Source
 
 MOST_PICTURES = 512
+_BATCH = 64
 _NOTES_SHOWN = 5
 
 
@@ -45,10 +45,8 @@ def parity_pictures(source: Source, data: str | os.PathLike[str] | None = None) 
     notes: tuple[str, ...] = ()
     if data is None:
         pictures, labels, described = _from_run(source)
-    elif _is_arrays(Path(data)):
-        pictures, labels, described, notes = _from_arrays(source, Path(data))
     else:
-        pictures, labels, described, notes = _from_folder(source, Path(data))
+        pictures, labels, described, notes = _from_data(source, Path(data))
     expected = (source.input_size, source.input_size, 3)
     if pictures.dtype != np.uint8 or pictures.shape[1:] != expected:
         raise DataError(f"The {described} must be uint8 {expected}. Received: {pictures.dtype} {pictures.shape[1:]}")
@@ -73,52 +71,51 @@ def _from_run(source: Source) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int
     return pictures[:MOST_PICTURES], labels[:MOST_PICTURES], f"test sample of {source.run.path.name}"
 
 
-def _is_arrays(folder: Path) -> bool:
+def _from_data(source: Source, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
+    if not path.exists():
+        raise DataError(f"There is no folder of pictures or arrays at {path}. {_remedy()}")
+    from asl_edge.data.arrays import FILES, MANIFEST_FILE
+    from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
+
+    arrays = any((path / pictures).exists() for pictures, _ in FILES.values())
+    # Arrays without a manifest come from the tutorial's own script, which stores what OpenCV reads: BGR.
+    bare = arrays and not (path / MANIFEST_FILE).exists()
+    labelled = open_labelled_data(
+        path,
+        Wanted(source.classes, source.input_size, source.fit),
+        split=_split_of(path) if arrays else "test",
+        bgr=bare,
+        classes=source.classes if bare else None,
+        most=MOST_PICTURES,
+    )
+    try:
+        batches = list(labelled.batches(_BATCH))
+    finally:
+        labelled.close()
+    if not batches:
+        raise DataError(f"None of the pictures in {path} can be read. {_remedy()}")
+    notes = [f"{where} is left out: {reason}" for where, reason in labelled.skipped[:_NOTES_SHOWN]]
+    if len(labelled.skipped) > _NOTES_SHOWN:
+        notes.append(f"{len(labelled.skipped) - _NOTES_SHOWN} more pictures are left out.")
+    notes += labelled.warnings
+    if labelled.left_out:
+        notes.append(f"The model does not know these classes, which are left out: {', '.join(labelled.left_out)}.")
+    if bare:
+        notes.append(f"{path} has no manifest: its pictures are taken to be BGR, as the tutorial's script writes them.")
+    described = f"{labelled.split} pictures of {path.name}" if labelled.split else f"pictures in {path.name}"
+    pictures = np.concatenate([batch.pictures for batch in batches])
+    return pictures, np.concatenate([batch.labels for batch in batches]), described, tuple(notes)
+
+
+def _split_of(arrays: Path) -> str:
+    """Return the split to compare on: test, or validation where there is none."""
     from asl_edge.data.arrays import FILES
 
-    return any((folder / pictures).exists() for pictures, _ in FILES.values())
-
-
-def _from_arrays(
-    source: Source, folder: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
-    from asl_edge.data.arrays import MANIFEST_FILE, PreparedArrays
-
-    # Arrays without a manifest come from the tutorial's own script, which stores what OpenCV reads: BGR.
-    bare = not (folder / MANIFEST_FILE).exists()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        arrays = PreparedArrays.open(folder, classes=source.classes if bare else None, bgr=bare)
-    if arrays.classes != source.classes:
-        raise DataError(
-            f"{folder} has the classes {','.join(arrays.classes)}, the model {','.join(source.classes)}. "
-            "Prepare the arrays again with the model's classes."
-        )
-    notes = [str(warning.message) for warning in said]
-    if bare:
-        notes.append(
-            f"{folder} has no manifest: its pictures are taken to be BGR, as the tutorial's script writes them."
-        )
     for name in ("test", "validation"):
+        file = arrays / FILES[name][0]
         try:
-            split = arrays.split(name)
-        except DataError:
-            continue
-        rows = np.unique(np.linspace(0, len(split) - 1, min(MOST_PICTURES, len(split))).astype(np.int64))
-        return arrays.rgb(name, rows), split.labels[rows], f"{name} pictures of {folder.name}", tuple(notes)
-    raise DataError(f"{folder} holds neither test nor validation pictures. {_remedy()}")
-
-
-def _from_folder(
-    source: Source, folder: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
-    if not folder.exists():
-        raise DataError(f"There is no folder of pictures or arrays at {folder}. {_remedy()}")
-    from asl_edge.data.pictures import load_labelled_folder
-
-    found = load_labelled_folder(folder, size=source.input_size, fit=source.fit, classes=source.classes)
-    notes = [f"{path} is left out: {reason}" for path, reason in found.skipped[:_NOTES_SHOWN]]
-    if len(found.skipped) > _NOTES_SHOWN:
-        notes.append(f"{len(found.skipped) - _NOTES_SHOWN} more pictures are left out.")
-    rows = np.unique(np.linspace(0, len(found.labels) - 1, min(MOST_PICTURES, len(found.labels))).astype(np.int64))
-    return found.pictures[rows], found.labels[rows], f"pictures in {folder.name}", tuple(notes)
+            if file.exists() and len(np.load(file, mmap_mode="r")):
+                return name
+        except ValueError:  # damaged: opening it properly says how
+            return name
+    raise DataError(f"{arrays} holds neither test nor validation pictures. {_remedy()}")

@@ -14,6 +14,7 @@ from asl_edge.errors import ModelError, RunError
 from asl_edge.export.outputs import end_in_softmax
 from asl_edge.export.toolchain import load, load_keras
 from asl_edge.spec import INPUT_NAME, Colour, Fit
+from asl_edge.training.stored_model import load_keras_file, run_around
 
 if TYPE_CHECKING:
     import keras
@@ -107,31 +108,7 @@ def _load_model(path: Path, run: RunFolder | None, described: Described) -> kera
         from asl_edge.export.tutorial_model import load_tutorial_model
 
         return load_tutorial_model(path, described.weights)
-    return _load_keras_file(path if run is None or path.is_file() else run.best_model_path)
-
-
-def run_around(path: Path) -> RunFolder | None:
-    """The run that `path` is, or that it lies in; None for a file that stands alone."""
-    from asl_edge.training.run_folder import CONFIG_FILE, RunFolder
-
-    if path.is_dir():
-        return RunFolder.open(path)
-    for folder in (path.parent, path.parent.parent):
-        if (folder / CONFIG_FILE).is_file():
-            try:
-                return RunFolder.open(folder)
-            except RunError:  # some other program's config.json
-                return None
-    return None
-
-
-def _load_keras_file(path: Path) -> keras.Model:
-    keras = load_keras()
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to
-        reason = str(error).strip().splitlines()
-        raise ModelError(f"{path} is damaged or no Keras model ({reason[0] if reason else error!r}).") from error
+    return load_keras_file(path if run is None or path.is_file() else run.best_model_path)
 
 
 def _as_float32(model: keras.Model) -> keras.Model:

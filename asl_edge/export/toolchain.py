@@ -8,13 +8,13 @@ import logging
 import os
 import platform
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.training.quiet_stderr import quiet_stderr
 
 PACKAGES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
 
@@ -30,7 +30,7 @@ def load_keras() -> Any:
         UserError: this process has already loaded Keras on another backend.
     """
     if "keras" not in sys.modules:
-        with _environment(KERAS_BACKEND="tensorflow"), silent_stderr():
+        with _environment(KERAS_BACKEND="tensorflow"), quiet_stderr():
             # The reference must be float32 throughout: no oneDNN kernels that may choose bfloat16 (AMX), no TF32.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -53,7 +53,7 @@ def load_tf2onnx() -> Any:
     Raises:
         MissingPackageError: it is not installed.
     """
-    with silent_stderr(), warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         convert = load("tf2onnx.convert")
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
@@ -89,34 +89,6 @@ def versions() -> dict[str, str]:
         # It may come from a distribution of another name (onnxruntime-gpu, onnxruntime-openvino).
         found["onnxruntime"] = str(load("onnxruntime").__version__)
     return found
-
-
-@contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
-    """Keep what native code writes to standard error out of sight; it is shown after all if the block raises.
-
-    TensorFlow's libraries announce missing GPU drivers and CPU features before any log level can be set.
-    """
-    try:
-        sys.stderr.flush()
-        descriptor = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no usable standard error (a GUI process): nothing to keep quiet
-        yield
-        return
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os.dup2(descriptor, 2)
-            os.close(descriptor)
-            if failed:
-                kept.seek(0)
-                os.write(2, kept.read())
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from asl_edge.export.parity_pictures import parity_pictures
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.toolchain import load
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.training.stored_model import run_around
 
 if TYPE_CHECKING:
     import onnx
@@ -91,8 +92,6 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
 
 def _completed(described: Described, spec: ModelSpec, against: Path) -> Described:
     """Fill in what a model outside a run cannot say from the spec of the file that was made of it."""
-    from asl_edge.export.source import run_around
-
     if run_around(against) is not None:
         return described
     return replace(

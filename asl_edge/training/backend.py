@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from asl_edge.errors import MissingPackageError
 from asl_edge.training.config import Precision
+from asl_edge.training.quiet_stderr import quiet_stderr
 
 Policy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -35,7 +35,7 @@ def load_keras() -> ModuleType:
     if "keras" in sys.modules:
         return sys.modules["keras"]
     try:
-        with _quiet_standard_error():
+        with quiet_stderr():
             import keras
 
             keras.ops.zeros(1)  # the backend's own first notes come with its first tensor
@@ -46,34 +46,6 @@ def load_keras() -> ModuleType:
         ) from error
     module: ModuleType = keras
     return module
-
-
-@contextlib.contextmanager
-def _quiet_standard_error() -> Iterator[None]:
-    """Hold back what native code writes to standard error; show it if the block fails.
-
-    TensorFlow's first lines come before its log level is read, so no variable silences them.
-    """
-    try:
-        descriptor = sys.__stderr__.fileno() if sys.__stderr__ else -1
-    except (OSError, ValueError):
-        descriptor = -1
-    if descriptor < 0:
-        yield
-        return
-    kept = os.dup(descriptor)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), descriptor)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, descriptor)
-            held.seek(0)
-            os.write(descriptor, held.read())
-            raise
-        finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)
 
 
 @contextlib.contextmanager

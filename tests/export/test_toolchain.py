@@ -32,24 +32,6 @@ def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch, pa
         toolchain.load(package)
 
 
-def test_native_noise_is_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with toolchain.silent_stderr():
-        os.write(2, b"noise\n")
-    os.write(2, b"said\n")
-    assert capfd.readouterr().err == "said\n"
-
-
-def test_native_noise_is_shown_when_something_fails(capfd: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        with toolchain.silent_stderr():
-            os.write(2, b"the reason\n")
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        fail()
-    assert capfd.readouterr().err == "the reason\n"
-
-
 def test_versions_hold_every_package_that_takes_part() -> None:
     found: dict[str, Any] = toolchain.versions()
     assert {"asl-edge", "python", *toolchain.PACKAGES} == set(found)

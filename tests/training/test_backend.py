@@ -22,20 +22,6 @@ def test_importing_says_nothing():
     assert (done.stdout, done.stderr) == ("keras\n", "")
 
 
-def test_what_was_held_back_is_shown_when_the_block_fails(capfd):
-    def fail():
-        with backend._quiet_standard_error():
-            os.write(2, b"the reason\n")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    with backend._quiet_standard_error():
-        os.write(2, b"a note\n")
-    os.write(2, b"afterwards\n")
-    assert capfd.readouterr().err == "the reason\nafterwards\n"
-
-
 def test_the_policy_is_put_back():
     before = keras.config.dtype_policy().name
     with backend.dtype_policy("mixed_bfloat16"):
