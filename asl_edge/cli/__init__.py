@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }
+_STOPPED = 130  # what shells report for a command ended by Ctrl-C
 GROUPS = {"data": "Prepare, draw or download pictures of hands."}
 
 
@@ -64,12 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Stopped.", 130)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): not a failure worth a word.
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as ended:
+        # Typer makes 130 of Ctrl-C without a word; `train` and `predict` have said what stands.
+        if ended.code == _STOPPED and first not in ("train", "predict"):
+            sys.stderr.write("Stopped. No file was left half-written; run the command again.\n")
+        raise
     except Exception as error:
         if debug:
             raise

@@ -8,12 +8,12 @@ import typer
 
 
 def synthesize(
-    out: Path = typer.Option(..., "--out", help="Folder to make; it must not exist, or be empty."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder to make; it must not exist, or be empty."),
     per_class: int = typer.Option(..., "--per-class", help="Pictures of each class."),
-    classes: str | None = typer.Option(None, "--classes", help="Such as A,B,C. Default: all 29."),
+    classes: str | None = typer.Option(None, "--classes", help="Which classes, such as A,B,C.", show_default="all 29"),
     seed: int = typer.Option(0, "--seed", help="The same seed draws the same pictures, byte for byte."),
     size: int = typer.Option(224, "--size", help="Side of the pictures in pixels, 32 to 1024."),
-    workers: int | None = typer.Option(None, "--workers", help="Processes. Default: one a core."),
+    workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
     """Draw pictures of hands in the shapes of the alphabet: no photographs, nothing to download.

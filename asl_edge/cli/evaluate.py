@@ -29,7 +29,7 @@ def evaluate(
         None, "--classes", help="Names of the outputs in their order, for a .keras file outside a run: A,B,C"
     ),
     fit: str = typer.Option(
-        None, "--fit", help="How pictures become square, for a .keras file outside a run: crop|stretch|pad."
+        None, "--fit", help="How pictures become square, for a .keras file outside a run: crop, stretch or pad."
     ),
     bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
     provider: str = typer.Option(

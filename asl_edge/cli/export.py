@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from asl_edge.export.source import Described
 
 CLASSES = typer.Option(None, "--classes", help="Names of the outputs in their order, for a model outside a run: A,B,C")
-FIT = typer.Option(None, "--fit", help="How its pictures are made square, for a model outside a run: crop|stretch|pad.")
+FIT = typer.Option(
+    None, "--fit", help="How its pictures are made square, for a model outside a run: crop, stretch or pad."
+)
 BGR = typer.Option(None, "--bgr/--rgb", help="Colour order that a model outside a run was trained on.")
-PIXELS = typer.Option("auto", "--pixels", help="What a network with a float input expects: auto|0-1|0-255.")
+PIXELS = typer.Option("auto", "--pixels", help="What a network with a float input expects: auto, 0-1 or 0-255.")
 WEIGHTS = typer.Option(None, "--weights", help="The weights that belong to a model.json.")
 DATA = typer.Option(None, "--data", help="Real pictures to compare on: prepared arrays, or a folder of labelled ones.")
 
 
 def export(
     source: Path = typer.Argument(..., metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json."),
-    out: Path = typer.Option(None, "--out", "-o", help="The .onnx file to write. Default: model.onnx in the run."),
+    out: Path = typer.Option(
+        None, "--out", "-o", help="The .onnx file to write.", show_default="model.onnx in the run"
+    ),
     precision: str = typer.Option("fp32", "--precision", help="fp32, or fp16 for half the size."),
     data: Path = DATA,
     classes: str = CLASSES,

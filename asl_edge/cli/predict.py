@@ -26,16 +26,25 @@ def predict(
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each picture."),
     threshold: float = typer.Option(
-        None, "--threshold", min=0, max=1, help='Below this confidence the answer is "not sure". Default: the model\'s.'
+        None,
+        "--threshold",
+        min=0,
+        max=1,
+        help='Below this confidence the answer is "not sure".',
+        show_default="the model's",
     ),
     batch_size: int = typer.Option(
-        None, "--batch-size", min=1, help="Pictures at once. Default: 16; 1 for lists on standard input and cameras."
+        None,
+        "--batch-size",
+        min=1,
+        help="Pictures at once.",
+        show_default="16; 1 for lists on standard input and cameras",
     ),
     provider: str = typer.Option(
         "auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
     ),
     strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
-    threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network. Default: one a core."),
+    threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network.", show_default="one a core"),
     show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
     save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
 ) -> None:
