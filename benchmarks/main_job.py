@@ -43,7 +43,10 @@ def history(run_folder: Path) -> list[dict[str, str]]:
 
 def train_and_judge(arrays: Path, run_folder: Path, *options: str) -> dict[str, Any]:
     """Train on prepared arrays and evaluate on the test split."""
-    _, seconds = run("train", arrays, "--out", run_folder, *options)
+    if (run_folder / "results.json").exists():  # a finished run of --work is taken as it is
+        seconds = sum(float(row["seconds"]) for row in history(run_folder))
+    else:
+        _, seconds = run("train", arrays, "--out", run_folder, *options)
     report, _ = run("evaluate", run_folder, arrays, "--split", "test", "--json")
     epochs = history(run_folder)
     return {
@@ -57,7 +60,7 @@ def train_and_judge(arrays: Path, run_folder: Path, *options: str) -> dict[str, 
 
 def prepare(pictures: Path, out: Path, *options: str) -> dict[str, Any]:
     """Prepare arrays and return the report of the command."""
-    report, seconds = run("data", "prepare", pictures, "--out", out, *options, "--json")
+    report, seconds = run("data", "prepare", pictures, "--out", out, *options, "--overwrite", "--json")
     return {"options": list(options), "seconds": round(seconds, 1), "report": json.loads(report)}
 
 
@@ -66,7 +69,7 @@ def abc(pictures: Path, work: Path, recipe: str, epochs: int) -> dict[str, Any]:
     results = {}
     for split in ("blocks", "random"):
         arrays = work / f"abc-{split}"
-        prepared = prepare(pictures, arrays, "--classes", "A,B,C", "--split", split, "--overwrite")
+        prepared = prepare(pictures, arrays, "--classes", "A,B,C", "--split", split)
         options = ["--recipe", recipe] + (["--epochs", str(epochs)] if epochs else [])
         results[split] = {"prepare": prepared, **train_and_judge(arrays, work / f"run-abc-{recipe}-{split}", *options)}
     return results

@@ -35,7 +35,7 @@ def train(
         None, help="auto, float32 or mixed (bfloat16; float16 on older GPUs).", show_default="the recipe's"
     ),
     early_stopping: int | None = typer.Option(
-        None, metavar="PATIENCE", help="Stop after this many epochs without a lower validation loss."
+        None, metavar="PATIENCE", help="Stop after this many epochs without a better one."
     ),
     keep: str | None = typer.Option(
         None, help="Checkpoints that stay: best3 (and the last), or all.", show_default="best3"
@@ -148,7 +148,7 @@ def _print_result(result: TrainResult) -> None:
     from asl_edge.cli.console import out
 
     ended = ", stopped early" if result.stopped_early else ""
-    out.print(f"{result.epochs} epochs{ended}; the best by validation loss is epoch {result.best_epoch}: best.keras")
+    out.print(f"{result.epochs} epochs{ended}; the best by validation accuracy is epoch {result.best_epoch}: best.keras")
     for split, score in result.scores.items():
         low, high = score.interval95
         out.print(

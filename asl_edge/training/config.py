@@ -55,7 +55,7 @@ class TrainConfig:
 
     precision: Precision = "float32"
     early_stopping: int | None = None
-    """Stop after this many epochs without a lower validation loss."""
+    """Stop after this many epochs without a better one (see `asl_edge.training.checkpoints.best_epoch`)."""
     keep: Keep = "best3"
     """Which checkpoints stay: the best three and the last, or all."""
     tensorboard: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asl_edge import atomic
+from asl_edge.training.checkpoints import best_epoch
 
 
 def write_curves(path: Path, history: Sequence[Mapping[str, float]], title: str) -> bool:
@@ -24,7 +25,7 @@ def write_curves(path: Path, history: Sequence[Mapping[str, float]], title: str)
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     figure.suptitle(title)
     epochs = [row["epoch"] for row in history]
-    best = min(history, key=lambda row: row["val_loss"])
+    best = next(row for row in history if row["epoch"] == best_epoch(history))
     for axes, name, place in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), ("upper right", "lower right"), strict=True
     ):

@@ -46,7 +46,7 @@ class TrainResult:
     run: Path
     history: History
     best_epoch: int
-    """The epoch of lowest validation loss, from 1; `best.keras` holds it."""
+    """The epoch of highest validation accuracy (see `checkpoints.best_epoch`), from 1; `best.keras` holds it."""
     stopped_early: bool
     scores: dict[str, SplitScore]
     """By split, `validation` and (where there is one) `test`: `best.keras` evaluated in float32."""

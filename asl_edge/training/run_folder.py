@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def best_model_path(self) -> Path:
-        """The epoch with the lowest validation loss, stored under a float32 policy."""
+        """The epoch with the highest validation accuracy, stored under a float32 policy."""
         return self.path / BEST_FILE
 
     def load_model(self) -> keras.Model:

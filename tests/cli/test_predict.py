@@ -209,7 +209,7 @@ def test_ctrl_c_is_tidy(colour_model: Path, pictures: Path) -> None:
         process.stdout.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert b"Traceback" not in process.stderr.read()
 
 

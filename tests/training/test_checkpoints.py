@@ -7,8 +7,12 @@ import pytest
 from asl_edge.training import checkpoints
 
 
-def history(*losses):
-    return [{"epoch": epoch, "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
+def history(*losses, accuracies=None):
+    accuracies = accuracies or [0.5] * len(losses)
+    return [
+        {"epoch": epoch, "val_loss": loss, "val_accuracy": accuracy}
+        for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
+    ]
 
 
 def test_the_tutorials_name():
@@ -29,6 +33,12 @@ def test_the_best_three_and_the_last_stay(losses, best, kept):
     assert checkpoints.best_epoch(history(*losses)) == best
     assert checkpoints.epochs_to_keep(history(*losses), "best3") == kept
     assert checkpoints.epochs_to_keep(history(*losses), "all") == set(range(1, len(losses) + 1))
+
+
+def test_more_pictures_read_rightly_count_for_more_than_a_lower_loss():
+    past = history(3.48, 3.65, 3.70, 3.60, accuracies=[0.10, 0.16, 0.15, 0.16])
+    assert checkpoints.best_epoch(past) == 4
+    assert checkpoints.epochs_to_keep(past, "best3") == {2, 3, 4}
 
 
 def test_what_does_not_stay_goes_and_strangers_are_left_alone(tmp_path):
