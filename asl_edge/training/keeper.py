@@ -133,7 +133,9 @@ class EpochKeeper:
         write_history(self.run / run_folder.HISTORY_FILE, self.history)
         if new_best:
             best = checkpoints.path_of_epoch(folder, self.history, checkpoints.best_epoch(self.history))
-            checkpoints.copy_whole(best, self.run / run_folder.BEST_FILE)
+            # Where somebody has deleted that checkpoint, `best.keras` is its only copy and stays as it is.
+            if best.exists() or not (self.run / run_folder.BEST_FILE).exists():
+                checkpoints.copy_whole(best, self.run / run_folder.BEST_FILE)
         checkpoints.remove_others(folder, self.history, self.config.keep)
         if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
             self.draw_curves()

@@ -396,3 +396,16 @@ def test_a_damaged_state_and_a_missing_checkpoint_are_named(arrays, tmp_path):
     (run / "checkpoints/state.npz").write_bytes(b"PK damaged")
     with pytest.raises(RunError, match="is damaged .*cannot go on"):
         train(config(epochs=1), arrays, run, resume=True)
+
+
+def test_a_deleted_checkpoint_of_the_best_epoch_does_not_stop_a_resume(arrays, tmp_path):
+    path = arrays.folder / "validation_classes.npy"
+    np.save(path, np.roll(np.load(path), 1, axis=1))  # wrong answers: the first epoch is the best
+    wanted = config("tutorial", epochs=4, learning_rate=0.2)
+    arrays = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
+    whole = train(wanted, arrays, tmp_path / "run")
+    assert whole.best_epoch < 4
+    next((tmp_path / "run/checkpoints").glob(f"weights.{whole.best_epoch:02d}-*.keras")).unlink()
+    kept = (tmp_path / "run/best.keras").read_bytes()
+    train(wanted, arrays, tmp_path / "run", resume=True)
+    assert (tmp_path / "run/best.keras").read_bytes() == kept
