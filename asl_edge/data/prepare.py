@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -107,15 +108,17 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
             digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
             digests |= _write_classes(folder, selection, rows)
             progress.begin("Comparing splits", 0)
-            leaks = leak.report(
-                thumbnails,
-                selection.columns,
-                rows,
-                catalogue.shown_path,
-                classes=len(selection.classes),
-                seed=plan.seed,
-            )
-            _write_contact_sheet(folder, selection, rows)
+            with ThreadPoolExecutor(1) as beside:
+                sheet = beside.submit(_write_contact_sheet, folder, selection, rows)
+                leaks = leak.report(
+                    thumbnails,
+                    selection.columns,
+                    rows,
+                    catalogue.shown_path,
+                    classes=len(selection.classes),
+                    seed=plan.seed,
+                )
+                sheet.result()
             report = describe(config.out, catalogue, selection, rows, leaks)
             _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
             progress.begin("Writing to disk", 0)
