@@ -13,6 +13,9 @@ def synthesize(
     classes: str | None = typer.Option(None, "--classes", help="Which classes, such as A,B,C.", show_default="all 29"),
     seed: int = typer.Option(0, "--seed", help="The same seed draws the same pictures, byte for byte."),
     size: int = typer.Option(224, "--size", help="Side of the pictures in pixels, 32 to 1024."),
+    clip_frames: int = typer.Option(
+        10, "--clip-frames", help="Pictures in a row that show one person in one place; 1: each shows another."
+    ),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -38,7 +41,14 @@ def synthesize(
             progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} pictures/s")
 
         report = draw(
-            out, per_class=per_class, classes=names, seed=seed, size=size, workers=workers, on_progress=advance
+            out,
+            per_class=per_class,
+            classes=names,
+            seed=seed,
+            size=size,
+            clip_frames=clip_frames,
+            workers=workers,
+            on_progress=advance,
         )
 
     if as_json:

@@ -148,7 +148,9 @@ def _print_result(result: TrainResult) -> None:
     from asl_edge.cli.console import out
 
     ended = ", stopped early" if result.stopped_early else ""
-    out.print(f"{result.epochs} epochs{ended}; the best by validation accuracy is epoch {result.best_epoch}: best.keras")
+    out.print(
+        f"{result.epochs} epochs{ended}; the best by validation accuracy is epoch {result.best_epoch}: best.keras"
+    )
     for split, score in result.scores.items():
         low, high = score.interval95
         out.print(

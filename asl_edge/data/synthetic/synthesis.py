@@ -71,12 +71,13 @@ def synthesize(
     classes: Sequence[str] | None = None,
     seed: int = 0,
     size: int = 224,
+    clip_frames: int = CLIP_FRAMES,
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> SynthesisReport:
     """Draw pictures of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
 
-    Every ten consecutive pictures of a class are frames of one clip: the same person, pose habit, place and camera.
+    Consecutive pictures of a class are frames of one clip: the same person, pose habit, place and camera.
 
     Args:
         out: folder to make; it must not exist, or be empty.
@@ -84,6 +85,7 @@ def synthesize(
         classes: names in any case; default all 29.
         seed: same seed, same bytes, whatever the number of workers.
         size: side of the pictures in pixels, 32 to 1024.
+        clip_frames: pictures of a clip; with 1 every picture shows another person in another place.
         workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
             than one needs the usual `if __name__ == "__main__":` in the script that calls.
         on_progress: called with the number of pictures that have just been finished.
@@ -102,6 +104,8 @@ def synthesize(
     checked_size(size)
     if per_class < 1:
         raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
+    if clip_frames < 1:
+        raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
     if seed < 0:
         raise DataError(f"A seed is 0 or more. Received: {seed}")
     if workers is not None and workers < 1:
@@ -115,7 +119,7 @@ def synthesize(
     with _folder_in_one_piece(final) as folder:
         for name in names:
             (folder / name).mkdir()
-        clips = _clips(folder, names, per_class, seed, size)
+        clips = _clips(folder, names, per_class, clip_frames, seed, size)
         size_bytes = sum(_draw_all(clips, min(workers, len(clips)), on_progress))
     seconds = time.perf_counter() - started
     return SynthesisReport(
@@ -171,11 +175,11 @@ def _folder_in_one_piece(final: Path) -> Iterator[Path]:
         raise
 
 
-def _clips(folder: Path, names: Sequence[str], per_class: int, seed: int, size: int) -> list[_Clip]:
+def _clips(folder: Path, names: Sequence[str], per_class: int, clip_frames: int, seed: int, size: int) -> list[_Clip]:
     return [
-        _Clip(str(folder), name, first // CLIP_FRAMES, first + 1, min(CLIP_FRAMES, per_class - first), seed, size)
+        _Clip(str(folder), name, first // clip_frames, first + 1, min(clip_frames, per_class - first), seed, size)
         for name in names
-        for first in range(0, per_class, CLIP_FRAMES)
+        for first in range(0, per_class, clip_frames)
     ]
 
 
