@@ -24,7 +24,9 @@ def train(
     ),
     out: Path | None = typer.Option(None, "--out", "-o", help="Run folder to make.", show_default=False),
     recipe: str | None = typer.Option(
-        None, help="Named set of choices: `default`, or `tutorial` as the tutorial trains.", show_default="default"
+        None,
+        help="Named set of choices: default, tutorial (as it trains), or drawn (quick, for drawn hands).",
+        show_default="default",
     ),
     network: str | None = typer.Option(None, help="Network to train.", show_default="alexnet"),
     epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),

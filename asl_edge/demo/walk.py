@@ -22,6 +22,8 @@ GALLERY_FILE = "predictions.png"
 STRANGERS_PER_CLASS = 200
 """Pictures a class of drawn people whom training never saw."""
 
+RECIPE = "drawn"
+
 _GALLERY_TILES = 18
 
 
@@ -36,8 +38,8 @@ class DemoConfig:
     out: Path
     classes: tuple[str, ...] = ("A", "B", "C")
     """The tutorial's three letters."""
-    per_class: int = 240
-    epochs: int = 8
+    per_class: int = 1000
+    epochs: int = 7
     seed: int = 0
     overwrite: bool = False
 
@@ -157,12 +159,12 @@ class _Walk:
     def _plan(self) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
         config = self.config
         names = ",".join(config.classes)
-        drawn = ("--classes", names, "--per-class", config.per_class, "--seed", config.seed)
+        drawn = ("--classes", names, "--per-class", config.per_class, "--clip-frames", 1, "--seed", config.seed)
         yield "Draw hands", _command("data", "synthesize", "--out", self.hands, *drawn), self.draw
         yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays), self.prepare
-        trained = ("--epochs", config.epochs, "--seed", config.seed)
+        trained = ("--recipe", RECIPE, "--epochs", config.epochs, "--seed", config.seed)
         yield "Train AlexNet", _command("train", self.arrays, "--out", self.run, *trained), self.train
-        yield "Evaluate on held-out clips", _command("evaluate", self.run, self.arrays), self.evaluate
+        yield "Evaluate on held-out hands", _command("evaluate", self.run, self.arrays), self.evaluate
         yield "Export FP32", _command("export", self.run, "--out", self.fp32), self.export_fp32
         half = ("--precision", "fp16")
         yield "Export FP16", _command("export", self.run, "--out", self.fp16, *half), self.export_fp16
@@ -176,9 +178,15 @@ class _Walk:
         from asl_edge.data.synthetic import synthesize
 
         config = self.config
-        report = synthesize(self.hands, per_class=config.per_class, classes=config.classes, seed=config.seed)
+        report = synthesize(
+            self.hands, per_class=config.per_class, classes=config.classes, seed=config.seed, clip_frames=1
+        )
         synthesize(
-            self.strangers_folder, per_class=STRANGERS_PER_CLASS, classes=config.classes, seed=config.seed + 1_000_003
+            self.strangers_folder,
+            per_class=STRANGERS_PER_CLASS,
+            classes=config.classes,
+            seed=config.seed + 1_000_003,
+            clip_frames=1,
         )
         says = f"{report.pictures} pictures, {report.pictures_per_second:.0f} a second; and other people as strangers"
         return says, {"pictures": report.pictures, "pictures_per_second": report.pictures_per_second}
@@ -197,7 +205,7 @@ class _Walk:
         from asl_edge.training import recipes
         from asl_edge.training.fit import train
 
-        recipe = recipes.get(recipes.DEFAULT, epochs=self.config.epochs, seed=self.config.seed)
+        recipe = recipes.get(RECIPE, epochs=self.config.epochs, seed=self.config.seed)
         result = train(recipe, PreparedArrays.open(self.arrays), self.run, progress=self.watcher.training)
         validation = result.scores["validation"]
         says = f"validation accuracy {validation.accuracy:.1%} at epoch {result.best_epoch} of {result.epochs}"
@@ -245,9 +253,8 @@ class _Walk:
         from asl_edge.runtime.predictor import Predictor
 
         each = max(1, _GALLERY_TILES // len(self.config.classes))
-        # Clips are ten pictures long: a step of eleven shows another person in every tile.
         paths = [
-            self.strangers_folder / name / f"{name}{1 + 11 * number % STRANGERS_PER_CLASS}.jpg"
+            self.strangers_folder / name / f"{name}{1 + number}.jpg"
             for name in self.config.classes
             for number in range(each)
         ]

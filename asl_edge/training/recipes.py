@@ -31,6 +31,23 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
+    # For drawn hands, which differ from each other more than augmentation could make them: as many steps as a few
+    # minutes allow, nothing in their way.
+    "drawn": TrainConfig(
+        recipe="drawn",
+        epochs=7,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=0.0006,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        label_smoothing=0.1,
+        augmentation="none",
+        norm_momentum=0.9,
+        dropout_scale=0.0,
+        precision="auto",
+    ),
 }
 
 

@@ -307,3 +307,16 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path, workers: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         synthesize(tmp_path / "out", per_class=40, classes=["A"], size=32, workers=workers, on_progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_with_clips_of_one_frame_every_picture_begins_a_clip(tmp_path: Path) -> None:
+    synthesize(tmp_path / "clips", per_class=11, classes=["L"], size=64, workers=1)
+    synthesize(tmp_path / "singles", per_class=2, classes=["L"], size=64, workers=1, clip_frames=1)
+    second = (tmp_path / "singles/L/L2.jpg").read_bytes()
+    assert second == (tmp_path / "clips/L/L11.jpg").read_bytes()
+    assert second != (tmp_path / "clips/L/L2.jpg").read_bytes()
+
+
+def test_a_clip_has_a_frame(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one frame"):
+        synthesize(tmp_path / "none", per_class=2, clip_frames=0)
