@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from asl_edge.preprocess import opencv
+from asl_edge.runtime.machine import available_cores
 
 Result = TypeVar("Result")
 
@@ -18,9 +18,7 @@ def worker_count(workers: int | None) -> int:
     """Return `workers`, or the number of processor cores that this process may use."""
     if workers is not None:
         return max(1, workers)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return available_cores()
 
 
 def in_order(

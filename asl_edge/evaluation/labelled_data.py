@@ -17,6 +17,7 @@ from asl_edge.data.arrays import FILES, MANIFEST_FILE, ArraySplit, PreparedArray
 from asl_edge.errors import DataError, PictureError
 from asl_edge.labels import CLASSES
 from asl_edge.preprocess import load
+from asl_edge.runtime.machine import available_cores
 from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class _FolderData:
 
     def batches(self, size: int) -> Iterator[Batch]:
         # One pool for all batches; its threads read the next batch while the model answers this one.
-        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+        pool = ThreadPoolExecutor(max_workers=available_cores())
         try:
             coming = [pool.submit(self._load, number) for number in self._numbers[:size]]
             for start in range(0, len(self._numbers), size):

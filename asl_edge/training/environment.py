@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge import __version__
+from asl_edge.runtime.machine import available_cores
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python", "opencv-python-headless", "h5py")
 
@@ -24,7 +25,7 @@ def describe() -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
         "platform": platform.platform(),
         "cpu": cpu_name(),
-        "cores": usable_cores(),
+        "cores": available_cores(),
         "devices": [str(device) for device in keras.distribution.list_devices()],
         "variables": {name: os.environ[name] for name in sorted(os.environ) if name in _VARIABLES},
     }
@@ -44,13 +45,6 @@ def cpu_name() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

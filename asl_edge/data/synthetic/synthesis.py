@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -26,6 +25,7 @@ from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
 from asl_edge.preprocess import opencv
+from asl_edge.runtime.machine import available_cores
 
 CLIP_FRAMES = 10
 """Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""
@@ -115,7 +115,7 @@ def synthesize(
     started = time.perf_counter()
     total = per_class * len(names)
     if workers is None:
-        workers = 1 if total < _IN_PROCESS_PICTURES else _cores()
+        workers = 1 if total < _IN_PROCESS_PICTURES else available_cores()
     with _folder_in_one_piece(final) as folder:
         for name in names:
             (folder / name).mkdir()
@@ -237,10 +237,3 @@ def _draw_clip(clip: _Clip) -> int:
         Path(clip.folder, clip.label, f"{clip.label}{number}.jpg").write_bytes(data)
         written += len(data)
     return written
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
