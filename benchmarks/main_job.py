@@ -151,15 +151,16 @@ def markdown_of_all(result: dict[str, Any]) -> list[str]:
         f"| blocks | {leak_cells(result['prepare'])} |",
         f"| random | {leak_cells(random_leak)} |",
         "",
-        "| file | MB | conversion, s | labels as Keras | within rounding | largest difference of probabilities "
+        "| file | MB | conversion, s | labels as Keras | of clear pictures | within rounding | largest difference of probabilities "
         "| of logits, relative | test accuracy |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for precision, export in result["export"].items():
         report, parity = export["report"], export["report"]["parity"]
         lines.append(
             f"| {precision} | {report['size_bytes'] / 1e6:.1f} | {report['conversion_seconds']:.1f} | "
-            f"{parity['label_agreement']:.2%} of {parity['pictures']} | {parity['close_pictures']} | "
+            f"{parity['label_agreement']:.2%} of {parity['pictures']} | "
+            f"{parity['clear_agreement']:.2%} of {parity['clear_pictures']} | {parity['close_pictures']} | "
             f"{parity['max_probability_difference']:.1e} | {parity['max_logit_relative']:.1e} | "
             f"{percent(export['test'])} |"
         )
