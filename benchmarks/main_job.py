@@ -151,8 +151,8 @@ def markdown_of_all(result: dict[str, Any]) -> list[str]:
         f"| blocks | {leak_cells(result['prepare'])} |",
         f"| random | {leak_cells(random_leak)} |",
         "",
-        "| file | MB | conversion, s | labels as Keras | of clear pictures | within rounding | largest difference of probabilities "
-        "| of logits, relative | test accuracy |",
+        "| file | MB | conversion, s | labels as Keras | of clear pictures | within rounding "
+        "| largest difference of probabilities | of logits, relative | test accuracy |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for precision, export in result["export"].items():
