@@ -23,8 +23,8 @@ def orientation(data: bytes) -> int:
             return _in_tiff(_chunk(data, b"eXIf", start=8, order=">", trailer=4, name_first=False))
         if data.startswith(b"RIFF"):
             return _in_tiff(_chunk(data, b"EXIF", start=12, order="<", trailer=0, name_first=True))
-    except struct.error:  # cut off: whoever decodes it will say so
-        pass
+    except struct.error:
+        return _UPRIGHT  # cut off: whoever decodes it will say so
     return _UPRIGHT
 
 

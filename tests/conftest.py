@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from device_environments import Environment, environments
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -21,6 +23,15 @@ def real_data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"ASL_EDGE_DATA={folder} is not a folder"
     return path
+
+
+@pytest.fixture(scope="session")
+def device_environments(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Future[Environment | str]]]:
+    """Environments `oldest` and `newest` with the device tier alone; a text where one cannot be made says why."""
+    with environments(tmp_path_factory) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

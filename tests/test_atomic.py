@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 
@@ -62,7 +63,13 @@ def test_the_mode_is_that_of_any_new_file(tmp_path):
     assert modes[0] == modes[1]
 
 
-def test_syncing_folders_and_files_works_here(tmp_path):
+def test_files_and_folders_are_synced_and_closed(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"x")
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), synced.append(number)))
     atomic.sync_file(tmp_path / "a")
     atomic.sync_folder(tmp_path)
+    assert len(synced) == (1 if sys.platform == "win32" else 2)  # Windows syncs no folders
+    for number in synced:
+        with pytest.raises(OSError):
+            os.fstat(number)

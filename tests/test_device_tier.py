@@ -3,107 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from device_environments import OLDEST, Environment
 
 from asl_edge.preprocess import load
 from asl_edge.runtime.predictor import Predictor
 
-ROOT = Path(__file__).resolve().parent.parent
-OLDEST = ROOT / "requirements" / "device-oldest.txt"
 WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 
 
-@dataclass(frozen=True)
-class Environment:
-    """A virtual environment with `asl-edge[cpu]` and nothing else."""
-
-    folder: Path
-
-    @property
-    def bin(self) -> Path:
-        return self.folder / ("Scripts" if os.name == "nt" else "bin")
-
-    def run(self, *words: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command of this environment far from the repository, so that only what is installed is found."""
-        program = self.bin / str(words[0])
-        done = subprocess.run(
-            [str(program), *map(str, words[1:])],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-            check=False,
-        )
-        assert done.returncode == expect, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Environment | str]]]:
-    """Both environments, made side by side; a text where one cannot be made says why."""
-    wheels = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(wheels), str(ROOT)], check=True)
-    (wheel,) = wheels.iterdir()
-    with ThreadPoolExecutor() as pool:
-        folders = {name: tmp_path_factory.mktemp(f"device-{name}") / "venv" for name in ("oldest", "newest")}
-        yield {name: pool.submit(make, name, folder, wheel) for name, folder in folders.items()}
-
-
-def make(name: str, folder: Path, wheel: Path) -> Environment | str:
-    python = find_python("3.10") if name == "oldest" else find_python("3.13", "3.12", "3.11")
-    if python is None:
-        return f"there is no Python for the {name} environment here"
-    environment = Environment(folder)
-    # Its pip is this environment's, which spares the slowest part of making one.
-    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    pip += ["--python", str(environment.bin / "python")]
-    constraints = ["--constraint", str(OLDEST)] if name == "oldest" else []
-    command = [*pip, "install", "--prefer-binary", "--no-compile", *constraints, f"{wheel}[cpu]"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return environment
-    reach = [*pip, "download", "--no-deps", "--dest", str(folder), "rich==13.0.0"]
-    if subprocess.run(reach, capture_output=True, check=False).returncode:
-        return "the package index cannot be reached"
-    raise AssertionError(f"asl-edge[cpu] does not install: {done.stderr}")
-
-
 @pytest.fixture(scope="module", params=["oldest", "newest"])
-def device(request: pytest.FixtureRequest, environments: dict[str, Future[Environment | str]]) -> Environment:
-    environment = environments[request.param].result()
+def device(request: pytest.FixtureRequest, device_environments: dict[str, Future[Environment | str]]) -> Environment:
+    environment = device_environments[request.param].result()
     if isinstance(environment, str):
         pytest.skip(environment)
     return environment
-
-
-def find_python(*versions: str) -> str | None:
-    """Return a Python of the first of `versions` that really runs; pyenv's shims stand there also when none does."""
-    for version in versions:
-        candidates = [["py", f"-{version}"]] if os.name == "nt" else [[f"python{version}"]]
-        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-        candidates += [[str(path)] for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)]
-        candidates.append([sys.executable])
-        for candidate in candidates:
-            code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys._base_executable, sep='\\n')"
-            try:
-                done = subprocess.run([*candidate, "-c", code], capture_output=True, text=True, check=False)
-            except OSError:
-                continue
-            if done.returncode == 0 and done.stdout.splitlines()[0] == version:
-                return done.stdout.splitlines()[1]
-    return None
 
 
 @pytest.fixture(scope="module")

@@ -36,10 +36,10 @@ def benchmark(
     variant could not be measured.
     """
     from asl_edge.bench.measuring import benchmark as measure
-    from asl_edge.bench.plot import plot as draw
-    from asl_edge.bench.plot import require_matplotlib
     from asl_edge.bench.scenarios import Effort, variants
     from asl_edge.cli import console
+    from asl_edge.evaluation.latency_plot import plot as draw
+    from asl_edge.evaluation.latency_plot import require_matplotlib
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")

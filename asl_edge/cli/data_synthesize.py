@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from asl_edge.data.synthetic.scene import Framing
 
 
 def synthesize(
@@ -16,6 +20,9 @@ def synthesize(
     clip_frames: int = typer.Option(
         10, "--clip-frames", help="Pictures in a row that show one person in one place; 1: each shows another."
     ),
+    framing: str = typer.Option(
+        "any", "--framing", help="any: hands near and far; guide: they fill the picture, as in the guide box of video."
+    ),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -25,6 +32,7 @@ def synthesize(
     """
     import shlex
     from dataclasses import asdict
+    from typing import cast
 
     from asl_edge.cli import console
     from asl_edge.data.synthetic import synthesize as draw
@@ -47,6 +55,7 @@ def synthesize(
             seed=seed,
             size=size,
             clip_frames=clip_frames,
+            framing=cast("Framing", framing),
             workers=workers,
             on_progress=advance,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,8 @@ import typer
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
-    from asl_edge.runtime.sinks import Sink
+    from asl_edge.runtime.predictor import Predictor
+    from asl_edge.runtime.sinks import Sink, TextSink
 
 
 def predict(
@@ -53,43 +56,15 @@ def predict(
     Exit code 0 when every picture was answered, 1 when some could not be read (they are named on standard error and the
     rest goes on), 2 when none could or the command is wrong.
     """
-    import os
-    import sys
-    import warnings
-
-    from asl_edge.runtime.answering import answer, batch_size_for, few
-    from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.providers import ProviderWarning
-    from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+    from asl_edge.runtime.answering import answer
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
     with ExitStack() as stack:
         sinks = _video_sinks(stack, sources, show, save_video)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always", ProviderWarning)
-            predictor = Predictor(
-                model,
-                provider=provider,
-                strict=strict,
-                threads=threads,
-                batch_size=batch_size or batch_size_for(sources, shown=show),
-                threshold=threshold,
-                top_k=top_k,
-                short_lived=few(sources),
-            )
+        predictor = _open(model, sources, provider, strict, threads, batch_size, show, threshold, top_k)
         stack.enter_context(predictor)
-        for warning in said:
-            _tell(f"Warning: {warning.message}")
-        for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
-            if hasattr(stream, "reconfigure"):  # names of files need not be text
-                stream.reconfigure(errors=errors)
-        if as_json:
-            sinks.append(stack.enter_context(JsonLinesSink(sys.stdout)))
-        elif as_csv:
-            sinks.append(stack.enter_context(CsvSink(sys.stdout)))
-        else:
-            sinks.append(stack.enter_context(TableSink(sys.stdout, predictor.top_k)))
+        sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
         try:
             tally = answer(
                 predictor, sources, sinks, on_skip=lambda source, reason: _tell(f"Skipped {source}: {reason}")
@@ -105,6 +80,53 @@ def predict(
         _tell(f"{tally.answered} answered{unsure}{skipped}; {tally.mean_ms:.1f} ms each on {used}", quiet=True)
     if tally.skipped:
         raise typer.Exit(1 if tally.answered else 2)
+
+
+def _open(
+    model: Path,
+    sources: list[str],
+    provider: str,
+    strict: bool,
+    threads: int | None,
+    batch_size: int | None,
+    show: bool,
+    threshold: float | None,
+    top_k: int,
+) -> Predictor:
+    """Open the predictor, and say what it warns of."""
+    import warnings
+
+    from asl_edge.runtime.answering import batch_size_for, few
+    from asl_edge.runtime.predictor import Predictor
+    from asl_edge.runtime.providers import ProviderWarning
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ProviderWarning)
+        predictor = Predictor(
+            model,
+            provider=provider,
+            strict=strict,
+            threads=threads,
+            batch_size=batch_size or batch_size_for(sources, shown=show),
+            threshold=threshold,
+            top_k=top_k,
+            short_lived=few(sources),
+        )
+    for warning in said:
+        _tell(f"Warning: {warning.message}")
+    return predictor
+
+
+def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
+    """Return the sink on standard output."""
+    from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
+        if hasattr(stream, "reconfigure"):  # names of files need not be text
+            stream.reconfigure(errors=errors)
+    if as_json:
+        return JsonLinesSink(sys.stdout)
+    return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout, top_k)
 
 
 def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:

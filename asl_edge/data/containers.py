@@ -96,7 +96,7 @@ class ZipContainer:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
         for member in self._zip.infolist():
@@ -121,7 +121,8 @@ class ZipContainer:
             with self._zip.open(member) as stream:
                 # Never more than was announced: a member that unpacks to more is cut and then fails its checksum.
                 return stream.read(member.file_size)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, KeyError) as error:
+        # RuntimeError: a password or a way of packing that zipfile does not know.
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
             raise PictureError(f"cannot be read from the zip ({error})") from error
 
     def close(self) -> None:

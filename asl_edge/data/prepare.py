@@ -15,6 +15,7 @@ import numpy.typing as npt
 from asl_edge.data import contact_sheet, leak, manifest
 from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha256_of
 from asl_edge.data.finding import Catalogue, find, select_sources
+from asl_edge.data.jpeg_complaints import listening
 from asl_edge.data.parallel import single_threaded_opencv, worker_count
 from asl_edge.data.report import PrepareReport, describe
 from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter
@@ -102,9 +103,9 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
         rows = split(catalogue, selection, plan)
         check_space(config.out, sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2)
-        with whole_folder(config.out) as folder:
+        with whole_folder(config.out) as folder, listening() as complaints:
             thumbnails = _thumbnails(folder.parent, len(catalogue))
-            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
+            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, complaints)
             digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
             digests |= _write_classes(folder, selection, rows)
             progress.begin("Comparing splits", 0)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.finding import Catalogue
+from asl_edge.data.jpeg_complaints import Complaints
 from asl_edge.data.parallel import in_order
 from asl_edge.errors import PictureError
 from asl_edge.preprocess import Picture, check, load, opencv
@@ -85,6 +86,8 @@ class RowWriter:
     thumbnails: npt.NDArray[np.uint8]
     """uint8 array of shape (N, THUMBNAIL_SIDE, THUMBNAIL_SIDE), filled for each picture that is decoded."""
     on_done: OnDone
+    complaints: Complaints
+    """Hears of JPEGs that OpenCV takes for whole although pixels are lost."""
     decoded_before: Callable[[int], Picture | None] = lambda number: None
     """Gives a picture that an earlier round has decoded."""
 
@@ -101,15 +104,19 @@ class RowWriter:
         for _ in range(waiting):  # as many as can be in flight, so that no thread ever waits for one
             free.put(np.empty((batch, self.size, self.size, 3), np.uint8))
         reasons: dict[int, str] = {}
+        suspects: list[int] = []
 
         def work(start: int, stop: int) -> tuple[npt.NDArray[np.uint8], int]:
             buffer = free.get()
+            mark = self.complaints.mark()
             for row, number in enumerate(numbers[start:stop].tolist()):
                 try:
                     self._fill(buffer[row], number)
                 except PictureError as error:
                     reasons[number] = str(error)
                     buffer[row] = 0
+            if self.complaints.mark() > mark:
+                suspects.extend(numbers[start:stop].tolist())
             return buffer, stop - start
 
         with _HashingFile(path) as file:
@@ -120,7 +127,20 @@ class RowWriter:
                     file.write(buffer[:count].data.cast("B"))
                     free.put(buffer)
                     self.on_done(count)
-        return file.sha256, reasons
+        return file.sha256, reasons | self._damaged(set(suspects) - set(reasons))
+
+    def _damaged(self, suspects: Iterable[int]) -> dict[int, str]:
+        """Decode pictures once more, one by one: a complaint does not tell which of several threads it is for."""
+        reasons = {}
+        for number in sorted(suspects):
+            if self.decoded_before(number) is not None:
+                continue
+            mark = self.complaints.mark()
+            load(self.catalogue.read(number), self.size, self.fit)
+            complaint = self.complaints.since(mark)
+            if complaint is not None:
+                reasons[number] = f"damaged: {complaint}"
+        return reasons
 
     def _fill(self, row: npt.NDArray[np.uint8], number: int) -> None:
         earlier = self.decoded_before(number)

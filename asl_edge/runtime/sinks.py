@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, TextIO
 
@@ -24,7 +26,7 @@ class Sink(Protocol):
         """Take one prediction, and the whole frame (uint8, BGR) that it is about if it is of a video."""
 
 
-class TextSink:
+class TextSink(ABC):
     """Base of the sinks that write lines to an open text file, which stays open."""
 
     def __init__(self, file: TextIO) -> None:
@@ -36,15 +38,16 @@ class TextSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
+        self._file.flush()
 
     def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
         """Write one line and flush it."""
         self._file.write(self._line(prediction) + "\n")
         self._file.flush()
 
+    @abstractmethod
     def _line(self, prediction: Prediction) -> str:
-        raise NotImplementedError
+        """Return the line of one prediction, without its end."""
 
 
 class TableSink(TextSink):
@@ -86,17 +89,17 @@ class CsvSink(TextSink):
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._heading_due = True
+        self._rows = io.StringIO()
+        self._writer = csv.writer(self._rows, lineterminator="\n")
+        self._writer.writerow(self.COLUMNS)
 
-    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
-        """Write one line and flush it; the heading comes with the first."""
-        if self._heading_due:
-            self._writer.writerow(self.COLUMNS)
-            self._heading_due = False
+    def _line(self, prediction: Prediction) -> str:
         top = " ".join(f"{label}={share:.6f}" for label, share in prediction.top)
         number = "" if prediction.frame is None else prediction.frame
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
         self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms))
-        self._file.flush()
+        rows = self._rows.getvalue()  # the heading before the first
+        self._rows.seek(0)
+        self._rows.truncate()
+        return rows.removesuffix("\n")

@@ -10,10 +10,10 @@ import pytest
 
 from asl_edge.bench import measuring
 from asl_edge.bench.measuring import benchmark
-from asl_edge.bench.plot import plot
 from asl_edge.bench.report import HEADINGS, BenchmarkReport
 from asl_edge.bench.scenarios import Effort, Variant, variants
 from asl_edge.errors import AslEdgeError, ModelError
+from asl_edge.evaluation.latency_plot import plot
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from asl_edge.data.arrays import FILES, SPLITS, sha256_of
+from asl_edge.data.jpeg_complaints import listening
 from asl_edge.data.prepare import OURS, PrepareConfig, SplitPlan, prepare
 from asl_edge.errors import DataError
 from asl_edge.preprocess import load, opencv
@@ -136,6 +139,41 @@ def test_bad_pictures_are_skipped_listed_and_change_nothing_else(tmp_path, write
         for name in pair:
             assert sha256_of(tmp_path / "out" / name) == sha256_of(tmp_path / "without" / name), name
     assert {path.name for path in (tmp_path / "out").iterdir()} == OURS
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_jpegs_that_lost_pixels_in_the_middle_are_skipped(tmp_path, write_pictures, capfd, workers):
+    good = write_pictures(tmp_path / "in", per_class=40, name="{label}/{label}{number}.jpg")
+    shutil.copytree(good, tmp_path / "clean/in")
+    for label in "AC":
+        data = (good / f"{label}/{label}7.jpg").read_bytes()
+        scan = data.index(b"\xff\xda") + 14
+        # Whole at both ends, so that only the decoder can see it; and what webcams do, which loses nothing.
+        (good / f"{label}/{label}7_lost.jpg").write_bytes(data[: scan + 60] + data[-90:])
+        other = (good / f"{label}/{label}8.jpg").read_bytes()
+        (good / f"{label}/{label}8.jpg").write_bytes(other[:-2] + b"\0\0" + other[-2:])
+        (tmp_path / f"clean/in/{label}/{label}8.jpg").write_bytes(other[:-2] + b"\0\0" + other[-2:])
+    report = run(tmp_path / "out", good, workers=workers)
+    assert sorted(Path(path).name for path, _ in report.skipped) == ["A7_lost.jpg", "C7_lost.jpg"]
+    assert all("damaged: Corrupt JPEG data" in reason for _, reason in report.skipped)
+    run(tmp_path / "without", tmp_path / "clean/in")
+    for pair in FILES.values():
+        for name in pair:
+            assert sha256_of(tmp_path / "out" / name) == sha256_of(tmp_path / "without" / name), name
+    assert "Corrupt JPEG" not in capfd.readouterr().err
+
+
+def test_what_others_write_to_standard_error_still_arrives(capfd):
+    with listening() as complaints:
+        mark = complaints.mark()
+        sys.stderr.write("from Python\n")
+        os.write(2, b"Corrupt JPEG data: premature end of data segment\nfrom native code\n")
+        assert complaints.since(mark) == "Corrupt JPEG data: premature end of data segment"
+        assert complaints.since(complaints.mark()) is None
+    said = capfd.readouterr().err
+    assert "from Python" in said
+    assert "from native code" in said
+    assert "Corrupt" not in said
 
 
 def test_a_class_of_bad_pictures_is_an_error_that_names_it(tmp_path, write_pictures):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
+from device_environments import Environment
 
 from asl_edge.export.exporter import export_run
 
@@ -22,16 +22,21 @@ print(json.dumps({"version": onnxruntime.__version__, "keys": list(session.get_m
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 5e-3)])
-def test_the_file_loads_and_answers_alike(mini_run: Path, tmp_path: Path, precision: str, tolerance: float) -> None:
-    python = os.environ.get("ASL_EDGE_OLDEST_PYTHON")
-    if not python:
-        pytest.skip("ASL_EDGE_OLDEST_PYTHON does not name a Python 3.10 with onnxruntime 1.17 and NumPy 1.24")
+def test_the_file_loads_and_answers_alike(
+    mini_run: Path,
+    tmp_path: Path,
+    device_environments: dict[str, Future[Environment | str]],
+    precision: str,
+    tolerance: float,
+) -> None:
+    oldest = device_environments["oldest"].result()
+    if isinstance(oldest, str):
+        pytest.skip(oldest)
     import onnxruntime
 
     model, pictures = tmp_path / "model.onnx", mini_run / "samples/test_pictures.npy"
     export_run(mini_run, model, precision=precision)
-    command = [python, "-c", SCRIPT, str(model), str(pictures)]
-    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    said = json.loads(oldest.run("python", "-c", SCRIPT, model, pictures).stdout)
     assert said["version"].startswith("1.17")
     assert said["keys"] == ["asl_edge.spec"]
     here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])

@@ -31,6 +31,41 @@ class Flesh:
     """Rows of the five cones that carry a nail: thumb, index, middle, ring, little finger."""
 
 
+class _Cones:
+    """Collects cones one by one."""
+
+    def __init__(self) -> None:
+        self.start: list[Vectors] = []
+        self.end: list[Vectors] = []
+        self.radius: list[tuple[float, float]] = []
+        self.dorsal: list[Vectors] = []
+        self.part: list[int] = []
+        self.tips: list[int] = []
+
+    def add(self, a: Vectors, b: Vectors, ra: float, rb: float, back: Vectors, part: int) -> None:
+        self.start.append(a)
+        self.end.append(b)
+        self.radius.append((ra, rb))
+        self.dorsal.append(back)
+        self.part.append(part)
+
+    def last_carries_a_nail(self) -> None:
+        self.tips.append(len(self.start) - 1)
+
+    def flesh(self) -> Flesh:
+        return Flesh(
+            np.array(self.start),
+            np.array(self.end),
+            np.array(self.radius),
+            np.array(self.dorsal),
+            np.array(self.part),
+            tuple(self.tips),
+        )
+
+
+_PALM_BACK = np.array([0.0, 0.0, -1.0])
+
+
 def clothe(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> Flesh:
     """Put flesh on a posed hand.
 
@@ -43,75 +78,58 @@ def clothe(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> Fle
     Returns:
         The cones of palm, thumb, fingers and forearm, in the hand frame.
     """
-    thick = build.thickness
+    cones = _Cones()
     fingers = hand.joints[5:].reshape(4, 4, 3)
-    thumb = hand.joints[1:5]
-    base = fingers[:, 0]
-    web = base + (fingers[:, 1] - base) * 0.42
+    # The finger as one sees it from the palm begins at the web; what is before it belongs to the palm.
+    web = fingers[:, 0] + (fingers[:, 1] - fingers[:, 0]) * 0.42
+    _palm(cones, build, hand, fingers[:, 0], web)
+    _fingers(cones, build, hand, fingers, web)
+    _arm(cones, build.thickness, forearm, arm_length)
+    return cones.flesh()
+
+
+def _palm(cones: _Cones, build: Build, hand: Hand, base: Vectors, web: Vectors) -> None:
+    thick, back, radii = build.thickness, _PALM_BACK, build.finger_radii
     carpal = np.array([[1.35, 1.3, 0.1], [0.45, 1.2, 0.0], [-0.45, 1.1, 0.0], [-1.35, 1.2, 0.15]]) * (thick, 1, 1)
-    palm_back = np.array([0.0, 0.0, -1.0])
-
-    start: list[Vectors] = []
-    end: list[Vectors] = []
-    radius: list[tuple[float, float]] = []
-    dorsal: list[Vectors] = []
-    part: list[int] = []
-
-    def add(a: Vectors, b: Vectors, ra: float, rb: float, back: Vectors, kind: int) -> None:
-        start.append(a)
-        end.append(b)
-        radius.append((ra, rb))
-        dorsal.append(back)
-        part.append(kind)
-
     for i in range(4):
-        add(carpal[i], base[i], 1.25 * thick, build.finger_radii[i, 0] * 1.1, palm_back, PALM)
-        add(base[i], web[i], build.finger_radii[i, 0] * 1.1, build.finger_radii[i, 0], hand.finger_dorsal[i, 0], PALM)
+        cones.add(carpal[i], base[i], 1.25 * thick, radii[i, 0] * 1.1, back, PALM)
+        cones.add(base[i], web[i], radii[i, 0] * 1.1, radii[i, 0], hand.finger_dorsal[i, 0], PALM)
+    bridge = base + (web - base) * 0.75
     for i in range(3):
-        lift = 0.85 * np.minimum(build.finger_radii[i, 0], build.finger_radii[i + 1, 0])
-        add(
-            base[i] + (web[i] - base[i]) * 0.75,
-            base[i + 1] + (web[i + 1] - base[i + 1]) * 0.75,
-            lift,
-            lift,
-            palm_back,
-            PALM,
-        )
+        lift = 0.85 * np.minimum(radii[i, 0], radii[i + 1, 0])
+        cones.add(bridge[i], bridge[i + 1], lift, lift, back, PALM)
     # The heel of the hand under the little finger, the ball of the thumb, and the skin between thumb and index.
-    add(np.array([-2.0, 1.6, 0.45]), np.array([-2.9, 5.2, 0.45]), 1.35 * thick, 1.1 * thick, palm_back, PALM)
-    radii = build.thumb_radii
-    add(thumb[0], thumb[1], radii[0], radii[1], np.array([0.7, 0.0, -0.7]), PALM)
-    add(carpal[0], thumb[0] + (thumb[1] - thumb[0]) * 0.4, 1.3 * thick, 1.35 * thick, palm_back, PALM)
-    add(
-        thumb[0] + (thumb[1] - thumb[0]) * 0.55,
-        carpal[0] + (base[0] - carpal[0]) * 0.55,
-        1.05 * thick,
-        1.05 * thick,
-        palm_back,
-        PALM,
-    )
-    add(thumb[0] + (thumb[1] - thumb[0]) * 0.9, carpal[0] + (base[0] - carpal[0]) * 0.75, 0.6, 0.75, palm_back, PALM)
+    cones.add(np.array([-2.0, 1.6, 0.45]), np.array([-2.9, 5.2, 0.45]), 1.35 * thick, 1.1 * thick, back, PALM)
+    root, joint = hand.joints[1], hand.joints[2]
+    first = joint - root
+    along = base[0] - carpal[0]
+    cones.add(root, joint, build.thumb_radii[0], build.thumb_radii[1], np.array([0.7, 0.0, -0.7]), PALM)
+    cones.add(carpal[0], root + first * 0.4, 1.3 * thick, 1.35 * thick, back, PALM)
+    cones.add(root + first * 0.55, carpal[0] + along * 0.55, 1.05 * thick, 1.05 * thick, back, PALM)
+    cones.add(root + first * 0.9, carpal[0] + along * 0.75, 0.6, 0.75, back, PALM)
 
-    tips: list[int] = []
+
+def _fingers(cones: _Cones, build: Build, hand: Hand, fingers: Vectors, web: Vectors) -> None:
+    thumb, radii = hand.joints[1:5], build.thumb_radii
     for j in (1, 2):
-        add(thumb[j], thumb[j + 1], radii[j], radii[j + 1], hand.thumb_dorsal[j], FINGER)
-    tips.append(len(start) - 1)
+        cones.add(thumb[j], thumb[j + 1], radii[j], radii[j + 1], hand.thumb_dorsal[j], FINGER)
+    cones.last_carries_a_nail()
     for i in range(4):
-        # The finger as one sees it from the palm begins at the web; what is before it belongs to the palm.
         roots = (web[i], fingers[i, 1], fingers[i, 2])
         for j in range(3):
             near, far = build.finger_radii[i, j : j + 2].tolist()
-            add(roots[j], fingers[i, j + 1], near, far, hand.finger_dorsal[i, j], FINGER)
-        tips.append(len(start) - 1)
+            cones.add(roots[j], fingers[i, j + 1], near, far, hand.finger_dorsal[i, j], FINGER)
+        cones.last_carries_a_nail()
 
+
+def _arm(cones: _Cones, thick: float, forearm: Vectors, arm_length: float) -> None:
     side = np.array([1.0, 0.0, 0.0])
     side = side - (side @ forearm) * forearm
     for sign in (-1.0, 0.0, 1.0):
         wrist = sign * 1.1 * side * thick
         # Flat at the wrist, where the two bones of the forearm lie side by side, and rounder towards the elbow.
         girth = (1.5 if sign else 1.6) * thick
-        add(np.array([0.0, 2.6, 0.0]) + wrist, forearm * 1.5 + wrist, 1.15 * thick, girth, palm_back, ARM)
+        cones.add(np.array([0.0, 2.6, 0.0]) + wrist, forearm * 1.5 + wrist, 1.15 * thick, girth, _PALM_BACK, ARM)
         if arm_length > 1.5:
             elbow = forearm * arm_length + sign * (1.1 + 0.035 * arm_length) * side * thick
-            add(forearm * 1.5 + wrist, elbow, girth, girth + 0.06 * arm_length * thick, palm_back, ARM)
-    return Flesh(np.array(start), np.array(end), np.array(radius), np.array(dorsal), np.array(part), tuple(tips))
+            cones.add(forearm * 1.5 + wrist, elbow, girth, girth + 0.06 * arm_length * thick, _PALM_BACK, ARM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,12 @@ from asl_edge.data.synthetic.poses import POSES, Pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.preprocess import Picture
+
+Framing = Literal["any", "guide"]
+"""How the hand stands in the picture: `any` near or far, or filling it as inside the guide box of `predict --show`."""
+
+_FILL: dict[Framing, tuple[float, float, float]] = {"any": (0.74, 0.15, 0.34), "guide": (0.88, 0.06, 0.75)}
+"""Mean, deviation and least of the share of the picture's side that the hand spans."""
 
 MARGIN = 1.2
 """The background is this much larger than the picture, so that the camera can move over it."""
@@ -55,8 +62,9 @@ class Scene:
     """Deviation of the sensor's noise, in grey levels."""
 
 
-def random_scene(label: str, rng: np.random.Generator, size: int) -> Scene:
+def random_scene(label: str, rng: np.random.Generator, size: int, framing: Framing = "any") -> Scene:
     """Return some person and place for a class; `label` must be one of the 29 classes."""
+    mean, deviation, least = _FILL[framing]
     variants = POSES.get(label)
     pose = None
     view = np.zeros(3)
@@ -73,7 +81,7 @@ def random_scene(label: str, rng: np.random.Generator, size: int) -> Scene:
         skin=_random_skin(rng),
         light=_random_light(rng),
         background=background,
-        fill=float(rng.uniform(0.82, 0.98) if cut_out else np.clip(rng.normal(0.74, 0.15), 0.34, 1.0)),
+        fill=float(rng.uniform(0.82, 0.98) if cut_out else np.clip(rng.normal(mean, deviation), least, 1.0)),
         offset=rng.uniform(-1, 1, 2),
         distance=float(rng.uniform(32, 90)),
         arm_length=float(rng.uniform(1.6, 4.0) if cut_out or rng.random() < 0.08 else rng.uniform(14, 30)),

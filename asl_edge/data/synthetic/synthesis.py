@@ -15,13 +15,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from asl_edge.atomic import sync_folder
 from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
-from asl_edge.data.synthetic.scene import random_scene
+from asl_edge.data.synthetic.scene import Framing, random_scene
 from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
 from asl_edge.preprocess import opencv
@@ -62,6 +62,7 @@ class _Clip(NamedTuple):
     frames: int
     seed: int
     size: int
+    framing: Framing
 
 
 def synthesize(
@@ -72,6 +73,7 @@ def synthesize(
     seed: int = 0,
     size: int = 224,
     clip_frames: int = CLIP_FRAMES,
+    framing: Framing = "any",
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> SynthesisReport:
@@ -86,6 +88,7 @@ def synthesize(
         seed: same seed, same bytes, whatever the number of workers.
         size: side of the pictures in pixels, 32 to 1024.
         clip_frames: pictures of a clip; with 1 every picture shows another person in another place.
+        framing: `any` draws hands near and far, `guide` hands that fill the picture as inside the guide box of video.
         workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
             than one needs the usual `if __name__ == "__main__":` in the script that calls.
         on_progress: called with the number of pictures that have just been finished.
@@ -106,6 +109,8 @@ def synthesize(
         raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
     if clip_frames < 1:
         raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
+    if framing not in get_args(Framing):
+        raise DataError(f"The framing is one of {', '.join(get_args(Framing))}. Received: {framing!r}")
     if seed < 0:
         raise DataError(f"A seed is 0 or more. Received: {seed}")
     if workers is not None and workers < 1:
@@ -119,7 +124,11 @@ def synthesize(
     with _folder_in_one_piece(final) as folder:
         for name in names:
             (folder / name).mkdir()
-        clips = _clips(folder, names, per_class, clip_frames, seed, size)
+        clips = [
+            _Clip(str(folder), name, first // clip_frames, first + 1, frames, seed, size, framing)
+            for name in names
+            for first, frames in _runs(per_class, clip_frames)
+        ]
         size_bytes = sum(_draw_all(clips, min(workers, len(clips)), on_progress))
     seconds = time.perf_counter() - started
     return SynthesisReport(
@@ -175,12 +184,9 @@ def _folder_in_one_piece(final: Path) -> Iterator[Path]:
         raise
 
 
-def _clips(folder: Path, names: Sequence[str], per_class: int, clip_frames: int, seed: int, size: int) -> list[_Clip]:
-    return [
-        _Clip(str(folder), name, first // clip_frames, first + 1, min(clip_frames, per_class - first), seed, size)
-        for name in names
-        for first in range(0, per_class, clip_frames)
-    ]
+def _runs(per_class: int, clip_frames: int) -> list[tuple[int, int]]:
+    """Return the first picture (from 0) and the number of pictures of each clip of a class."""
+    return [(first, min(clip_frames, per_class - first)) for first in range(0, per_class, clip_frames)]
 
 
 def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], None] | None) -> Iterator[int]:
@@ -227,7 +233,7 @@ def _draw_clip(clip: _Clip) -> int:
     """Draw and write the pictures of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
     cv2 = opencv()
     rng = np.random.default_rng([clip.seed, CLASSES.index(clip.label), clip.number])
-    scene = random_scene(clip.label, rng, clip.size)
+    scene = random_scene(clip.label, rng, clip.size, clip.framing)
     written = 0
     for number in range(clip.first, clip.first + clip.frames):
         picture = draw_frame(scene, rng, clip.size).picture

@@ -1,0 +1,81 @@
+"""What the JPEG library says of damaged pictures: OpenCV returns them as if they were whole, half of them grey."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+_COMPLAINT = re.compile(
+    rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*\n?"
+)
+_HARMLESS = b"extraneous bytes"
+"""Webcams leave some after the picture, which is whole."""
+
+
+class Complaints:
+    """Hears what native code writes to standard error; without a standard error it never hears anything."""
+
+    def __init__(self, heard: IO[bytes] | None) -> None:
+        self._heard = heard
+
+    def mark(self) -> int:
+        """Return how many bytes were heard so far, by all threads together."""
+        return 0 if self._heard is None else os.fstat(self._heard.fileno()).st_size
+
+    def since(self, mark: int) -> str | None:
+        """Return the first complaint after `mark` that tells of lost pixels; None if there is none."""
+        if self._heard is None:
+            return None
+        self._heard.seek(mark)
+        said = self._heard.read()
+        self._heard.seek(0, io.SEEK_END)
+        for match in _COMPLAINT.finditer(said):
+            if _HARMLESS not in match[0]:
+                return match[0].decode("ascii", "replace").strip()
+        return None
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Complaints]:
+    """Collect what native code writes to standard error; Python's own output still reaches it.
+
+    Afterwards everything but the JPEG library's complaints is passed on.
+    """
+    before = sys.stderr
+    try:
+        before.flush()
+        descriptor = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no usable standard error, as in a process without a console
+        yield Complaints(None)
+        return
+    with tempfile.TemporaryFile(buffering=0) as heard, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as real:
+        is_descriptor_2 = _writes_to_descriptor_2(before)
+        os.dup2(heard.fileno(), 2)
+        if is_descriptor_2:
+            assert isinstance(real, io.TextIOWrapper)
+            real.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
+            sys.stderr = real
+        try:
+            yield Complaints(heard)
+        finally:
+            if is_descriptor_2:
+                real.flush()
+                sys.stderr = before
+            os.dup2(descriptor, 2)
+            heard.seek(0)
+            os.write(descriptor, _COMPLAINT.sub(b"", heard.read()))
+            os.close(descriptor)
+
+
+def _writes_to_descriptor_2(stream: object) -> bool:
+    """Tell whether a stream is the process's own standard error, and not one that a test or a notebook put there."""
+    try:
+        return bool(stream.fileno() == 2)  # type: ignore[attr-defined]
+    except (OSError, ValueError, AttributeError):
+        return False
