@@ -10,8 +10,8 @@ import typer
 def demo(
     out: Path = typer.Option(Path("asl-demo"), "--out", "-o", help="Folder that everything is left in."),
     classes: str = typer.Option("A,B,C", "--classes", help="Which classes, such as A,B,C,space."),
-    per_class: int = typer.Option(1000, "--per-class", help="Drawn pictures of each class."),
-    epochs: int = typer.Option(7, "--epochs", help="Epochs of training."),
+    per_class: int = typer.Option(1600, "--per-class", help="Drawn pictures of each class."),
+    epochs: int = typer.Option(3, "--epochs", help="Epochs of training."),
     seed: int = typer.Option(0, "--seed", min=0, help="Same seed, same hands."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier demo in --out."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),

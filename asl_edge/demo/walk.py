@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge import atomic
+from asl_edge.data.synthetic.scene import Framing
 from asl_edge.demo.gallery import Answer, write_gallery
 from asl_edge.errors import DataError
 from asl_edge.training.progress import Progress
@@ -23,6 +24,8 @@ STRANGERS_PER_CLASS = 200
 """Pictures a class of drawn people whom training never saw."""
 
 RECIPE = "drawn"
+FRAMING: Framing = "guide"
+"""Hands that fill the picture, as video shows them in its guide box; near and far takes more than five minutes."""
 
 _GALLERY_TILES = 18
 
@@ -38,8 +41,8 @@ class DemoConfig:
     out: Path
     classes: tuple[str, ...] = ("A", "B", "C")
     """The tutorial's three letters."""
-    per_class: int = 1000
-    epochs: int = 7
+    per_class: int = 1600
+    epochs: int = 3
     seed: int = 0
     overwrite: bool = False
 
@@ -159,7 +162,8 @@ class _Walk:
     def _plan(self) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
         config = self.config
         names = ",".join(config.classes)
-        drawn = ("--classes", names, "--per-class", config.per_class, "--clip-frames", 1, "--seed", config.seed)
+        drawn = ["--classes", names, "--per-class", config.per_class, "--seed", config.seed]
+        drawn += ["--clip-frames", 1, "--framing", FRAMING]
         yield "Draw hands", _command("data", "synthesize", "--out", self.hands, *drawn), self.draw
         yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays), self.prepare
         trained = ("--recipe", RECIPE, "--epochs", config.epochs, "--seed", config.seed)
@@ -179,7 +183,12 @@ class _Walk:
 
         config = self.config
         report = synthesize(
-            self.hands, per_class=config.per_class, classes=config.classes, seed=config.seed, clip_frames=1
+            self.hands,
+            per_class=config.per_class,
+            classes=config.classes,
+            seed=config.seed,
+            clip_frames=1,
+            framing=FRAMING,
         )
         synthesize(
             self.strangers_folder,
@@ -187,6 +196,7 @@ class _Walk:
             classes=config.classes,
             seed=config.seed + 1_000_003,
             clip_frames=1,
+            framing=FRAMING,
         )
         says = f"{report.pictures} pictures, {report.pictures_per_second:.0f} a second; and other people as strangers"
         return says, {"pictures": report.pictures, "pictures_per_second": report.pictures_per_second}

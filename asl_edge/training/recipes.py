@@ -31,17 +31,17 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For drawn hands, which differ from each other more than augmentation could make them: as many steps as a few
-    # minutes allow, nothing in their way.
+    # For drawn hands, which differ from each other more than augmentation could make them: new ones instead of more
+    # epochs, and small batches for as many steps as a few minutes allow.
     "drawn": TrainConfig(
         recipe="drawn",
-        epochs=7,
+        epochs=3,
         batch_size=16,
-        optimizer="adamw",
-        learning_rate=0.0006,
-        weight_decay=0.05,
+        optimizer="sgd",
+        learning_rate=0.01,
+        momentum=0.9,
         schedule="cosine",
-        warmup_epochs=1.0,
+        warmup_epochs=0.3,
         label_smoothing=0.1,
         augmentation="none",
         norm_momentum=0.9,

@@ -14,7 +14,7 @@ from asl_edge.data.synthetic import SynthesisReport, draw_hand, synthesize
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.poses import POSES
 from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
-from asl_edge.data.synthetic.scene import random_scene, vary
+from asl_edge.data.synthetic.scene import Framing, random_scene, vary
 from asl_edge.data.synthetic.skeleton import JOINTS, average_build, pose_hand, random_build, rotation
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
@@ -320,3 +320,19 @@ def test_with_clips_of_one_frame_every_picture_begins_a_clip(tmp_path: Path) -> 
 def test_a_clip_has_a_frame(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one frame"):
         synthesize(tmp_path / "none", per_class=2, clip_frames=0)
+
+
+def test_hands_in_the_guide_box_are_larger(tmp_path: Path) -> None:
+    def spans(framing: Framing) -> list[float]:
+        scenes = [random_scene("B", np.random.default_rng(seed), 64, framing) for seed in range(60)]
+        return [scene.fill for scene in scenes]
+
+    assert min(spans("guide")) >= 0.75
+    assert min(spans("any")) < 0.6
+    near = synthesize(tmp_path / "near", per_class=4, classes=["B"], size=64, workers=1, framing="guide")
+    far = synthesize(tmp_path / "far", per_class=4, classes=["B"], size=64, workers=1)
+    assert [(near.folder / f"B/B{n}.jpg").read_bytes() for n in range(1, 5)] != [
+        (far.folder / f"B/B{n}.jpg").read_bytes() for n in range(1, 5)
+    ]
+    with pytest.raises(DataError, match="any, guide"):
+        synthesize(tmp_path / "none", per_class=2, framing="close")  # type: ignore[arg-type]
