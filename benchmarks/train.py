@@ -105,7 +105,7 @@ def run_ours(arrays: Path, steps: int) -> dict[str, float]:
         def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
             clock.epoch_began = time.perf_counter()
 
-        def pictures_seen(self, pictures: int, loss: float) -> None:
+        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
             clock.step_ends.append(time.perf_counter())
 
     opened = PreparedArrays.open(arrays, classes=["A", "B", "C"])

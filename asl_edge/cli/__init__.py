@@ -10,7 +10,8 @@ import typer
 
 from asl_edge.errors import AslEdgeError
 
-# name of the command -> (module, function); "data prepare" stands in the group `data`.
+# name of the command -> (module, function); "data prepare" stands in the group `data`. "runs" is a command of its own,
+# so "runs compare" is only built when it is asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("asl_edge.cli.demo", "demo"),
     "data prepare": ("asl_edge.cli.data_prepare", "prepare"),
@@ -21,11 +22,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("asl_edge.cli.export", "export"),
     "verify": ("asl_edge.cli.verify", "verify"),
     "predict": ("asl_edge.cli.predict", "predict"),
+    "runs": ("asl_edge.cli.runs", "runs"),
+    "runs compare": ("asl_edge.cli.runs_compare", "compare"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }
 _STOPPED = 130  # what shells report for a command ended by Ctrl-C
-GROUPS = {"data": "Prepare, draw or download pictures of hands."}
+GROUPS = {"data": "Prepare, draw or download pictures of hands.", "runs": "Look at run folders."}
 
 
 def build_app(only: str | None = None) -> typer.Typer:
@@ -42,11 +45,12 @@ def build_app(only: str | None = None) -> typer.Typer:
     groups = {name: typer.Typer(help=text, no_args_is_help=True) for name, text in GROUPS.items()}
     for path, (module, function) in COMMANDS.items():
         first, _, second = path.partition(" ")
-        if only in (None, first):
+        below_a_command = second and first in COMMANDS
+        if only == path or (only in (None, first) and not below_a_command):
             parent, name = (groups[first], second) if second else (app, first)
             parent.command(name)(getattr(import_module(module), function))
     for name, group in groups.items():
-        if only in (None, name):
+        if group.registered_commands:
             app.add_typer(group, name=name)
     return app
 
@@ -58,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     first = words[0] if words else None
-    known = {path.partition(" ")[0] for path in COMMANDS}
+    known = [path for path in (" ".join(words[:2]), first) if path in COMMANDS or path in GROUPS]
     try:
-        build_app(first if first in known else None)(words, prog_name="asl-edge")
+        build_app(known[0] if known else None)(words, prog_name="asl-edge")
     except AslEdgeError as error:
         if debug:
             raise

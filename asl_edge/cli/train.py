@@ -42,6 +42,24 @@ def train(
     keep: str | None = typer.Option(
         None, help="Checkpoints that stay: best3 (and the last), or all.", show_default="best3"
     ),
+    time_budget: str | None = typer.Option(
+        None, "--time-budget", metavar="TIME", help="Train as many epochs as end within 30m, 1h30m, ..."
+    ),
+    optimizer: str | None = typer.Option(None, help="sgd or adamw.", show_default="the recipe's"),
+    augmentation: str | None = typer.Option(
+        None, help="How far pictures are changed in training: none, light, strong.", show_default="the recipe's"
+    ),
+    ema_momentum: float | None = typer.Option(
+        None, help="Keep a moving average of the weights and store that; 0: do not.", show_default="the recipe's"
+    ),
+    clip_norm: float | None = typer.Option(None, help="Scale gradients down to this norm.", show_default="none"),
+    accumulate: int | None = typer.Option(
+        None, help="Batches whose gradients make one update.", show_default="the recipe's"
+    ),
+    balance_classes: bool = typer.Option(False, "--balance-classes", help="Let small classes count as much as large."),
+    checkpoint_minutes: float | None = typer.Option(
+        None, help="Within long epochs too, save what --resume needs every so many minutes.", show_default="10"
+    ),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
     bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
     classes: str | None = typer.Option(
@@ -67,6 +85,14 @@ def train(
         "early_stopping": early_stopping,
         "keep": keep,
         "tensorboard": tensorboard or None,
+        "optimizer": optimizer,
+        "augmentation": augmentation,
+        "ema_momentum": ema_momentum,
+        "clip_norm": clip_norm,
+        "accumulate": accumulate,
+        "balance_classes": balance_classes or None,
+        "checkpoint_minutes": checkpoint_minutes,
+        "time_budget_minutes": None if time_budget is None else _minutes(time_budget, epochs),
     }
     if summary:
         _print_summary(arrays, classes, size, network, bgr)
@@ -79,6 +105,14 @@ def train(
     names, bgr = _columns(classes, bgr, out if resume else None)
     opened = _open_arrays(arrays, names, bgr, check=not no_check)
     _train(config, opened, out, resume, overwrite, as_json)
+
+
+def _minutes(time_budget: str, epochs: int | None) -> float:
+    from asl_edge.training.pace import minutes
+
+    if epochs is not None:
+        raise UserError("--time-budget chooses the number of epochs, so --epochs and it exclude each other.")
+    return minutes(time_budget)
 
 
 def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -> TrainConfig:
@@ -192,22 +226,27 @@ def progress_on_console() -> Progress:
             self._bar = progress_bar()
             self._task: Any = None
             self._epochs = 0
+            self._first: tuple[int, float] | None = None
 
         def note(self, message: str) -> None:
             err.print(message, style="dim", markup=False)
 
         def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
-            import time
-
-            self._epochs, self._began = epochs, time.perf_counter()
+            self._epochs, self._first = epochs, None
             self._bar.start()
             self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=pictures, rate="")
 
-        def pictures_seen(self, pictures: int, loss: float) -> None:
+        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
             import time
 
-            rate = pictures / (time.perf_counter() - self._began)
-            self._bar.update(self._task, completed=pictures, rate=f"{rate:.0f} pictures/s  loss {loss:.4f}")
+            now = time.perf_counter()
+            if self._first is None:  # of an epoch that goes on, some pictures were seen before
+                self._first = pictures, now
+            seen, seconds = pictures - self._first[0], now - self._first[1]
+            rate = f"{seen / seconds:.0f} pictures/s" if seen else ""
+            self._bar.update(
+                self._task, completed=pictures, rate=f"{rate}  loss {loss:.4f}  waiting for data {waiting_share:.1%}"
+            )
 
         def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
             self._bar.remove_task(self._task)

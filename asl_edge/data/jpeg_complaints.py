@@ -14,8 +14,8 @@ from typing import IO
 _COMPLAINT = re.compile(
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*\n?"
 )
-_HARMLESS = b"extraneous bytes"
-"""Webcams leave some after the picture, which is whole."""
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 class Complaints:
@@ -29,16 +29,27 @@ class Complaints:
         return 0 if self._heard is None else os.fstat(self._heard.fileno()).st_size
 
     def since(self, mark: int) -> str | None:
-        """Return the first complaint after `mark` that tells of lost pixels; None if there is none."""
+        """Return the first complaint after `mark`; None if there is none."""
         if self._heard is None:
             return None
         self._heard.seek(mark)
         said = self._heard.read()
         self._heard.seek(0, io.SEEK_END)
-        for match in _COMPLAINT.finditer(said):
-            if _HARMLESS not in match[0]:
-                return match[0].decode("ascii", "replace").strip()
-        return None
+        match = _COMPLAINT.search(said)
+        return match[0].decode("ascii", "replace").strip() if match else None
+
+
+def is_harmless(complaint: str, data: bytes) -> bool:
+    """Tell whether a picture lost nothing, though the library complained.
+
+    Webcams fill a frame up with zeros before its end. Bytes that are no zeros are rather pixels that the decoder, having
+    lost its place in damaged data, did not come to.
+    """
+    extraneous = _EXTRANEOUS.search(complaint)
+    if extraneous is None:
+        return False
+    end = data.rfind(_END_OF_IMAGE)
+    return end >= 0 and not any(data[max(0, end - int(extraneous[1])) : end])
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.finding import Catalogue
-from asl_edge.data.jpeg_complaints import Complaints
+from asl_edge.data.jpeg_complaints import Complaints, is_harmless
 from asl_edge.data.parallel import in_order
 from asl_edge.errors import PictureError
 from asl_edge.preprocess import Picture, check, load, opencv
@@ -136,9 +136,10 @@ class RowWriter:
             if self.decoded_before(number) is not None:
                 continue
             mark = self.complaints.mark()
-            load(self.catalogue.read(number), self.size, self.fit)
+            data = self.catalogue.read(number)
+            load(data, self.size, self.fit)
             complaint = self.complaints.since(mark)
-            if complaint is not None:
+            if complaint is not None and not is_harmless(complaint, data):
                 reasons[number] = f"damaged: {complaint}"
         return reasons
 

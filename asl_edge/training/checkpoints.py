@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,10 +43,26 @@ def save_weights_h5(path: Path, network: keras.Model) -> None:
             own.unlink(missing_ok=True)
 
 
-def copy_whole(source: Path, path: Path) -> None:
-    """Copy a file, whole or not at all."""
-    with atomic.replacing(path) as temporary:
-        shutil.copyfile(source, temporary)
+def link_or_copy(source: Path, path: Path) -> None:
+    """Let `path` be the same file as `source`, or a copy where the disk knows no links; whole or not at all.
+
+    Checkpoints are replaced and never changed in place, so a link is as good as a copy and writes no 112 MB.
+    """
+    if path.exists() and path.samefile(source):
+        return
+    linked = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
+    try:
+        os.link(source, linked)
+    except OSError:
+        with atomic.replacing(path) as temporary:
+            shutil.copyfile(source, temporary)
+        return
+    try:
+        linked.replace(path)
+        atomic.sync_folder(path.parent)
+    except BaseException:
+        linked.unlink(missing_ok=True)
+        raise
 
 
 def _rank(row: Mapping[str, float]) -> tuple[float, float, float]:

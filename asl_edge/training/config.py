@@ -47,6 +47,16 @@ class TrainConfig:
     """Share of the target spread evenly over all classes, in training and in the validation loss."""
     augmentation: str = "none"
     """Name in `asl_edge.training.augment`."""
+    ema_momentum: float = 0.0
+    """Momentum of the exponential moving average of the weights, by which is validated and which is stored; 0: none."""
+    clip_norm: float | None = None
+    """Largest norm of all gradients together; larger ones are scaled down to it."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one update of the weights."""
+    balance_classes: bool = False
+    """Weigh the loss of each picture by the inverse of its class's share of the training pictures."""
+    drop_last: bool = False
+    """Leave out the last batch of an epoch where it is smaller; other pictures are left out in every epoch."""
     norm_momentum: float | None = None
     """Momentum of the running averages of batch normalisation while training; None leaves the network's own (0.99),
     which needs some 500 steps before validation means anything."""
@@ -58,7 +68,15 @@ class TrainConfig:
     """Stop after this many epochs without a better one (see `asl_edge.training.checkpoints.best_epoch`)."""
     keep: Keep = "best3"
     """Which checkpoints stay: the best three and the last, or all."""
+    checkpoint_minutes: float = 10.0
+    """Within an epoch too, all that is needed to go on is saved every so many minutes."""
+    checkpoint_steps: int | None = None
+    """The same, counted in batches."""
+    time_budget_minutes: float | None = None
+    """What `epochs` was chosen to take, where it was chosen so."""
     tensorboard: bool = False
+    trackers: tuple[str, ...] = ()
+    """Names of experiment trackers that are told of every epoch (see `asl_edge.training.tracking`)."""
     steps_per_epoch: int | None = None
     """Cut every epoch short after this many batches (measurements, trials); None takes every picture."""
 
@@ -66,13 +84,18 @@ class TrainConfig:
         """Check every field."""
         for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             _whole_number(name, getattr(self, name), lowest)
-        for name in ("early_stopping", "steps_per_epoch"):
+        _whole_number("accumulate", self.accumulate, 1)
+        for name in ("early_stopping", "steps_per_epoch", "checkpoint_steps"):
             if getattr(self, name) is not None:
                 _whole_number(name, getattr(self, name), 1)
         if self.seed >= 2**32:
             raise UserError(f"seed must be below 2**32. Received: {self.seed}")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate!r}")
+        for name in ("clip_norm", "checkpoint_minutes", "time_budget_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be above 0. Received: {value!r}")
         if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
             raise UserError(f"weight_decay must be 0 or more. Received: {self.weight_decay!r}")
         if not 0 <= self.warmup_epochs < self.epochs and self.schedule == "cosine":
@@ -81,7 +104,7 @@ class TrainConfig:
             )
         if not 0 <= self.dropout_scale <= 1:
             raise UserError(f"dropout_scale must be between 0 and 1. Received: {self.dropout_scale!r}")
-        for name in ("momentum", "label_smoothing", "norm_momentum"):
+        for name in ("momentum", "label_smoothing", "norm_momentum", "ema_momentum"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise UserError(f"{name} must be at least 0 and below 1. Received: {value!r}")
@@ -91,7 +114,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as `config.json` keeps them."""
-        return asdict(self)
+        return asdict(self) | {"trackers": list(self.trackers)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -108,7 +131,8 @@ class TrainConfig:
                 f"The run's config lacks {', '.join(missing)}: another version of asl-edge made it. "
                 "Train again into a new folder."
             )
-        return cls(**{name: values[name] for name in names})
+        found: dict[str, Any] = {name: values[name] for name in names}
+        return cls(**(found | {"trackers": tuple(found["trackers"])}))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

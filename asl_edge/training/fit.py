@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 import signal
 import threading
@@ -13,26 +14,49 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from asl_edge import __version__, atomic
-from asl_edge.errors import MissingPackageError, RunError, TrainingError
+from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError
 from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples
-from asl_edge.training.backend import Policy, choose_precision, compile_with_xla, dtype_policy, load_keras
+from asl_edge.training.backend import (
+    ChosenPrecision,
+    Policy,
+    choose_precision,
+    compile_with_xla,
+    dtype_policy,
+    load_keras,
+)
 from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.environment import describe
-from asl_edge.training.keeper import EpochKeeper, copy_weights
+from asl_edge.training.feed import Feed, for_keras
+from asl_edge.training.keeper import EpochKeeper
 from asl_edge.training.optimizer import build_optimizer
+from asl_edge.training.pace import within_budget
 from asl_edge.training.progress import Progress
 from asl_edge.training.scores import SplitScore, score_splits
-from asl_edge.training.state import History, load_state, restore_optimizer
+from asl_edge.training.state import History, load_state
 
 if TYPE_CHECKING:
     import keras
 
     from asl_edge.data.arrays import PreparedArrays
 
-_FREE_ON_RESUME = ("epochs", "keep", "tensorboard", "early_stopping")
+_FREE_ON_RESUME = (
+    "epochs",
+    "keep",
+    "tensorboard",
+    "trackers",
+    "early_stopping",
+    "checkpoint_minutes",
+    "checkpoint_steps",
+)
 """Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
+
+
+_VALIDATION_BATCH = 64
 
 
 class Interrupted(KeyboardInterrupt):
@@ -96,14 +120,15 @@ def train(
     keras.utils.set_random_seed(config.seed)
     try:
         with _full_disk_explained(out), _sigterm_as_interrupt():
-            config, policy = _open_run(config, arrays, out, resume, overwrite, progress)
-            keeper = _build(config, arrays, out, policy, progress)
+            keeper: EpochKeeper | None = None
             try:
-                _fit(keeper, arrays)
+                config, policy = _open_run(config, arrays, out, resume, overwrite, progress)
+                keeper = _build(config, arrays, out, policy, progress)
+                while _fit(keeper, arrays):
+                    _go_on(keeper)
+                return _finish(keeper, arrays)
             except KeyboardInterrupt as error:
-                keeper.draw_curves()
-                raise Interrupted(_what_interrupted_leaves(keeper)) from error
-            return _finish(keeper, arrays)
+                raise Interrupted(_what_interrupted_leaves(out, keeper)) from error
     finally:
         progress.close()
 
@@ -132,12 +157,35 @@ def _open_run(
         recorded.update(config.to_dict())
         atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
         return config, policy
+    import keras
+
     _make_way(out, overwrite)
     chosen = choose_precision(config.precision)
     progress.note(f"Precision: {chosen.policy} ({chosen.reason}).")
-    test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
-    out.mkdir(parents=True, exist_ok=True)
+    if config.time_budget_minutes is not None:
+        config = within_budget(config, arrays, _compiled, chosen.policy, progress)
+        keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
+        ) from error
+    try:
+        _write_beginning(config, arrays, out, chosen)
+    except BaseException:
+        # Without a config it is no run, and must not stand in the way of the next try.
+        for item in out.iterdir():
+            _remove(item)
+        out.rmdir()
+        raise
+    return config, chosen.policy
+
+
+def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, chosen: ChosenPrecision) -> None:
+    """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
     (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
+    test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
     kept = {
         "test": {
             "split": test_split,
@@ -149,7 +197,6 @@ def _open_run(
         },
     }
     atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
-    # Last, since a folder with a config is a run.
     atomic.write_json(
         out / run_folder.CONFIG_FILE,
         {
@@ -166,24 +213,35 @@ def _open_run(
             "samples": kept,
         },
     )
-    return config, chosen.policy
 
 
 def _make_way(out: Path, overwrite: bool) -> None:
-    if out.is_file():
+    if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file. Name a folder for the run with --out.")
     if not out.exists() or not any(out.iterdir()):
         return
     is_run = (out / run_folder.CONFIG_FILE).is_file()
-    if overwrite and is_run:
-        shutil.rmtree(out)
-        return
-    if is_run:
+    foreign = run_folder.foreign_files(out)
+    if foreign and (overwrite or not is_run):
+        raise RunError(
+            f"{out} holds something that is not a run's ({foreign[0]}), so it stays. Name another folder with --out."
+        )
+    if overwrite:
+        _remove(out)
+    elif is_run:
         raise RunError(
             f"{out} holds a run already. Go on with it: add --resume. Replace it: add --overwrite. "
             "Or name another folder with --out."
         )
-    raise RunError(f"{out} exists and holds something that is no run. Name another folder with --out.")
+    else:
+        raise RunError(f"{out} holds the beginning of a run that never began. Replace it: add --overwrite.")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
@@ -203,39 +261,62 @@ def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
 
 def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
+    model, network, feed = _compiled(config, arrays, policy)
+    with dtype_policy("float32"):
+        stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
+    keeper = EpochKeeper(out, config, model, network, stored, feed)
+    keeper.progress = progress
+    if _go_on(keeper):
+        within = f", {keeper.first_step} steps into the next" if keeper.first_step else ""
+        progress.note(f"Going on after epoch {len(keeper.history)} of {config.epochs}{within}.")
+        if keeper.history:
+            keeper.settle()
+    if not (out / run_folder.MODEL_JSON_FILE).exists():
+        atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
+    return keeper
+
+
+def _compiled(config: TrainConfig, arrays: PreparedArrays, policy: Policy) -> tuple[keras.Model, keras.Model, Feed]:
+    """Return what Keras trains, the network within it, and what it is fed by."""
     import keras
 
     with dtype_policy(policy):
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
         _set_for_training(network, config)
         model = augment.with_augmentation(network, augment.get(config.augmentation))
-    with dtype_policy("float32"):
-        stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
+    feed = Feed(
+        arrays,
+        config.batch_size,
+        seed=config.seed,
+        steps=config.steps_per_epoch,
+        drop_last=config.drop_last,
+        class_weights=class_weights(arrays) if config.balance_classes else None,
+    )
+    if not feed.steps:
+        raise DataError(
+            f"A batch of {config.batch_size} is more than the {len(feed.split)} training pictures. Lower --batch-size."
+        )
     model.compile(
-        optimizer=build_optimizer(config, _steps(config, arrays), network),
+        optimizer=build_optimizer(config, feed.steps, network),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         jit_compile=compile_with_xla(),
     )
     # Otherwise its variables are made inside the first step, which TensorFlow then compiles twice.
     model.optimizer.build(model.trainable_variables)
-    keeper = EpochKeeper(out, config, model, network, stored)
-    keeper.progress = progress
-    state = load_state(out / run_folder.STATE_FILE)
+    # Keras makes the metrics' variables with the first batch; a run that goes on within an epoch has values for them.
+    nothing = keras.ops.zeros((1, len(arrays.classes)))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+    return model, network, feed
+
+
+def _go_on(keeper: EpochKeeper) -> bool:
+    """Bring the training to where its run stands; False if nothing of it was saved yet."""
+    state = load_state(keeper.run / run_folder.STATE_FILE)
     if state is not None:
-        path = out / run_folder.CHECKPOINTS_FOLDER / state.weights_file
-        try:
-            stored.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
-        copy_weights(stored, network)
-        restore_optimizer(model.optimizer, state.optimizer)
-        keeper.history = state.history
-        keeper.settle()
-        progress.note(f"Going on after epoch {state.epoch} of {config.epochs}.")
-    if not (out / run_folder.MODEL_JSON_FILE).exists():
-        atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
-    return keeper
+        keeper.go_on(state)
+    return state is not None
 
 
 def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
@@ -249,25 +330,35 @@ def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
             layer.rate *= config.dropout_scale
 
 
-def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> None:
-    config, history = keeper.config, keeper.history
+def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
+    """Train to the end; True if only the rest of an interrupted epoch was trained, and there is more to do.
+
+    Keras takes every epoch of a fit to have the same number of batches, so the rest of one is a fit of its own.
+    """
+    config, history, feed = keeper.config, keeper.history, keeper.feed
     if len(history) >= config.epochs or _patience_is_out(config, history):
         keeper.progress.note(f"The run is finished: {len(history)} epochs are complete.")
-        return
-    batches = open_batches(arrays, "train", config.batch_size, shuffle_seed=config.seed, steps=config.steps_per_epoch)
-    pictures = min(len(arrays.split("train")), len(batches) * config.batch_size)
-    callbacks = [keeper.callback(batches, pictures)]
+        return False
+    feed.epoch, feed.first_step = len(history), keeper.first_step
+    is_rest = feed.first_step > 0
+    last = len(history) + 1 if is_rest else config.epochs
+    callbacks = [keeper.callback()]
     if config.tensorboard:
         callbacks.append(_tensorboard(keeper.run / run_folder.TENSORBOARD_FOLDER))
+    if config.trackers:
+        from asl_edge.training import tracking
+
+        callbacks += tracking.callbacks(keeper.run, config, config.trackers)
     keeper.model.fit(
-        batches,
-        epochs=config.epochs,
+        for_keras(feed),
+        epochs=last,
         initial_epoch=len(history),
-        validation_data=open_batches(arrays, "validation", config.batch_size),
+        validation_data=open_batches(arrays, "validation", _VALIDATION_BATCH),
         callbacks=callbacks,
         shuffle=False,  # the batches are shuffled across the whole split already
         verbose=0,
     )
+    return is_rest and last < config.epochs and not keeper.stopped_early
 
 
 def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
@@ -290,9 +381,15 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     return TrainResult(run, history, best, keeper.stopped_early, scores)
 
 
-def _steps(config: TrainConfig, arrays: PreparedArrays) -> int:
-    steps = -(-len(arrays.split("train")) // config.batch_size)
-    return steps if config.steps_per_epoch is None else min(steps, config.steps_per_epoch)
+def class_weights(arrays: PreparedArrays) -> npt.NDArray[np.float32]:
+    """Return a weight for each class, (C,): so that all classes count alike and the mean weight of a picture is 1.
+
+    The weight is N / (C * n) for a class of n of the N training pictures, over the C classes that have any
+    (scikit-learn's "balanced", after King and Zeng 2001).
+    """
+    counts = np.bincount(arrays.split("train").labels, minlength=len(arrays.classes))
+    there = counts > 0
+    return np.where(there, counts.sum() / (there.sum() * np.maximum(counts, 1)), 0.0).astype(np.float32)
 
 
 def _patience_is_out(config: TrainConfig, history: History) -> bool:
@@ -315,7 +412,12 @@ def _tensorboard(folder: Path) -> keras.callbacks.Callback:
     return keras.callbacks.TensorBoard(str(folder), write_graph=False)
 
 
-def _what_interrupted_leaves(keeper: EpochKeeper) -> str:
+def _what_interrupted_leaves(out: Path, keeper: EpochKeeper | None) -> str:
+    if keeper is None:
+        if (out / run_folder.CONFIG_FILE).is_file():
+            return f"Stopped before the training began. {out} can be resumed."
+        return "Stopped before the training began; nothing was written."
+    keeper.draw_curves()
     done = len(keeper.history)
     if not done:
         return (
@@ -350,8 +452,10 @@ def _full_disk_explained(out: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         numbers = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-        # HDF5 reports the system's error in its text only.
-        if getattr(error, "errno", None) in numbers or "No space left" in str(error):
+        # HDF5 reports the system's error in its text only, NumPy the bytes that found no place.
+        if getattr(error, "errno", None) in numbers or re.search(
+            r"No space left|requested and \d+ written", str(error)
+        ):
             raise TrainingError(
                 f"The disk that holds {out} is full. The complete epochs stand; make room and go on with --resume "
                 "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."

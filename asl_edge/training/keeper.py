@@ -5,24 +5,33 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asl_edge.errors import TrainingError
+from asl_edge.errors import RunError, TrainingError
 from asl_edge.training import checkpoints, run_folder
+from asl_edge.training.averaging import averaged_weights
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.curves import write_curves
+from asl_edge.training.feed import Feed
 from asl_edge.training.history import write_history
 from asl_edge.training.progress import Progress
-from asl_edge.training.state import History, TrainState, optimizer_values, save_state
+from asl_edge.training.state import History, TrainState, restore, save_state, values_of
 
 if TYPE_CHECKING:
     import keras
 
 _SECONDS_BETWEEN_CURVES = 30.0
 """Drawing takes half a second, which a short epoch should not pay for."""
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+"""A look at the loss costs a fast GPU a step or two; slower steps are all looked at."""
+
+_DIVERGED = 10.0
+"""A mean loss of so many times that of guessing is no training any more."""
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -32,31 +41,77 @@ class EpochKeeper:
 
     Order of writing: checkpoint, state, history, best, curves, then what is superfluous goes. A process that is killed
     anywhere in between resumes from a state whose checkpoint stands, and `settle` writes again what follows from it.
+    Within a long epoch the state alone is written; it then holds the weights too.
     """
 
     def __init__(
-        self, run: Path, config: TrainConfig, model: keras.Model, network: keras.Model, stored: keras.Model
+        self,
+        run: Path,
+        config: TrainConfig,
+        model: keras.Model,
+        network: keras.Model,
+        stored: keras.Model,
+        feed: Feed,
+        *,
+        writes: bool = True,
     ) -> None:
-        """Watch the training of `model`, which wraps `network`; `stored` is its float32 twin, which is saved."""
+        """Watch the training of `model`, which wraps `network`; `stored` is its float32 twin, which is saved.
+
+        Args:
+            run: the run folder.
+            config: the run's choices.
+            model: what Keras trains.
+            network: the network within it.
+            stored: the network as it is stored.
+            feed: what `model` is fed by; it is told epoch and step.
+            writes: whether this process writes to the run folder; of several hosts one does.
+        """
         self.run = run
         self.config = config
         self.model = model
         self.network = network
         self.stored = stored
+        self.feed = feed
+        self.writes = writes
         self.history: History = []
         self.progress = Progress()
         self.stopped_early = False
-        self._batches: Any = None
-        self._pictures = 0
+        self._guess = math.log(network.output_shape[-1])
+        self._resumed: TrainState | None = None
         self._epoch = 0
         self._began = self._last_batch = 0.0
-        self._drawn = time.monotonic()
+        self._checked_step = 0
+        self._checked = self._saved = self._drawn = time.monotonic()
+        self._raw: ExitStack | None = None
 
-    def callback(self, batches: keras.utils.PyDataset, pictures: int) -> keras.callbacks.Callback:
-        """Return the Keras callback for a fit over `batches`, of `pictures` pictures an epoch."""
+    @property
+    def first_step(self) -> int:
+        """The step that the next epoch to run begins with: above 0 where the run was stopped within it."""
+        return self._resumed.step if self._resumed is not None else 0
+
+    def go_on(self, state: TrainState) -> None:
+        """Bring network, optimizer and history to where a run stands.
+
+        Raises:
+            RunError: the state's checkpoint is missing or damaged, or belongs to another network.
+        """
+        if state.weights_file is None:
+            restore(self.network.weights, state.weights)
+        else:
+            path = self.run / run_folder.CHECKPOINTS_FOLDER / state.weights_file
+            try:
+                self.stored.load_weights(path)
+            except (OSError, ValueError, KeyError) as error:
+                raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
+            copy_weights(self.stored, self.network)
+        restore(self.model.optimizer.variables, state.optimizer)
+        self.history = state.history
+        self._resumed = state if state.step else None
+
+    def callback(self) -> keras.callbacks.Callback:
+        """Return the Keras callback that tells the keeper what happens."""
         import keras
 
-        self._batches, self._pictures = batches, pictures
         keeper = self
 
         class Keep(keras.callbacks.Callback):  # type: ignore[misc]
@@ -64,7 +119,16 @@ class EpochKeeper:
                 keeper.begin_epoch(epoch)
 
             def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-                keeper.end_batch(batch, logs)
+                if keeper.end_batch(batch, logs):
+                    # Asking for the model has the JAX backend give its state back to the variables.
+                    assert self.model is keeper.model
+                    keeper.save_within_epoch(batch)
+
+            def on_test_begin(self, logs: object = None) -> None:
+                keeper.begin_validation()
+
+            def on_test_end(self, logs: object = None) -> None:
+                keeper.end_validation()
 
             def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
                 keeper.end_epoch(epoch, logs)
@@ -72,27 +136,90 @@ class EpochKeeper:
         return Keep()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Set everything random from (seed, epoch); `epoch` counts from 0, as Keras does."""
+        """Set everything random from (seed, epoch), or as it was; `epoch` counts from 0, as Keras does."""
+        resumed, self._resumed = self._resumed, None
         self._epoch = epoch + 1
-        self._batches.epoch = epoch
+        self.feed.epoch, self.feed.first_step = epoch, 0
         reseed(self.model, self.config.seed, epoch)
-        self._began = self._last_batch = time.perf_counter()
-        self.progress.epoch_begins(self._epoch, self.config.epochs, self._pictures)
+        spent = 0.0
+        if resumed is not None:
+            self.feed.first_step, spent = resumed.step, resumed.seconds
+            restore(seed_states(self.model), resumed.seeds)
+            restore(self.model.metrics_variables, resumed.metrics)
+        self.feed.waited_seconds = 0.0
+        self._began = self._last_batch = time.perf_counter() - spent
+        self._checked_step = self.feed.first_step
+        self._checked = self._saved = time.monotonic()
+        self.progress.epoch_begins(self._epoch, self.config.epochs, self.feed.pictures)
 
-    def end_batch(self, batch: int, logs: Mapping[str, float]) -> None:
-        """Tell of one batch (from 0).
+    def end_batch(self, batch: int, logs: Mapping[str, float]) -> bool:
+        """Tell of one batch (from 0, counted from where this process began); return whether it is time to save.
+
+        Looking at the loss makes an accelerator wait for the step to end, so it is looked at every so often.
 
         Raises:
-            TrainingError: the loss is not a number.
+            TrainingError: the loss is not a number, or far above that of guessing.
         """
-        loss = float(logs["loss"])
+        step = self.feed.first_step + batch + 1
+        now = time.monotonic()
+        if now - self._checked >= _SECONDS_BETWEEN_LOOKS or step == self.feed.steps:
+            self._look_at(float(logs["loss"]), step)
+            self._last_batch = time.perf_counter()
+            waited = self.feed.waited_seconds / max(self._last_batch - self._began, 1e-9)
+            seen = min(step * self.config.batch_size, self.feed.pictures)
+            self._checked, self._checked_step = now, step
+            self.progress.pictures_seen(seen, float(logs["loss"]), waited)
+        if step == self.feed.steps or not self.writes:
+            return False
+        every = self.config.checkpoint_steps
+        return (every is not None and step % every == 0) or now - self._saved > 60 * self.config.checkpoint_minutes
+
+    def _look_at(self, loss: float, step: int) -> None:
+        where = f"in epoch {self._epoch}, step {step}"
+        if self._checked_step + 1 < step:
+            where = f"in epoch {self._epoch}, between step {self._checked_step + 1} and {step}"
+        advice = "Train into a new folder with a lower --learning-rate or with --precision float32."
         if not math.isfinite(loss):
+            raise TrainingError(f"The loss became {loss} {where}. {self._what_stands()} {advice}")
+        if loss > _DIVERGED * self._guess:
             raise TrainingError(
-                f"The loss became {loss} in epoch {self._epoch}, step {batch + 1}. {self._what_stands()} "
-                "Train into a new folder with a lower --learning-rate or with --precision float32."
+                f"The loss rose to {loss:.1f} {where}, {loss / self._guess:.0f} times that of guessing: the training "
+                f"diverges. {self._what_stands()} {advice}"
             )
-        self._last_batch = time.perf_counter()
-        self.progress.pictures_seen(min((batch + 1) * self.config.batch_size, self._pictures), loss)
+
+    def save_within_epoch(self, batch: int) -> None:
+        """Save all that is needed to go on after this batch (from 0, counted from where this process began)."""
+        self._check_folder()
+        began = time.perf_counter()
+        state = TrainState(
+            self.history,
+            None,
+            values_of(self.model.optimizer.variables),
+            values_of(self.network.weights),
+            values_of(seed_states(self.model)),
+            values_of(self.model.metrics_variables),
+            self.feed.first_step + batch + 1,
+            began - self._began,
+        )
+        save_state(self.run / run_folder.STATE_FILE, state)
+        self._saved = time.monotonic()
+
+    def _check_folder(self) -> None:
+        if not (self.run / run_folder.CONFIG_FILE).is_file():
+            raise TrainingError(
+                f"The run folder {self.run} was removed while the training ran, so there is nowhere to write to. "
+                "Train again."
+            )
+
+    def begin_validation(self) -> None:
+        """Validate by the averaged weights, where there are some."""
+        self._raw = ExitStack()
+        self._raw.enter_context(averaged_weights(self.model))
+
+    def end_validation(self) -> None:
+        """Go on with the weights themselves."""
+        if self._raw is not None:
+            self._raw.close()
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the epoch: checkpoint, state, history, best model, curves.
@@ -107,25 +234,37 @@ class EpochKeeper:
                 f"The validation loss became {row['val_loss']} in epoch {epoch + 1}. {self._what_stands()} "
                 "Train into a new folder with a lower --learning-rate or with --precision float32."
             )
+        seconds = max(self._last_batch - self._began, 1e-9)
         row["learning_rate"] = self._learning_rate()
-        row["pictures_per_second"] = round(self._pictures / max(self._last_batch - self._began, 1e-9), 2)
+        row["pictures_per_second"] = round(self.feed.pictures / seconds, 2)
+        row["waiting_share"] = round(self.feed.waited_seconds / seconds, 4)
         row["seconds"] = round(now - self._began, 3)
         history = [*self.history, row]
-        folder = self.run / run_folder.CHECKPOINTS_FOLDER
-        path = checkpoints.path_of_epoch(folder, history, epoch + 1)
-        copy_weights(self.network, self.stored)
-        checkpoints.save_model(path, self.stored)
-        save_state(
-            self.run / run_folder.STATE_FILE, TrainState(history, path.name, optimizer_values(self.model.optimizer))
-        )
+        if self.writes:
+            self._write_epoch(history)
         self.history = history
+        self.feed.first_step = 0
         best = checkpoints.best_epoch(history) == epoch + 1
-        self.settle(best)
+        if self.writes:
+            self.settle(best)
         self.progress.epoch_ends(row, best)
         patience = self.config.early_stopping
         if patience is not None and epoch + 1 - checkpoints.best_epoch(history) >= patience:
             self.stopped_early = epoch + 1 < self.config.epochs
             self.model.stop_training = True
+
+    def _write_epoch(self, history: History) -> None:
+        self._check_folder()
+        path = checkpoints.path_of_epoch(self.run / run_folder.CHECKPOINTS_FOLDER, history, len(history))
+        with averaged_weights(self.model):
+            copy_weights(self.network, self.stored)
+        checkpoints.save_model(path, self.stored)
+        optimizer = values_of(self.model.optimizer.variables)
+        if self.config.ema_momentum:  # the checkpoint holds the averages
+            state = TrainState(history, None, optimizer, values_of(self.network.weights))
+        else:
+            state = TrainState(history, path.name, optimizer)
+        save_state(self.run / run_folder.STATE_FILE, state)
 
     def settle(self, new_best: bool = True) -> None:
         """Bring the files that follow from the history up to date with it."""
@@ -135,7 +274,7 @@ class EpochKeeper:
             best = checkpoints.path_of_epoch(folder, self.history, checkpoints.best_epoch(self.history))
             # Where somebody has deleted that checkpoint, `best.keras` is its only copy and stays as it is.
             if best.exists() or not (self.run / run_folder.BEST_FILE).exists():
-                checkpoints.copy_whole(best, self.run / run_folder.BEST_FILE)
+                checkpoints.link_or_copy(best, self.run / run_folder.BEST_FILE)
         checkpoints.remove_others(folder, self.history, self.config.keep)
         if time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES:
             self.draw_curves()
@@ -158,12 +297,14 @@ class EpochKeeper:
         return f"{self.run} keeps its {len(self.history)} complete epochs and the best of them."
 
 
-def reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Set the state of every seed generator in `model` (dropout, augmentation) from (seed, epoch).
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the state of every seed generator in `model`: dropout's and augmentation's."""
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]
 
-    A `.keras` file does not hold these states, so a resumed run could not go on with them.
-    """
-    generators = [variable for variable in model.variables if variable.name == "seed_generator_state"]
+
+def reseed(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set every seed generator in `model` from (seed, epoch)."""
+    generators = seed_states(model)
     words = np.random.SeedSequence((seed, epoch)).generate_state(max(len(generators), 1))
     for variable, word in zip(generators, words, strict=False):
         variable.assign(np.array([word >> 1, 0], dtype=np.int64))  # 31 bits: some backends keep seeds as int32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asl_edge.training.config import TrainConfig
 
@@ -23,13 +23,18 @@ def build_optimizer(config: TrainConfig, steps_per_epoch: int, network: keras.Mo
 
     rate = _learning_rate(config, steps_per_epoch)
     decay = config.weight_decay or None
+    common: dict[str, Any] = {
+        "weight_decay": decay,
+        "global_clipnorm": config.clip_norm,
+        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
+        "use_ema": config.ema_momentum > 0,
+        "ema_momentum": config.ema_momentum or 0.99,
+    }
     optimizer: keras.optimizers.Optimizer
     if config.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+        optimizer = keras.optimizers.AdamW(rate, **{**common, "weight_decay": config.weight_decay})
     else:
-        optimizer = keras.optimizers.SGD(
-            rate, momentum=config.momentum, nesterov=config.momentum > 0, weight_decay=decay
-        )
+        optimizer = keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=config.momentum > 0, **common)
     if decay is not None:
         optimizer.exclude_from_weight_decay([v for v in network.trainable_variables if len(v.shape) < 2])
     return optimizer

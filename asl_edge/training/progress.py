@@ -14,8 +14,8 @@ class Progress:
     def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
         """Epoch `epoch` of `epochs` (from 1) begins; it takes `pictures` pictures."""
 
-    def pictures_seen(self, pictures: int, loss: float) -> None:
-        """So many pictures of this epoch are done; `loss` is their mean."""
+    def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+        """So many pictures of this epoch are done, with this mean loss and share of the time spent waiting for data."""
 
     def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
         """An epoch is complete and saved; `row` is its line of the history, `best` whether it is the best so far."""

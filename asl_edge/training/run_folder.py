@@ -31,6 +31,15 @@ MODEL_JSON_FILE = "model.json"
 """The tutorial's pair: the network without its weights, and its weights without the network."""
 MODEL_WEIGHTS_FILE = "model.weights.h5"
 
+AUGMENTATION_FILE = "augmentation.png"
+"""What the network sees of some pictures, where training changes them."""
+
+_OURS = {
+    CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
+    SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
+    "wandb", "wandb_id.txt", "mlflow_id.txt",
+}  # fmt: skip
+
 SampleSet = Literal["test", "train"]
 
 
@@ -157,3 +166,21 @@ def sample_paths(path: Path, which: SampleSet) -> tuple[Path, Path]:
         raise ValueError(f"which must be 'test' or 'train'. Received: {which!r}")
     folder = path / SAMPLES_FOLDER
     return folder / f"{which}_pictures.npy", folder / f"{which}_classes.npy"
+
+
+def foreign_files(path: Path) -> list[str]:
+    """Return the names of what stands in the folder `path` and is no part of a run; models exported into it are."""
+    config = path / CONFIG_FILE
+    try:
+        is_run = not config.exists() or "asl_edge_version" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_run = False
+    if not is_run:
+        return [CONFIG_FILE]
+    return sorted(
+        item.name
+        for item in path.iterdir()
+        if item.name not in _OURS
+        and not item.name.endswith((".onnx", ".parity.json"))
+        and not (item.name.startswith(".") and ".partial" in item.name)
+    )

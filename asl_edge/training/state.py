@@ -1,14 +1,15 @@
-"""What `--resume` needs beside the weights: the epoch, the history and the optimizer's variables, in one file.
+"""What `--resume` needs: how far the run is and, bit for bit, everything that the next step depends on, in one file.
 
-Nothing else has a state: the order of the pictures, dropout and augmentation follow from (seed, epoch), the learning
-rate from the optimizer's step count, early stopping and the best epoch from the history.
+The order of the pictures follows from (seed, epoch) and the learning rate from the optimizer's step count, so they need
+no place here. Dropout and augmentation draw from seed generators, which a `.keras` file does not restore.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,31 @@ if TYPE_CHECKING:
 History = list[dict[str, float]]
 """One dict an epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
 
+Values = list[npt.NDArray[Any]]
+
+_GROUPS = ("optimizer", "weights", "seeds", "metrics")
+
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands after its last complete epoch."""
+    """Where a run stands: after an epoch, or after a step within one."""
 
     history: History
-    weights_file: str
-    """Name of that epoch's checkpoint."""
-    optimizer: list[npt.NDArray[Any]]
-    """Values of the optimizer's variables, in its own order."""
+    """The complete epochs."""
+    weights_file: str | None
+    """Name of the checkpoint that holds the weights; None when they are in `weights`."""
+    optimizer: Values
+    """Values of the optimizer's variables, in its own order; averages of the weights among them."""
+    weights: Values = field(default_factory=list)
+    """Values of the network's weights, where no checkpoint holds them as they are."""
+    seeds: Values = field(default_factory=list)
+    """States of the seed generators; within an epoch only."""
+    metrics: Values = field(default_factory=list)
+    """Sums behind the running epoch's loss and accuracy; within an epoch only."""
+    step: int = 0
+    """Steps of the running epoch that are done."""
+    seconds: float = 0.0
+    """How long they took."""
 
     @property
     def epoch(self) -> int:
@@ -43,14 +59,21 @@ class TrainState:
 
 def save_state(path: Path, state: TrainState) -> None:
     """Write the state, whole or not at all."""
-    header = json.dumps({"history": state.history, "weights_file": state.weights_file})
-    values = {f"optimizer_{index:04d}": value for index, value in enumerate(state.optimizer)}
+    header = json.dumps(
+        {
+            "history": state.history,
+            "weights_file": state.weights_file,
+            "step": state.step,
+            "seconds": state.seconds,
+        }
+    )
+    values = {f"{group}_{index:04d}": value for group in _GROUPS for index, value in enumerate(getattr(state, group))}
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, header=np.array(header), **values)  # type: ignore[arg-type]
+        np.savez(file, header=np.array(header), **values)
 
 
 def load_state(path: Path) -> TrainState | None:
-    """Read the state; None if no epoch is complete yet.
+    """Read the state; None if nothing was saved yet.
 
     Raises:
         RunError: the file is damaged.
@@ -60,8 +83,13 @@ def load_state(path: Path) -> TrainState | None:
     try:
         with np.load(path, allow_pickle=False) as values:
             header = json.loads(str(values["header"]))
-            optimizer = [values[name] for name in sorted(values.files) if name.startswith("optimizer_")]
-        return TrainState(list(header["history"]), str(header["weights_file"]), optimizer)
+            groups = {
+                group: [values[name] for name in sorted(values.files) if name.startswith(f"{group}_")]
+                for group in _GROUPS
+            }
+        return TrainState(
+            list(header["history"]), header["weights_file"], step=header["step"], seconds=header["seconds"], **groups
+        )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path} is damaged ({error}), so the run cannot go on. Train again into a new folder; "
@@ -69,23 +97,22 @@ def load_state(path: Path) -> TrainState | None:
         ) from error
 
 
-def optimizer_values(optimizer: keras.optimizers.Optimizer) -> list[npt.NDArray[Any]]:
-    """Copy the values of the optimizer's variables."""
+def values_of(variables: Iterable[keras.Variable]) -> Values:
+    """Copy the values of variables."""
     import keras
 
-    return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in optimizer.variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def restore_optimizer(optimizer: keras.optimizers.Optimizer, values: list[npt.NDArray[Any]]) -> None:
-    """Give a built optimizer the values that it had.
+def restore(variables: list[keras.Variable], values: Values) -> None:
+    """Give variables the values that they had.
 
     Raises:
         RunError: they belong to another optimizer or network.
     """
-    variables = optimizer.variables
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
         raise RunError(
-            "The run's optimizer state does not fit its config: another version of asl-edge or Keras made it. "
+            "The run's state does not fit its config: another version of asl-edge or Keras made it. "
             "Train again into a new folder."
         )
     for variable, value in zip(variables, values, strict=True):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import DataError, RunError, TrainingError, UserError
 from asl_edge.training import checkpoints, keeper, recipes, state
-from asl_edge.training.fit import Interrupted, resumed_config, train
+from asl_edge.training.fit import Interrupted, class_weights, resumed_config, train
 from asl_edge.training.progress import Progress
 from asl_edge.training.run_folder import RunFolder
 
@@ -42,6 +44,11 @@ def config(recipe="tutorial", epochs=4, **changes):
     return recipes.get(recipe, **(STATEFUL | {"epochs": epochs} | changes))
 
 
+@pytest.fixture(autouse=True)
+def every_step_is_looked_at(monkeypatch):
+    monkeypatch.setattr(keeper, "_SECONDS_BETWEEN_LOOKS", 0.0)
+
+
 class StopAt(Progress):
     """Raises while a batch of an epoch (from 1) is being counted."""
 
@@ -51,7 +58,7 @@ class StopAt(Progress):
     def epoch_begins(self, epoch, epochs, pictures):
         self.epoch = epoch
 
-    def pictures_seen(self, pictures, loss):
+    def pictures_seen(self, pictures, loss, waiting_share):
         if (self.epoch, pictures) == self.at:
             self.stop()
 
@@ -61,7 +68,10 @@ def press_ctrl_c():
 
 
 def without_times(history):
-    return [{k: v for k, v in row.items() if k not in ("seconds", "pictures_per_second")} for row in history]
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "pictures_per_second", "waiting_share")}
+        for row in history
+    ]
 
 
 def stored_weights(run: Path):
@@ -125,6 +135,134 @@ def test_interrupted_and_resumed_gives_the_history_of_an_uninterrupted_run(recip
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_momentum": 0.8},
+        {"ema_momentum": 0.8, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0},
+        {"accumulate": 2, "clip_norm": 0.5},
+        {"drop_last": True, "batch_size": 10, "balance_classes": True},
+        {"steps_per_epoch": 2},
+    ],
+    ids=str,
+)
+def test_stopped_within_an_epoch_it_goes_on_at_the_step(changes, arrays, tmp_path):
+    wanted = config("default", epochs=3, **({"batch_size": 12} | changes))
+    whole = train(wanted, arrays, tmp_path / "whole")
+    run = tmp_path / "run"
+    for epoch, pictures in ((1, wanted.batch_size), (2, 2 * wanted.batch_size)):
+        # Saved after the first step, stopped when the next one is told of; what came between is done again.
+        saving = replace(wanted, checkpoint_steps=1)
+        with pytest.raises(Interrupted):
+            train(saving, arrays, run, resume=run.exists(), progress=StopAt(epoch, pictures, press_ctrl_c))
+    seen = Seen()
+    resumed = train(saving, arrays, run, resume=True, progress=seen)
+    assert seen.first == (2, 2 * wanted.batch_size)  # one step of the second epoch was saved before the stop
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.scores == whole.scores
+    for ours, theirs in zip(stored_weights(run), stored_weights(tmp_path / "whole"), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+class Seen(Progress):
+    """Remembers what was told of first."""
+
+    first: tuple[int, int] | None = None
+    epoch = 0
+
+    def epoch_begins(self, epoch, epochs, pictures):
+        self.epoch = epoch
+
+    def pictures_seen(self, pictures, loss, waiting_share):
+        self.first = self.first or (self.epoch, pictures)
+
+
+def test_what_is_stored_and_validated_with_an_average_is_the_average(arrays, tmp_path):
+    plain = config(epochs=2, learning_rate=0.05)
+    stored = {}
+    for momentum in (0.0, 0.5):
+        run = tmp_path / str(momentum)
+        result = train(replace(plain, ema_momentum=momentum), arrays, run)
+        stored[momentum] = stored_weights(run)
+        # What was validated is what is stored: the score of the stored file is the history's.
+        assert result.scores["validation"].accuracy == pytest.approx(
+            result.history[result.best_epoch - 1]["val_accuracy"]
+        )
+    assert not np.array_equal(stored[0.0][0], stored[0.5][0])
+    state_of_run = state.load_state(tmp_path / "0.5/checkpoints/state.npz")
+    # The training itself goes on from its own weights, which averaging has left as they are without it.
+    assert state_of_run.weights_file is None
+    last = tmp_path / "0.0/checkpoints" / state.load_state(tmp_path / "0.0/checkpoints/state.npz").weights_file
+    import keras
+
+    own = [weight.numpy() for weight in keras.models.load_model(last, compile=False).weights]
+    for ours, theirs in zip(state_of_run.weights, own, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_classes_count_alike_when_balanced(tmp_path, arrays):
+    folder = tmp_path / "unbalanced"
+    folder.mkdir()
+    for split in ("train", "validation", "test"):
+        labels = arrays.split(split).labels
+        rows = np.flatnonzero((labels != 2) | (np.arange(len(labels)) < 12))
+        np.save(folder / f"{split}_set.npy", arrays.rgb(split, rows))
+        np.save(folder / f"{split}_classes.npy", np.eye(3, dtype=np.float32)[labels[rows]])
+    unbalanced = PreparedArrays.open(folder, classes=["A", "B", "C"])
+    labels = unbalanced.split("train").labels
+    weights = class_weights(unbalanced)
+    totals = np.bincount(labels, weights=weights[labels])
+    assert totals == pytest.approx(np.full(3, len(labels) / 3), rel=1e-6)
+    plain = train(config(epochs=1), unbalanced, tmp_path / "plain").history[0]["loss"]
+    balanced = train(config(epochs=1, balance_classes=True), unbalanced, tmp_path / "balanced").history[0]["loss"]
+    assert plain != balanced
+
+
+def test_accumulated_batches_are_one_large_batch(arrays, tmp_path):
+    """With neither dropout nor batch statistics in play, two batches of 8 make the update of one of 16."""
+    from asl_edge.training import networks
+
+    def build(classes, size):
+        import keras
+
+        layers = keras.layers
+        return keras.Sequential(
+            [
+                keras.Input((size, size, 3), dtype="uint8"),
+                layers.Rescaling(1 / 255),
+                layers.Flatten(),
+                layers.Dense(classes),
+                layers.Activation("softmax"),
+            ]
+        )
+
+    if "linear" not in networks.names():
+        networks.register(networks.Network("linear", "for tests", 32, 8, build))
+    plain = config(epochs=2, learning_rate=0.01, network="linear")
+    whole = train(plain, arrays, tmp_path / "whole")
+    halves = train(replace(plain, batch_size=8, accumulate=2), arrays, tmp_path / "halves")
+    assert halves.history[-1]["val_loss"] == pytest.approx(whole.history[-1]["val_loss"], rel=1e-4)
+
+
+def test_a_training_that_diverges_is_stopped(arrays, tmp_path):
+    with pytest.raises(TrainingError, match=r"The loss rose to .* times that of guessing: the training diverges"):
+        train(config(epochs=3, learning_rate=300.0, momentum=0.9), arrays, tmp_path / "run")
+
+
+def test_a_run_folder_that_is_removed_under_the_training_is_named(arrays, tmp_path):
+    run = tmp_path / "run"
+
+    class Remover(Progress):
+        def epoch_begins(self, epoch, epochs, pictures):
+            if epoch == 2:
+                shutil.rmtree(run)
+
+    with pytest.raises(TrainingError, match=r"The run folder .*run was removed while"):
+        train(config(epochs=3), arrays, run, progress=Remover())
+    assert not run.exists()
+
+
 def test_an_interrupted_run_is_usable_and_says_what_it_keeps(arrays, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted, match="keeps 1 complete epoch of 4 and the best of them"):
@@ -158,7 +296,7 @@ def test_a_run_without_a_complete_epoch_cannot_be_opened_but_resumed(arrays, tmp
         (checkpoints, "save_model", True),
         (keeper, "save_state", True),
         (keeper, "write_history", True),
-        (checkpoints, "copy_whole", True),
+        (checkpoints, "link_or_copy", True),
         (checkpoints, "remove_others", True),
     ],
 )
@@ -229,6 +367,43 @@ def test_resuming_without_a_run(arrays, tmp_path):
         train(config(), arrays, tmp_path / "none", resume=True)
 
 
+def test_what_is_no_runs_is_never_replaced(arrays, tmp_path):
+    other = tmp_path / "bert"
+    (other / "precious").mkdir(parents=True)
+    (other / "config.json").write_text('{"model_type": "bert"}')
+    (other / "precious/thesis.txt").write_text("years")
+    with pytest.raises(RunError, match=r"not a run's \(config.json\)"):
+        train(config(epochs=1), arrays, other, overwrite=True)
+    run = tmp_path / "run"
+    train(config(epochs=1), arrays, run)
+    (run / "notes.txt").write_text("what I saw")
+    with pytest.raises(RunError, match=r"not a run's \(notes.txt\)"):
+        train(config(epochs=1), arrays, run, overwrite=True)
+    (run / "notes.txt").rename(run / "model.onnx")
+    assert train(config(epochs=1), arrays, run, overwrite=True).epochs == 1
+    assert not (run / "model.onnx").exists()
+    assert (other / "precious/thesis.txt").read_text() == "years"
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(arrays, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError("3161088 requested and 139136 written")  # NumPy's words, without an errno
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asl_edge.training.samples.write_samples", full)
+        with pytest.raises(TrainingError, match="is full"):
+            train(config(epochs=1), arrays, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(RunError, match="cannot be made .*another --out"):
+        train(config(epochs=1), arrays, tmp_path / "afile/run")
+    # Of a process that was killed before its config stood, --overwrite makes a run.
+    (tmp_path / "half/samples").mkdir(parents=True)
+    with pytest.raises(RunError, match="never began. Replace it: add --overwrite"):
+        train(config(epochs=1), arrays, tmp_path / "half")
+    assert train(config(epochs=1), arrays, tmp_path / "half", overwrite=True).epochs == 1
+
+
 def test_a_folder_in_the_way(arrays, tmp_path):
     run = tmp_path / "run"
     train(config(epochs=1), arrays, run)
@@ -239,7 +414,7 @@ def test_a_folder_in_the_way(arrays, tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("dear")
     for overwrite in (False, True):
-        with pytest.raises(RunError, match="holds something that is no run"):
+        with pytest.raises(RunError, match="holds something that is not a run's"):
             train(config(), arrays, tmp_path / "letters", overwrite=overwrite)
     with pytest.raises(RunError, match="is a file"):
         train(config(), arrays, tmp_path / "letters" / "mine.txt")

@@ -1,0 +1,9 @@
+"""Random changes to training pictures, made on the accelerator inside the compiled step and never exported."""
+
+from __future__ import annotations
+
+from asl_edge.training.augmentation.layer import with_augmentation
+from asl_edge.training.augmentation.policy import Augmentation, get, names
+from asl_edge.training.augmentation.sheet import write_sheet
+
+__all__ = ["Augmentation", "get", "names", "with_augmentation", "write_sheet"]

@@ -1,0 +1,100 @@
+"""The Keras layer and model that change pictures while a network is trained."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from asl_edge.training.augmentation.change import Drawn, change, draw
+from asl_edge.training.augmentation.fusing import fused
+from asl_edge.training.augmentation.mixing import Mixing, mix_labels
+from asl_edge.training.augmentation.policy import Augmentation
+
+if TYPE_CHECKING:
+    import keras
+
+
+def with_augmentation(network: keras.Model, augmentation: Augmentation | None) -> keras.Model:
+    """Wrap `network` for training: the same weights behind random changes that happen in training only.
+
+    The wrapper is never saved; what is saved is `network`. Where the augmentation mixes labels (mixup, cutmix), the
+    wrapper's loss sees the mixed labels and its metrics the labels themselves.
+
+    Args:
+        network: takes uint8 (N, S, S, 3) pictures; labels are one-hot (N, C).
+        augmentation: what to change; None returns `network` itself.
+    """
+    if augmentation is None:
+        return network
+    import keras
+
+    last = LastMixing()
+    side = network.input_shape[1]
+
+    class Augmented(keras.Model):  # type: ignore[misc]
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        ) -> Any:
+            mixing = last.take()
+            if training and mixing is not None:
+                y = mix_labels(y, mixing, side)
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    pictures = keras.Input(network.input_shape[1:], dtype="uint8", name="image")
+    return Augmented(pictures, network(build_layer(augmentation, last)(pictures)), name="augmented")
+
+
+class LastMixing(threading.local):
+    """How the pictures of the running step were mixed, for the loss of the same step.
+
+    A thread's own, since `tf.distribute` traces the step for each device in a thread; taken once, since a tensor of one
+    trace means nothing in another.
+    """
+
+    _mixing: Mixing | None = None
+
+    def put(self, mixing: Mixing | None) -> None:
+        """Keep it for `take`."""
+        self._mixing = mixing
+
+    def take(self) -> Mixing | None:
+        """Return what was put last, and forget it."""
+        mixing, self._mixing = self._mixing, None
+        return mixing
+
+
+def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed: int = 0) -> keras.layers.Layer:
+    """Build the layer: uint8 (N, S, S, 3) to uint8 of the same shape; leaves pictures alone outside training.
+
+    Args:
+        augmentation: how far the changes may go.
+        last: is told how the pictures were mixed.
+        seed: of its generator, whose state is the variable `seed_generator_state`.
+    """
+    import keras
+
+    @fused
+    def changed(pictures: Any, drawn: Drawn) -> Any:
+        return change(pictures, augmentation, drawn)
+
+    class Augment(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            # float32 whatever the policy of the network: bfloat16 cannot count pixels up to 224 and their fractions.
+            super().__init__(name="augment", dtype="float32", autocast=False)
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+        def call(self, pictures: Any, training: bool = False) -> Any:
+            if last is not None:
+                last.put(None)
+            if not training:
+                return pictures
+            # Outside the fused part, so that what is drawn does not depend on how that part is compiled.
+            drawn = draw(augmentation, keras.ops.shape(pictures)[0], pictures.shape[1], self.seed_generator)
+            if last is not None:
+                last.put(drawn.mixing)
+            return changed(pictures, drawn)
+
+        def compute_output_spec(self, pictures: Any, training: bool = False) -> Any:
+            return keras.KerasTensor(pictures.shape, dtype="uint8")
+
+    return Augment()

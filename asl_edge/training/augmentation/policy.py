@@ -1,0 +1,186 @@
+"""Augmentation: how far every random change may go, and the named choices of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from asl_edge.errors import DataError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each random change may go; every value is drawn anew for every picture of every batch.
+
+    Values are drawn evenly, factors evenly in their logarithm. A field left at 0 switches its change off.
+
+    Raises:
+        DataError: on construction, when a field breaks its rule.
+    """
+
+    rotation_degrees: float = 0.0
+    """Largest turn about the centre, either way."""
+    scale: float = 0.0
+    """Zoom between `1 / (1 + scale)` and `1 + scale`."""
+    aspect: float = 0.0
+    """Width against height between `1 / (1 + aspect)` and `1 + aspect`, the area kept."""
+    shear: float = 0.0
+    """Largest move of a row (column) per row (column)."""
+    shift: float = 0.0
+    """Largest move along each axis, as a share of the side."""
+    flip_probability: float = 0.0
+    """How often a picture is mirrored, left to right. It turns a right hand into a left one."""
+
+    brightness: float = 0.0
+    """Largest change of the mean, as a share of white."""
+    contrast: float = 0.0
+    """Contrast about mid grey between `1 / (1 + contrast)` and `1 + contrast`."""
+    gamma: float = 0.0
+    """Exponent of the tone curve between `1 / (1 + gamma)` and `1 + gamma`."""
+    saturation: float = 0.0
+    """Distance from grey times `1 / (1 + saturation)` to `1 + saturation`."""
+    hue_degrees: float = 0.0
+    """Largest turn of the colours about the grey axis."""
+    tint: float = 0.0
+    """Largest change of each channel's gain."""
+    grey: float = 0.0
+    """Largest share of the colour that is taken away; 1 reaches grey."""
+    grey_probability: float = 0.0
+    """How often all colour is taken away."""
+
+    blur: float = 0.0
+    """Largest share of the blurred picture in the mixture with the sharp one; 1 reaches blurred through."""
+    blur_probability: float = 0.0
+    """How often a picture is blurred."""
+    noise: float = 0.0
+    """Largest standard deviation of the noise, as a share of white."""
+    noise_probability: float = 0.0
+    """How often a picture gets noise."""
+
+    erasing_area: float = 0.0
+    """Largest share of the picture that a rectangle of one colour covers."""
+    erasing_probability: float = 0.0
+    """How often a picture gets such a rectangle."""
+    background_probability: float = 0.0
+    """How often another picture of the batch is mixed into what lies far from the centre."""
+    cut_out_probability: float = 0.0
+    """How often a hand cut out on black gets another picture of the batch in place of the black."""
+
+    mixup_probability: float = 0.0
+    """How often a picture and its label are mixed with another's (Zhang et al., arXiv 1710.09412)."""
+    cutmix_probability: float = 0.0
+    """How often a rectangle of a picture, and its share of the label, is another's (Yun et al., arXiv 1905.04899)."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            highest = _HIGHEST.get(field.name, 1.0 if field.name.endswith("_probability") else math.inf)
+            if not 0 <= value <= highest or math.isinf(value):
+                limit = "0 or more" if math.isinf(highest) else f"between 0 and {highest:g}"
+                raise DataError(f"The augmentation's {field.name} must be {limit}. Received: {value!r}")
+        if self.mixup_probability + self.cutmix_probability > 1:
+            raise DataError(
+                "A picture is mixed by mixup or by cutmix, so their probabilities must not add up to more than 1. "
+                f"Received: {self.mixup_probability!r} and {self.cutmix_probability!r}"
+            )
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything moves pixels."""
+        return any((self.rotation_degrees, self.scale, self.aspect, self.shear, self.shift, self.flip_probability))
+
+    @property
+    def recolours(self) -> bool:
+        """Whether anything mixes, scales or shifts the channels."""
+        linear = (self.brightness, self.contrast, self.saturation, self.hue_degrees, self.tint)
+        return any((*linear, self.grey, self.grey_probability))
+
+    @property
+    def blurs(self) -> bool:
+        """Whether any picture is blurred."""
+        return bool(self.blur and self.blur_probability)
+
+    @property
+    def roughens(self) -> bool:
+        """Whether any picture gets noise."""
+        return bool(self.noise and self.noise_probability)
+
+    @property
+    def erases(self) -> bool:
+        """Whether any picture gets a rectangle of one colour."""
+        return bool(self.erasing_area and self.erasing_probability)
+
+    @property
+    def changes_background(self) -> bool:
+        """Whether any picture gets another's background."""
+        return bool(self.background_probability or self.cut_out_probability)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether labels are mixed too, so that the loss must know."""
+        return bool(self.mixup_probability or self.cutmix_probability)
+
+
+_HIGHEST = {
+    "rotation_degrees": 180.0,
+    "hue_degrees": 180.0,
+    "scale": 1.0,  # with a shift of a whole side, the furthest that one reflection at the borders reaches
+    "aspect": 1.0,
+    "shear": 1.0,
+    "shift": 1.0,
+    "tint": 1.0,
+    "grey": 1.0,
+    "blur": 1.0,
+    "erasing_area": 1.0,
+}
+
+_AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "none": None,
+    "light": Augmentation(
+        rotation_degrees=12, scale=0.2, shift=0.1, shear=0.08, brightness=0.15, contrast=0.3, tint=0.08, grey=0.3
+    ),
+    # For few pictures of few scenes: light, distance and place in the picture must not tell one letter from another.
+    "strong": Augmentation(
+        rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.6, tint=0.15, grey=0.3
+    ),
+    # For people, cameras and rooms that no training picture shows. Hands keep their side and their label.
+    "strangers": Augmentation(
+        rotation_degrees=20,
+        scale=0.35,
+        aspect=0.15,
+        shear=0.12,
+        shift=0.15,
+        brightness=0.15,
+        contrast=0.5,
+        gamma=0.4,
+        saturation=0.5,
+        hue_degrees=15,
+        tint=0.15,
+        grey_probability=0.15,
+        blur=1.0,
+        blur_probability=0.3,
+        noise=0.08,
+        noise_probability=0.3,
+        erasing_area=0.12,
+        erasing_probability=0.3,
+        background_probability=0.4,
+        cut_out_probability=0.9,
+    ),
+}
+
+
+def names() -> list[str]:
+    """Return the names of all augmentations."""
+    return list(_AUGMENTATIONS)
+
+
+def get(name: str) -> Augmentation | None:
+    """Return an augmentation by name; None for `none`.
+
+    Raises:
+        DataError: there is none of that name.
+    """
+    if name not in _AUGMENTATIONS:
+        raise DataError(f"Unknown augmentation {name!r}. There are: {', '.join(_AUGMENTATIONS)}.")
+    return _AUGMENTATIONS[name]

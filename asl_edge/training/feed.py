@@ -1,0 +1,178 @@
+"""The feed of a training: batches read ahead by one thread, counted, and with the time that the network waited."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.training.batches import shuffled_rows
+
+if TYPE_CHECKING:
+    from asl_edge.data.arrays import PreparedArrays
+
+_AHEAD = 3
+"""Batches that wait ready; more would only take memory."""
+
+Batch = tuple[npt.NDArray[Any], ...]
+
+
+class Feed:
+    """The training batches of one epoch after the other, from any step on.
+
+    Each batch is uint8 pictures (B, S, S, 3) in RGB (or, with `as_rows`, their int32 row numbers (B,)), float32 one-hot
+    classes (B, C) and, with `class_weights`, float32 weights (B,). The order follows from (seed, epoch) alone.
+    """
+
+    def __init__(
+        self,
+        arrays: PreparedArrays,
+        batch_size: int,
+        *,
+        seed: int,
+        steps: int | None = None,
+        drop_last: bool = False,
+        class_weights: npt.NDArray[np.float32] | None = None,
+        share: tuple[int, int] = (0, 1),
+        as_rows: bool = False,
+    ) -> None:
+        """Prepare to feed the split `train`.
+
+        Args:
+            arrays: prepared arrays; only the rows of a few batches are ever copied out of the mapped file.
+            batch_size: pictures in a batch, all hosts together.
+            seed: shuffles across the whole split, anew for every epoch.
+            steps: batches after which an epoch ends; None takes every row.
+            drop_last: leave out the last batch of an epoch where it is smaller than the others.
+            class_weights: weight of each class, (C,).
+            share: this host's number, from 0, and the number of hosts: each reads its own rows of every batch.
+            as_rows: give row numbers instead of pictures, for pictures that lie on the accelerator already.
+        """
+        self.split = arrays.split("train")
+        self.batch_size = batch_size
+        self.epoch = 0
+        """The epoch (from 0) that the next iteration feeds."""
+        self.first_step = 0
+        """The step (from 0) of that epoch that it begins with."""
+        self.waited_seconds = 0.0
+        """How long whoever iterates has waited for batches, in all."""
+        self._arrays = arrays
+        self._seed = seed
+        self._weights = class_weights
+        self._share = share
+        self._as_rows = as_rows
+        count = len(self.split)
+        whole = count // batch_size if drop_last else -(-count // batch_size)
+        self.steps = whole if steps is None else min(whole, steps)
+        """Batches in a whole epoch."""
+        self.pictures = min(count, self.steps * batch_size)
+        """Pictures in a whole epoch."""
+
+    def rows(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
+        """Return this host's rows of one batch, in the order of the file, so that it is read in one direction."""
+        order = shuffled_rows(len(self.split), self._seed, epoch)
+        return self._rows(order, step)
+
+    def _rows(self, order: npt.NDArray[np.int64], step: int) -> npt.NDArray[np.int64]:
+        rows = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
+        number, hosts = self._share
+        if hosts == 1:
+            return rows
+        return rows[len(rows) * number // hosts : len(rows) * (number + 1) // hosts]
+
+    def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Copy one batch out of the mapped files."""
+        one_hot = self.split.one_hot[rows]
+        pictures = rows.astype(np.int32) if self._as_rows else self._arrays.rgb("train", rows)
+        if self._weights is None:
+            return pictures, one_hot
+        return pictures, one_hot, self._weights[self.split.labels[rows]]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Feed the rest of `epoch` from `first_step` on."""
+        ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
+        stopped = threading.Event()
+        reader = threading.Thread(target=self._read, args=(ready, stopped, self.epoch, self.first_step), daemon=True)
+        reader.start()
+        try:
+            while True:
+                asked = time.perf_counter()
+                item = ready.get()
+                self.waited_seconds += time.perf_counter() - asked
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stopped.set()
+
+    def _read(
+        self, ready: queue.Queue[Batch | BaseException | None], stopped: threading.Event, epoch: int, first: int
+    ) -> None:
+        def put(item: Batch | BaseException | None) -> None:
+            while not stopped.is_set():
+                with contextlib.suppress(queue.Full):  # whoever iterates may be gone
+                    ready.put(item, timeout=0.5)
+                    return
+
+        try:
+            order = shuffled_rows(len(self.split), self._seed, epoch)
+            for step in range(first, self.steps):
+                if stopped.is_set():
+                    return
+                put(self.batch(self._rows(order, step)))
+            put(None)
+        except BaseException as error:  # it must reach whoever waits for the batch
+            put(error)
+
+
+def for_keras(feed: Feed) -> Any:
+    """Return what Keras's `fit` takes to be fed by `feed`: it asks for a batch when it needs one and not before.
+
+    Keras reads ahead of generators and data sets by itself, but then nobody knows whether the network had to wait.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        side = feed.split.pictures.shape[1]
+        pictures: Any = tf.TensorSpec((None, side, side, 3), tf.uint8)
+        if feed._as_rows:
+            pictures = tf.TensorSpec((None,), tf.int32)
+        signature = [pictures, tf.TensorSpec((None, feed.split.one_hot.shape[1]), tf.float32)]
+        if feed._weights is not None:
+            signature.append(tf.TensorSpec((None,), tf.float32))
+        fed = tf.data.Dataset.from_generator(lambda: iter(feed), output_signature=tuple(signature))
+        return fed.apply(tf.data.experimental.assert_cardinality(feed.steps - feed.first_step))
+
+    class Fed(keras.utils.PyDataset):  # type: ignore[misc]
+        """Asked for one batch after the other, in order, in the training's own thread."""
+
+        def __init__(self) -> None:
+            super().__init__(workers=1, use_multiprocessing=False)
+            self._batches: Iterator[Batch] | None = None
+            self._steps = feed.steps - feed.first_step
+
+        def __len__(self) -> int:
+            return self._steps
+
+        def __getitem__(self, index: int) -> Batch:
+            if self._batches is None:  # Keras looks at the first batch before an epoch begins
+                return feed.batch(feed.rows(feed.epoch, feed.first_step + index))
+            return next(self._batches)
+
+        def on_epoch_begin(self) -> None:
+            self._batches = iter(feed)
+
+        def on_epoch_end(self) -> None:
+            self._batches = None
+
+    return Fed()
