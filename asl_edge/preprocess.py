@@ -6,8 +6,9 @@ A change that moves a single pixel raises `PREPROCESS_VERSION`, which travels in
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ MAX_FILE_BYTES = 64_000_000
 
 _MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
 _LARGE_PIXELS = 6_000_000
+_LIBRARY_LOGS = {"OPENCV_LOG_LEVEL": "FATAL", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # -8 is FFmpeg's "quiet"
 _large = threading.Lock()  # large pictures are decoded one at a time, so that threads do not add up their memory
 
 
@@ -48,6 +50,10 @@ def opencv() -> Any:
     Raises:
         MissingPackageError: OpenCV is not installed or cannot be loaded.
     """
+    if "cv2" not in sys.modules:
+        # What they would write to standard error of a damaged file, we say in words; read when OpenCV is loaded.
+        for name, level in _LIBRARY_LOGS.items():
+            os.environ.setdefault(name, level)
     try:
         import cv2
     except ImportError as error:
@@ -134,9 +140,12 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Return the content of one picture file.
 
     Raises:
-        PictureError: it cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
+        PictureError: it is no file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
     """
     try:
+        kind = os.stat(path).st_mode  # noqa: PTH116 - see below
+        if not stat.S_ISREG(kind):  # before it is opened, which waits for ever at a named pipe
+            raise PictureError("is a folder, not a picture" if stat.S_ISDIR(kind) else "neither a file nor a folder")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as reading a small file
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
@@ -147,8 +156,6 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     except FileNotFoundError as error:
         raise PictureError("no such file") from error
     except OSError as error:
-        if Path(path).is_dir():
-            raise PictureError("is a folder, not a picture") from error
         raise PictureError(f"cannot be read ({error.strerror or error})") from error
 
 

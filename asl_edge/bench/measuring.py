@@ -61,7 +61,7 @@ def benchmark(
             mine.error = answer.get("error")
             mine.answers.append(answer)
     results = [_result(variant, turns[variant]) for variant in variants]
-    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "error" not in answer]
+    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "onnxruntime" in answer]
     return BenchmarkReport(
         results=results,
         machine=describe(),

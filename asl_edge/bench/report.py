@@ -145,7 +145,8 @@ class BenchmarkReport:
         parts = [machine["processor"], f"{machine['cores']} cores"]
         parts += [f"{memory / 1e9:.1f} GB"] if memory else []
         parts += [*machine.get("gpus", []), machine["system"], f"Python {machine['python']}"]
-        parts += [f"ONNX Runtime {self.onnxruntime}", f"asl-edge {self.asl_edge}"]
+        parts += [f"ONNX Runtime {self.onnxruntime}"] if self.onnxruntime else []
+        parts += [f"asl-edge {self.asl_edge}"]
         effort = f"{self.effort.rounds} rounds of {self.effort.runs} runs in turns"
         return f"{', '.join(parts)}; {effort}; {self.created}"
 

@@ -71,6 +71,9 @@ def main() -> None:
         answer = measure(request)
     except Exception as error:
         answer = {"error": str(error) or type(error).__name__}
+        version = getattr(sys.modules.get("onnxruntime"), "__version__", None)
+        if version is not None:  # the report names it, also where nothing could be measured
+            answer["onnxruntime"] = version
     with answers:
         json.dump(answer, answers)
 

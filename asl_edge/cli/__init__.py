@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import inspect
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from typer.core import TyperCommand
 
 from asl_edge.errors import AslEdgeError
+
+if TYPE_CHECKING:
+    from typing import NoReturn, TypeGuard
 
 # name of the command -> (module, function); "data prepare" stands in the group `data`. "runs" is a command of its own,
 # so "runs compare" is only built when it is asked for.
@@ -27,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }
-_STOPPED = 130  # what shells report for a command ended by Ctrl-C
+_STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
 GROUPS = {"data": "Prepare, draw or download pictures of hands.", "runs": "Look at run folders."}
 
 
@@ -48,7 +58,7 @@ def build_app(only: str | None = None) -> typer.Typer:
         below_a_command = second and first in COMMANDS
         if only == path or (only in (None, first) and not below_a_command):
             parent, name = (groups[first], second) if second else (app, first)
-            parent.command(name)(getattr(import_module(module), function))
+            parent.command(name, cls=_Command)(getattr(import_module(module), function))
     for name, group in groups.items():
         if group.registered_commands:
             app.add_typer(group, name=name)
@@ -61,30 +71,94 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Understood before or after the command, since a person adds it at the end of the line that has just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    first = words[0] if words else None
-    known = [path for path in (" ".join(words[:2]), first) if path in COMMANDS or path in GROUPS]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        build_app(known[0] if known else None)(words, prog_name="asl-edge")
+        code = _run(words)
     except AslEdgeError as error:
         if debug:
             raise
         _fail(str(error), error.exit_code)
-    except SystemExit as ended:
-        # Typer makes 130 of Ctrl-C without a word; `train` and `predict` have said what stands.
-        if ended.code == _STOPPED and first not in ("train", "predict"):
-            sys.stderr.write("Stopped. No file was left half-written; run the command again.\n")
-        raise
     except Exception as error:
         if debug:
             raise
+        if _is_full_disk(error):
+            discard(sys.stdout)
+            where = f" ({error.filename})" if error.filename else ""
+            _fail(f"{error.strerror}{where}: not all was written. Make room, or send the output elsewhere.", 1)
         _fail(
             f"{type(error).__name__}: {error}\nThis is a fault in asl-edge or its set-up. "
             "Run the same command with --debug for the traceback.",
             1,
         )
+    sys.exit(code)
 
 
-def _fail(message: str, exit_code: int) -> None:
+def discard(stream: TextIO) -> None:
+    """Let all that is still written to `stream` go nowhere, so that nothing fails when Python flushes it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+    with contextlib.suppress(OSError, ValueError):  # no file of the system's, as in a test or a notebook
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class _Stopped(BaseException):
+    """Ctrl-C within a command, by a name that Typer does not know: it would end with 130 without a word."""
+
+
+class _Command(TyperCommand):
+    """A command whose Ctrl-C is heard of, and whose help flows at any width."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Stopped from error
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        # Typer keeps the line ends of all paragraphs but the first.
+        self.help = re.sub(r"(?<!\n)\n(?![\n \-*])", " ", inspect.cleandoc(self.help or ""))
+        option: Any
+        for option in self.params:
+            shown = getattr(option, "show_default", None)
+            if isinstance(shown, str):  # Typer would put it into brackets: [default: (all)]
+                option._get_default_string = lambda shown=shown, **_: shown
+        super().format_help(ctx, formatter)
+
+
+def _run(words: list[str]) -> Any:
+    """Run the command and return its exit code.
+
+    Raises:
+        AslEdgeError, OSError: whatever the command raises, or what it printed cannot be written.
+    """
+    first = words[0] if words else None
+    known = [path for path in (" ".join(words[:2]), first) if path in COMMANDS or path in GROUPS]
+    try:
+        build_app(known[0] if known else None)(words, prog_name="asl-edge")
+        code: Any = 0  # not reached: Typer always exits
+    except SystemExit as ended:
+        # Whoever read our lines has had enough (`| head`); Typer and rich make a failure of it.
+        code = 0 if isinstance(ended.__context__, BrokenPipeError) else ended.code
+    except (KeyboardInterrupt, _Stopped):
+        code = _STOPPED_CODE
+        if first != "predict":  # which has said what stands
+            sys.stderr.write("Stopped. No file was left half-written; run the command again.\n")
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard(sys.stdout)
+    return code
+
+
+def _is_full_disk(error: Exception) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
     from rich.console import Console
     from rich.markup import escape
 

@@ -39,12 +39,12 @@ def benchmark(
     from asl_edge.bench.scenarios import Effort, variants
     from asl_edge.cli import console
     from asl_edge.evaluation.latency_plot import plot as draw
-    from asl_edge.evaluation.latency_plot import require_matplotlib
+    from asl_edge.evaluation.latency_plot import require_plottable
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
     if plot is not None:
-        require_matplotlib()
+        require_plottable(plot)
     chosen = variants(
         [*model, *(more_models or [])],
         _providers(provider),
@@ -55,19 +55,19 @@ def benchmark(
     with console.progress_bar() as progress:
         task = progress.add_task("Measuring", total=len(chosen) * rounds, rate="")
         report = measure(chosen, effort, strict=strict, on_turn=lambda *_: progress.advance(task))
-    if plot is not None:
-        draw(report, plot)
-        console.err.print(f"Plot: {plot}", markup=False)
     if as_json:
         console.print_json(report.to_dict())
     elif as_csv:
-        typer.echo(report.to_csv(), nl=False)
+        console.print_text(report.to_csv())
     elif as_markdown:
-        typer.echo(report.to_markdown(), nl=False)
+        console.print_text(report.to_markdown())
     else:
         _print_table(report)
     for result, text in report.notes():
         console.warn(f"{result.variant.model}, {result.variant.provider}: {text}")
+    if plot is not None:  # last, so that figures which took minutes are seen whatever becomes of it
+        draw(report, plot)
+        console.err.print(f"Plot: {plot}", markup=False)
     if report.failed:
         raise typer.Exit(1)
 

@@ -9,13 +9,42 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from asl_edge.cli import discard
+
+
+class _LastingConsole(Console):
+    """A console that goes silent when its reader goes away (`| head`), so that the command does the rest of its work.
+
+    rich would end the command instead, and its older releases raise BrokenPipeError.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except BrokenPipeError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        discard(sys.stderr if self.stderr else sys.stdout)
+
+
+out = _LastingConsole(highlight=False, soft_wrap=True)
+err = _LastingConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """Print one JSON value to standard output, for other programs."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    print_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print text as it is to standard output, for other programs."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        out.on_broken_pipe()
 
 
 def warn(message: str) -> None:

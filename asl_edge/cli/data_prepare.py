@@ -31,7 +31,9 @@ def prepare(
     split: str = typer.Option(
         "blocks", help="blocks (of frames, with gaps), random (as in the tutorial; leaks), or source (whole sources)."
     ),
-    fractions: str = typer.Option("0.70,0.15,0.15", help="Shares of train, validation and test."),
+    fractions: str | None = typer.Option(
+        None, help="Shares of train, validation and test.", show_default="0.70,0.15,0.15"
+    ),
     train_per_class: int | None = typer.Option(None, help="Training pictures a class, in place of shares."),
     val_per_class: int | None = typer.Option(None, help="Validation pictures a class; the rest is for test."),
     gap: int | None = typer.Option(
@@ -47,7 +49,7 @@ def prepare(
     test_source: list[str] = typer.Option(
         [], help="With --split source: a source for test. Repeatable.", show_default="the last"
     ),
-    workers: int | None = typer.Option(None, help="Threads.", show_default="one a core"),
+    workers: int | None = typer.Option(None, help="Threads, at most 256.", show_default="one a core"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the arrays that stand in --out."),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -72,7 +74,7 @@ def prepare(
         fit=cast(Fit, fit),
         split=SplitPlan(
             method=cast(Method, split),
-            fractions=_fractions(fractions),
+            fractions=_fractions(fractions) if fractions is not None else None,
             train_per_class=train_per_class,
             val_per_class=val_per_class,
             gap=gap,
@@ -90,7 +92,7 @@ def prepare(
         console.print_json(report.to_json())
     else:
         _print(report)
-    console.print_next(shlex.join(["asl-edge", "train", str(out), "--out", f"runs/{out.resolve().name}"]))
+    _print_next(report)
 
 
 def _fractions(text: str) -> tuple[float, float, float]:
@@ -122,7 +124,9 @@ def _print(report: PrepareReport) -> None:
     from rich.table import Column, Table
 
     from asl_edge.cli.console import out, warn
+    from asl_edge.data.finding import printable
 
+    folder, manifest = printable(str(report.out)), printable(str(report.out / "manifest.json"))
     out.print(_class_table(report))
     if len(report.sources) > 1:
         columns = (_right(name) for name in ("train", "validation", "test", "skipped", "gap"))
@@ -134,7 +138,7 @@ def _print(report: PrepareReport) -> None:
         out.print()
         out.print(table)
     out.print(
-        f"\n{report.pictures} pictures in {report.out} ({report.seconds:.1f} s, "
+        f"\n{report.pictures} pictures in {folder} ({report.seconds:.1f} s, "
         f"{report.pictures_per_second:.0f} pictures/s). Exact duplicates dropped: {report.duplicates}. "
         f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {len(report.skipped)}.",
         markup=False,
@@ -145,7 +149,7 @@ def _print(report: PrepareReport) -> None:
             table.add_row(path, reason)
         out.print(table)
         if len(report.skipped) > _SHOWN:
-            out.print(f"... and {len(report.skipped) - _SHOWN} more, all in {report.out / 'manifest.json'}")
+            out.print(f"... and {len(report.skipped) - _SHOWN} more, all in {manifest}", markup=False)
     for path, reason in report.ignored:
         warn(f"Not used: {path} ({reason})")
     for first, second in report.conflicts[:_SHOWN]:
@@ -153,6 +157,22 @@ def _print(report: PrepareReport) -> None:
     if len(report.conflicts) > _SHOWN:
         warn(f"... and {len(report.conflicts) - _SHOWN} more such pairs")
     _print_leak(report.leak)
+
+
+def _print_next(report: PrepareReport) -> None:
+    from asl_edge.cli import console
+    from asl_edge.data.finding import printable
+
+    missing = [name for name in ("train", "validation") if not sum(report.counts[name].values())]
+    if missing:
+        splits = " and ".join("training" if name == "train" else name for name in missing)
+        console.warn(
+            f"These arrays hold no {splits} pictures, which training needs. To train on them, prepare them again with "
+            "shares such as --fractions 0.70,0.15,0.15."
+        )
+    else:
+        words = ["asl-edge", "train", str(report.out), "--out", f"runs/{report.out.resolve().name}"]
+        console.print_next(printable(shlex.join(words)))
 
 
 def _class_table(report: PrepareReport) -> Any:

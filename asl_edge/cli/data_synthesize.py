@@ -35,6 +35,7 @@ def synthesize(
     from typing import cast
 
     from asl_edge.cli import console
+    from asl_edge.data.finding import printable
     from asl_edge.data.synthetic import synthesize as draw
     from asl_edge.labels import CLASSES, parse_classes
 
@@ -61,10 +62,10 @@ def synthesize(
         )
 
     if as_json:
-        console.print_json({**asdict(report), "folder": str(report.folder)})
+        console.print_json({**asdict(report), "folder": printable(str(report.folder))})
     else:
         console.out.print(
-            f"{report.pictures} pictures of {len(report.classes)} classes in {report.folder} "
+            f"{report.pictures} pictures of {len(report.classes)} classes in {printable(str(report.folder))} "
             f"({report.size_bytes / 1e6:.1f} MB, {report.pictures_per_second:.0f} pictures/s, seed {report.seed}).",
             markup=False,
         )
@@ -72,4 +73,4 @@ def synthesize(
             letters = " and ".join(report.motion_letters)
             console.out.print(f"{letters}: signed as a movement, drawn as the shape in which it is held.", markup=False)
     arrays = report.folder.with_name(report.folder.name + "-arrays")
-    console.print_next(f"asl-edge data prepare {shlex.quote(str(out))} --out {shlex.quote(str(arrays))}")
+    console.print_next(printable(shlex.join(["asl-edge", "data", "prepare", str(out), "--out", str(arrays)])))

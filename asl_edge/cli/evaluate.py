@@ -46,32 +46,44 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
     """Measure a model on labelled pictures: accuracy, figures of each class, most confused pairs."""
+    from asl_edge.cli.console import out as console
     from asl_edge.cli.console import print_json, print_next
     from asl_edge.evaluation.evaluate import default_folder
     from asl_edge.evaluation.report_files import write_report
+    from asl_edge.runtime.place import refuse_unwritable_folder
 
     if fit not in (None, "crop", "stretch", "pad"):
         raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
     is_onnx = model.suffix.lower() == ".onnx"
     if not is_onnx and (provider is not None or strict):
         raise UserError("--provider and --strict are for .onnx files; Keras chooses its device itself.")
+    if out is not None:
+        refuse_unwritable_folder(out, "--out")
     report = _evaluate(model, data, split, classes, cast("Fit | None", fit), bgr, provider or "cpu", strict)
-    folder = out or default_folder(model, report)
-    written = write_report(report, folder) if folder is not None else []
     _print_notes(report)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        _print_report(report, folder, written)
-    if is_onnx:
-        print_next(shlex.join(["asl-edge", "predict", _example(report), "--model", str(model)]))
-    elif model.is_dir():
-        print_next(shlex.join(["asl-edge", "export", str(model), "--out", str(model / "model.onnx")]))
-    else:
-        again = ["asl-edge", "export", str(model), "--out", str(model.with_suffix(".onnx"))]
-        for option, value in (("--classes", classes), ("--fit", fit)):
-            again += [option, value] if value is not None else []
-        print_next(shlex.join(again))
+    try:
+        if as_json:
+            print_json(report.to_dict())
+        else:
+            _print_report(report)
+    finally:  # neither hinders the other: figures are shown where no file can be written, and the other way round
+        folder = out or default_folder(model, report)
+        written = write_report(report, folder) if folder is not None else []
+    if folder is not None and not as_json:
+        console.print(f"Files in {folder}: {', '.join(path.name for path in written)}", markup=False)
+    print_next(shlex.join(["asl-edge", *_next(model, report, classes, fit)]))
+
+
+def _next(model: Path, report: EvaluationReport, classes: str | None, fit: str | None) -> list[str]:
+    """Return the words of the command that comes next."""
+    if model.suffix.lower() == ".onnx":
+        return ["predict", _example(report), "--model", str(model)]
+    if model.is_dir():
+        return ["export", str(model), "--out", str(model / "model.onnx")]
+    again = ["export", str(model), "--out", str(model.with_suffix(".onnx"))]
+    for option, value in (("--classes", classes), ("--fit", fit)):
+        again += [option, value] if value is not None else []
+    return again
 
 
 def _evaluate(
@@ -133,15 +145,12 @@ def _print_notes(report: EvaluationReport) -> None:
             warn(f"  ... and {len(report.skipped) - _MOST_LINES:,} more; --json and report.json list all.")
 
 
-def _print_report(report: EvaluationReport, folder: Path | None, written: list[Path]) -> None:
+def _print_report(report: EvaluationReport) -> None:
     from asl_edge.cli.console import out
     from asl_edge.evaluation.tables import tables
 
     for part in tables(report):
         out.print(part)
-    if folder is not None:
-        names = ", ".join(path.name for path in written)
-        out.print(f"Files in {folder}: {names}", markup=False)
 
 
 def _example(report: EvaluationReport) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,7 +55,9 @@ def predict(
     Exit code 0 when every picture was answered, 1 when some could not be read (they are named on standard error and the
     rest goes on), 2 when none could or the command is wrong.
     """
+    from asl_edge.cli import discard
     from asl_edge.runtime.answering import answer
+    from asl_edge.runtime.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
@@ -67,11 +68,13 @@ def predict(
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
         try:
             tally = answer(
-                predictor, sources, sinks, on_skip=lambda source, reason: _tell(f"Skipped {source}: {reason}")
+                predictor,
+                sources,
+                sinks,
+                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
             )
         except BrokenPipeError:
-            # Whoever read our lines has had enough (`| head`). What Python flushes at its end must have a place to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard(sys.stdout)  # whoever read our lines has had enough (`| head`)
             return
     if not (as_json or as_csv) and tally.answered + len(tally.skipped) > 1:
         unsure = f", {tally.not_sure} not sure" if tally.not_sure else ""
@@ -121,9 +124,8 @@ def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
     """Return the sink on standard output."""
     from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
 
-    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stdin, "surrogateescape")):
-        if hasattr(stream, "reconfigure"):  # names of files need not be text
-            stream.reconfigure(errors=errors)
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names of files need not be text
     if as_json:
         return JsonLinesSink(sys.stdout)
     return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout, top_k)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training.config import TrainConfig
     from asl_edge.training.fit import TrainResult
+    from asl_edge.training.hosts import Hosts
     from asl_edge.training.progress import Progress
 
 
@@ -71,6 +72,10 @@ def train(
     summary: bool = typer.Option(
         False, "--summary", help="Print the network and stop; needs ARRAYS, or --classes with --size."
     ),
+    hosts: str | None = typer.Option(
+        None, "--hosts", metavar="A:PORT,B:PORT", help="Train on several hosts, the same command on each (JAX)."
+    ),
+    host_index: int | None = typer.Option(None, "--host-index", help="Which of --hosts this one is, from 0."),
     size: int = typer.Option(224, help="Side of the pictures for --summary without ARRAYS, in pixels."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -101,10 +106,12 @@ def train(
         raise UserError("Name the arrays and the run folder to make: asl-edge train ARRAYS --out RUN")
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other: one keeps the run, the other replaces it.")
+    from asl_edge.training.hosts import from_options
+
     config = _config(recipe, changes, out if resume else None)
     names, bgr = _columns(classes, bgr, out if resume else None)
     opened = _open_arrays(arrays, names, bgr, check=not no_check)
-    _train(config, opened, out, resume, overwrite, as_json)
+    _train(config, opened, out, resume, overwrite, as_json, from_options(hosts, host_index))
 
 
 def _minutes(time_budget: str, epochs: int | None) -> float:
@@ -152,18 +159,28 @@ def _open_arrays(folder: Path, classes: list[str] | None, bgr: bool, check: bool
 
 
 def _train(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, resume: bool, overwrite: bool, as_json: bool
+    config: TrainConfig,
+    arrays: PreparedArrays,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    hosts: Hosts | None,
 ) -> None:
     from asl_edge.cli.console import print_json, print_next, warn
     from asl_edge.training.fit import Interrupted
     from asl_edge.training.fit import train as fit
 
+    quiet = hosts is not None and hosts.index > 0
+    progress = None if quiet else progress_on_console()
     try:
-        result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=progress_on_console())
+        result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=progress, hosts=hosts)
     except Interrupted as stopped:
         warn(str(stopped))
         print_next(shlex.join(["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]), "Go on with")
         raise typer.Exit(130) from stopped
+    if quiet:
+        return  # host 0 says it for all
     if as_json:
         print_json(
             {

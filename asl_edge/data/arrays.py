@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.data.whole_folder import PARTIAL_WITHIN
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES
 from asl_edge.spec import Fit
@@ -25,6 +27,8 @@ FILES: dict[str, tuple[str, str]] = {name: (f"{name}_set.npy", f"{name}_classes.
 
 MANIFEST_FILE = "manifest.json"
 CONTACT_SHEET_FILE = "contact_sheet.png"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,11 @@ class PreparedArrays:
             path = self.folder / name
             if not path.exists():
                 raise DataError(f"{path} is missing, though the manifest names it. Prepare the arrays again.")
-            if sha256_of(path) != entry["sha256"]:
+            try:
+                found = sha256_of(path)
+            except OSError as error:
+                raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+            if found != entry["sha256"]:
                 raise DataError(
                     f"{path} is damaged or was changed: its SHA-256 is not the manifest's. Prepare the arrays again."
                 )
@@ -226,13 +234,54 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(manifest["files"], dict) or not manifest["classes"] or not manifest["fit"]:
-            raise ValueError("an entry is empty")
     except FileNotFoundError:
+        if any(entry.name.startswith(PARTIAL_WITHIN) for entry in folder.iterdir()):
+            raise DataError(
+                f"The arrays in {folder} are half-written: asl-edge data prepare is at work there or was stopped. "
+                "Wait for it, or run it again with --overwrite."
+            ) from None
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Prepare the arrays again.") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is damaged (its values are nested without end). Prepare the arrays again.") from error
+    except ValueError as error:
         raise DataError(f"{path} is damaged ({error}). Prepare the arrays again.") from error
+    fault = _fault_of_manifest(manifest)
+    if fault is not None:
+        raise DataError(f"{path} is damaged ({fault}). Prepare the arrays again.")
     return dict(manifest)
+
+
+def _fault_of_manifest(manifest: Any) -> str | None:
+    """Tell what is wrong with a manifest; others rely on what is checked here."""
+    if not isinstance(manifest, dict):
+        return "it holds no table of entries"
+    fit, classes, files = (manifest.get(key) for key in ("fit", "classes", "files"))
+    if fit not in get_args(Fit):
+        return f"fit is {fit!r}, not crop, stretch or pad"
+    if not isinstance(classes, list) or not classes:
+        return "classes is no list of names"
+    for place, name in enumerate(classes):
+        if name not in CLASSES:
+            return f"{name!r} is no class"
+        if name in classes[:place]:
+            return f"class {name} is named twice"
+    if not isinstance(files, dict):
+        return "files is no table"
+    # Also files without rows: were one not named here, nobody would see that it had been changed.
+    missing = [name for pair in FILES.values() for name in pair if name not in files]
+    if missing:
+        return f"files lacks {', '.join(missing)}"
+    for name, entry in files.items():
+        digest = entry.get("sha256") if isinstance(entry, dict) else None
+        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            return f"{name} has no SHA-256 of 64 hexadecimal digits"
+    if not isinstance(manifest.get("options", {}), dict):
+        return "options is no table"
+    if not isinstance(manifest.get("sources", []), list):
+        return "sources is no list"
+    return None
 
 
 def _names_without_manifest(folder: Path, columns: int, classes: Sequence[str] | None) -> tuple[str, ...]:

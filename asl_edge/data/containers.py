@@ -21,7 +21,7 @@ class Listing(NamedTuple):
     folders: list[str]
     files: list[str]
     special: list[str]
-    """Neither file nor folder: broken links, pipes, devices."""
+    """Neither file nor folder: links that are broken or lead in circles, pipes, devices."""
 
 
 class Container(Protocol):
@@ -48,11 +48,15 @@ def open_container(path: Path) -> Container:
     Raises:
         DataError: nothing stands at `path`, or it is a file that is no zip, or a zip that is damaged or encrypted.
     """
-    if path.is_dir():
+    try:
+        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if is_folder:
         return FolderContainer(path)
-    if not path.exists():
+    if not exists:
         raise DataError(f"No such file or folder: {path}")
-    if not path.is_file() or not _begins_like_zip(path):
+    if not is_file or not _begins_like_zip(path):
         raise DataError(f"{path} is a file and no zip. Give a folder of pictures, or the zip as downloaded.")
     return ZipContainer(path)
 
@@ -71,12 +75,7 @@ class FolderContainer:
                 for entry in entries:
                     if _is_junk(entry.name):
                         continue
-                    if entry.is_dir():
-                        found.folders.append(entry.name)
-                    elif entry.is_file():
-                        found.files.append(entry.name)
-                    else:
-                        found.special.append(entry.name)
+                    _kind(entry, found).append(entry.name)
         except OSError as error:
             raise DataError(f"{self.path / folder} cannot be listed ({error.strerror or error}).") from error
         return found
@@ -99,12 +98,13 @@ class ZipContainer:
         except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
+        self._stored_as: dict[str, str] = {}
+        """Path -> name of the member, where the zip writes it otherwise."""
         for member in self._zip.infolist():
             if member.flag_bits & 0x1:
                 self._zip.close()
                 raise DataError(f"{path} is encrypted. Unpack it with its password and give the folder.")
-            if not member.is_dir():
-                self._add(member.filename)
+            self._add(member.filename)
 
     def listing(self, folder: str) -> Listing:
         """Return what stands in `folder` of the zip."""
@@ -113,7 +113,7 @@ class ZipContainer:
     def read(self, file: str) -> bytes:
         """Return the content of the member `file`."""
         try:
-            member = self._zip.getinfo(file)
+            member = self._zip.getinfo(self._stored_as.get(file, file))
             if member.file_size > MAX_FILE_BYTES:
                 raise PictureError(
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
@@ -130,9 +130,14 @@ class ZipContainer:
         self._zip.close()
 
     def _add(self, name: str) -> None:
-        parts = name.split("/")
-        if any(_is_junk(part) for part in parts):
+        # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
+        # write `./A/x.jpg`.
+        path = name.replace("\\", "/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
             return
+        if "/".join(parts) != name:
+            self._stored_as["/".join(parts)] = name
         for depth in range(len(parts) - 1):
             parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
             if child not in self._tree:
@@ -141,8 +146,18 @@ class ZipContainer:
         self._tree["/".join(parts[:-1])].files.append(parts[-1])
 
 
+def _kind(entry: os.DirEntry[str], listing: Listing) -> list[str]:
+    """Return the list that `entry` belongs to; links are followed."""
+    try:
+        if entry.is_dir():
+            return listing.folders
+        return listing.files if entry.is_file() else listing.special
+    except OSError:  # of a link alone: it leads in circles, or to where one may not look
+        return listing.special
+
+
 def _is_junk(name: str) -> bool:
-    return not name or name.startswith(".") or name.casefold() in _JUNK
+    return name.startswith(".") or name.casefold() in _JUNK
 
 
 def _begins_like_zip(path: Path) -> bool:

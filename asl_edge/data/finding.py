@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from asl_edge.data.containers import Container, open_container
+from asl_edge.data.containers import Container, Listing, open_container
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, canonical
 
@@ -18,7 +19,9 @@ MAX_NESTING = 2
 """How many folders may stand around the class folders, as Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
 
 NO_FRAME = -1
+_MAX_DIGITS = 19
 
+_SPECIAL = "neither a file nor a folder"
 _NUMBER = re.compile(r"([0-9]+)")
 _FLAT_LABEL = re.compile(r"([A-Za-z]+)(?![A-Za-z])")
 
@@ -66,6 +69,8 @@ class Catalogue:
     ignored: list[Ignored] = field(default_factory=list)
     skipped: list[Ignored] = field(default_factory=list)
     """Files at the place of a picture that are none: pipes, broken links."""
+    held: set[str] = field(default_factory=set)
+    """Classes that the sources hold files of, also those that were not asked for."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -115,11 +120,11 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
     with contextlib.ExitStack() as undo:
         undo.callback(catalogue.close)
         for path in paths:
+            container = open_container(path)
+            undo.callback(container.close)
             if path.resolve() in seen:
                 raise DataError(f"The source {path} is named twice. Name it once.")
             seen.add(path.resolve())
-            container = open_container(path)
-            undo.callback(container.close)
             for root, layout in _layouts(container, catalogue.ignored):
                 catalogue.sources.append(Source("", path, container, root, layout))
         _name(catalogue.sources)
@@ -137,7 +142,7 @@ def select_sources(sources: Sequence[Source], wanted: Sequence[str], option: str
     """
     chosen: set[int] = set()
     for text in wanted:
-        path = Path(text).resolve()
+        path = Path(os.path.realpath(text))  # and not resolve(), which stumbles over links that lead in circles
         matches = {
             number
             for number, source in enumerate(sources)
@@ -151,17 +156,22 @@ def select_sources(sources: Sequence[Source], wanted: Sequence[str], option: str
     return chosen
 
 
-def natural_key(path: str) -> tuple[list[str | int], str]:
+def natural_key(path: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key that puts `A2` before `A10`, whatever the case."""
-    parts: list[str | int] = list(_NUMBER.split(path.casefold()))
-    parts[1::2] = [int(part) for part in parts[1::2]]
+    texts = _NUMBER.split(path.casefold())
+    parts: list[str | tuple[int, str]] = list(texts)
+    # The longer number is the greater; Python would refuse to read one of thousands of digits.
+    parts[1::2] = [(len(digits), digits) for digits in (text.lstrip("0") for text in texts[1::2])]
     return parts, path
 
 
 def frame_number(name: str) -> int:
-    """Return the last number in a file's name, which a video's frames are counted by; `NO_FRAME` without one."""
+    """Return the last number in a file's name, which a video's frames are counted by; `NO_FRAME` without one.
+
+    What is longer than a 64-bit number counts nothing.
+    """
     numbers = _NUMBER.findall(name.rpartition(".")[0] or name)
-    return int(numbers[-1]) if numbers else NO_FRAME
+    return int(numbers[-1]) if numbers and len(numbers[-1]) <= _MAX_DIGITS else NO_FRAME
 
 
 def flat_label(name: str) -> str | None:
@@ -213,6 +223,7 @@ def _add_source(catalogue: Catalogue, number: int, classes: Collection[str] | No
     by_label: dict[str, list[str]] = {}
     candidates = _in_class_folders if source.layout == "class folders" else _in_flat_files
     for label, path in candidates(catalogue, source):
+        catalogue.held.add(label)
         if classes is None or label in classes:
             by_label.setdefault(label, []).append(path)
     folder_numbers: dict[str, int] = {}
@@ -231,6 +242,7 @@ def _in_class_folders(catalogue: Catalogue, source: Source) -> Iterator[tuple[st
     container = source.container
     top = container.listing(source.root)
     _ignore_files(catalogue, source, source.root, len(top.files), "loose files beside class folders")
+    catalogue.ignored += [Ignored(_shown(source, _join(source.root, name)), _SPECIAL) for name in sorted(top.special)]
     for name in sorted(top.folders, key=natural_key):
         folder = _join(source.root, name)
         label = canonical(name)
@@ -258,6 +270,7 @@ def _in_flat_files(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, 
         else:
             yield label, _join(source.root, name)
     _ignore_files(catalogue, source, source.root, unknown, "files whose names begin with no class")
+    _skip_special(catalogue, source, source.root, listing)
     for name in listing.folders:
         catalogue.ignored.append(Ignored(_shown(source, _join(source.root, name)), "a folder beside flat files"))
 
@@ -266,8 +279,12 @@ def _files(catalogue: Catalogue, source: Source, label: str, folder: str) -> Ite
     listing = source.container.listing(folder)
     for name in listing.files:
         yield label, _join(folder, name)
+    _skip_special(catalogue, source, folder, listing)
+
+
+def _skip_special(catalogue: Catalogue, source: Source, folder: str, listing: Listing) -> None:
     for name in sorted(listing.special):
-        catalogue.skipped.append(Ignored(_shown(source, _join(folder, name)), "neither a file nor a folder"))
+        catalogue.skipped.append(Ignored(_shown(source, _join(folder, name)), _SPECIAL))
 
 
 def _ignore_files(catalogue: Catalogue, source: Source, folder: str, count: int, what: str) -> None:

@@ -14,11 +14,13 @@ from asl_edge.runtime.machine import available_cores
 Result = TypeVar("Result")
 
 
+MAX_WORKERS = 256
+"""Each holds buffers of its own, and no disk feeds more."""
+
+
 def worker_count(workers: int | None) -> int:
-    """Return `workers`, or the number of processor cores that this process may use."""
-    if workers is not None:
-        return max(1, workers)
-    return available_cores()
+    """Return `workers`, or the number of processor cores that this process may use; between 1 and `MAX_WORKERS`."""
+    return min(max(1, available_cores() if workers is None else workers), MAX_WORKERS)
 
 
 def in_order(

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from asl_edge.data import contact_sheet, leak, manifest
 from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha256_of
-from asl_edge.data.finding import Catalogue, find, select_sources
+from asl_edge.data.finding import Catalogue, find, printable, select_sources
+from asl_edge.data.interruption import sigterm_as_interrupt
 from asl_edge.data.jpeg_complaints import listening
-from asl_edge.data.parallel import single_threaded_opencv, worker_count
+from asl_edge.data.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
 from asl_edge.data.report import PrepareReport, describe
 from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter
 from asl_edge.data.selection import Selection, select, split
@@ -67,8 +68,8 @@ class PrepareConfig:
             raise DataError(f"--size must be between 8 and {MAX_SIZE} pixels. Received: {self.size}")
         if self.fit not in ("crop", "stretch", "pad"):
             raise DataError(f"--fit must be crop, stretch or pad. Received: {self.fit!r}")
-        if self.workers is not None and self.workers < 1:
-            raise DataError(f"--workers must be at least 1. Received: {self.workers}")
+        if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
+            raise DataError(f"--workers must be at least 1 and at most {MAX_WORKERS}. Received: {self.workers}")
         if self.classes is not None and len(self.classes) < 1:
             raise DataError("No class was chosen. Name them like this: --classes A,B,C")
         if self.split.method != "source" and (self.val_sources or self.test_sources):
@@ -84,6 +85,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
 
     Raises:
         DataError: nothing usable is found, options do not fit the data, or `config.out` cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; nothing is left of what was written.
         MissingPackageError: OpenCV is not installed.
     """
     began = time.perf_counter()
@@ -91,7 +93,13 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
     workers = worker_count(config.workers)
     opencv()
     check_place(config.out, overwrite=config.overwrite, ours=OURS)
-    with find(config.sources, classes=config.classes) as catalogue, single_threaded_opencv():
+    with (
+        sigterm_as_interrupt(),
+        # At the very beginning, so that a place that cannot be written to is known before any picture is read.
+        whole_folder(config.out, last=MANIFEST_FILE) as folder,
+        find(config.sources, classes=config.classes) as catalogue,
+        single_threaded_opencv(),
+    ):
         for number in select_sources(catalogue.sources, config.mirror, "--mirror"):
             catalogue.sources[number].mirrored = True
         plan = replace(
@@ -102,8 +110,9 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         progress.begin("Checking", len(catalogue))
         selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
         rows = split(catalogue, selection, plan)
-        check_space(config.out, sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2)
-        with whole_folder(config.out) as folder, listening() as complaints:
+        needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
+        check_space(folder, config.out, needed_bytes)
+        with listening() as complaints:
             thumbnails = _thumbnails(folder.parent, len(catalogue))
             writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, complaints)
             digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
@@ -243,14 +252,14 @@ def _write_manifest(
         "options": {
             "classes": None if config.classes is None else list(config.classes),
             "split": plan.method,
-            "fractions": None if plan.by_count else list(plan.fractions),
+            "fractions": None if plan.by_count else list(plan.shares),
             "train_per_class": plan.train_per_class,
             "val_per_class": plan.val_per_class,
             "gap": plan.gap,
             "seed": plan.seed,
-            "mirror": list(config.mirror),
-            "val_source": list(config.val_sources),
-            "test_source": list(config.test_sources),
+            "mirror": list(map(printable, config.mirror)),
+            "val_source": list(map(printable, config.val_sources)),
+            "test_source": list(map(printable, config.test_sources)),
         },
         "sources": report.sources,
         "counts": report.counts,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data import manifest
-from asl_edge.data.finding import Catalogue, Ignored
+from asl_edge.data.finding import Catalogue, Ignored, printable
 from asl_edge.data.leak import LeakReport
 from asl_edge.data.selection import Selection
 
@@ -48,7 +48,7 @@ class PrepareReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         values = asdict(self)
-        values["out"] = str(self.out)
+        values["out"] = printable(str(self.out))
         values["skipped"], values["ignored"] = manifest.listed(self.skipped), manifest.listed(self.ignored)
         return values
 
@@ -111,8 +111,8 @@ def _sources(
         described.append(
             {
                 "name": source.name,
-                "path": str(source.given),
-                "folder": source.root,
+                "path": printable(str(source.given)),
+                "folder": printable(source.root),
                 "layout": source.layout,
                 "mirrored": source.mirrored,
                 "files": files[number],

@@ -12,7 +12,7 @@ from asl_edge.data.finding import Catalogue
 from asl_edge.data.rows import OnDone, check_files, duplicates
 from asl_edge.data.split import SplitPlan, assign
 from asl_edge.errors import DataError
-from asl_edge.labels import CLASSES
+from asl_edge.labels import CLASSES, in_alphabet_order
 
 
 @dataclass
@@ -59,7 +59,7 @@ def select(
     classes = wanted or tuple(name for name in CLASSES if name in found)
     missing = [name for name in classes if name not in found]
     if missing:
-        have = ",".join(name for name in CLASSES if name in found) or "none of those asked for"
+        have = ",".join(in_alphabet_order(catalogue.held))
         raise DataError(
             f"No picture of class {', '.join(missing)} in the sources. They hold: {have}. Leave it out of --classes."
         )

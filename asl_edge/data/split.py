@@ -19,6 +19,9 @@ METHODS: tuple[Method, ...] = ("blocks", "random", "source")
 DROPPED = -1
 """In place of a split's number: the picture lies in a guard gap and belongs to no split."""
 
+FRACTIONS = (0.70, 0.15, 0.15)
+"""Shares of train, validation and test by default."""
+
 AUTOMATIC_GAP = 0.02
 """Share of a block split's frames that each guard gap takes by default; Kaggle's 3000 frames a class make 60."""
 _NO_GAP_BELOW = 10
@@ -35,11 +38,11 @@ class SplitPlan:
     """
 
     method: Method = "blocks"
-    fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
-    """Shares of train, validation and test in each class of each source."""
+    fractions: tuple[float, float, float] | None = None
+    """Shares of train, validation and test in each class of each source; None takes `FRACTIONS`."""
     train_per_class: int | None = None
     val_per_class: int | None = None
-    """Numbers of pictures a class, over all sources; the rest is for test. They replace `fractions`."""
+    """Numbers of pictures a class, over all sources, in place of `fractions`; the rest is for test."""
     gap: int | None = None
     """Frames dropped between two blocks; None takes 2% of the frames, at least 1, and 0 where there are under 10."""
     seed: int = 0
@@ -51,14 +54,21 @@ class SplitPlan:
         """Check every field."""
         if self.method not in METHODS:
             raise DataError(f"The split must be one of {', '.join(METHODS)}. Received: {self.method!r}")
-        if any(not 0 <= part <= 1 for part in self.fractions) or not math.isclose(sum(self.fractions), 1, abs_tol=1e-6):
-            raise DataError(f"The fractions must lie between 0 and 1 and add up to 1. Received: {self.fractions}")
+        if any(not 0 <= part <= 1 for part in self.shares) or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
+            raise DataError(f"The fractions must lie between 0 and 1 and add up to 1. Received: {self.shares}")
         if (self.train_per_class is None) != (self.val_per_class is None):
             raise DataError("Give both --train-per-class and --val-per-class; the rest is for test.")
+        if self.by_count and self.fractions is not None:
+            raise DataError(
+                "--fractions does not go with --train-per-class and --val-per-class, which say how many pictures each "
+                "split gets. Leave one of them out."
+            )
         for name in ("train_per_class", "val_per_class"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+        if self.seed < 0:
+            raise DataError(f"--seed must be 0 or more. Received: {self.seed}")
         if self.gap is not None and self.gap < 0:
             raise DataError(f"--gap must be 0 or more frames. Received: {self.gap}")
         if self.gap and self.method == "random":
@@ -69,6 +79,11 @@ class SplitPlan:
             raise DataError("--val-source and --test-source go with --split source.")
         if self.val_sources & self.test_sources:
             raise DataError("A source cannot be both for validation and for test.")
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """The fractions, those by default where none were given."""
+        return FRACTIONS if self.fractions is None else self.fractions
 
     @property
     def by_count(self) -> bool:
@@ -142,7 +157,7 @@ def _groups(labels: npt.NDArray[np.integer], sources: npt.NDArray[np.integer]) -
 def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple[float, float, float]]:
     """Return the split of each source that stays whole, and the fractions in which the others are cut."""
     if plan.method != "source":
-        return {}, plan.fractions
+        return {}, plan.shares
     if len(names) < 2:
         raise DataError(
             f"--split source keeps whole sources apart and needs two or more. Received one: {', '.join(names)}. "
@@ -158,8 +173,8 @@ def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple
         raise DataError("--split source leaves no source to train on. Name fewer with --val-source and --test-source.")
     whole = dict.fromkeys(test, 2) | dict.fromkeys(val, 1)
     if val:
-        return whole | dict.fromkeys(train, 0), plan.fractions
-    share = plan.fractions[1] / ((plan.fractions[0] + plan.fractions[1]) or 1)
+        return whole | dict.fromkeys(train, 0), plan.shares
+    share = plan.shares[1] / ((plan.shares[0] + plan.shares[1]) or 1)
     return whole, (1 - share, share, 0.0)
 
 

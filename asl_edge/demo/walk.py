@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import re
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,11 @@ from asl_edge.demo.gallery import Answer, write_gallery
 from asl_edge.errors import DataError
 from asl_edge.training.progress import Progress
 
+MARK_FILE = "demo.json"
+"""What the demo was asked for, written first: by it a demo knows its own folder, also one that was stopped."""
+
+_MADE_BY = "asl-edge demo"
+
 SUMMARY_FILE = "summary.json"
 GALLERY_FILE = "predictions.png"
 STRANGERS_PER_CLASS = 200
@@ -28,6 +38,14 @@ FRAMING: Framing = "guide"
 """Hands that fill the picture, as video shows them in its guide box; near and far takes more than five minutes."""
 
 _GALLERY_TILES = 18
+
+_HANDS, _STRANGERS, _ARRAYS, _RUN, _FP32, _FP16 = "hands", "strangers", "arrays", "run", "model.onnx", "model-fp16.onnx"
+_FOLDERS = (_HANDS, _STRANGERS, _ARRAYS, _RUN)
+_FILES = (_FP32, _FP16, *(f"{Path(name).stem}.parity.json" for name in (_FP32, _FP16)), GALLERY_FILE, SUMMARY_FILE)
+_HALF_WRITTEN = re.compile(  # by a demo that was killed: see atomic.replacing and data.whole_folder
+    rf"\.({'|'.join(re.escape(Path(name).stem) for name in (*_FILES, MARK_FILE))})\.\w+\.partial\.\w+"
+    rf"|\.({'|'.join(_FOLDERS)})\.(partial|old)-[0-9a-f]{{8}}"
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +118,7 @@ def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
     """Walk the whole way and leave everything in `config.out`.
 
     Raises:
-        DataError: `config.out` is in the way.
+        DataError: `config.out` is in the way; the folder of a demo that was stopped is not.
         AslEdgeError: whatever a step raises.
     """
     _make_way(config)
@@ -127,19 +145,65 @@ def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
 
 
 def _make_way(config: DemoConfig) -> None:
+    """Make the folder, empty but for the mark; what an earlier demo left there goes, and nothing else.
+
+    Raises:
+        DataError: something stands there that no demo made, or a finished demo that is not to be replaced, or the
+            folder cannot be written to.
+    """
     out = config.out
-    if out.is_file():
-        raise DataError(f"{out} is a file. Name a folder with --out.")
-    if not out.exists() or not any(out.iterdir()):
+    try:
+        if out.is_dir():
+            _refuse_to_replace(out, config.overwrite)
+        elif os.path.lexists(out):
+            raise DataError(f"{out} is a file. Name a folder with --out.")
+        out.mkdir(parents=True, exist_ok=True)
+        # Mark first, summary next: should this be interrupted, the rest is known as a demo's that is not finished.
+        atomic.write_json(out / MARK_FILE, {"made_by": _MADE_BY, **asdict(config)}, default=str)
+        (out / SUMMARY_FILE).unlink(missing_ok=True)
+        for item in out.iterdir():
+            if item.name == MARK_FILE or not _is_ours(item.name):
+                continue
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink()
+    except OSError as error:
+        raise DataError(
+            f"{out} cannot be written to ({error.strerror or error}). Name another folder with --out."
+        ) from error
+
+
+def _refuse_to_replace(out: Path, overwrite: bool) -> None:
+    names = sorted(item.name for item in out.iterdir())
+    if not names:
         return
-    # What a demo of any state leaves; anything else in the folder is not ours to delete.
-    ours = {"hands", "strangers", "arrays", "run", GALLERY_FILE, SUMMARY_FILE, "evaluation"}
-    foreign = [item.name for item in out.iterdir() if item.name not in ours and not item.name.startswith("model")]
+    foreign = [name for name in names if not _is_ours(name)]
+    if not foreign and not _is_demo(out):  # names such as `hands` and `run` are a person's as well
+        foreign = names
     if foreign:
         raise DataError(f"{out} holds something that is not the demo's ({foreign[0]}). Name another folder with --out.")
-    if not config.overwrite:
+    if SUMMARY_FILE in names and not overwrite:
         raise DataError(f"{out} holds a demo already. Add --overwrite to run it again, or name another --out.")
-    shutil.rmtree(out)
+
+
+def _is_ours(name: str) -> bool:
+    return name in {*_FOLDERS, *_FILES, MARK_FILE} or _HALF_WRITTEN.fullmatch(name) is not None
+
+
+def _is_demo(out: Path) -> bool:
+    """Tell whether a demo made the folder: by its mark, or by the summary of one from before there was a mark."""
+    if _value(out / MARK_FILE, "made_by") == _MADE_BY:
+        return True
+    return _value(out / SUMMARY_FILE, "stranger_accuracy") is not None
+
+
+def _value(path: Path, key: str) -> Any:
+    """Return one value of a JSON file; None if there is no such file or value."""
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content.get(key) if isinstance(content, dict) else None
+    return None
 
 
 Outcome = tuple[str, dict[str, Any]]
@@ -152,9 +216,9 @@ class _Walk:
         self.config = config
         self.watcher = watcher
         out = config.out
-        self.hands, self.strangers_folder = out / "hands", out / "strangers"
-        self.arrays, self.run = out / "arrays", out / "run"
-        self.fp32, self.fp16 = out / "model.onnx", out / "model-fp16.onnx"
+        self.hands, self.strangers_folder = out / _HANDS, out / _STRANGERS
+        self.arrays, self.run = out / _ARRAYS, out / _RUN
+        self.fp32, self.fp16 = out / _FP32, out / _FP16
         self.stranger_accuracy = 0.0
         self.strangers = 0
         self.steps = list(self._plan())
@@ -172,7 +236,8 @@ class _Walk:
         yield "Export FP32", _command("export", self.run, "--out", self.fp32), self.export_fp32
         half = ("--precision", "fp16")
         yield "Export FP16", _command("export", self.run, "--out", self.fp16, *half), self.export_fp16
-        yield "Verify", _command("verify", self.fp32, "--against", self.run), self.verify
+        for name, path in (("FP32", self.fp32), ("FP16", self.fp16)):
+            yield f"Verify {name}", _command("verify", path, "--against", self.run), partial(self.verify, path)
         yield "Read strangers' hands", _command("evaluate", self.fp32, self.strangers_folder), self.read_strangers
         yield "Predict", _command("predict", self.strangers_folder, "--model", self.fp32), self.predict
         both = ("--model", self.fp32, "--model", self.fp16)
@@ -244,10 +309,10 @@ class _Walk:
         )
         return says, {"size_bytes": result.size_bytes, "parity": parity.to_dict()}
 
-    def verify(self) -> Outcome:
+    def verify(self, path: Path) -> Outcome:
         from asl_edge.export.verification import verify
 
-        result = verify(self.fp32, self.run)
+        result = verify(path, self.run)
         return f"agrees with Keras on {result.parity.pictures} pictures", {"pictures": result.parity.pictures}
 
     def read_strangers(self) -> Outcome:

@@ -11,23 +11,32 @@ import numpy as np
 
 from asl_edge import atomic
 from asl_edge.bench.report import BenchmarkReport, VariantResult
-from asl_edge.errors import AslEdgeError, MissingPackageError
+from asl_edge.errors import AslEdgeError, MissingPackageError, UserError
+from asl_edge.runtime.place import refuse_unwritable_file
 
 _DOT, _MEDIAN, _RANGE = "#7fa7d1", "#12355b", "#c8553d"
 
 
-def require_matplotlib() -> None:
-    """Make sure that a plot can be drawn, before anything is measured for it.
+def require_plottable(path: str | os.PathLike[str]) -> None:
+    """Make sure that a plot can be drawn to `path`, before anything is measured for it.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
+        UserError: it draws no such files, or none can be written there.
     """
     try:
         import matplotlib.figure  # noqa: F401
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
         raise MissingPackageError(
             f"The plot needs matplotlib, which cannot be imported ({error}). Install it: pip install 'asl-edge[report]'"
         ) from error
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if Path(path).suffix.lower().removeprefix(".") not in kinds:
+        raise UserError(
+            f"A plot's name must end in .png, .svg, .pdf or another that matplotlib writes. Received: {path}"
+        )
+    refuse_unwritable_file(path, "--plot")
 
 
 def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
@@ -35,9 +44,10 @@ def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        AslEdgeError: nothing was measured.
+        UserError: matplotlib draws no such files, or none can be written there.
+        AslEdgeError: nothing was measured, or the disk is full.
     """
-    require_matplotlib()
+    require_plottable(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -60,8 +70,11 @@ def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
     figure.legend(
         loc="lower center", bbox_to_anchor=((left + 2.6) / width, 0.08 / height), ncols=3, frameon=False, fontsize=8
     )
-    with atomic.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    try:
+        with atomic.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+    except OSError as error:
+        raise AslEdgeError(f"The plot cannot be written to {path} ({error.strerror or error}).") from error
 
 
 def _draw(axes: Any, measured: list[VariantResult]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.data.finding import printable
+
 
 @dataclass(frozen=True)
 class ClassFigures:
@@ -87,14 +89,17 @@ class EvaluationReport:
         return ClassFigures("macro average", precision, recall, f1, self.pictures)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as values that JSON knows, without the single predictions."""
+        """Return the report as values that JSON knows, without the single predictions.
+
+        Bytes of a path that are no UTF-8 stand there as `\\xNN`.
+        """
         from asl_edge import __version__
 
         macro = self.macro
         return {
             "asl_edge_version": __version__,
-            "model": self.model,
-            "data": self.data,
+            "model": printable(self.model),
+            "data": printable(self.data),
             "split": self.split,
             "classes": list(self.classes),
             "pictures": self.pictures,
@@ -110,8 +115,8 @@ class EvaluationReport:
             "most_confused": [asdict(pair) for pair in self.most_confused],
             "confusion": self.confusion.tolist(),
             "left_out": self.left_out,
-            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
-            "warnings": list(self.warnings),
+            "skipped": [{"path": printable(path), "reason": reason} for path, reason in self.skipped],
+            "warnings": [printable(warning) for warning in self.warnings],
         }
 
 

@@ -10,7 +10,7 @@ from asl_edge.errors import PictureError
 from asl_edge.runtime import sources as source_kinds
 from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.sinks import Sink
-from asl_edge.runtime.video_sinks import WindowSink
+from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
 
 FEW_PICTURES = 16
 """Up to so many pictures, opening the model fast counts for more than answering fast."""
@@ -61,8 +61,14 @@ def answer(
 
     Returns:
         The tally; it ends early when a `WindowSink` is closed.
+
+    Raises:
+        UserError: a `VideoFileSink` would replace one of the sources.
     """
     tally = Tally()
+    films = [sink for sink in sinks if isinstance(sink, VideoFileSink)]
+    for film in films:
+        film.refuse_to_replace(source_kinds.given_files(sources))
 
     def skip(source: str, reason: PictureError) -> None:
         tally.skipped.append((source, str(reason)))
@@ -70,6 +76,8 @@ def answer(
             on_skip(source, str(reason))
 
     for item, prediction in predictor.stream(source_kinds.items(sources, standard_input), on_skip=skip):
+        for film in films:
+            film.follow(item.frames_per_second)
         for sink in sinks:
             sink.write(prediction, item.whole)
         tally.answered += 1

@@ -5,12 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, TextIO
 
 from asl_edge.preprocess import Picture
 from asl_edge.runtime.prediction import Prediction
+
+_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line ends and other control characters, and what Python has for bytes of a name that are no UTF-8."""
+
+
+def on_one_line(name: str) -> str:
+    """Return the name of a file for people: `\\n` and `\\xNN` for what would break its line or steer the terminal."""
+    return _NOT_ON_ONE_LINE.sub(_escaped, name)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else found[0].encode("unicode_escape").decode()
 
 
 class Sink(Protocol):
@@ -61,7 +75,9 @@ class TableSink(TextSink):
 
     def _line(self, prediction: Prediction) -> str:
         others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in prediction.top[1:])
-        name = prediction.source if prediction.frame is None else f"{prediction.source} frame {prediction.frame}"
+        name = on_one_line(prediction.source)
+        if prediction.frame is not None:
+            name += f" frame {prediction.frame}"
         line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  "
         if self._others:
             line += f"{others:<{self._width}}"
@@ -93,13 +109,23 @@ class CsvSink(TextSink):
         self._writer = csv.writer(self._rows, lineterminator="\n")
         self._writer.writerow(self.COLUMNS)
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.write(self._taken())  # the heading, if there was no prediction to write it with
+        super().__exit__(kind, error, trace)
+
     def _line(self, prediction: Prediction) -> str:
         top = " ".join(f"{label}={share:.6f}" for label, share in prediction.top)
         number = "" if prediction.frame is None else prediction.frame
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
         self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms))
-        rows = self._rows.getvalue()  # the heading before the first
+        return self._taken().removesuffix("\n")
+
+    def _taken(self) -> str:
+        """Return what is not in the file yet: the heading before the first row."""
+        rows = self._rows.getvalue()
         self._rows.seek(0)
         self._rows.truncate()
-        return rows.removesuffix("\n")
+        return rows

@@ -19,6 +19,8 @@ from asl_edge.preprocess import PICTURE_SUFFIXES, Picture, opencv
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
 STANDARD_INPUT = "-"
+_FRAME_RATES = (1, 240)
+"""Frames a second that are believed; cameras and streams also say 0, 1000 or 90000."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Item:
     """The whole frame as OpenCV gave it (uint8, BGR), to be shown; None for a picture."""
     problem: str | None = None
     """Why there is no picture; None when there is one."""
+    frames_per_second: float | None = None
+    """How fast the video plays that the frame is of; None where that is not known."""
 
 
 def is_camera(source: str) -> bool:
@@ -81,10 +85,7 @@ def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Itera
     """
     for source in sources:
         if source == STANDARD_INPUT:
-            for line in sys.stdin if standard_input is None else standard_input:
-                name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell begins its pipes with one
-                if name:
-                    yield Item(name, name)
+            yield from _listed(sys.stdin if standard_input is None else standard_input)
         elif is_video(source):
             yield from frames(source)
         else:
@@ -97,16 +98,16 @@ def frames(source: str) -> Iterator[Item]:
     if not is_live(source) and not Path(source).exists():
         yield Item(source, problem="no such file")
         return
-    with _quiet(cv2):
+    with quiet(cv2):
         capture = cv2.VideoCapture(int(source) if source.isdigit() and is_camera(source) else source)
-    number = 0
+    number, rate = 0, _frames_per_second(cv2, capture)
     try:
         while capture.isOpened():
             there, frame = capture.read()
             if not there:
                 break
             square = np.ascontiguousarray(centre_square(frame))
-            yield Item(source, cv2.cvtColor(square, cv2.COLOR_BGR2RGB), number, frame)
+            yield Item(source, cv2.cvtColor(square, cv2.COLOR_BGR2RGB), number, frame, frames_per_second=rate)
             number += 1
     finally:
         capture.release()
@@ -129,11 +130,37 @@ def guide_box(frame: Picture) -> tuple[int, int, int]:
     return (width - side) // 2, (height - side) // 2, side
 
 
+def given_files(sources: Iterable[str]) -> Iterator[str]:
+    """Yield the paths that `sources` name one by one: patterns are expanded, folders stay as they are."""
+    for source in sources:
+        if _is_pattern(source):
+            yield from glob.iglob(source, recursive=True)  # noqa: PTH207  (keeps the path as written)
+        elif source != STANDARD_INPUT:
+            yield source.removeprefix("file:")
+
+
 def natural_key(text: str) -> list[tuple[int, int, str]]:
     """Return a sorting key that puts `A2.jpg` before `A10.jpg`."""
     parts = [part for part in re.split(r"([0-9]+)", text) if part]
     key = [(0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part.casefold()) for part in parts]
     return [*key, (2, 0, text)]  # names that differ in case only keep one order
+
+
+def _listed(lines: Iterable[str]) -> Iterator[Item]:
+    found = False
+    for line in lines:
+        name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell begins its pipes with one
+        if name:
+            found = True
+            yield Item(name, name)
+    if not found:
+        yield Item(STANDARD_INPUT, problem="no path on standard input")
+
+
+def _frames_per_second(cv2: Any, capture: Any) -> float | None:
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    least, most = _FRAME_RATES
+    return rate if least <= rate <= most else None
 
 
 def _pictures(source: str) -> Iterator[Item]:
@@ -176,7 +203,7 @@ def _is_pattern(source: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet(cv2: Any) -> Iterator[None]:
+def quiet(cv2: Any) -> Iterator[None]:
     """Keep OpenCV from writing its own warnings while a source that may not be there is tried; we say it in words."""
     # Its place: `cv2` in OpenCV 4, `cv2.utils.logging` in OpenCV 5.
     logging = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)

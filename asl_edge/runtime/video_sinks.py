@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from asl_edge.errors import UserError
+from asl_edge.errors import AslEdgeError, UserError
 from asl_edge.preprocess import Picture, opencv
 from asl_edge.runtime import overlay
+from asl_edge.runtime.place import refuse_unwritable_file
 from asl_edge.runtime.prediction import Prediction
+from asl_edge.runtime.sources import VIDEO_SUFFIXES, quiet
 
 _TITLE = "asl-edge (q to quit)"
 _QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))  # 27 is Esc
+_OPTION = "--save-video"
+_USUAL_FRAMES_PER_SECOND = 25.0
+_LAST_FRAMES = 250
 
 
 class WindowSink:
@@ -65,21 +73,46 @@ class VideoFileSink:
 
     Args:
         path: where to; its suffix chooses the container (`.mp4`, `.avi`).
-        frames_per_second: how fast it plays.
+        frames_per_second: how fast it plays; None for what `follow` says, or 25.
 
     Raises:
-        UserError: OpenCV cannot write such a file.
+        UserError: no such file can be written there (on entry, and once OpenCV has seen the first frame).
+        AslEdgeError: the file does not hold every frame, as on a full disk; none is left then.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, frames_per_second: float = 25.0) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, frames_per_second: float | None = None) -> None:
         self._path = Path(path)
         self._frames_per_second = frames_per_second
         self._writer: Any = None
         self._size = (0, 0)
-        self._temporary: Any = None
+        self._written = 0
+        self._temporary = Path()
+        self._files = ExitStack()
 
     def __enter__(self) -> VideoFileSink:
+        if self._path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise self._cannot_be_written()
+        refuse_unwritable_file(self._path, _OPTION)
         return self
+
+    def refuse_to_replace(self, sources: Iterable[str]) -> None:
+        """Refuse to write over one of `sources`, by whatever name or link; it is read while this is written.
+
+        Raises:
+            UserError: the file is one of them.
+        """
+        for source in sources:
+            with contextlib.suppress(OSError, ValueError):  # one that is not there, or no path at all
+                if self._path.samefile(source):
+                    raise UserError(
+                        f"{self._path} is the same file as the source {source}, which would be replaced. "
+                        f"Name another file with {_OPTION}."
+                    )
+
+    def follow(self, frames_per_second: float | None) -> None:
+        """Let the video play as fast as its source, the first one that is written; None where that is not known."""
+        if self._frames_per_second is None:
+            self._frames_per_second = frames_per_second
 
     def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
         """Add the frame; a prediction without one is passed over."""
@@ -91,28 +124,87 @@ class VideoFileSink:
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = opencv().resize(picture, self._size)
         self._writer.write(picture)
+        self._written += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
             self._writer.release()
-        if self._temporary is not None:
-            # Ctrl-C is how a camera's recording ends: what was filmed is kept.
-            failed = kind is not None and not issubclass(kind, KeyboardInterrupt)
-            self._temporary.__exit__(*((kind, error, trace) if failed else (None, None, None)))
+        # Ctrl-C is how a camera's recording ends: what was filmed is kept.
+        filmed = self._written and (kind is None or issubclass(kind, KeyboardInterrupt))
+        if not filmed:
+            self._files.__exit__(kind, error, trace)
+            return
+        try:
+            with self._files:
+                self._refuse_broken()
+        except OSError as failure:
+            raise AslEdgeError(f"{self._path} cannot be written ({failure.strerror or failure}).") from failure
 
     def _open(self, frame: Picture) -> None:
         from asl_edge import atomic
 
         cv2 = opencv()
         self._size = (frame.shape[1], frame.shape[0])
-        self._temporary = atomic.replacing(self._path)
-        codec = "MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"
-        name = str(self._temporary.__enter__())
-        self._writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*codec), self._frames_per_second, self._size)
+        try:
+            self._temporary = self._files.enter_context(atomic.replacing(self._path))
+        except OSError as error:
+            raise UserError(
+                f"{self._path} cannot be written ({error.strerror or error}). Name another place with {_OPTION}."
+            ) from error
+        codec = cv2.VideoWriter_fourcc(*("MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"))
+        rate = self._frames_per_second or _USUAL_FRAMES_PER_SECOND
+        with quiet(cv2):
+            self._writer = cv2.VideoWriter(str(self._temporary), codec, rate, self._size)
         if not self._writer.isOpened():
-            raise UserError(f"OpenCV cannot write the video {self._path}. Use a name that ends in .mp4 or .avi.")
+            raise self._cannot_be_written()
+
+    def _cannot_be_written(self) -> UserError:
+        return UserError(f"OpenCV cannot write the video {self._path}. Use a name that ends in .mp4 or .avi.")
+
+    def _refuse_broken(self) -> None:
+        """Read the file again before it gets its name: OpenCV does not tell when the disk is full."""
+        import shutil
+
+        readable = _readable_frames(self._temporary, self._written)
+        if readable < self._written:
+            free = shutil.disk_usage(self._temporary.parent).free
+            raise AslEdgeError(
+                f"{self._path} is not written: of its {self._written} frames only {readable} can be read back, as "
+                f"happens when the disk is full ({free / 1e6:.1f} MB are free there). Make room, or name another place "
+                f"with {_OPTION}."
+            )
+
+
+def _readable_frames(path: Path, written: int) -> int:
+    """Return how many frames of a video can be read, up to `written`.
+
+    Of a long one the end alone is looked at, so that a recording of hours is not waited for again: whatever cuts a
+    file short is seen there. All of it is read where the end is not as it should be.
+    """
+    start = max(0, written - _LAST_FRAMES)
+    if start and _first_unreadable(path, start, written) == written:
+        return written
+    return _first_unreadable(path, 0, written)
+
+
+def _first_unreadable(path: Path, start: int, end: int) -> int:
+    """Return the first frame from `start` on that cannot be read; `end` if there is none before."""
+    cv2 = opencv()
+    with quiet(cv2):
+        capture = cv2.VideoCapture(str(path))
+        try:
+            if start:
+                if round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) != end:
+                    return start
+                capture.set(cv2.CAP_PROP_POS_FRAMES, start)
+            for number in range(start, end):
+                if not capture.grab():
+                    return number
+        finally:
+            capture.release()
+    return end
 
 
 def refuse_without_display(cv2: Any) -> None:

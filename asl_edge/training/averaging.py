@@ -28,8 +28,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     """
     pairs = averages(model)
     own = values_of(variable for variable, _ in pairs)
-    for variable, average in pairs:
-        variable.assign(average)
+    restore([variable for variable, _ in pairs], values_of(average for _, average in pairs))
     try:
         yield
     finally:

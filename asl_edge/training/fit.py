@@ -6,11 +6,10 @@ import errno
 import json
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge import __version__, atomic
-from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError
+from asl_edge.data.interruption import sigterm_as_interrupt
+from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError, UserError
 from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples
 from asl_edge.training.backend import (
     ChosenPrecision,
@@ -30,8 +30,10 @@ from asl_edge.training.backend import (
 )
 from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
+from asl_edge.training.devices import Spread, alone, from_host_0, spread
 from asl_edge.training.environment import describe
 from asl_edge.training.feed import Feed, for_keras
+from asl_edge.training.hosts import Hosts, join, watched
 from asl_edge.training.keeper import EpochKeeper
 from asl_edge.training.optimizer import build_optimizer
 from asl_edge.training.pace import within_budget
@@ -89,6 +91,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    hosts: Hosts | None = None,
 ) -> TrainResult:
     """Train a network on prepared arrays and leave a run folder.
 
@@ -102,6 +105,7 @@ def train(
         resume: go on after the last complete epoch of the run in `out`.
         overwrite: replace an earlier run in `out`.
         progress: is told what happens.
+        hosts: train together with other hosts, which call this too; only host 0 writes.
 
     Raises:
         RunError: `out` is in the way, or cannot be resumed with this config.
@@ -116,17 +120,22 @@ def train(
     augment.get(config.augmentation)
     arrays.split("train")
     arrays.split("validation")
+    if hosts is not None:
+        if config.time_budget_minutes is not None:
+            raise UserError("--time-budget is for one host. Choose --epochs.")
+        join(hosts)
     keras = load_keras()
     keras.utils.set_random_seed(config.seed)
     try:
-        with _full_disk_explained(out), _sigterm_as_interrupt():
+        with watched(hosts), _full_disk_explained(out), sigterm_as_interrupt(), spread(hosts) as devices:
             keeper: EpochKeeper | None = None
             try:
-                config, policy = _open_run(config, arrays, out, resume, overwrite, progress)
-                keeper = _build(config, arrays, out, policy, progress)
+                config, policy = _open_run(config, arrays, out, resume, overwrite, progress, devices)
+                keeper = _build(config, arrays, out, policy, progress, devices)
                 while _fit(keeper, arrays):
                     _go_on(keeper)
-                return _finish(keeper, arrays)
+                with alone():
+                    return _finish(keeper, arrays)
             except KeyboardInterrupt as error:
                 raise Interrupted(_what_interrupted_leaves(out, keeper)) from error
     finally:
@@ -146,9 +155,24 @@ def resumed_config(out: Path, **changes: Any) -> TrainConfig:
 
 
 def _open_run(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, resume: bool, overwrite: bool, progress: Progress
+    config: TrainConfig,
+    arrays: PreparedArrays,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+    devices: Spread,
 ) -> tuple[TrainConfig, Policy]:
     """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
+    if devices.devices > 1:
+        progress.note(devices.describe())
+        devices.check_batch(config.batch_size)
+        config = replace(config, drop_last=True)  # the last batch of an epoch could not be shared evenly
+    if not devices.writes:
+        if resume:
+            recorded = from_host_0([], devices)[0]
+            return config, recorded["dtype_policy"]
+        return config, choose_precision(config.precision).policy
     if resume:
         recorded = run_folder.read_config(out)
         _check_same_run(TrainConfig.from_dict(recorded), config)
@@ -156,6 +180,7 @@ def _open_run(
         policy: Policy = recorded["dtype_policy"]
         recorded.update(config.to_dict())
         atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
+        from_host_0([recorded], devices)
         return config, policy
     import keras
 
@@ -259,24 +284,29 @@ def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
         )
 
 
-def _build(config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress) -> EpochKeeper:
+def _build(
+    config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress, devices: Spread
+) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
-    model, network, feed = _compiled(config, arrays, policy)
-    with dtype_policy("float32"):
+    with devices.scope():
+        model, network, feed = _compiled(config, arrays, policy, devices.share)
+    with dtype_policy("float32"), alone():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
-    keeper = EpochKeeper(out, config, model, network, stored, feed)
+    keeper = EpochKeeper(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))
     keeper.progress = progress
     if _go_on(keeper):
         within = f", {keeper.first_step} steps into the next" if keeper.first_step else ""
         progress.note(f"Going on after epoch {len(keeper.history)} of {config.epochs}{within}.")
-        if keeper.history:
+        if keeper.history and devices.writes:
             keeper.settle()
-    if not (out / run_folder.MODEL_JSON_FILE).exists():
+    if devices.writes and not (out / run_folder.MODEL_JSON_FILE).exists():
         atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
     return keeper
 
 
-def _compiled(config: TrainConfig, arrays: PreparedArrays, policy: Policy) -> tuple[keras.Model, keras.Model, Feed]:
+def _compiled(
+    config: TrainConfig, arrays: PreparedArrays, policy: Policy, share: tuple[int, int] = (0, 1)
+) -> tuple[keras.Model, keras.Model, Feed]:
     """Return what Keras trains, the network within it, and what it is fed by."""
     import keras
 
@@ -291,6 +321,7 @@ def _compiled(config: TrainConfig, arrays: PreparedArrays, policy: Policy) -> tu
         steps=config.steps_per_epoch,
         drop_last=config.drop_last,
         class_weights=class_weights(arrays) if config.balance_classes else None,
+        share=share,
     )
     if not feed.steps:
         raise DataError(
@@ -313,7 +344,12 @@ def _compiled(config: TrainConfig, arrays: PreparedArrays, policy: Policy) -> tu
 
 def _go_on(keeper: EpochKeeper) -> bool:
     """Bring the training to where its run stands; False if nothing of it was saved yet."""
-    state = load_state(keeper.run / run_folder.STATE_FILE)
+    state = load_state(keeper.run / run_folder.STATE_FILE) if keeper.spread.writes else None
+    if keeper.spread.hosts is not None:
+        if state is not None and state.weights_file is not None:
+            # The other hosts may not see the checkpoint.
+            state = replace(state, weights_file=None, weights=keeper.weights_of(state))
+        state = from_host_0([state], keeper.spread)[0]
     if state is not None:
         keeper.go_on(state)
     return state is not None
@@ -353,7 +389,8 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
         for_keras(feed),
         epochs=last,
         initial_epoch=len(history),
-        validation_data=open_batches(arrays, "validation", _VALIDATION_BATCH),
+        # Spread by Keras, validation would need batches that can be shared evenly, which the last one cannot.
+        validation_data=None if keeper.spread.by_keras else open_batches(arrays, "validation", _VALIDATION_BATCH),
         callbacks=callbacks,
         shuffle=False,  # the batches are shuffled across the whole split already
         verbose=0,
@@ -361,9 +398,25 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
     return is_rest and last < config.epochs and not keeper.stopped_early
 
 
+def _validate(config: TrainConfig, arrays: PreparedArrays, stored: keras.Model) -> dict[str, float]:
+    """Return `val_loss` and `val_accuracy` of the network as it is stored, by this process alone."""
+    import keras
+
+    if not stored.compiled:
+        stored.compile(
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing), metrics=["accuracy"]
+        )
+    batches = open_batches(arrays, "validation", _VALIDATION_BATCH)
+    return {
+        f"val_{name}": float(value) for name, value in stored.evaluate(batches, verbose=0, return_dict=True).items()
+    }
+
+
 def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     """Evaluate the best epoch in float32 and write what follows from it."""
     run, stored, history = keeper.run, keeper.stored, keeper.history
+    if not keeper.spread.writes:
+        return TrainResult(run, history, checkpoints.best_epoch(history), keeper.stopped_early, {})
     keeper.draw_curves()
     stored.load_weights(run / run_folder.BEST_FILE)
     checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
@@ -427,23 +480,6 @@ def _what_interrupted_leaves(out: Path, keeper: EpochKeeper | None) -> str:
         f"Stopped. {keeper.run} keeps {done} complete {'epoch' if done == 1 else 'epochs'} of {keeper.config.epochs} "
         f"and the best of them; the running epoch is lost."
     )
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers and `kill` send, like Ctrl-C; only the main thread may set handlers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,11 @@ from asl_edge.training import checkpoints, run_folder
 from asl_edge.training.averaging import averaged_weights
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.curves import write_curves
+from asl_edge.training.devices import Spread, alone
 from asl_edge.training.feed import Feed
 from asl_edge.training.history import write_history
 from asl_edge.training.progress import Progress
-from asl_edge.training.state import History, TrainState, restore, save_state, values_of
+from asl_edge.training.state import History, TrainState, Values, restore, save_state, values_of
 
 if TYPE_CHECKING:
     import keras
@@ -52,8 +53,8 @@ class EpochKeeper:
         network: keras.Model,
         stored: keras.Model,
         feed: Feed,
-        *,
-        writes: bool = True,
+        spread: Spread,
+        validate: Callable[[keras.Model], dict[str, float]],
     ) -> None:
         """Watch the training of `model`, which wraps `network`; `stored` is its float32 twin, which is saved.
 
@@ -64,7 +65,8 @@ class EpochKeeper:
             network: the network within it.
             stored: the network as it is stored.
             feed: what `model` is fed by; it is told epoch and step.
-            writes: whether this process writes to the run folder; of several hosts one does.
+            spread: over which devices and hosts; of several hosts one writes.
+            validate: gives `val_loss` and `val_accuracy` of `stored`, where Keras's fit does not validate.
         """
         self.run = run
         self.config = config
@@ -72,7 +74,8 @@ class EpochKeeper:
         self.network = network
         self.stored = stored
         self.feed = feed
-        self.writes = writes
+        self.spread = spread
+        self.validate = validate
         self.history: History = []
         self.progress = Progress()
         self.stopped_early = False
@@ -95,18 +98,26 @@ class EpochKeeper:
         Raises:
             RunError: the state's checkpoint is missing or damaged, or belongs to another network.
         """
-        if state.weights_file is None:
-            restore(self.network.weights, state.weights)
-        else:
-            path = self.run / run_folder.CHECKPOINTS_FOLDER / state.weights_file
-            try:
-                self.stored.load_weights(path)
-            except (OSError, ValueError, KeyError) as error:
-                raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
-            copy_weights(self.stored, self.network)
+        restore(self.network.weights, self.weights_of(state))
         restore(self.model.optimizer.variables, state.optimizer)
         self.history = state.history
         self._resumed = state if state.step else None
+
+    def weights_of(self, state: TrainState) -> Values:
+        """Return the network's weights in a state, which may hold them itself or name a checkpoint.
+
+        Raises:
+            RunError: the checkpoint is missing or damaged.
+        """
+        if state.weights_file is None:
+            return state.weights
+        path = self.run / run_folder.CHECKPOINTS_FOLDER / state.weights_file
+        try:
+            with alone():
+                self.stored.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
+        return values_of(self.stored.weights)
 
     def callback(self) -> keras.callbacks.Callback:
         """Return the Keras callback that tells the keeper what happens."""
@@ -169,8 +180,8 @@ class EpochKeeper:
             seen = min(step * self.config.batch_size, self.feed.pictures)
             self._checked, self._checked_step = now, step
             self.progress.pictures_seen(seen, float(logs["loss"]), waited)
-        if step == self.feed.steps or not self.writes:
-            return False
+        if step == self.feed.steps or self.spread.hosts is not None:
+            return False  # several hosts save after epochs, when they stand at the same place
         every = self.config.checkpoint_steps
         return (every is not None and step % every == 0) or now - self._saved > 60 * self.config.checkpoint_minutes
 
@@ -227,6 +238,11 @@ class EpochKeeper:
         Raises:
             TrainingError: the validation loss is not a number.
         """
+        with averaged_weights(self.model):
+            copy_weights(self.network, self.stored)
+        if self.spread.by_keras:
+            with alone():
+                logs = {**logs, **self.validate(self.stored)}
         now = time.perf_counter()
         row: dict[str, float] = {"epoch": epoch + 1} | {name: float(logs[name]) for name in METRICS}
         if not math.isfinite(row["val_loss"]):
@@ -240,12 +256,13 @@ class EpochKeeper:
         row["waiting_share"] = round(self.feed.waited_seconds / seconds, 4)
         row["seconds"] = round(now - self._began, 3)
         history = [*self.history, row]
-        if self.writes:
-            self._write_epoch(history)
+        if self.spread.writes:
+            with alone():  # the other hosts do not save, so nothing in it may wait for them
+                self._write_epoch(history)
         self.history = history
         self.feed.first_step = 0
         best = checkpoints.best_epoch(history) == epoch + 1
-        if self.writes:
+        if self.spread.writes:
             self.settle(best)
         self.progress.epoch_ends(row, best)
         patience = self.config.early_stopping
@@ -256,8 +273,6 @@ class EpochKeeper:
     def _write_epoch(self, history: History) -> None:
         self._check_folder()
         path = checkpoints.path_of_epoch(self.run / run_folder.CHECKPOINTS_FOLDER, history, len(history))
-        with averaged_weights(self.model):
-            copy_weights(self.network, self.stored)
         checkpoints.save_model(path, self.stored)
         optimizer = values_of(self.model.optimizer.variables)
         if self.config.ema_momentum:  # the checkpoint holds the averages
@@ -311,6 +326,13 @@ def reseed(model: keras.Model, seed: int, epoch: int) -> None:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give `target` the weights of `source`, one variable at a time; both have the same layers."""
+    """Give `target` the weights of `source`, one variable at a time; both have the same layers.
+
+    By way of host memory: JAX would let both have the same array, which the next step of training gives away.
+    """
+    import keras
+
     for there, here in zip(target.weights, source.weights, strict=True):
-        there.assign(here)
+        value = keras.ops.convert_to_numpy(here)
+        with alone():
+            there.assign(value)

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep what native code writes to standard error out of sight; it is shown after all if the block raises.
+    """Keep what native code writes to standard error out of sight; it is shown after all if the block fails.
+
+    Ctrl-C is no failure: what was kept does not explain it.
 
     TensorFlow's libraries announce missing GPU drivers and CPU features before any log level can be set.
     """
@@ -27,6 +29,9 @@ def quiet_stderr() -> Iterator[None]:
         try:
             yield
             failed = False
+        except KeyboardInterrupt:
+            failed = False
+            raise
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.flush()

@@ -10,9 +10,8 @@ import json
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -35,13 +34,6 @@ PROJECT = "asl-edge"
 """Project of W&B or experiment of MLflow, where WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names no other."""
 
 
-@dataclass(frozen=True)
-class _Tracker:
-    callback: keras.callbacks.Callback
-    log: Callable[[dict[str, float]], None]
-    """Records figures of the whole run."""
-
-
 class Tracking:
     """The trackers of one training, from its first epoch to its scores; a context manager.
 
@@ -57,16 +49,18 @@ class Tracking:
             RunError: the run folder's note of the trackers' ids is damaged.
         """
         check(trackers)
-        self._trackers: list[_Tracker] = []
-        with ExitStack() as stack:  # closes the first where the second cannot be opened
+        self._open: list[_Wandb | _Mlflow] = []
+        try:
             for name in dict.fromkeys(trackers):
-                self._trackers.append(stack.enter_context(_OPEN[name](run, config)))
-            self._stack = stack.pop_all()
+                self._open.append(_KINDS[name](run, config))
+        except BaseException as error:
+            self.close(error)
+            raise
 
     @property
     def callbacks(self) -> list[keras.callbacks.Callback]:
         """The trackers' callbacks, for one fit after another; they belong behind the one that saves the epoch."""
-        return [tracker.callback for tracker in self._trackers]
+        return [tracker.callback for tracker in self._open]
 
     def log_scores(self, scores: Mapping[str, SplitScore]) -> None:
         """Record accuracy and top-3 accuracy of the best epoch on each split, as `test_accuracy` and so on."""
@@ -74,13 +68,15 @@ class Tracking:
         for split, score in scores.items():
             figures[f"{split}_accuracy"] = score.accuracy
             figures[f"{split}_top3_accuracy"] = score.top3_accuracy
-        for tracker in self._trackers:
+        for tracker in self._open:
             with _failing_softly():
                 tracker.log(figures)
 
-    def close(self) -> None:
-        """Close the trackers' runs as finished; does nothing the second time."""
-        self._stack.close()
+    def close(self, error: BaseException | None = None) -> None:
+        """Close the trackers' runs: as finished, or by what ended the training. Does nothing the second time."""
+        while self._open:
+            with _failing_softly():
+                self._open.pop().close(error)
 
     def __enter__(self) -> Tracking:
         return self
@@ -88,7 +84,7 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        self.close(error)
 
 
 def callbacks(run: Path, config: TrainConfig, trackers: Sequence[str]) -> list[keras.callbacks.Callback]:
@@ -136,98 +132,102 @@ def _keras_integration(tracker: str) -> Any:
         ) from error
 
 
-@contextmanager
-def _wandb(run: Path, config: TrainConfig) -> Iterator[_Tracker]:
-    import keras
+class _Wandb:
+    """One run of Weights & Biases."""
 
-    integration, wandb = _keras_integration("wandb"), import_module("wandb")
-    if wandb.run is not None:
-        raise UserError(f"This process has a W&B run open already ({wandb.run.id}). Finish it first: wandb.finish()")
-    remembered = _ids(run).get("wandb")
-    identifier = remembered or secrets.token_hex(4)
-    try:
-        tracked = wandb.init(
-            dir=run,
-            project=os.environ.get("WANDB_PROJECT", PROJECT),
-            name=run.resolve().name,
-            id=identifier,
-            resume="allow",
-            config=config.to_dict(),
-            allow_val_change=True,  # such as a greater number of epochs on --resume
-        )
-    except wandb.Error as error:
-        raise UserError(
-            f"W&B cannot be begun: {_first_line(error)} Log in with `wandb login`, set WANDB_MODE=offline, or leave "
-            "--wandb out."
-        ) from error
-    _remember(run, "wandb", identifier)
-    if remembered and tracked.offline:
-        # Nobody tells an offline run where its first part ended; `wandb sync --append` joins parts by their steps.
-        tracked.log({}, step=len(RunFolder(run, {}).history()))
+    def __init__(self, run: Path, config: TrainConfig) -> None:
+        import keras
 
-    class MetricsLogger(integration.WandbMetricsLogger):  # type: ignore[misc]
-        """W&B's callback, whose way to the learning rate knows TensorFlow only."""
-
-        def _get_lr(self) -> float:
-            return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-    exit_code = 1
-    try:
-        yield _Tracker(MetricsLogger(), tracked.summary.update)
-        exit_code = 0
-    except KeyboardInterrupt:
-        exit_code = 130
-        raise
-    finally:
-        with _failing_softly():
-            tracked.finish(exit_code=exit_code)
-
-
-@contextmanager
-def _mlflow(run: Path, config: TrainConfig) -> Iterator[_Tracker]:
-    integration, mlflow = _keras_integration("mlflow"), import_module("mlflow")
-    if mlflow.active_run() is not None:
-        raise UserError("This process has an MLflow run open already. End it first: mlflow.end_run()")
-    remembered = _ids(run).get("mlflow")
-    try:
-        if remembered is None and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
-            mlflow.set_experiment(PROJECT)
-        tracked = mlflow.start_run(run_id=remembered, run_name=None if remembered else run.resolve().name)
-        _log_params(mlflow, tracked, config)
-    except Exception as error:  # MLflow's own, its database's, its server's
-        mlflow.end_run("FAILED")
-        advice = "Leave --mlflow out, or set MLFLOW_TRACKING_URI to a store that works."
-        if remembered:
-            advice = (
-                f"Set MLFLOW_TRACKING_URI as it was when the run began, or remove {run / TRACKING_FILE} to begin a new "
-                "MLflow run."
+        integration: Any = _keras_integration("wandb")
+        wandb: Any = import_module("wandb")
+        if wandb.run is not None:
+            raise UserError("This process has a W&B run open already. Finish it first: wandb.finish()")
+        remembered = _ids(run).get("wandb")
+        identifier = remembered or secrets.token_hex(4)
+        try:
+            self._run = wandb.init(
+                dir=run,
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=run.resolve().name,
+                id=identifier,
+                resume="allow",
+                config=config.to_dict(),
+                allow_val_change=True,  # such as a greater number of epochs on --resume
             )
-        raise UserError(f"MLflow cannot be begun: {_first_line(error)} {advice}") from error
-    _remember(run, "mlflow", tracked.info.run_id)
+        except wandb.Error as error:
+            raise UserError(
+                f"W&B cannot be begun: {_first_line(error)} Or set WANDB_MODE=offline, or leave --wandb out."
+            ) from error
+        _remember(run, "wandb", identifier)
+        if remembered and self._run.offline:
+            # Nobody tells an offline run where its first part ended; `wandb sync --append` joins parts by their steps.
+            self._run.log({}, step=len(RunFolder(run, {}).history()))
 
-    class EpochLogger(integration.MlflowCallback):  # type: ignore[misc]
-        """MLflow's callback, less what it logs of every validation: the epoch's line has the same figures."""
+        class MetricsLogger(integration.WandbMetricsLogger):  # type: ignore[misc]
+            """W&B's callback, whose way to the learning rate knows TensorFlow only."""
 
-        def on_test_end(self, logs: object = None) -> None:
-            pass
+            def _get_lr(self) -> float:
+                return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
-    status = "FAILED"
-    try:
-        yield _Tracker(EpochLogger(), mlflow.log_metrics)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        with _failing_softly():
-            mlflow.flush_async_logging()
-            mlflow.end_run(status)
+        self.callback = MetricsLogger()
+
+    def log(self, figures: dict[str, float]) -> None:
+        """Record figures of the whole run."""
+        self._run.summary.update(figures)
+
+    def close(self, error: BaseException | None) -> None:
+        """Close the run, which W&B shows as failed when its exit code is not 0."""
+        self._run.finish(exit_code=0 if error is None else 130 if isinstance(error, KeyboardInterrupt) else 1)
 
 
-_OPEN: dict[str, Callable[[Path, TrainConfig], AbstractContextManager[_Tracker]]] = {
-    "wandb": _wandb,
-    "mlflow": _mlflow,
-}
+class _Mlflow:
+    """One run of MLflow."""
+
+    def __init__(self, run: Path, config: TrainConfig) -> None:
+        integration: Any = _keras_integration("mlflow")
+        self._mlflow: Any = import_module("mlflow")
+        if self._mlflow.active_run() is not None:
+            raise UserError("This process has an MLflow run open already. End it first: mlflow.end_run()")
+        remembered = _ids(run).get("mlflow")
+        try:
+            if remembered is None and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
+                self._mlflow.set_experiment(PROJECT)
+            tracked = self._mlflow.start_run(run_id=remembered, run_name=None if remembered else run.resolve().name)
+            _log_params(self._mlflow, tracked, config)
+        except Exception as error:  # MLflow's own, its database's, its server's
+            self._mlflow.end_run("FAILED")
+            advice = "Leave --mlflow out, or set MLFLOW_TRACKING_URI to a store that works."
+            if remembered:
+                advice = (
+                    f"Set MLFLOW_TRACKING_URI as it was when the run began, or remove {run / TRACKING_FILE} to begin a "
+                    "new MLflow run."
+                )
+            raise UserError(f"MLflow cannot be begun: {_first_line(error)} {advice}") from error
+        _remember(run, "mlflow", tracked.info.run_id)
+
+        class EpochLogger(integration.MlflowCallback):  # type: ignore[misc]
+            """MLflow's callback, less what it logs of every validation: the epoch's line has the same figures."""
+
+            def on_test_end(self, logs: object = None) -> None:
+                pass
+
+        self.callback = EpochLogger()
+
+    def log(self, figures: dict[str, float]) -> None:
+        """Record figures of the whole run."""
+        self._mlflow.log_metrics(figures)
+
+    def close(self, error: BaseException | None) -> None:
+        """End the run, once all that was logged in the background has arrived."""
+        try:
+            self._mlflow.flush_async_logging()
+        finally:
+            self._mlflow.end_run(
+                "FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            )
+
+
+_KINDS: dict[str, type[_Wandb | _Mlflow]] = {"wandb": _Wandb, "mlflow": _Mlflow}
 
 
 def _log_params(mlflow: Any, tracked: Any, config: TrainConfig) -> None:

@@ -152,3 +152,10 @@ def test_a_process_that_dies(monkeypatch: pytest.MonkeyPatch, colour_model: Path
 
     (result,) = benchmark([Variant(str(colour_model), "cpu", 1, None)], Effort(1, 1, 0)).results
     assert result.error == "the measuring process gave no answer (ended by signal 9): out of memory"
+
+
+def test_a_runtime_that_is_not_known_is_not_named(report: BenchmarkReport) -> None:
+    import dataclasses
+
+    assert "ONNX Runtime None" not in dataclasses.replace(report, onnxruntime=None).machine_line()
+    assert f"ONNX Runtime {report.onnxruntime}, asl-edge" in report.machine_line()

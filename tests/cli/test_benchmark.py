@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from read_only import read_only
 
 from asl_edge.cli import main
 
@@ -94,6 +96,53 @@ def test_mistakes(run: Run, words: list[str], message: str) -> None:
 
     assert (code, out) == (2, "")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("plot", "message"),
+    [
+        ("plot.xyz", "A plot's name must end in .png, .svg, .pdf"),
+        ("plot", "A plot's name must end in"),
+        ("afile/x.png", "afile is no folder"),
+        ("ro/x.png", "no right to write"),
+        ("folder.png", "is a folder. Name a file with --plot"),
+    ],
+)
+def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+    run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plot: str, message: str
+) -> None:
+    monkeypatch.setattr("asl_edge.bench.measuring.benchmark", lambda *_, **__: pytest.fail("measured"))
+    (tmp_path / "afile").touch()
+    (tmp_path / "folder.png").mkdir()
+    with read_only(tmp_path / "ro"):
+        code, out, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / plot)
+
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_plot_that_fails_does_not_cost_the_figures(
+    run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("asl_edge.atomic.replacing", full)
+    code, out, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / "p.png")
+
+    assert code == 1
+    assert out.splitlines()[1].split()[0] == str(colour_model)
+    assert f"The plot cannot be written to {tmp_path / 'p.png'} (No space left on device)." in err
+
+
+def test_the_footer_names_the_runtime_also_where_nothing_could_be_measured(run: Run, colour_model: Path) -> None:
+    import onnxruntime
+
+    code, _, err = run("--model", colour_model, "--provider", "rocm", *QUICK)
+
+    assert code == 1
+    assert f"ONNX Runtime {onnxruntime.__version__}, asl-edge" in err
 
 
 def test_the_plot_without_matplotlib(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -81,13 +83,16 @@ def test_every_class_is_in_the_table(tmp_path, write_pictures, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--classes", "A,Q"], "No picture of class Q"),
+        (["--classes", "A,Q"], "No picture of class Q in the sources. They hold: A,B,C."),
         (["--classes", "A,hello"], "Unknown class 'hello'"),
         (["--fractions", "0.5,0.5"], "three numbers"),
         (["--fractions", "0.5,0.5,0.5"], "add up to 1"),
         (["--split", "fair"], "blocks, random, source"),
         (["--split", "source"], "two or more"),
         (["--train-per-class", "5"], "Give both"),
+        (["--fractions", "0.70,0.15,0.15", "--train-per-class", "5", "--val-per-class", "2"], "does not go with"),
+        (["--seed", "-1"], "--seed must be 0 or more"),
+        (["--workers", "100000"], "at most 256"),
         (["--train-per-class", "50", "--val-per-class", "5"], "Class A has 12 pictures"),
         (["--mirror", "nobody"], "no such source"),
         (["--fit", "squash"], "crop, stretch or pad"),
@@ -100,6 +105,30 @@ def test_mistakes_are_explained(tmp_path, write_pictures, capsys, options, messa
     assert message in " ".join(said.err.split())
     assert said.out == ""
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fractions", "missing"), [("1,0,0", "validation"), ("0,0,1", "training and validation"), ("0.8,0.2,0", None)]
+)
+def test_arrays_that_cannot_be_trained_on_are_not_sent_to_train(tmp_path, write_pictures, capsys, fractions, missing):
+    source = write_pictures(tmp_path / "in")
+    assert run(source, "--out", tmp_path / "out", "--size", 32, "--fractions", fractions) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("asl-edge train " in said and "Next:" in said) == (missing is None)
+    if missing:
+        assert f"hold no {missing} pictures" in said
+        assert "--fractions 0.70,0.15,0.15" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_folders_whose_names_are_no_text(tmp_path, write_pictures, capsys, options):
+    folder = tmp_path / os.fsdecode(b"b\xff d")
+    assert run(write_pictures(folder / "in"), "--out", folder / "out", "--size", 32, *options) == 0
+    said = capsys.readouterr()
+    assert (json.loads(said.out)["out"] if options else said.out).count("b\\xff d") == 1
+    assert "b\\xff d" in said.err
+    assert json.loads((folder / "out/manifest.json").read_text(encoding="utf-8"))["sources"][0]["name"] == "in"
 
 
 def test_a_missing_source(tmp_path, capsys):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,18 @@ def test_json_is_the_only_thing_on_standard_output(tmp_path: Path, capsys: pytes
     assert report["folder"] == str(out)
     assert report["classes"] == ["A"]
     assert report["pictures"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_folder_whose_name_is_no_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    out = tmp_path / os.fsdecode(b"b\xff d")
+    assert run("--out", str(out), "--per-class", "1", "--classes", "A", "--size", "32", *options) == 0
+    said = capsys.readouterr()
+    assert "xff d" in said.out
+    assert "xff d" in said.err
 
 
 @pytest.mark.parametrize(

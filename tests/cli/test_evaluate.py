@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from read_only import read_only
 
 from asl_edge.cli import main
 from asl_edge.preprocess import opencv
@@ -79,6 +82,55 @@ def test_out_holds_the_files(run_command: Run, colour_model: Path, hands: Path, 
     names = ["confusion.csv", "confusion.png", "per_class.csv", "predictions.csv", "report.json"]
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == names
     assert f"Files in {tmp_path / 'report'}:" in out
+
+
+@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is no folder"), ("ro/e", "no right to write in")])
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
+    run_command: Run,
+    colour_model: Path,
+    hands: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr("asl_edge.evaluation.evaluate.evaluate", lambda *_, **__: pytest.fail("evaluated"))
+    (tmp_path / "afile").touch()
+    with read_only(tmp_path / "ro"):
+        code, out, err = run_command(colour_model, hands, "--out", tmp_path / place)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_figures_are_shown_also_where_the_report_cannot_be_written(
+    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, option: list[str]
+) -> None:
+    (tmp_path / "out" / "report.json").mkdir(parents=True)
+    code, out, err = run_command(colour_model, hands, "--out", tmp_path / "out", *option)
+    assert code == 2
+    assert f"The report cannot be written to {tmp_path / 'out'}" in err
+    assert '"accuracy": 1.0' in out if option else "100.00%" in out
+    assert "Files in" not in out
+
+
+def test_names_that_are_no_text_are_written_escaped(run_command: Run, colour_model: Path, hands: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only there names are any bytes")
+    folder = hands.rename(hands.parent / os.fsdecode(b"b\xff d"))
+    (folder / "A" / "0.png").rename(folder / "A" / os.fsdecode(b"\xe9.png"))
+    (folder / "A" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
+    out = folder.parent / "evb"
+    code, shown, err = run_command(colour_model, folder, "--out", out)
+    assert code == 0, err
+    assert "100.00%" in shown
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report["data"] == rf"{folder.parent}/b\xff d"
+    assert report["skipped"] == [{"path": rf"{folder.parent}/b\xff d/A/bad\xe9.png", "reason": "the file is empty"}]
+    assert rf"{folder.parent}/b\xff d/A/\xe9.png" in (out / "predictions.csv").read_text(encoding="utf-8")
+    code, shown, _ = run_command(colour_model, folder, "--json")
+    assert json.loads(shown)["data"] == report["data"]
 
 
 def test_run_keeps_its_report_and_names_export(

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from read_only import read_only
 
 from asl_edge.cli import main
 
@@ -123,6 +124,101 @@ def test_a_video(run: Run, colour_model: Path, tmp_path: Path) -> None:
     assert [answer["frame"] for answer in answers] == list(range(20))
     assert "".join(answer["label"] for answer in answers) == "A" * 10 + "C" * 10
     assert (tmp_path / "out.avi").stat().st_size > 1000
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "hands.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for _ in range(5):
+        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_saved_video_plays_as_fast_as_its_source(run: Run, colour_model: Path, video: Path, tmp_path: Path) -> None:
+    code, _, _ = run(video, "--model", colour_model, "--save-video", tmp_path / "out.mp4")
+
+    assert code == 0
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+
+
+def test_a_video_is_not_saved_over_itself(run: Run, colour_model: Path, video: Path) -> None:
+    before = video.read_bytes()
+
+    code, out, err = run(video, "--model", colour_model, "--save-video", video)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {video} is the same file as the source")
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("afile/x.mp4", "afile is no folder"), ("ro/x.mp4", "no right to write")]
+)
+def test_a_video_where_none_can_be_written(
+    run: Run, colour_model: Path, video: Path, tmp_path: Path, place: str, message: str
+) -> None:
+    (tmp_path / "afile").touch()
+    with read_only(tmp_path / "ro"):
+        code, out, err = run(video, "--model", colour_model, "--save-video", tmp_path / place)
+
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", [[], ["--json"], ["--csv"]])
+def test_an_empty_list_is_a_mistake(
+    run: Run, colour_model: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+
+    code, out, err = run("-", "--model", colour_model, *option)
+
+    assert code == 2
+    assert out == ("source,frame,label,confidence,accepted,top,ms\n" if "--csv" in option else "")
+    assert err == "Skipped -: no path on standard input\n"
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(run: Run, colour_model: Path, pictures: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no named pipes in folders")
+    os.mkfifo(pictures / "pipe.jpg")
+
+    code, out, err = run(pictures, "--model", colour_model, "--json")
+
+    assert code == 1
+    assert len(out.splitlines()) == 4
+    assert f"Skipped {pictures / 'pipe.jpg'}: neither a file nor a folder" in err
+
+
+def test_a_name_with_a_line_end_is_one_line(run: Run, colour_model: Path, pictures: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows allows no such names")
+    (pictures / "A_0.png").rename(pictures / "A\n0.png")
+    (pictures / "A\n9.png").write_bytes(b"broken")
+
+    _, out, err = run(pictures, "--model", colour_model)
+
+    assert len(out.splitlines()) == 1 + 4
+    assert r"A\n0.png" in out
+    assert r"A\n9.png: not a picture" in err
+
+
+def test_libraries_say_nothing_of_damaged_files(colour_model: Path, pictures: Path, tmp_path: Path) -> None:
+    """In a process of its own: what the libraries may say is settled when OpenCV is loaded."""
+    whole = cv2.imencode(".tiff", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
+    (tmp_path / "tag.tiff").write_bytes(whole[:-40] + b"\xff" * 40)
+    (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\0mdat" + bytes(900))
+    words = [tmp_path / "tag.tiff", tmp_path / "cut.mp4", pictures / "A_0.png", "--model", colour_model, "--json"]
+
+    with _command(*map(str, words)) as process:
+        out, err = process.communicate(timeout=60)
+    assert len(out.splitlines()) in (1, 2)
+    lines = err.decode().splitlines()
+    assert f"Skipped {tmp_path / 'cut.mp4'}: OpenCV gets no frame from this video; is it one, and complete?" in lines
+    assert [line for line in lines if not line.startswith("Skipped ")] == []
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,89 @@ def test_damage_is_named(prepared, damage, message):
         PreparedArrays.open(prepared)
 
 
+def change(**entries):
+    def write(folder):
+        path = folder / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | entries))
+
+    return write
+
+
+def change_file(name, entry):
+    def write(folder):
+        path = folder / "manifest.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        del manifest["files"][name]
+        manifest["files"] |= {} if entry is None else {name: entry}
+        path.write_text(json.dumps(manifest))
+
+    return write
+
+
+def make_folder_of_manifest(folder):
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").mkdir()
+
+
+def write_manifest(text):
+    return lambda folder: (folder / "manifest.json").write_text(text)
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    ("tamper", "reason"),
+    [
+        (change(fit="foo"), "fit is 'foo', not crop, stretch or pad"),
+        (change(fit=["crop"]), "fit is"),
+        (change(classes=["A", "A", "B"]), "class A is named twice"),
+        (change(classes=["A", "B", "hello"]), "'hello' is no class"),
+        (change(classes=["A", "B", 3]), "3 is no class"),
+        (change(classes="ABC"), "classes is no list of names"),
+        (change(files={}), "files lacks train_set.npy"),
+        (change(files=[]), "files is no table"),
+        (change_file("test_classes.npy", None), "files lacks test_classes.npy"),
+        (change_file("train_set.npy", {}), "train_set.npy has no SHA-256 of 64 hexadecimal digits"),
+        (change_file("train_set.npy", "x"), "train_set.npy has no SHA-256"),
+        (change_file("validation_set.npy", {"sha256": "12ab"}), "validation_set.npy has no SHA-256"),
+        (change_file("train_set.npy", {"sha256": "g" * 64}), "train_set.npy has no SHA-256"),
+        (change(options=[]), "options is no table"),
+        (change(sources={}), "sources is no list"),
+        (write_manifest("[]"), "it holds no table"),
+        (write_manifest("[" * 100_000), "nested"),
+        (make_folder_of_manifest, ""),
+    ],
+)
+def test_a_tampered_manifest_is_refused(prepared, tamper, reason, check):
+    tamper(prepared)
+    with pytest.raises(
+        DataError, match=r"manifest\.json (is damaged|cannot be read) .*Prepare the arrays again"
+    ) as raised:
+        PreparedArrays.open(prepared, check=check)
+    assert reason in str(raised.value)
+
+
+def test_fewer_classes_in_the_manifest_than_columns(prepared):
+    change(classes=["A", "B"])(prepared)
+    with pytest.raises(DataError, match=r"3 columns, but there are 2 classes"):
+        PreparedArrays.open(prepared)
+
+
+def test_what_a_stopped_prepare_left_is_not_taken_for_the_tutorials_arrays(prepared):
+    """Where a folder cannot be renamed, files move in one by one, the manifest last."""
+    (prepared / "manifest.json").unlink()
+    (prepared / ".asl-edge.partial-0123").mkdir()
+    with pytest.raises(DataError, match="half-written"):
+        PreparedArrays.open(prepared)
+
+
+def test_a_folder_in_place_of_a_file_is_found_by_the_check(prepared):
+    for name in ("test_set.npy", "test_classes.npy"):
+        (prepared / name).unlink()
+        (prepared / name).mkdir()
+    with pytest.raises(DataError, match=r"test_\w+\.npy cannot be read"):
+        PreparedArrays.open(prepared, check=True)
+
+
 def test_missing_file_is_found_by_the_check(prepared):
     for name in ("test_set.npy", "test_classes.npy"):
         (prepared / name).unlink()

@@ -116,6 +116,70 @@ def test_pipes_and_broken_links_are_skipped_and_listed(tmp_path):
     assert [Path(path).name for path, _ in catalogue.skipped] == ["link.jpg", "pipe.jpg"]
 
 
+def test_links_that_lead_in_circles_are_skipped_and_listed(tmp_path):
+    touch(tmp_path, "A/1.jpg", "B/1.jpg")
+    (tmp_path / "A/loopy").symlink_to("loopy")
+    (tmp_path / "C").symlink_to("C")
+    pictures, catalogue = found(tmp_path)
+    assert [path for _, path in pictures] == ["A/1.jpg", "B/1.jpg"]
+    assert [Path(path).name for path, _ in catalogue.skipped] == ["loopy"]
+    assert [(Path(path).name, reason) for path, reason in catalogue.ignored] == [("C", "neither a file nor a folder")]
+
+
+def test_links_beside_flat_files_are_listed(tmp_path):
+    touch(tmp_path, "A_1.jpg")
+    (tmp_path / "B_1.jpg").symlink_to("nowhere")
+    _, catalogue = found(tmp_path)
+    assert [Path(path).name for path, _ in catalogue.skipped] == ["B_1.jpg"]
+
+
+def test_a_source_that_leads_in_circles(tmp_path):
+    (tmp_path / "loopy").symlink_to("loopy")
+    with pytest.raises(DataError, match="No such file or folder"):
+        find([tmp_path / "loopy"])
+    _, catalogue = found(touch(tmp_path / "in", "A/1.jpg"))
+    with pytest.raises(DataError, match="no such source"):
+        select_sources(catalogue.sources, [str(tmp_path / "loopy")], "--mirror")
+
+
+def test_a_source_that_may_not_be_looked_at(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        find([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("./A/x.jpg", "./B/y.jpg"), ("top\\A\\x.jpg", "top\\B\\y.jpg"), ("top\\A\\", "top\\A\\x.jpg", "top\\B\\y.jpg")],
+)
+def test_zips_that_write_their_paths_otherwise(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"" if name.endswith("\\") else name.encode())
+    with find([tmp_path / "in.zip"]) as catalogue:
+        assert [catalogue.path_of(number)[-7:] for number in range(len(catalogue))] == ["A/x.jpg", "B/y.jpg"]
+        assert [catalogue.read(number) for number in range(2)] == [name.encode() for name in names[-2:]]
+        assert not catalogue.ignored
+
+
+def test_a_name_with_thousands_of_digits_is_a_name(tmp_path):
+    long = f"A/A{'7' * 5000}.jpg"
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for name in (long, "A/A8.jpg"):
+            archive.writestr(name, b"x")
+    pictures, _ = found(tmp_path / "in.zip")
+    assert [path for _, path in pictures] == ["A/A8.jpg", long]
+    assert frame_number(long) == -1
+
+
+def test_all_classes_are_counted_as_held(tmp_path):
+    _, catalogue = found(touch(tmp_path, "A/1.jpg", "B/1.jpg", "space/1.jpg"), classes=["A", "Q"])
+    assert catalogue.held == {"A", "B", "space"}
+
+
 def test_several_layouts_below_one_folder_are_sources_of_their_own(tmp_path):
     touch(tmp_path / "all", "ann/A/1.jpg", "bob/pictures/A/1.jpg")
     _, catalogue = found(tmp_path / "all")
@@ -208,6 +272,11 @@ def test_frame_number(name, frame):
 def test_natural_order_does_not_depend_on_the_order_before(names, random):
     shuffled = random.sample(names, len(names))
     assert sorted(shuffled, key=natural_key) == sorted(names, key=natural_key)
+
+
+def test_natural_order_counts():
+    names = ["A10", "A9", "A2b", "A02", "A2", "A"]
+    assert sorted(names, key=natural_key) == ["A", "A02", "A2", "A2b", "A9", "A10"]
 
 
 def test_names_that_are_no_text_can_be_printed():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import signal
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
@@ -273,6 +276,70 @@ def test_interrupted_leaves_nothing_and_keeps_what_was(tmp_path, write_pictures,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
+def test_sigterm_leaves_nothing_either(tmp_path, write_pictures):
+    def stop(name, done, total):
+        if name == "Decoding" and done == total:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # or it would end the tests
+    config = PrepareConfig((write_pictures(tmp_path / "in"),), tmp_path / "out", size=32)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(config, stop)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_what_a_killed_run_left_goes_at_the_next(tmp_path, write_pictures):
+    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+    code = (
+        "import os, sys; from pathlib import Path; from asl_edge.data.prepare import PrepareConfig, prepare\n"
+        "prepare(PrepareConfig((Path(sys.argv[1]),), Path(sys.argv[2]), size=32),\n"
+        "        lambda name, done, total: os._exit(9) if name == 'Decoding' and done == total else None)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(source), str(out)], check=False).returncode == 9
+    assert len(list(tmp_path.glob(".out.partial-*/*.npy"))) > 0
+    run(out, source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_mount_point_is_filled_from_within_on_its_own_disk(tmp_path, write_pictures, monkeypatch):
+    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    rename, usage, asked = Path.rename, shutil.disk_usage(tmp_path), []
+
+    def refuse(path, target):
+        if path == out:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or usage)
+    run(out, source)
+    assert {path.name for path in out.iterdir()} == OURS
+    assert all(out in (path, *path.parents) for path in asked)
+    before = digests(out)
+    run(out, source, overwrite=True, split=SplitPlan(seed=4))
+    assert {path.name for path in out.iterdir()} == OURS
+    assert digests(out) != before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+def test_folders_whose_names_are_no_text(tmp_path, write_pictures):
+    folder = tmp_path / os.fsdecode(b"b\xff d")
+    source, other = write_pictures(folder / "in"), write_pictures(folder / "other", seed=1)
+    out = folder / "out"
+    options = {"mirror": (str(source),), "test_sources": (str(other),), "split": SplitPlan(method="source")}
+    report = run(out, source, other, **options)
+    manifest = manifest_of(out)
+    assert manifest["sources"][0]["path"] == str(tmp_path / "b\\xff d/in")
+    assert manifest["options"]["mirror"] == [str(tmp_path / "b\\xff d/in")]
+    assert manifest["options"]["test_source"] == [str(tmp_path / "b\\xff d/other")]
+    json.dumps(report.to_json(), ensure_ascii=False).encode()
+
+
 def test_a_full_disk_is_said_before_work_begins(tmp_path, write_pictures, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
@@ -288,9 +355,11 @@ def test_a_full_disk_is_said_before_work_begins(tmp_path, write_pictures, monkey
         ({"size": 4000}, "between 8 and 1024"),
         ({"fit": "squash"}, "crop, stretch or pad"),
         ({"workers": 0}, "at least 1"),
+        ({"workers": 100_000}, "at most 256"),
         ({"classes": ()}, "No class"),
         ({"test_sources": ("x",)}, "--split source"),
-        ({"classes": ("A", "Q")}, "No picture of class Q"),
+        ({"classes": ("A", "Q")}, "No picture of class Q in the sources. They hold: A,B,C. Leave it out of --classes."),
+        ({"classes": ("Q", "X")}, "No picture of class Q, X in the sources. They hold: A,B,C."),
     ],
 )
 def test_rules(tmp_path, write_pictures, fields, message):

@@ -112,6 +112,8 @@ def test_a_split_may_be_wanted_empty():
         ({"train_per_class": 5}, "both"),
         ({"train_per_class": 0, "val_per_class": 1}, "at least 1"),
         ({"gap": -1}, "0 or more"),
+        ({"seed": -1}, "--seed must be 0 or more. Received: -1"),
+        ({"fractions": (0.7, 0.15, 0.15), "train_per_class": 5, "val_per_class": 5}, "--fractions does not go with"),
         ({"gap": 3, "method": "random"}, "block split"),
         ({"method": "source", "train_per_class": 5, "val_per_class": 5}, "keeps sources whole"),
         ({"test_sources": frozenset({0})}, "--split source"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -263,6 +265,7 @@ def test_frames_of_one_clip_are_alike_and_clips_are_not(tmp_path: Path) -> None:
         ({"seed": -1}, "seed"),
         ({"size": 5000}, "32 to 1024"),
         ({"workers": 0}, "At least one worker"),
+        ({"workers": 100_000}, "256"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_made(tmp_path: Path, options: dict, words: str) -> None:
@@ -283,7 +286,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot be made"):
         synthesize(tmp_path / "file" / "out", per_class=1, classes=["A"])
 
 
@@ -297,6 +300,41 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     synthesize(tmp_path / "out", per_class=1, classes=["A"], size=32)
     assert (tmp_path / "out/A/A1.jpg").is_file()
+
+
+def test_sigterm_leaves_nothing_either(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # or it would end the tests
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            synthesize(
+                tmp_path / "out",
+                per_class=11,
+                classes=["A"],
+                size=32,
+                on_progress=lambda pictures: signal.raise_signal(signal.SIGTERM),
+            )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mount_point_is_filled_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == out:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    synthesize(out, per_class=1, classes=["A", "B"], size=32)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.jpg")) == [
+        "out/A/A1.jpg",
+        "out/B/B1.jpg",
+    ]
+    assert sorted(path.name for path in out.iterdir()) == ["A", "B"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
+from read_only import read_only
 
 from asl_edge.cli import main
-from asl_edge.demo.walk import GALLERY_FILE, SUMMARY_FILE, DemoConfig, run_demo
+from asl_edge.demo.walk import GALLERY_FILE, MARK_FILE, SUMMARY_FILE, DemoConfig, Watcher, run_demo
 from asl_edge.errors import DataError
 
 
@@ -39,6 +41,8 @@ def test_every_step_is_real(demo: Path, summary: dict[str, Any]) -> None:
     titles = [step["title"] for step in summary["steps"]]
     assert titles[:3] == ["Draw hands", "Prepare arrays", "Train AlexNet"]
     assert titles[-1] == "Benchmark"
+    verified = [shlex.split(step["command"])[2] for step in summary["steps"] if step["title"].startswith("Verify")]
+    assert [Path(path).name for path in verified] == ["model.onnx", "model-fp16.onnx"]
     figures = {step["title"]: step["figures"] for step in summary["steps"]}
     assert figures["Export FP32"]["parity"]["label_agreement"] == 1.0
     assert 0 <= summary["stranger_accuracy"] <= 1
@@ -82,6 +86,99 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file"):
         run_demo(DemoConfig(tmp_path / "file"))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def stopped_demo(out: Path) -> None:
+    """Leave what a demo leaves that is stopped, or killed, while it exports."""
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(DemoConfig(out), StopsAtOnce())
+    for name in ("hands/A", "strangers/A", "arrays", "run/checkpoints", ".arrays.partial-0123abcd"):
+        (out / name).mkdir(parents=True)
+    for name in ("hands/A/A1.jpg", "model.onnx", "model.parity.json", ".model-fp16.ab_1.partial.onnx"):
+        (out / name).touch()
+
+
+class StopsAtOnce(Watcher):
+    def step_begins(self, number: int, of: int, title: str, command: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_demo_that_was_stopped_is_replaced_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "demo"
+    stopped_demo(out)
+    monkeypatch.setattr("asl_edge.demo.walk._Walk._plan", lambda self: iter(()))
+
+    assert asl_edge("demo", "--out", out, "--json") == 0
+    assert sorted(path.name for path in out.iterdir()) == [MARK_FILE, SUMMARY_FILE]
+    assert asl_edge("demo", "--out", out) == 2, "now it is finished"
+    assert "Add --overwrite" in capsys.readouterr().err
+    assert asl_edge("demo", "--out", out, "--overwrite", "--json") == 0
+
+
+def test_a_finished_demo_from_before_there_was_a_mark_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asl_edge.demo.walk._Walk._plan", lambda self: iter(()))
+    (tmp_path / "hands").mkdir()
+    (tmp_path / SUMMARY_FILE).write_text('{"stranger_accuracy": 0.9, "steps": []}')
+
+    with pytest.raises(DataError, match="Add --overwrite"):
+        run_demo(DemoConfig(tmp_path))
+    run_demo(DemoConfig(tmp_path, overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARK_FILE, SUMMARY_FILE]
+
+
+@pytest.mark.parametrize("name", ["models/mine.onnx", "model-of-mine.onnx", "modelling.txt", "evaluation/report.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_a_person_put_beside_a_demo_stays(tmp_path: Path, name: str, overwrite: bool) -> None:
+    stopped_demo(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("years of work")
+
+    with pytest.raises(DataError, match=re.escape(f"not the demo's ({name.split('/')[0]})")):
+        run_demo(DemoConfig(tmp_path, overwrite=overwrite))
+    assert (tmp_path / name).read_text() == "years of work"
+    assert (tmp_path / "model.onnx").exists(), "nothing is deleted by halves"
+
+
+@pytest.mark.parametrize("mark", [None, "{}", "[1]", "no JSON", '{"made_by": "me"}'])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_persons_folders_of_the_same_names_stay(tmp_path: Path, mark: str | None, overwrite: bool) -> None:
+    (tmp_path / "hands").mkdir()
+    (tmp_path / "hands" / "me.jpg").write_text("a photograph")
+    if mark is not None:
+        (tmp_path / MARK_FILE).write_text(mark)
+        (tmp_path / SUMMARY_FILE).write_text(mark)
+
+    with pytest.raises(DataError, match="not the demo's"):
+        run_demo(DemoConfig(tmp_path, overwrite=overwrite))
+    assert (tmp_path / "hands" / "me.jpg").read_text() == "a photograph"
+
+
+def test_links_are_taken_away_and_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform == "win32":
+        pytest.skip("links need a right of their own there")
+    out, elsewhere = tmp_path / "demo", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "me.jpg").touch()
+    stopped_demo(out)
+    (out / "run").rename(out.parent / "run")
+    (out / "run").symlink_to(elsewhere)
+    monkeypatch.setattr("asl_edge.demo.walk._Walk._plan", lambda self: iter(()))
+
+    run_demo(DemoConfig(out))
+    assert (elsewhere / "me.jpg").exists()
+    assert not (out / "run").is_symlink()
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "afile").touch()
+    with read_only(tmp_path / "ro") as folder:
+        assert asl_edge("demo", "--out", folder / "demo") == 2
+        assert asl_edge("demo", "--out", tmp_path / "afile" / "demo") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"{folder / 'demo'} cannot be written to" in first
+    assert f"{tmp_path / 'afile' / 'demo'} cannot be written to" in second
 
 
 @pytest.mark.parametrize(

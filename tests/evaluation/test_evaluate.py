@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError, ModelError
 from asl_edge.evaluation.evaluate import default_folder, evaluate
 from asl_edge.preprocess import opencv
@@ -34,7 +35,8 @@ def sample_arrays(mini_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("sample_arrays")
     for kind, name in (("pictures", "set"), ("classes", "classes")):
         np.save(folder / f"test_{name}.npy", np.load(mini_run / "samples" / f"test_{kind}.npy"))
-    (folder / "manifest.json").write_text(json.dumps({"classes": ["A", "B", "C"], "fit": "crop", "files": {"x": 1}}))
+    files = {name: {"sha256": "0" * 64} for pair in FILES.values() for name in pair}
+    (folder / "manifest.json").write_text(json.dumps({"classes": ["A", "B", "C"], "fit": "crop", "files": files}))
     return folder
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError
 from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
 from asl_edge.preprocess import opencv
@@ -21,7 +22,8 @@ def write_picture(path: Path, red: int = 200, height: int = 48, width: int = 32)
 
 
 def add_manifest(arrays: Path, **changes: object) -> None:
-    manifest = {"classes": ["A", "B", "C"], "fit": "crop", "files": {"test_set.npy": {"sha256": ""}}} | changes
+    files = {name: {"sha256": "0" * 64} for pair in FILES.values() for name in pair}
+    manifest = {"classes": ["A", "B", "C"], "fit": "crop", "files": files} | changes
     (arrays / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from asl_edge.errors import UserError
 from asl_edge.runtime.answering import answer, batch_size_for, few
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.sinks import JsonLinesSink
+from asl_edge.runtime.video_sinks import VideoFileSink
 
 
 @pytest.fixture
@@ -58,6 +60,57 @@ def test_a_closed_window_ends_it(colour_model: Path, pictures: Path) -> None:
     window.closed = True
 
     assert answer(Predictor(colour_model, batch_size=1), [str(pictures)], [window]).answered == 1
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "hands.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for _ in range(5):
+        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(
+    "spelling", ["same", "through a folder", "link", "hard link", "source is a link", "pattern", "url"]
+)
+def test_a_source_is_never_replaced(
+    colour_model: Path, video: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.chdir(video.parent)
+    source, out, other = "hands.avi", "hands.avi", Path("other.avi")
+    if spelling == "through a folder":
+        Path("folder").mkdir()
+        out = "folder/../hands.avi"
+    elif spelling == "link":
+        other.symlink_to(video)
+        out = "other.avi"
+    elif spelling == "hard link":
+        other.hardlink_to(video)
+        out = "other.avi"
+    elif spelling == "source is a link":
+        other.symlink_to(video)
+        source = "other.avi"
+    elif spelling == "pattern":
+        source = "h*.avi"
+    elif spelling == "url":
+        source = f"file://{video}"
+    before = video.read_bytes()
+
+    with (
+        pytest.raises(UserError, match="is the same file as the source .* Name another file with --save-video"),
+        VideoFileSink(out) as film,
+    ):
+        answer(Predictor(colour_model), ["missing.jpg", source], [film])
+    assert video.read_bytes() == before
+
+
+def test_the_film_plays_as_fast_as_its_source(colour_model: Path, video: Path, tmp_path: Path) -> None:
+    with VideoFileSink(tmp_path / "out.mp4") as film:
+        answer(Predictor(colour_model), [str(video)], [film])
+
+    assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
 
 
 def test_few_pictures(tmp_path: Path) -> None:

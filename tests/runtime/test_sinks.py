@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asl_edge.runtime.prediction import Prediction
-from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink, on_one_line
 
 SURE = Prediction("hands/ä, 1.jpg", "A", 0.98765, (("A", 0.98765), ("space", 0.01), ("B", 0.002)), 3.25)
 UNSURE = Prediction("clip.mp4", "nothing", 0.4, (("nothing", 0.4), ("A", 0.3)), 12.5, accepted=False, frame=7)
@@ -90,6 +90,32 @@ def test_the_table_is_aligned() -> None:
     assert unsure.startswith("not sure")
     assert unsure.endswith("clip.mp4 frame 7")
     assert heading.index("picture") == sure.index("hands") == unsure.index("clip")
+
+
+def test_csv_has_a_heading_also_without_predictions() -> None:
+    file = io.StringIO()
+    with CsvSink(file):
+        pass
+
+    assert file.getvalue() == ",".join(CsvSink.COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("new\nline.jpg", "new\\nline.jpg"),
+        ("tab\tand\x1b[31mred.jpg", "tab\\tand\\x1b[31mred.jpg"),
+        ("\u2028.jpg", "\\u2028.jpg"),
+        ("\udcff\ud800.jpg", "\\xff\\ud800.jpg"),
+        ("hände 手\u202f.jpg", "hände 手\u202f.jpg"),
+    ],
+)
+def test_a_name_never_breaks_the_table(name: str, shown: str) -> None:
+    file = io.StringIO()
+    TableSink(file).write(Prediction(name, "A", 1.0, (("A", 1.0),), 1.0, frame=3))
+
+    assert on_one_line(name) == shown
+    assert file.getvalue().splitlines()[1].endswith(f"  {shown} frame 3")
 
 
 def test_a_table_without_alternatives() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import types
 from pathlib import Path
 
 import cv2
@@ -90,6 +91,13 @@ def test_a_list_on_standard_input() -> None:
     assert [item.source for item in found] == ["a.jpg", " b c.jpg ", "d.png"]
 
 
+@pytest.mark.parametrize("text", ["", "\n\r\n", "\ufeff\n"])
+def test_an_empty_list_is_told(text: str) -> None:
+    (item,) = items(["-"], io.StringIO(text))
+
+    assert item == Item("-", problem="no path on standard input")
+
+
 def test_a_list_is_read_line_by_line() -> None:
     read, write = os.pipe()
     with os.fdopen(read) as lines, os.fdopen(write, "w") as program:
@@ -118,6 +126,32 @@ def test_frames_are_centre_squares_in_rgb(video: Path) -> None:
     assert red > 180
     assert max(green, blue) < 30
     np.testing.assert_array_equal(frames[4].picture[..., ::-1], sources.centre_square(frames[4].whole))
+
+
+@pytest.mark.parametrize(
+    ("said", "believed"),
+    [(10.0, 10.0), (29.97, 29.97), (240.0, 240.0), (0.0, None), (-1.0, None), (90000.0, None), (float("nan"), None)],
+)
+def test_how_fast_a_video_plays(
+    video: Path, monkeypatch: pytest.MonkeyPatch, said: float, believed: float | None
+) -> None:
+    def capture(source: str) -> types.SimpleNamespace:
+        real = opened(source)
+        methods = {name: getattr(real, name) for name in ("isOpened", "read", "release")}
+        return types.SimpleNamespace(**methods, get=lambda wanted: {cv2.CAP_PROP_FPS: said}[wanted])
+
+    opened = cv2.VideoCapture
+    if said != 10.0:  # which is what the video says itself
+        monkeypatch.setattr(cv2, "VideoCapture", capture)
+    assert {frame.frames_per_second for frame in items([str(video)])} == {believed}
+
+
+def test_files_that_are_given(hands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(hands)
+    given = list(sources.given_files(["a.jpg", "-", "0", "A/*.jpg", "B", "file:///clips/v.mp4"]))
+
+    assert sorted(map(Path, given[2:4])) == [Path("A/A10.jpg"), Path("A/A2.jpg")]
+    assert given[:2] + given[4:] == ["a.jpg", "0", "B", "///clips/v.mp4"]
 
 
 def test_a_file_that_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,3 +25,15 @@ def test_native_noise_is_shown_when_something_fails(capfd: pytest.CaptureFixture
     with pytest.raises(ValueError, match="broken"):
         fail()
     assert capfd.readouterr().err == "the reason\n"
+
+
+def test_ctrl_c_needs_no_native_noise_to_explain_it(capfd: pytest.CaptureFixture[str]) -> None:
+    def stop() -> None:
+        with quiet_stderr():
+            os.write(2, b"All log messages before absl::InitializeLog() is called are written to STDERR\n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    os.write(2, b"said\n")
+    assert capfd.readouterr().err == "said\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import secrets
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +17,23 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from asl_edge.atomic import sync_folder
+from asl_edge.data.interruption import sigterm_as_interrupt
+from asl_edge.data.parallel import MAX_WORKERS, worker_count
 from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
 from asl_edge.data.synthetic.scene import Framing, random_scene
+from asl_edge.data.whole_folder import content, whole_folder
 from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
 from asl_edge.preprocess import opencv
-from asl_edge.runtime.machine import available_cores
 
 CLIP_FRAMES = 10
 """Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""
 
 _IN_PROCESS_PICTURES = 300
 """Fewer pictures than this are drawn sooner than worker processes start."""
+
+_MAX_PROCESSES = 61 if os.name == "nt" else MAX_WORKERS
+"""Python waits for no more than 61 processes on Windows."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,15 @@ def synthesize(
         raise DataError(f"A seed is 0 or more. Received: {seed}")
     if workers is not None and workers < 1:
         raise DataError(f"At least one worker must draw. Received: {workers}")
+    if workers is not None and workers > _MAX_PROCESSES:
+        raise DataError(f"At most {_MAX_PROCESSES} workers can draw. Received: {workers}")
     _refuse_what_stands(final)
 
     started = time.perf_counter()
     total = per_class * len(names)
     if workers is None:
-        workers = 1 if total < _IN_PROCESS_PICTURES else available_cores()
-    with _folder_in_one_piece(final) as folder:
+        workers = 1 if total < _IN_PROCESS_PICTURES else min(worker_count(None), _MAX_PROCESSES)
+    with sigterm_as_interrupt(), _folder_in_one_piece(final) as folder:
         for name in names:
             (folder / name).mkdir()
         clips = [
@@ -157,7 +161,7 @@ def _refuse_what_stands(out: Path) -> None:
     if out.resolve() == Path.cwd():
         raise DataError("The pictures go to a folder of their own. Name a new one with --out, such as --out hands.")
     if out.is_dir():
-        if any(out.iterdir()):
+        if content(out):
             raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or remove it first.")
     elif out.exists():
         raise DataError(f"{out} exists and is not a folder. Choose another --out.")
@@ -165,23 +169,13 @@ def _refuse_what_stands(out: Path) -> None:
 
 @contextlib.contextmanager
 def _folder_in_one_piece(final: Path) -> Iterator[Path]:
-    """Give a new folder beside `final`; rename it when the block ends, remove it when the block fails."""
-    temporary = final.parent / f".{final.name}.{secrets.token_hex(4)}.partial"
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        if final.is_dir():
-            final.rmdir()  # empty, as checked before; Windows does not rename over a folder
-        temporary.rename(final)
-        sync_folder(final.parent)
+        # Drawn again in minutes, many small files are not worth the time that it takes to sync each.
+        with whole_folder(final, synced=False) as folder:
+            yield folder
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         reason = error.strerror or error
         raise DataError(f"{final} cannot be written ({reason}). Choose another --out, or make room.") from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _runs(per_class: int, clip_frames: int) -> list[tuple[int, int]]:

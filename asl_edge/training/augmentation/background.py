@@ -69,13 +69,17 @@ def change_background(pictures: Any, originals: Any, maps: Any, background: Back
     ellipse about the centre, which moves with the warp.
 
     Args:
-        pictures: float32 (N, S, S, 3), 0 to 255, after the warp.
+        pictures: uint8 or float32 (N, S, S, 3), 0 to 255, after the warp.
         originals: the pictures before it, uint8 of the same shape.
         maps: of the warp, float32 (N, 6), see `draw_maps`.
         background: see `draw_background`.
+
+    Returns:
+        float32 (N, S, S, 3).
     """
     from keras import ops
 
+    pictures = ops.cast(pictures, "float32")
     side = pictures.shape[1]
     cut_out = ops.reshape(cut_outs(originals), (-1, 1, 1, 1))
     other = ops.take(pictures, background.partners, axis=0)
@@ -96,8 +100,10 @@ def _from_the_corner(pictures: Any) -> Any:
     from keras import ops
 
     side = pictures.shape[1]
-    mirrored = ops.abs(ops.arange(side, dtype="int32") - side // 2)
-    return ops.take(ops.take(pictures, mirrored, axis=1), mirrored, axis=2)
+    half = side // 2
+    quarter = pictures[:, : half + 1, : half + 1]
+    upper = ops.concatenate([ops.flip(quarter[:, 1:], axis=1), quarter[:, : side - half]], axis=1)
+    return ops.concatenate([ops.flip(upper[:, :, 1:], axis=2), upper[:, :, : side - half]], axis=2)
 
 
 def _outside(maps: Any, axes: Any, side: int) -> Any:

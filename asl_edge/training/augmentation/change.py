@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asl_edge.training.augmentation.background import Background, change_background, draw_background
@@ -9,6 +10,7 @@ from asl_edge.training.augmentation.blur import blur, draw_shares
 from asl_edge.training.augmentation.colour import Colouring, bend_tones, draw_colouring, draw_exponents, recolour
 from asl_edge.training.augmentation.draws import Draws
 from asl_edge.training.augmentation.erasing import Erasing, draw_erasing, erase
+from asl_edge.training.augmentation.fusing import Stage, fuse
 from asl_edge.training.augmentation.mixing import Mixing, draw_mixing, mix_pictures
 from asl_edge.training.augmentation.noise import Noise, add_noise, draw_noise
 from asl_edge.training.augmentation.policy import Augmentation
@@ -53,33 +55,59 @@ def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.ran
     )
 
 
-def change(pictures: Any, augmentation: Augmentation, drawn: Drawn) -> Any:
-    """Return changed copies of pictures: first the scene, then its light, then the camera.
+def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
+    """Return the function that changes pictures: first the scene, then its light, then what the camera does.
 
     Args:
-        pictures: uint8 (N, S, S, 3).
         augmentation: which changes happen at all.
-        drawn: see `draw`.
 
     Returns:
-        uint8 (N, S, S, 3).
+        A function of uint8 (N, S, S, 3) pictures and what was drawn for them, which gives uint8 (N, S, S, 3).
     """
-    from keras import ops
+    wanted: list[tuple[bool, Stage]] = [
+        (augmentation.moves, _move),
+        (augmentation.changes_background, _replace_background),
+        (bool(augmentation.gamma or augmentation.recolours), _light),
+        (augmentation.blurs, _blur),
+        (augmentation.erases or augmentation.roughens or augmentation.mixes, _cover),
+    ]
+    return fuse([stage for happens, stage in wanted if happens])
 
-    changed = warp(pictures, drawn.maps) if augmentation.moves else ops.cast(pictures, "float32")
-    if drawn.background is not None:
-        changed = change_background(changed, pictures, drawn.maps, drawn.background)
+
+def _move(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+    return warp(pictures, drawn.maps)
+
+
+def _replace_background(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+    assert drawn.background is not None
+    return change_background(pictures, originals, drawn.maps, drawn.background)
+
+
+def _light(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+    changed = _floats(pictures)
     if drawn.exponents is not None:
         changed = bend_tones(changed, drawn.exponents)
     if drawn.colouring is not None:
         changed = recolour(changed, drawn.colouring)
-    if drawn.blurred is not None:
-        changed = blur(changed, drawn.blurred)
+    return changed
+
+
+def _blur(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+    return blur(_floats(pictures), drawn.blurred)
+
+
+def _cover(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+    changed = _floats(pictures)
     if drawn.erasing is not None:
         changed = erase(changed, drawn.erasing)
     if drawn.noise is not None:
         changed = add_noise(changed, drawn.noise)
     if drawn.mixing is not None:
-        changed = mix_pictures(ops.clip(changed, 0.0, 255.0), drawn.mixing)
-    # The half rounds: the cast cuts off what is behind the point.
-    return ops.cast(ops.clip(changed + 0.5, 0.0, 255.0), "uint8")
+        changed = mix_pictures(changed, drawn.mixing)
+    return changed
+
+
+def _floats(pictures: Any) -> Any:
+    from keras import ops
+
+    return ops.cast(pictures, "float32")

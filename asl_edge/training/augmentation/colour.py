@@ -82,11 +82,11 @@ def recolour(pictures: Any, colouring: Colouring) -> Any:
         colouring: see `draw_colouring`.
 
     Returns:
-        float32 (N, S, S, 3), which may reach below 0 and above 255.
+        float32 (N, S, S, 3), 0 to 255: what is too dark or too bright is lost, as in a camera.
     """
     from keras import ops
 
-    # Written out: XLA fuses this with its neighbours, but not a matrix product.
+    # Written out: XLA fuses this with what comes before and after, but not a matrix product.
     rows = ops.reshape(colouring.matrix, (-1, 3, 1, 1, 3))
     mixed = sum(pictures[..., channel : channel + 1] * rows[:, channel] for channel in range(3))
-    return mixed + ops.reshape(colouring.offset, (-1, 1, 1, 1))
+    return ops.clip(mixed + ops.reshape(colouring.offset, (-1, 1, 1, 1)), 0.0, 255.0)

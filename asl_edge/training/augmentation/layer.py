@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from asl_edge.training.augmentation.change import Drawn, change, draw
-from asl_edge.training.augmentation.fusing import fused
+from asl_edge.training.augmentation.change import build_change, draw
 from asl_edge.training.augmentation.mixing import Mixing, mix_labels
 from asl_edge.training.augmentation.policy import Augmentation
 
@@ -73,9 +72,7 @@ def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed
     """
     import keras
 
-    @fused
-    def changed(pictures: Any, drawn: Drawn) -> Any:
-        return change(pictures, augmentation, drawn)
+    change = build_change(augmentation)
 
     class Augment(keras.layers.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -88,11 +85,11 @@ def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed
                 last.put(None)
             if not training:
                 return pictures
-            # Outside the fused part, so that what is drawn does not depend on how that part is compiled.
+            # Apart, so that what is drawn does not depend on how the changes are compiled.
             drawn = draw(augmentation, keras.ops.shape(pictures)[0], pictures.shape[1], self.seed_generator)
             if last is not None:
                 last.put(drawn.mixing)
-            return changed(pictures, drawn)
+            return change(pictures, drawn)
 
         def compute_output_spec(self, pictures: Any, training: bool = False) -> Any:
             return keras.KerasTensor(pictures.shape, dtype="uint8")

@@ -1,0 +1,50 @@
+"""Whether a place can be written to, told before the work that is to be written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from asl_edge.errors import UserError
+
+
+def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
+    """Refuse a path where no file can be written; folders that are missing on the way are no hindrance.
+
+    Args:
+        path: the file that is to be written or replaced.
+        option: the option that named it, for the message.
+
+    Raises:
+        UserError: it is a folder, or its folder cannot be made or written to.
+    """
+    if os.path.isdir(path):  # noqa: PTH112  (a Path of a folder that may not be looked into raises)
+        raise UserError(f"{path} is a folder. Name a file with {option}.")
+    _refuse(Path(path), Path(path).parent, option)
+
+
+def refuse_unwritable_folder(folder: str | os.PathLike[str], option: str) -> None:
+    """Refuse a path where no folder can be made, or that is one which cannot be written to.
+
+    Args:
+        folder: the folder that is to be written to.
+        option: the option that named it, for the message.
+
+    Raises:
+        UserError: a part of it is a file, or it cannot be made or written to.
+    """
+    _refuse(Path(folder), Path(folder), option)
+
+
+def _refuse(path: Path, folder: Path, option: str) -> None:
+    """Look at the nearest part of `folder` that is there: the rest would be made in it."""
+    for part in (folder, *folder.parents):
+        if os.path.lexists(part):
+            if not os.path.isdir(part):  # noqa: PTH112
+                raise UserError(f"{path} cannot be written: {part} is no folder. Name another place with {option}.")
+            # Asked of the system, since a folder may also be read-only by its disk or its attributes.
+            if not os.access(part, os.W_OK | os.X_OK):
+                raise UserError(
+                    f"{path} cannot be written: there is no right to write in {part}. Name another place with {option}."
+                )
+            return

@@ -1,0 +1,137 @@
+"""The same training on TensorFlow, JAX and PyTorch, on several devices, and on several hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asl_edge.export.exporter import export_run
+
+SCRIPT = Path(__file__).with_name("train_somewhere.py")
+CONFIG: dict[str, Any] = {"recipe": "default", "batch_size": 16, "learning_rate": 0.02, "epochs": 6, "drop_last": True}
+
+
+def begin(arrays: Path, out: Path, config: dict[str, Any], *hosts: object, **environment: str) -> subprocess.Popen[str]:
+    words = [sys.executable, str(SCRIPT), str(arrays), str(out), json.dumps(config), *map(str, hosts)]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 120) -> dict[str, Any]:
+    out, err = process.communicate(timeout=seconds)
+    assert process.returncode == 0, err
+    values: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return values
+
+
+def weights_of(run: Path) -> list[np.ndarray]:
+    import keras
+
+    return [np.asarray(weight) for weight in keras.models.load_model(run / "best.keras", compile=False).weights]
+
+
+def needs(backend: str) -> None:
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_backend_learns_the_same_and_what_it_learnt_is_exported(
+    backend: str, shared_colour_arrays: Path, tmp_path: Path
+) -> None:
+    needs(backend)
+    config = CONFIG | {"ema_momentum": 0.5, "accumulate": 2, "clip_norm": 5.0, "epochs": 8, "balance_classes": True}
+    result = ended(begin(shared_colour_arrays, tmp_path / "run", config, KERAS_BACKEND=backend))
+    assert result["backend"] == backend
+    assert max(row["val_accuracy"] for row in result["history"]) == 1.0
+    exported = export_run(tmp_path / "run", tmp_path / "model.onnx")
+    assert exported.parity.label_agreement == 1.0
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_resume_within_an_epoch(backend: str, shared_colour_arrays: Path, tmp_path: Path) -> None:
+    """A run of two epochs goes on for more: what the first process leaves is enough for the second."""
+    needs(backend)
+    config = CONFIG | {"recipe": "tutorial", "checkpoint_steps": 1, "drop_last": False, "momentum": 0.9}
+    whole = ended(begin(shared_colour_arrays, tmp_path / "whole", config | {"epochs": 4}, KERAS_BACKEND=backend))
+    ended(begin(shared_colour_arrays, tmp_path / "run", config | {"epochs": 2}, KERAS_BACKEND=backend))
+    resumed = ended(
+        begin(shared_colour_arrays, tmp_path / "run", config | {"epochs": 4, "resume": True}, KERAS_BACKEND=backend)
+    )
+    for ours, theirs in zip(resumed["history"], whole["history"], strict=True):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert ours[name] == theirs[name]
+
+
+def test_two_devices_of_one_host_train_as_one(shared_colour_arrays: Path, tmp_path: Path) -> None:
+    needs("jax")
+    one = begin(shared_colour_arrays, tmp_path / "one", CONFIG, KERAS_BACKEND="jax")
+    flags = "--xla_force_host_platform_device_count=2"
+    two = begin(shared_colour_arrays, tmp_path / "two", CONFIG, KERAS_BACKEND="jax", XLA_FLAGS=flags)
+    check_alike(ended(one), ended(two), tmp_path / "one", tmp_path / "two")
+    odd = begin(
+        shared_colour_arrays, tmp_path / "odd", CONFIG | {"batch_size": 15}, KERAS_BACKEND="jax", XLA_FLAGS=flags
+    )
+    assert "cannot be shared evenly among 2 devices" in odd.communicate(timeout=60)[1]
+
+
+def check_alike(ours: dict[str, Any], theirs: dict[str, Any], our_run: Path, their_run: Path) -> None:
+    for one, two in zip(ours["history"], theirs["history"], strict=True):
+        for name in ("loss", "val_loss"):
+            assert one[name] == pytest.approx(two[name], rel=2e-4)
+        assert one["accuracy"] == pytest.approx(two["accuracy"], abs=1e-6)
+    for one, two in zip(weights_of(our_run), weights_of(their_run), strict=True):
+        np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-4)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(shared_colour_arrays: Path, tmp_path: Path) -> None:
+    needs("jax")
+    one = begin(shared_colour_arrays, tmp_path / "one", CONFIG, KERAS_BACKEND="jax")
+    port = free_port()
+    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
+    both = [begin(shared_colour_arrays, tmp_path / "two", CONFIG, hosts, index) for index in (0, 1)]
+    first, second = (ended(process) for process in both)
+    for mine, others in zip(first["history"], second["history"], strict=True):
+        assert {k: mine[k] for k in ("loss", "val_loss", "accuracy")} == {
+            k: others[k] for k in ("loss", "val_loss", "accuracy")
+        }
+    check_alike(ended(one), first, tmp_path / "one", tmp_path / "two")
+
+    port = free_port()
+    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
+    longer = CONFIG | {"epochs": 4000, "recipe": "tutorial"}
+    both = [begin(shared_colour_arrays, tmp_path / "killed", longer, hosts, index) for index in (0, 1)]
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "killed/best.keras").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    both[1].kill()
+    killed = time.monotonic()
+    said = both[0].communicate(timeout=60)[1]
+    assert time.monotonic() - killed < 30
+    assert both[0].returncode != 0
+    assert "Host 1 of 2 is gone" in said
+    assert "--resume" in said
+    both[1].communicate()
+
+    done = len((tmp_path / "killed/history.csv").read_text().splitlines()) - 1
+    port = free_port()
+    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
+    more = longer | {"epochs": done + 2, "resume": True}
+    both = [begin(shared_colour_arrays, tmp_path / "killed", more, hosts, index) for index in (0, 1)]
+    assert [len(ended(process)["history"]) for process in both] == [done + 2, done + 2]

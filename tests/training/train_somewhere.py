@@ -1,0 +1,59 @@
+"""Run by tests in processes of their own: train a small network with the backend and the hosts that the words say.
+
+words: ARRAYS OUT CONFIG [HOSTS INDEX], CONFIG as JSON; ends by printing the result as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+
+def build(classes: int, size: int) -> object:
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((size, size, 3), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 5, strides=4, activation="relu"),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(16, activation="relu"),
+            layers.Dropout(0.3),
+            layers.Dense(classes, name="logits"),
+            layers.Activation("softmax", dtype="float32", name="probabilities"),
+        ],
+        name="tiny",
+    )
+
+
+def main(arrays: str, out: str, config: str, hosts: str | None = None, index: str | None = None) -> None:
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.errors import AslEdgeError
+    from asl_edge.training import networks, recipes
+    from asl_edge.training.fit import train
+    from asl_edge.training.hosts import from_options
+
+    networks.register(networks.Network("tiny", "for tests", 32, 8, build))
+    wanted = json.loads(config)
+    resume = bool(wanted.pop("resume", False))
+    try:
+        result = train(
+            recipes.get(wanted.pop("recipe"), network="tiny", precision="float32", **wanted),
+            PreparedArrays.open(arrays, classes=["A", "B", "C"]),
+            Path(out),
+            resume=resume,
+            hosts=from_options(hosts, None if index is None else int(index)),
+        )
+    except AslEdgeError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    import keras
+
+    print(json.dumps({"backend": keras.backend.backend(), "history": result.history}), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
