@@ -13,6 +13,7 @@ Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["auto", "float32", "mixed"]
 Keep = Literal["best3", "all"]
+OnDevice = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class TrainConfig:
     """Factor on the network's dropout rates while training; the stored network keeps its own rates."""
 
     precision: Precision = "float32"
+    on_device: OnDevice = "auto"
+    """Put all training and validation pictures into the accelerator's memory (see `asl_edge.training.resident`)."""
     early_stopping: int | None = None
     """Stop after this many epochs without a better one (see `asl_edge.training.checkpoints.best_epoch`)."""
     keep: Keep = "best3"
@@ -140,6 +143,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine"),
     "precision": ("auto", "float32", "mixed"),
     "keep": ("best3", "all"),
+    "on_device": ("auto", "on", "off"),
 }
 
 

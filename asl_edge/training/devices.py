@@ -62,6 +62,9 @@ class Spread:
             )
 
 
+ONE_DEVICE = Spread()
+
+
 @contextlib.contextmanager
 def spread(hosts: Hosts | None) -> Iterator[Spread]:
     """Spread what is built in the block over all accelerators here and on the other hosts.

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.training.batches import shuffled_rows
-
 if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
 
@@ -21,6 +19,11 @@ _AHEAD = 3
 """Batches that wait ready; more would only take memory."""
 
 Batch = tuple[npt.NDArray[Any], ...]
+
+
+def shuffled_rows(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Return the order of `count` rows in one epoch; it depends on nothing but the arguments, so runs can resume."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 class Feed:
@@ -66,7 +69,8 @@ class Feed:
         self._seed = seed
         self._weights = class_weights
         self._share = share
-        self._as_rows = as_rows
+        self.as_rows = as_rows
+        """Whether batches hold row numbers instead of pictures."""
         count = len(self.split)
         whole = count // batch_size if drop_last else -(-count // batch_size)
         self.steps = whole if steps is None else min(whole, steps)
@@ -89,7 +93,7 @@ class Feed:
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Copy one batch out of the mapped files."""
         one_hot = self.split.one_hot[rows]
-        pictures = rows.astype(np.int32) if self._as_rows else self._arrays.rgb("train", rows)
+        pictures = rows.astype(np.int32) if self.as_rows else self._arrays.rgb("train", rows)
         if self._weights is None:
             return pictures, one_hot
         return pictures, one_hot, self._weights[self.split.labels[rows]]
@@ -145,7 +149,7 @@ def for_keras(feed: Feed) -> Any:
 
         side = feed.split.pictures.shape[1]
         pictures: Any = tf.TensorSpec((None, side, side, 3), tf.uint8)
-        if feed._as_rows:
+        if feed.as_rows:
             pictures = tf.TensorSpec((None,), tf.int32)
         signature = [pictures, tf.TensorSpec((None, feed.split.one_hot.shape[1]), tf.float32)]
         if feed._weights is not None:

@@ -30,7 +30,7 @@ from asl_edge.training.backend import (
 )
 from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.devices import Spread, alone, from_host_0, spread
+from asl_edge.training.devices import ONE_DEVICE, Spread, alone, from_host_0, spread
 from asl_edge.training.environment import describe
 from asl_edge.training.feed import Feed, for_keras
 from asl_edge.training.hosts import Hosts, join, watched
@@ -38,6 +38,7 @@ from asl_edge.training.keeper import EpochKeeper
 from asl_edge.training.optimizer import build_optimizer
 from asl_edge.training.pace import within_budget
 from asl_edge.training.progress import Progress
+from asl_edge.training.resident import first_row, pictures_on_device, with_pictures
 from asl_edge.training.scores import SplitScore, score_splits
 from asl_edge.training.state import History, load_state
 
@@ -52,6 +53,7 @@ _FREE_ON_RESUME = (
     "tensorboard",
     "trackers",
     "early_stopping",
+    "on_device",
     "checkpoint_minutes",
     "checkpoint_steps",
 )
@@ -289,7 +291,7 @@ def _build(
 ) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
     with devices.scope():
-        model, network, feed = _compiled(config, arrays, policy, devices.share)
+        model, network, feed = _compiled(config, arrays, policy, devices)
     with dtype_policy("float32"), alone():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
     keeper = EpochKeeper(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))
@@ -305,7 +307,7 @@ def _build(
 
 
 def _compiled(
-    config: TrainConfig, arrays: PreparedArrays, policy: Policy, share: tuple[int, int] = (0, 1)
+    config: TrainConfig, arrays: PreparedArrays, policy: Policy, devices: Spread = ONE_DEVICE
 ) -> tuple[keras.Model, keras.Model, Feed]:
     """Return what Keras trains, the network within it, and what it is fed by."""
     import keras
@@ -321,8 +323,11 @@ def _compiled(
         steps=config.steps_per_epoch,
         drop_last=config.drop_last,
         class_weights=class_weights(arrays) if config.balance_classes else None,
-        share=share,
+        share=devices.share,
+        as_rows=pictures_on_device(config, arrays, devices.devices),
     )
+    if feed.as_rows:
+        model = with_pictures(model, arrays)
     if not feed.steps:
         raise DataError(
             f"A batch of {config.batch_size} is more than the {len(feed.split)} training pictures. Lower --batch-size."
@@ -390,12 +395,17 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
         epochs=last,
         initial_epoch=len(history),
         # Spread by Keras, validation would need batches that can be shared evenly, which the last one cannot.
-        validation_data=None if keeper.spread.by_keras else open_batches(arrays, "validation", _VALIDATION_BATCH),
+        validation_data=None if keeper.spread.by_keras else _validation_batches(arrays, feed),
         callbacks=callbacks,
         shuffle=False,  # the batches are shuffled across the whole split already
         verbose=0,
     )
     return is_rest and last < config.epochs and not keeper.stopped_early
+
+
+def _validation_batches(arrays: PreparedArrays, feed: Feed) -> keras.utils.PyDataset:
+    first = first_row(arrays, "validation") if feed.as_rows else None
+    return open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)
 
 
 def _validate(config: TrainConfig, arrays: PreparedArrays, stored: keras.Model) -> dict[str, float]:

@@ -18,6 +18,7 @@ from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.feed import Feed, for_keras
 from asl_edge.training.progress import Progress
+from asl_edge.training.resident import first_row
 
 if TYPE_CHECKING:
     import keras
@@ -115,7 +116,8 @@ def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, pol
     model.fit(for_keras(feed), epochs=1, callbacks=[Clock()], shuffle=False, verbose=0)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     step = statistics.median(gaps[_WARM_UP - 1 :] or gaps or [1.0])
-    validation = open_batches(arrays, "validation", _VALIDATION_BATCH)
+    first = first_row(arrays, "validation") if feed.as_rows else None
+    validation = open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)
     pictures = validation[0][0]
     model.predict_on_batch(pictures)
     began = time.perf_counter()

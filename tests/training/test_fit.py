@@ -245,6 +245,17 @@ def test_accumulated_batches_are_one_large_batch(arrays, tmp_path):
     assert halves.history[-1]["val_loss"] == pytest.approx(whole.history[-1]["val_loss"], rel=1e-4)
 
 
+@pytest.mark.parametrize("bgr", [False, True])
+def test_pictures_on_the_device_train_alike(bgr, colour_arrays, tmp_path):
+    arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"], bgr=bgr)
+    plain = config("default", epochs=2, on_device="off")
+    ours, theirs = (train(replace(plain, on_device=where), arrays, tmp_path / where).history for where in ("on", "off"))
+    for one, two in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+        assert one["val_loss"] == pytest.approx(two["val_loss"], rel=1e-5)
+    assert (tmp_path / "on/best.keras").stat().st_size < 1.1 * (tmp_path / "off/best.keras").stat().st_size
+
+
 def test_a_training_that_diverges_is_stopped(arrays, tmp_path):
     with pytest.raises(TrainingError, match=r"The loss rose to .* times that of guessing: the training diverges"):
         train(config(epochs=3, learning_rate=300.0, momentum=0.9), arrays, tmp_path / "run")

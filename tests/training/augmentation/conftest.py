@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +23,14 @@ def noisy_pictures() -> np.ndarray:
 @pytest.fixture(scope="session")
 def augmented() -> Callable[..., np.ndarray]:
     """Gives `augmented(pictures, seed=0, **fields)`: the layer's answer in training."""
+    import keras
+
+    built = functools.cache(lambda **fields: build_layer(Augmentation(**fields)))  # compiled once
 
     def run(pictures: np.ndarray, seed: int = 0, **fields: float) -> np.ndarray:
-        import keras
-
-        return keras.ops.convert_to_numpy(build_layer(Augmentation(**fields), seed=seed)(pictures, training=True))
+        layer = built(**fields)
+        layer.seed_generator.state.assign([seed, 0])
+        return keras.ops.convert_to_numpy(layer(pictures, training=True))
 
     return run
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asl_edge.training.augmentation.change import build_change, draw
+from asl_edge.training.augmentation.background import draw_background
+from asl_edge.training.augmentation.blur import draw_shares
+from asl_edge.training.augmentation.change import Drawn, build_change, draw
+from asl_edge.training.augmentation.colour import draw_colouring, draw_exponents
+from asl_edge.training.augmentation.draws import Draws
+from asl_edge.training.augmentation.erasing import draw_erasing
+from asl_edge.training.augmentation.layer import build_layer
+from asl_edge.training.augmentation.mixing import draw_mixing
+from asl_edge.training.augmentation.noise import draw_noise
 from asl_edge.training.augmentation.policy import Augmentation, get
+from asl_edge.training.augmentation.warp import draw_maps
 
 EVERYTHING = asdict(get("strangers")) | {"flip_probability": 0.5, "grey": 0.3}
 EVERYTHING |= {"mixup_probability": 0.5, "cutmix_probability": 0.5}
@@ -43,32 +53,26 @@ def test_nothing_to_change_changes_nothing(noisy_pictures, augmented):
     assert np.array_equal(augmented(noisy_pictures), noisy_pictures)
 
 
-def test_a_part_of_nothing_changes_nothing_either(noisy_pictures, to_numpy):
-    """Every stage runs, with nothing to do."""
-    import keras
-
-    everything = Augmentation(**EVERYTHING)
+def test_every_stage_with_nothing_to_do_changes_nothing(noisy_pictures, to_numpy):
     generator = keras.random.SeedGenerator(0)
-    never = {name: 0.0 for name in EVERYTHING if name.endswith("_probability")}
-    still = {name: 0.0 for name in ("rotation_degrees", "scale", "aspect", "shear", "shift", "brightness", "contrast")}
-    still |= {"gamma": 0.0, "saturation": 0.0, "hue_degrees": 0.0, "tint": 0.0, "grey": 0.0}
-    drawn = draw(everything, 7, 32, generator)
-    nothing = draw(replace(everything, **still, **never), 7, 32, generator)
-    from asl_edge.training.augmentation import background, blur, colour, erasing, mixing, noise
-    from asl_edge.training.augmentation.draws import Draws
-
-    off, draws = replace(everything, **still, **never), Draws(7, generator)
-    nothing = drawn._replace(
-        maps=nothing.maps,
-        background=background.draw_background(off, draws, 32),
-        exponents=colour.draw_exponents(off, draws),
-        colouring=colour.draw_colouring(off, draws),
-        blurred=blur.draw_shares(off, draws),
-        erasing=erasing.draw_erasing(off, draws, 32),
-        noise=noise.draw_noise(off, draws, 32, generator),
-        mixing=mixing.draw_mixing(off, draws, 32),
+    off, draws = Augmentation(), Draws(7, generator)
+    nothing = Drawn(
+        maps=draw_maps(off, draws, 32),
+        background=draw_background(off, draws, 32),
+        exponents=draw_exponents(off, draws),
+        colouring=draw_colouring(off, draws),
+        blurred=draw_shares(off, draws),
+        erasing=draw_erasing(off, draws, 32),
+        noise=draw_noise(off, draws, 32, generator),
+        mixing=draw_mixing(off, draws, 32),
     )
-    assert np.array_equal(to_numpy(build_change(everything)(noisy_pictures, nothing)), noisy_pictures)
+    everything = build_change(Augmentation(**EVERYTHING))
+    assert np.array_equal(to_numpy(everything(noisy_pictures, nothing)), noisy_pictures)
+
+
+def test_what_is_off_is_not_drawn():
+    drawn = draw(Augmentation(), 7, 32, keras.random.SeedGenerator(0))
+    assert [name for name in Drawn._fields if getattr(drawn, name) is not None] == ["maps"]
 
 
 @pytest.mark.parametrize("fields", ALONE.values(), ids=ALONE)
@@ -89,10 +93,6 @@ def test_same_seed_same_change_other_seed_another(noisy_pictures, augmented, fie
 
 @pytest.mark.parametrize("name", ["light", "strong", "strangers"])
 def test_every_picture_is_changed_differently_and_every_batch_anew(noisy_pictures, name):
-    import keras
-
-    from asl_edge.training.augmentation.layer import build_layer
-
     layer = build_layer(get(name))
     same = np.repeat(noisy_pictures[:1], 6, axis=0)
     seen = [picture for _ in range(2) for picture in keras.ops.convert_to_numpy(layer(same, training=True))]
@@ -100,7 +100,7 @@ def test_every_picture_is_changed_differently_and_every_batch_anew(noisy_picture
 
 
 @settings(max_examples=12, deadline=None)
-@given(count=st.integers(1, 5), seed=st.integers(0, 2**31 - 1))
+@given(count=st.sampled_from([1, 2, 5]), seed=st.integers(0, 2**31 - 1))
 def test_any_batch_stays_uint8_of_its_shape(augmented, count, seed):
     pictures = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
     seen = augmented(pictures, seed, **EVERYTHING)

@@ -102,9 +102,9 @@ def test_hue_turns_colours_about_grey(make_draws, to_numpy):
 
 
 def test_a_third_of_a_turn_of_hue_takes_red_to_green():
-    from asl_edge.training.augmentation.colour import _hue
-
     import keras
+
+    from asl_edge.training.augmentation.colour import _hue
 
     turn = keras.ops.convert_to_numpy(_hue(keras.ops.convert_to_tensor([math.radians(120)])))[0]
     assert np.array([1, 0, 0]) @ turn == pytest.approx([0, 1, 0], abs=1e-6)

@@ -121,9 +121,7 @@ def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_pi
     assert float(seen["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "augmentation", [get("light"), get("strangers"), MIXED], ids=["light", "strangers", "mixed"]
-)
+@pytest.mark.parametrize("augmentation", [get("light"), get("strangers"), MIXED], ids=["light", "strangers", "mixed"])
 def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentation):
     """Red, green and blue: learned in spite of everything, to be told apart without it."""
     rng = np.random.default_rng(0)

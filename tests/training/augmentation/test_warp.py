@@ -28,7 +28,9 @@ def gradients(side):
 
 @pytest.mark.parametrize("side", [1, 8, 33])
 def test_the_identity_moves_nothing(noisy_pictures, tensors, to_numpy, side):
-    pictures = noisy_pictures[:, :side, :side] if side < 32 else np.pad(noisy_pictures, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    pictures = (
+        noisy_pictures[:, :side, :side] if side < 32 else np.pad(noisy_pictures, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    )
     assert np.array_equal(to_numpy(warp(pictures, tensors([IDENTITY] * len(pictures)))), pictures)
 
 
