@@ -62,6 +62,8 @@ def train(
         None, help="Within long epochs too, save what --resume needs every so many minutes.", show_default="10"
     ),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
+    wandb: bool = typer.Option(False, "--wandb", help="Send every epoch to Weights & Biases too."),
+    mlflow: bool = typer.Option(False, "--mlflow", help="Send every epoch to MLflow too."),
     bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
     classes: str | None = typer.Option(
         None, help="Class names by column, such as A,B,C, for arrays without a manifest.", show_default=False
@@ -90,6 +92,7 @@ def train(
         "early_stopping": early_stopping,
         "keep": keep,
         "tensorboard": tensorboard or None,
+        "trackers": tuple(name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted) or None,
         "optimizer": optimizer,
         "augmentation": augmentation,
         "ema_momentum": ema_momentum,

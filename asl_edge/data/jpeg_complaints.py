@@ -42,8 +42,8 @@ class Complaints:
 def is_harmless(complaint: str, data: bytes) -> bool:
     """Tell whether a picture lost nothing, though the library complained.
 
-    Webcams fill a frame up with zeros before its end. Bytes that are no zeros are rather pixels that the decoder, having
-    lost its place in damaged data, did not come to.
+    Webcams fill a frame up with zeros before its end. Other bytes are rather pixels that the decoder, having lost its
+    place in damaged data, did not come to.
     """
     extraneous = _EXTRANEOUS.search(complaint)
     if extraneous is None:

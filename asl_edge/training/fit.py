@@ -6,7 +6,7 @@ import errno
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from asl_edge import __version__, atomic
 from asl_edge.data.interruption import sigterm_as_interrupt
 from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError, UserError
-from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples
+from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples, tracking
 from asl_edge.training.backend import (
     ChosenPrecision,
     Policy,
@@ -120,6 +120,7 @@ def train(
     out = Path(out)
     networks.check(config.network, len(arrays.classes), arrays.input_size)
     augment.get(config.augmentation)
+    tracking.check(config.trackers)
     arrays.split("train")
     arrays.split("validation")
     if hosts is not None:
@@ -134,10 +135,13 @@ def train(
             try:
                 config, policy = _open_run(config, arrays, out, resume, overwrite, progress, devices)
                 keeper = _build(config, arrays, out, policy, progress, devices)
-                while _fit(keeper, arrays):
-                    _go_on(keeper)
-                with alone():
-                    return _finish(keeper, arrays)
+                with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
+                    while _fit(keeper, arrays, tracked.callbacks):
+                        _go_on(keeper)
+                    with alone():
+                        result = _finish(keeper, arrays)
+                    tracked.log_scores(result.scores)
+                return result
             except KeyboardInterrupt as error:
                 raise Interrupted(_what_interrupted_leaves(out, keeper)) from error
     finally:
@@ -371,7 +375,7 @@ def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
             layer.rate *= config.dropout_scale
 
 
-def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
+def _fit(keeper: EpochKeeper, arrays: PreparedArrays, others: Sequence[keras.callbacks.Callback]) -> bool:
     """Train to the end; True if only the rest of an interrupted epoch was trained, and there is more to do.
 
     Keras takes every epoch of a fit to have the same number of batches, so the rest of one is a fit of its own.
@@ -383,13 +387,9 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays) -> bool:
     feed.epoch, feed.first_step = len(history), keeper.first_step
     is_rest = feed.first_step > 0
     last = len(history) + 1 if is_rest else config.epochs
-    callbacks = [keeper.callback()]
+    callbacks = [keeper.callback(), *others]
     if config.tensorboard:
         callbacks.append(_tensorboard(keeper.run / run_folder.TENSORBOARD_FOLDER))
-    if config.trackers:
-        from asl_edge.training import tracking
-
-        callbacks += tracking.callbacks(keeper.run, config, config.trackers)
     keeper.model.fit(
         for_keras(feed),
         epochs=last,

@@ -37,7 +37,7 @@ AUGMENTATION_FILE = "augmentation.png"
 _OURS = {
     CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
     SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
-    "wandb", "wandb_id.txt", "mlflow_id.txt",
+    "tracking.json", "wandb", "evaluation",
 }  # fmt: skip
 
 SampleSet = Literal["test", "train"]

@@ -41,10 +41,17 @@ def _gaussian(pictures: Any) -> Any:
     side = pictures.shape[1]
     weights = [math.exp(-(place**2) / (2 * _SIGMA**2)) for place in range(-_RADIUS, _RADIUS + 1)]
     weights = [weight / sum(weights) for weight in weights]
-    edge = (_RADIUS, _RADIUS)
-    rows = ops.pad(ops.reshape(pictures, (-1, side, 3 * side)), ((0, 0), edge, (0, 0)), mode="symmetric")
+    rows = _with_mirrored_edges(ops.reshape(pictures, (-1, side, 3 * side)), _RADIUS)
     down = sum(weight * rows[:, at : at + side] for at, weight in enumerate(weights))
-    rows = ops.pad(ops.reshape(down, (-1, side, side, 3)), ((0, 0), (0, 0), edge, (0, 0)), mode="symmetric")
-    rows = ops.reshape(rows, (-1, side, 3 * (side + 2 * _RADIUS)))
+    columns = ops.reshape(down, (-1, side, 3))
+    rows = ops.reshape(_with_mirrored_edges(columns, _RADIUS), (-1, side, 3 * (side + 2 * _RADIUS)))
     along = sum(weight * rows[:, :, 3 * at : 3 * (at + side)] for at, weight in enumerate(weights))
     return ops.reshape(along, (-1, side, side, 3))
+
+
+def _with_mirrored_edges(values: Any, width: int) -> Any:
+    """Put `width` mirrored values before and behind the second axis; `ops.pad` repeats the last one in PyTorch."""
+    from keras import ops
+
+    before, behind = ops.flip(values[:, :width], axis=1), ops.flip(values[:, -width:], axis=1)
+    return ops.concatenate([before, values, behind], axis=1)

@@ -17,19 +17,19 @@ class Noise(NamedTuple):
     field: Any
     """float32 (S, S, 3) of standard deviation 1: one for the batch, since millions of normal numbers take longer than
     all other changes together."""
-    first_rows: Any
-    """int32 (N,): the row of the field that each picture begins with; after the last row comes the first."""
+    rows: Any
+    """int32 (N, S): the row of the field that each row of each picture gets, which makes every picture's another."""
     deviations: Any
     """float32 (N,), white being 255; 0 for pictures without noise."""
 
 
 def draw_noise(augmentation: Augmentation, draws: Draws, side: int, generator: keras.random.SeedGenerator) -> Noise:
     """Draw the noise of a batch of pictures of `side` pixels."""
-    from keras import ops, random
+    from keras import random
 
     return Noise(
         field=random.normal((side, side, 3), seed=generator, dtype="float32"),
-        first_rows=ops.cast(draws.between(0.0, float(side)), "int32"),
+        rows=random.randint((draws.count, side), 0, side, dtype="int32", seed=generator),
         deviations=255.0 * draws.chance(augmentation.noise_probability) * draws.between(0.0, augmentation.noise),
     )
 
@@ -38,6 +38,4 @@ def add_noise(pictures: Any, noise: Noise) -> Any:
     """Add noise to pictures, float32 (N, S, S, 3)."""
     from keras import ops
 
-    side = pictures.shape[1]
-    rows = ops.mod(noise.first_rows[:, None] + ops.arange(side, dtype="int32"), side)
-    return pictures + ops.reshape(noise.deviations, (-1, 1, 1, 1)) * ops.take(noise.field, rows, axis=0)
+    return pictures + ops.reshape(noise.deviations, (-1, 1, 1, 1)) * ops.take(noise.field, noise.rows, axis=0)

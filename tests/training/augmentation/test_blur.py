@@ -18,7 +18,7 @@ def sharpness(pictures):
 
 def test_the_more_the_share_the_less_the_sharpness(noisy_pictures, tensors, to_numpy):
     pictures = np.repeat(noisy_pictures[:1], 4, axis=0).astype(np.float32)
-    seen = to_numpy(blur(pictures, tensors([0, 0.3, 0.6, 1])))
+    seen = to_numpy(blur(tensors(pictures), tensors([0, 0.3, 0.6, 1])))
     assert np.array_equal(seen[0], pictures[0])
     left = sharpness(seen) / sharpness(pictures)
     assert (np.diff(left) < 0).all()
@@ -27,7 +27,7 @@ def test_the_more_the_share_the_less_the_sharpness(noisy_pictures, tensors, to_n
 
 def test_blurred_through_it_is_the_gaussian_of_opencv(noisy_pictures, tensors, to_numpy):
     pictures = noisy_pictures.astype(np.float32)
-    seen = to_numpy(blur(pictures, tensors(np.ones(len(pictures)))))
+    seen = to_numpy(blur(tensors(pictures), tensors(np.ones(len(pictures)))))
     cv2 = opencv()
     expected = [cv2.GaussianBlur(picture, (7, 7), 1.7, borderType=cv2.BORDER_REFLECT) for picture in pictures]
     assert seen == pytest.approx(np.stack(expected), abs=1e-2)

@@ -100,12 +100,12 @@ def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_pic
 
 
 @pytest.mark.parametrize("mixup", [1.0, 0.0, 0.5])
-def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_pictures, to_numpy, mixup):
+def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_pictures, tensors, to_numpy, mixup):
     augmentation = Augmentation(mixup_probability=mixup, cutmix_probability=1 - mixup)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
     mixing = draw(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
-    pictures = np.rint(to_numpy(mix_pictures(noisy_pictures.astype(np.float32), mixing)) + 1e-4).astype(np.uint8)
-    mixed = to_numpy(mix_labels(labels, mixing, 32))
+    pictures = np.rint(to_numpy(mix_pictures(tensors(noisy_pictures), mixing)) + 1e-4).astype(np.uint8)
+    mixed = to_numpy(mix_labels(tensors(labels), mixing, 32))
     assert ((mixed > 0).sum(axis=1) == 2).sum() >= 3
     probabilities = answers(network, pictures, False)
     loss = -np.mean(np.sum(mixed * np.log(probabilities), axis=1))

@@ -20,23 +20,23 @@ def mixing(tensors):
     return Mixing(keras.ops.convert_to_tensor(np.int32([1, 0])), tensors([0.25, 0]), boxes)
 
 
-def test_pictures_are_mixed_with_their_partner(mixing, to_numpy):
+def test_pictures_are_mixed_with_their_partner(mixing, tensors, to_numpy):
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
-    seen = to_numpy(mix_pictures(pictures, mixing))
+    seen = to_numpy(mix_pictures(tensors(pictures), mixing))
     assert seen[0] == pytest.approx(0.75 * pictures[0] + 0.25 * pictures[1], abs=1e-3)
     expected = pictures[1].copy()
     expected[2:8, 4:8] = pictures[0, 2:8, 4:8]
     assert seen[1] == pytest.approx(expected, abs=1e-3)
 
 
-def test_labels_are_mixed_in_the_same_shares(mixing, to_numpy):
-    seen = to_numpy(mix_labels(np.eye(3, dtype=np.float32)[[0, 2]], mixing, 8))
+def test_labels_are_mixed_in_the_same_shares(mixing, tensors, to_numpy):
+    seen = to_numpy(mix_labels(tensors(np.eye(3)[[0, 2]]), mixing, 8))
     assert seen == pytest.approx(np.array([[0.75, 0, 0.25], [24 / 64, 0, 40 / 64]]))
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.sampled_from([1, 4]), side=st.sampled_from([5, 16]))
-def test_the_label_s_share_is_the_picture_s(make_draws, to_numpy, seed, count, side):
+def test_the_label_s_share_is_the_picture_s(make_draws, tensors, to_numpy, seed, count, side):
     policy = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
     mixing = draw_mixing(policy, make_draws(count, seed), side)
     partners = to_numpy(mixing.partners)
@@ -46,8 +46,8 @@ def test_the_label_s_share_is_the_picture_s(make_draws, to_numpy, seed, count, s
     for number in range(count):
         pictures, marked = black_or_white.copy(), labels.copy()
         pictures[partners[number]], marked[partners[number]] = 1, (0, 1)
-        shown = to_numpy(mix_pictures(pictures, mixing))[number].mean()
-        said = to_numpy(mix_labels(marked, mixing, side))[number, 1]
+        shown = to_numpy(mix_pictures(tensors(pictures), mixing))[number].mean()
+        said = to_numpy(mix_labels(tensors(marked), mixing, side))[number, 1]
         assert shown == pytest.approx(said, abs=1e-4)
 
 

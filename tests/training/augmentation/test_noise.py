@@ -18,11 +18,11 @@ def noise(make_draws):
     return draw_noise(policy, make_draws(200), SIDE, keras.random.SeedGenerator(1))
 
 
-def test_deviations_are_as_drawn(noise, to_numpy):
+def test_deviations_are_as_drawn(noise, tensors, to_numpy):
     deviations = to_numpy(noise.deviations)
     assert np.mean(deviations > 0) == pytest.approx(0.5, abs=0.1)
     assert 0.09 * 255 < deviations.max() <= 0.1 * 255 + 1e-3
-    added = to_numpy(add_noise(np.zeros((200, SIDE, SIDE, 3), np.float32), noise))
+    added = to_numpy(add_noise(tensors(np.zeros((200, SIDE, SIDE, 3))), noise))
     assert added.std(axis=(1, 2, 3)) == pytest.approx(deviations, rel=0.03)
     assert np.abs(added.mean(axis=(1, 2, 3))).max() < 0.05 * 25.5
 
@@ -38,7 +38,7 @@ def test_pictures_of_a_batch_get_different_noise(make_draws, tensors, to_numpy):
 
     def added(seed):
         noise = draw_noise(policy, make_draws(6, seed), SIDE, keras.random.SeedGenerator(seed))
-        return to_numpy(add_noise(grey, noise._replace(deviations=tensors([10] * 6)))) - 128
+        return to_numpy(add_noise(tensors(grey), noise._replace(deviations=tensors([10] * 6)))) - 128
 
     first, other = added(0), added(1)
     correlations = np.corrcoef(np.concatenate([first, other]).reshape(12, -1))

@@ -97,18 +97,21 @@ def test_rotation_alone_turns_about_the_centre_up_to_its_limit(make_draws, to_nu
     linear, move = drawn_matrices(make_draws, to_numpy, rotation_degrees=20)
     angles = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
     assert linear @ linear.transpose(0, 2, 1) == pytest.approx(np.broadcast_to(np.eye(2), (400, 2, 2)), abs=1e-5)
-    assert (19 < np.abs(angles).max() <= 20.001) and angles.min() < -10 < 10 < angles.max()
+    assert 19 < np.abs(angles).max() <= 20.001
+    assert angles.min() < -10 < 10 < angles.max()
     assert np.abs(move).max() < 1e-4
 
 
 def test_scale_and_aspect_alone_stretch_up_to_their_limits(make_draws, to_numpy):
     scaled, _ = drawn_matrices(make_draws, to_numpy, scale=0.35)
     assert scaled[:, 0, 0] == pytest.approx(scaled[:, 1, 1])
-    assert (1 / 1.351 < scaled[:, 0, 0].min() < 0.76) and (1.32 < scaled[:, 0, 0].max() < 1.351)
+    assert 1 / 1.351 < scaled[:, 0, 0].min() < 0.76
+    assert 1.32 < scaled[:, 0, 0].max() < 1.351
     widened, _ = drawn_matrices(make_draws, to_numpy, aspect=0.2)
     assert np.linalg.det(widened) == pytest.approx(np.ones(400), abs=1e-5)
     ratio = widened[:, 0, 0] / widened[:, 1, 1]
-    assert (1 / 1.201 < ratio.min() < 0.85) and (1.18 < ratio.max() < 1.201)
+    assert 1 / 1.201 < ratio.min() < 0.85
+    assert 1.18 < ratio.max() < 1.201
     for linear in (scaled, widened):
         assert linear[:, 0, 1] == pytest.approx(np.zeros(400), abs=1e-6)
 
