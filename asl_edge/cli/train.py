@@ -48,7 +48,18 @@ def train(
     ),
     optimizer: str | None = typer.Option(None, help="sgd or adamw.", show_default="the recipe's"),
     augmentation: str | None = typer.Option(
-        None, help="How far pictures are changed in training: none, light, strong.", show_default="the recipe's"
+        None,
+        help="How far pictures are changed in training: none, light, strong, strangers.",
+        show_default="the recipe's",
+    ),
+    flip: float | None = typer.Option(
+        None, "--flip", min=0, max=1, help="Share of pictures that are mirrored, to read both hands.", show_default="0"
+    ),
+    mixup: float | None = typer.Option(
+        None, "--mixup", min=0, max=1, help="Share of pictures mixed with another, labels too.", show_default="0"
+    ),
+    cutmix: float | None = typer.Option(
+        None, "--cutmix", min=0, max=1, help="Share of pictures with a part of another, labels too.", show_default="0"
     ),
     ema_momentum: float | None = typer.Option(
         None, help="Keep a moving average of the weights and store that; 0: do not.", show_default="the recipe's"
@@ -95,6 +106,9 @@ def train(
         "trackers": tuple(name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted) or None,
         "optimizer": optimizer,
         "augmentation": augmentation,
+        "flip_probability": flip,
+        "mixup_probability": mixup,
+        "cutmix_probability": cutmix,
         "ema_momentum": ema_momentum,
         "clip_norm": clip_norm,
         "accumulate": accumulate,

@@ -52,7 +52,8 @@ class Source:
         if self.run is None:
             return {}
         config = self.run.config
-        chosen = {name: config[name] for name in ("recipe", "epochs", "seed", "dtype_policy") if name in config}
+        names = ("recipe", "epochs", "seed", "dtype_policy", "augmentation", "flip_probability")
+        chosen = {name: config[name] for name in names if name in config}
         return {**_without_paths(config.get("data") or {}), **chosen}
 
 

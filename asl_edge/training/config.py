@@ -47,7 +47,13 @@ class TrainConfig:
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all classes, in training and in the validation loss."""
     augmentation: str = "none"
-    """Name in `asl_edge.training.augment`."""
+    """Name in `asl_edge.training.augmentation`."""
+    flip_probability: float | None = None
+    """How often a picture is mirrored, for a network that reads both hands; None leaves the augmentation's own (0)."""
+    mixup_probability: float | None = None
+    """How often two pictures and their labels are mixed; None leaves the augmentation's own (0)."""
+    cutmix_probability: float | None = None
+    """How often a part of a picture is another's; None leaves the augmentation's own (0)."""
     ema_momentum: float = 0.0
     """Momentum of the exponential moving average of the weights, by which is validated and which is stored; 0: none."""
     clip_norm: float | None = None
@@ -107,6 +113,10 @@ class TrainConfig:
             )
         if not 0 <= self.dropout_scale <= 1:
             raise UserError(f"dropout_scale must be between 0 and 1. Received: {self.dropout_scale!r}")
+        for name in ("flip_probability", "mixup_probability", "cutmix_probability"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UserError(f"{name} must be between 0 and 1. Received: {value!r}")
         for name in ("momentum", "label_smoothing", "norm_momentum", "ema_momentum"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from asl_edge import __version__, atomic
 from asl_edge.data.interruption import sigterm_as_interrupt
 from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError, UserError
-from asl_edge.training import augment, checkpoints, networks, provenance, run_folder, samples, tracking
+from asl_edge.training import augmentation, checkpoints, networks, provenance, run_folder, samples, tracking
 from asl_edge.training.backend import (
     ChosenPrecision,
     Policy,
@@ -61,6 +61,8 @@ _FREE_ON_RESUME = (
 
 
 _VALIDATION_BATCH = 64
+_SHOWN_PICTURES = 32
+"""Pictures from which the sheet of the augmentation is made: those that it shows and their partners."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -119,7 +121,7 @@ def train(
     progress = progress or Progress()
     out = Path(out)
     networks.check(config.network, len(arrays.classes), arrays.input_size)
-    augment.get(config.augmentation)
+    chosen_augmentation(config)
     tracking.check(config.trackers)
     arrays.split("train")
     arrays.split("validation")
@@ -228,6 +230,14 @@ def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, cho
         },
     }
     atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
+    changes = chosen_augmentation(config)
+    if changes is not None:
+        rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_PICTURES).astype(int))
+        pictures, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
+        with alone():
+            augmentation.write_sheet(
+                out / run_folder.AUGMENTATION_FILE, pictures, labels, arrays.classes, changes, config.seed
+            )
     atomic.write_json(
         out / run_folder.CONFIG_FILE,
         {
@@ -319,7 +329,7 @@ def _compiled(
     with dtype_policy(policy):
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
         _set_for_training(network, config)
-        model = augment.with_augmentation(network, augment.get(config.augmentation))
+        model = augmentation.with_augmentation(network, chosen_augmentation(config))
     feed = Feed(
         arrays,
         config.batch_size,
@@ -442,6 +452,20 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
         },
     )
     return TrainResult(run, history, best, keeper.stopped_early, scores)
+
+
+def chosen_augmentation(config: TrainConfig) -> augmentation.Augmentation | None:
+    """Return the augmentation of `config` with what it changes of it; None where nothing is changed in training.
+
+    Raises:
+        DataError: there is none of that name, or the changes break its rules.
+    """
+    names = ("flip_probability", "mixup_probability", "cutmix_probability")
+    changes = {name: value for name in names if (value := getattr(config, name)) is not None}
+    named = augmentation.get(config.augmentation)
+    if not any(changes.values()):
+        return named
+    return replace(named or augmentation.Augmentation(), **changes)
 
 
 def class_weights(arrays: PreparedArrays) -> npt.NDArray[np.float32]:

@@ -26,7 +26,8 @@ def pictures_on_device(config: TrainConfig, arrays: PreparedArrays, devices: int
     On a CPU that would only copy them, and several devices would each need them all. `auto` does it on one GPU with
     JAX, when they fit.
     """
-    if config.on_device == "off" or devices > 1:
+    mixes_labels = config.mixup_probability or config.cutmix_probability  # the loss must see the pictures' model
+    if config.on_device == "off" or devices > 1 or mixes_labels:
         return False
     if config.on_device == "on":
         return True

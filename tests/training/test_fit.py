@@ -256,6 +256,24 @@ def test_pictures_on_the_device_train_alike(bgr, colour_arrays, tmp_path):
     assert (tmp_path / "on/best.keras").stat().st_size < 1.1 * (tmp_path / "off/best.keras").stat().st_size
 
 
+def test_what_the_network_sees_is_drawn_and_mirrored_pictures_are_said_in_the_spec(arrays, tmp_path):
+    from asl_edge.export.exporter import export_run
+    from asl_edge.runtime.model_file import read_spec
+
+    train(config("default", epochs=1), arrays, tmp_path / "plain")
+    both = config(epochs=1, flip_probability=0.5, mixup_probability=0.3, cutmix_probability=0.3)
+    result = train(both, arrays, tmp_path / "both")
+    assert np.isfinite(result.history[0]["loss"])
+    for run in ("plain", "both"):
+        assert (tmp_path / run / "augmentation.png").read_bytes().startswith(b"\x89PNG")
+    export_run(tmp_path / "both", tmp_path / "both.onnx")
+    trained_on = read_spec(tmp_path / "both.onnx").trained_on
+    assert (trained_on["augmentation"], trained_on["flip_probability"]) == ("none", 0.5)
+    with pytest.raises(DataError, match="must not add up to more than 1"):
+        train(replace(both, mixup_probability=0.8), arrays, tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
 def test_a_training_that_diverges_is_stopped(arrays, tmp_path):
     with pytest.raises(TrainingError, match=r"The loss rose to .* times that of guessing: the training diverges"):
         train(config(epochs=3, learning_rate=300.0, momentum=0.9), arrays, tmp_path / "run")

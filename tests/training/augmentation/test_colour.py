@@ -124,8 +124,6 @@ def test_the_matrix_is_applied_to_every_pixel_of_its_own_picture(tensors, to_num
     expected = np.einsum("nhwi,nij->nhwj", pictures, matrix) + offset[:, None, None, None]
     seen = to_numpy(recolour(tensors(pictures), Colouring(*tensors(matrix, offset))))
     assert seen == pytest.approx(expected, abs=1e-3)
-        expected, abs=1e-3
-    )
 
 
 def test_too_bright_is_white_and_too_dark_is_black(augmented):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -137,6 +138,18 @@ def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentat
         ).history
     assert np.isfinite(history["loss"]).all()
     assert history["val_accuracy"][-1] > 0.9
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
+def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_pictures):
+    """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
+    everything = replace(get("strangers"), mixup_probability=0.5, cutmix_probability=0.5)
+    model = with_augmentation(network, everything)
+    model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=True)
+    labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
+    losses = [float(model.train_on_batch(noisy_pictures, labels)) for _ in range(3)]
+    assert np.isfinite(losses).all()
+    assert len(set(losses)) == 3
 
 
 def test_the_same_seed_trains_to_the_same_weights(network, noisy_pictures):
