@@ -14,7 +14,6 @@ from typing import Any
 from asl_edge.errors import AslEdgeError, UserError
 from asl_edge.preprocess import Picture, opencv
 from asl_edge.runtime import overlay
-from asl_edge.runtime.place import refuse_unwritable_file
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.sources import VIDEO_SUFFIXES, quiet
 
@@ -90,6 +89,8 @@ class VideoFileSink:
         self._files = ExitStack()
 
     def __enter__(self) -> VideoFileSink:
+        from asl_edge.runtime.place import refuse_unwritable_file
+
         if self._path.suffix.lower() not in VIDEO_SUFFIXES:
             raise self._cannot_be_written()
         refuse_unwritable_file(self._path, _OPTION)
