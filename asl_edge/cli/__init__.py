@@ -96,9 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def discard(stream: TextIO) -> None:
     """Let all that is still written to `stream` go nowhere, so that nothing fails when Python flushes it at its end."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.flush()
-    with contextlib.suppress(OSError, ValueError):  # no file of the system's, as in a test or a notebook
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file of the system's, as in a notebook
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

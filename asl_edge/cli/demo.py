@@ -13,7 +13,7 @@ def demo(
     per_class: int = typer.Option(1600, "--per-class", help="Drawn pictures of each class."),
     epochs: int = typer.Option(3, "--epochs", help="Epochs of training."),
     seed: int = typer.Option(0, "--seed", min=0, help="Same seed, same hands."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier demo in --out."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a finished demo in --out."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Draw hands, train on them, export, verify, predict and measure: every step of asl-edge, no photograph needed."""

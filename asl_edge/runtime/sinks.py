@@ -112,7 +112,8 @@ class CsvSink(TextSink):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.write(self._taken())  # the heading, if there was no prediction to write it with
+        if kind is None:
+            self._file.write(self._taken())  # the heading, if there was no prediction to write it with
         super().__exit__(kind, error, trace)
 
     def _line(self, prediction: Prediction) -> str:

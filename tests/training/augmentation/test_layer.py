@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import keras
@@ -13,6 +14,7 @@ import pytest
 from asl_edge.training import networks
 from asl_edge.training.augmentation import Augmentation, get, with_augmentation
 from asl_edge.training.augmentation.change import draw
+from asl_edge.training.augmentation.layer import LastMixing, build_layer
 from asl_edge.training.augmentation.mixing import mix_labels, mix_pictures
 from asl_edge.training.keeper import reseed
 
@@ -140,6 +142,15 @@ def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentat
     assert history["val_accuracy"][-1] > 0.9
 
 
+def test_how_pictures_were_mixed_is_told_once_and_to_its_own_thread_only():
+    last, mixing = LastMixing(), object()
+    last.put(mixing)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(last.take).result() is None
+    assert last.take() is mixing
+    assert last.take() is None
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
 def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_pictures):
     """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
@@ -167,7 +178,6 @@ def test_the_same_seed_trains_to_the_same_weights(network, noisy_pictures):
 
 def test_mixed_precision_leaves_the_pictures_exact(noisy_pictures):
     """bfloat16 could not count the pixels of a row."""
-    from asl_edge.training.augmentation.layer import build_layer
     from asl_edge.training.backend import dtype_policy
 
     plain = keras.ops.convert_to_numpy(build_layer(get("strangers"))(noisy_pictures, training=True))
