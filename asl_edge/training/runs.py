@@ -335,7 +335,7 @@ def _count_parameters(path: Path) -> int | None:
     None where h5py is not installed (it comes with Keras) or the file is not as expected.
     """
     try:
-        import h5py  # type: ignore[import-untyped]
+        import h5py
     except ImportError:
         return None
     count = 0
