@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,24 @@ SCRIPT = Path(__file__).with_name("train_somewhere.py")
 CONFIG: dict[str, Any] = {"recipe": "default", "batch_size": 16, "learning_rate": 0.02, "epochs": 6, "drop_last": True}
 
 
+PROCESSES: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    yield
+    while PROCESSES:
+        with PROCESSES.pop() as process:
+            process.kill()
+
+
 def begin(arrays: Path, out: Path, config: dict[str, Any], *hosts: object, **environment: str) -> subprocess.Popen[str]:
     words = [sys.executable, str(SCRIPT), str(arrays), str(out), json.dumps(config), *map(str, hosts)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
+    PROCESSES.append(process)
+    return process
 
 
 def ended(process: subprocess.Popen[str], seconds: float = 120) -> dict[str, Any]:
