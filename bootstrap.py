@@ -81,6 +81,8 @@ def main(arguments: list[str]) -> int:
     run = {"demo": ["-m", "asl_edge", "demo"], "test": ["-m", "pytest"], "run": ["-m", "asl_edge"]}[what]
     if what == "test":
         os.chdir(ROOT)
+        if not rest:  # all of them: side by side, each file's in one process; more than four would want more memory
+            rest = ["--numprocesses", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
     return subprocess.run([str(PYTHON), *run, *rest], check=False).returncode
 
 
