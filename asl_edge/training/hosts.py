@@ -239,18 +239,15 @@ class _Watch:
     def _keep(self, connection: socket.socket, other: int | None) -> None:
         """Beat and listen until the other side says goodbye (b"e"), or is lost."""
         connection.settimeout(LOST_AFTER_SECONDS)
-        try:
+        with contextlib.suppress(OSError):  # silent for too long, or cut off
             if other is None:
                 other = int.from_bytes(connection.recv(4), "big")
             self._beats.append(self._thread(self._beat, connection))
-            while True:
+            heard = b"."
+            while heard:  # nothing is heard from a connection whose other side is gone
                 heard = connection.recv(64)
                 if b"e" in heard:
                     return
-                if not heard:
-                    break
-        except OSError:
-            pass
         if not self._stopped.is_set():
             self._lost(other)
 
