@@ -103,12 +103,16 @@ def whole_folder(out: Path, *, last: str | None = None, synced: bool = True) -> 
         raise
 
 
+def _shown(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+
+
 def check_space(building: Path, out: Path, needed_bytes: int) -> None:
     """Raise DataError when the disk of `building` has less than `needed_bytes` left for `out`."""
     free = shutil.disk_usage(building).free
     if free < needed_bytes:
         raise DataError(
-            f"{out} needs {needed_bytes / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB left. "
+            f"{out} needs {_shown(needed_bytes)}, the disk has {_shown(free)} left. "
             "Free some space, choose another --out, or lower --size."
         )
 

@@ -526,8 +526,11 @@ def _full_disk_explained(out: Path) -> Iterator[None]:
         if getattr(error, "errno", None) in numbers or re.search(
             r"No space left|requested and \d+ written", str(error)
         ):
+            stands = "Nothing of the run was written; make room and train again"
+            if (out / run_folder.CONFIG_FILE).is_file():
+                stands = "What was saved stands; make room and go on with --resume"
             raise TrainingError(
-                f"The disk that holds {out} is full. The complete epochs stand; make room and go on with --resume "
-                "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."
+                f"The disk that holds {out} is full. {stands} (a checkpoint of AlexNet takes 112 MB, the state of AdamW "
+                "225 MB)."
             ) from error
         raise

@@ -420,7 +420,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(arrays, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("asl_edge.training.samples.write_samples", full)
-        with pytest.raises(TrainingError, match="is full"):
+        with pytest.raises(TrainingError, match=r"is full. Nothing of the run was written; make room and train again"):
             train(config(epochs=1), arrays, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (tmp_path / "afile").write_text("")
