@@ -530,7 +530,7 @@ def _full_disk_explained(out: Path) -> Iterator[None]:
             if (out / run_folder.CONFIG_FILE).is_file():
                 stands = "What was saved stands; make room and go on with --resume"
             raise TrainingError(
-                f"The disk that holds {out} is full. {stands} (a checkpoint of AlexNet takes 112 MB, the state of AdamW "
-                "225 MB)."
+                f"The disk that holds {out} is full. {stands} "
+                "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."
             ) from error
         raise
