@@ -141,7 +141,7 @@ def _minutes(time_budget: str, epochs: int | None) -> float:
 
 def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -> TrainConfig:
     from asl_edge.training import recipes
-    from asl_edge.training.fit import resumed_config
+    from asl_edge.training.opening import resumed_config
 
     if resumed is not None:
         return resumed_config(resumed, recipe=recipe, **changes)

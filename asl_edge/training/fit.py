@@ -5,40 +5,28 @@ from __future__ import annotations
 import errno
 import json
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from asl_edge import __version__, atomic
+from asl_edge import atomic
 from asl_edge.data.interruption import sigterm_as_interrupt
-from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError, UserError
-from asl_edge.training import augmentation, checkpoints, networks, provenance, run_folder, samples, tracking
-from asl_edge.training.backend import (
-    ChosenPrecision,
-    Policy,
-    choose_precision,
-    compile_with_xla,
-    dtype_policy,
-    load_keras,
-)
+from asl_edge.errors import MissingPackageError, TrainingError, UserError
+from asl_edge.training import checkpoints, networks, run_folder, tracking
+from asl_edge.training.backend import Policy, dtype_policy, load_keras
 from asl_edge.training.batches import open_batches
+from asl_edge.training.compiling import chosen_augmentation, compiled
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.devices import ONE_DEVICE, Spread, alone, from_host_0, spread
-from asl_edge.training.environment import describe
+from asl_edge.training.devices import Spread, alone, from_host_0, spread
 from asl_edge.training.feed import Feed, for_keras
 from asl_edge.training.hosts import Hosts, join, watched
 from asl_edge.training.keeper import EpochKeeper
-from asl_edge.training.optimizer import build_optimizer
-from asl_edge.training.pace import within_budget
+from asl_edge.training.opening import open_run
 from asl_edge.training.progress import Progress
-from asl_edge.training.resident import first_row, pictures_on_device, with_pictures
+from asl_edge.training.resident import first_row
 from asl_edge.training.scores import SplitScore, score_splits
 from asl_edge.training.state import History, load_state
 
@@ -47,22 +35,7 @@ if TYPE_CHECKING:
 
     from asl_edge.data.arrays import PreparedArrays
 
-_FREE_ON_RESUME = (
-    "epochs",
-    "keep",
-    "tensorboard",
-    "trackers",
-    "early_stopping",
-    "on_device",
-    "checkpoint_minutes",
-    "checkpoint_steps",
-)
-"""Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
-
-
 _VALIDATION_BATCH = 64
-_SHOWN_PICTURES = 32
-"""Pictures from which the sheet of the augmentation is made: those that it shows and their partners."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -135,7 +108,7 @@ def train(
         with watched(hosts), _full_disk_explained(out), sigterm_as_interrupt(), spread(hosts) as devices:
             keeper: EpochKeeper | None = None
             try:
-                config, policy = _open_run(config, arrays, out, resume, overwrite, progress, devices)
+                config, policy = open_run(config, arrays, out, resume, overwrite, progress, devices)
                 keeper = _build(config, arrays, out, policy, progress, devices)
                 with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):
@@ -150,162 +123,12 @@ def train(
         progress.close()
 
 
-def resumed_config(out: Path, **changes: Any) -> TrainConfig:
-    """Return the config of the run in `out`, with what may change on `resume` changed; None leaves a field.
-
-    Raises:
-        RunError: `out` is no run, or a change would make another history.
-    """
-    stored = TrainConfig.from_dict(run_folder.read_config(out))
-    wanted = replace(stored, **{name: value for name, value in changes.items() if value is not None})
-    _check_same_run(stored, wanted)
-    return wanted
-
-
-def _open_run(
-    config: TrainConfig,
-    arrays: PreparedArrays,
-    out: Path,
-    resume: bool,
-    overwrite: bool,
-    progress: Progress,
-    devices: Spread,
-) -> tuple[TrainConfig, Policy]:
-    """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
-    if devices.devices > 1:
-        progress.note(devices.describe())
-        devices.check_batch(config.batch_size)
-        config = replace(config, drop_last=True)  # the last batch of an epoch could not be shared evenly
-    if not devices.writes:
-        if resume:
-            recorded = from_host_0([], devices)[0]
-            return config, recorded["dtype_policy"]
-        return config, choose_precision(config.precision).policy
-    if resume:
-        recorded = run_folder.read_config(out)
-        _check_same_run(TrainConfig.from_dict(recorded), config)
-        provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
-        policy: Policy = recorded["dtype_policy"]
-        recorded.update(config.to_dict())
-        atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
-        from_host_0([recorded], devices)
-        return config, policy
-    import keras
-
-    _make_way(out, overwrite)
-    chosen = choose_precision(config.precision)
-    progress.note(f"Precision: {chosen.policy} ({chosen.reason}).")
-    if config.time_budget_minutes is not None:
-        config = within_budget(config, arrays, _compiled, chosen.policy, progress)
-        keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
-        ) from error
-    try:
-        _write_beginning(config, arrays, out, chosen)
-    except BaseException:
-        # Without a config it is no run, and must not stand in the way of the next try.
-        for item in out.iterdir():
-            _remove(item)
-        out.rmdir()
-        raise
-    return config, chosen.policy
-
-
-def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, chosen: ChosenPrecision) -> None:
-    """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
-    (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
-    test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
-    kept = {
-        "test": {
-            "split": test_split,
-            "pictures": samples.write_samples(out, "test", arrays, test_split, samples.TEST_SAMPLES, config.seed),
-        },
-        "train": {
-            "split": "train",
-            "pictures": samples.write_samples(out, "train", arrays, "train", samples.TRAIN_SAMPLES, config.seed),
-        },
-    }
-    atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
-    changes = chosen_augmentation(config)
-    if changes is not None:
-        rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_PICTURES).astype(int))
-        pictures, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
-        with alone():
-            augmentation.write_sheet(
-                out / run_folder.AUGMENTATION_FILE, pictures, labels, arrays.classes, changes, config.seed
-            )
-    atomic.write_json(
-        out / run_folder.CONFIG_FILE,
-        {
-            "asl_edge_version": __version__,
-            **config.to_dict(),
-            "dtype_policy": chosen.policy,
-            "dtype_policy_reason": chosen.reason,
-            "classes": list(arrays.classes),
-            "input_size": arrays.input_size,
-            "fit": arrays.fit,
-            "colour": "RGB",
-            "arrays": str(arrays.folder.resolve()),
-            "data": provenance.describe_arrays(arrays),
-            "samples": kept,
-        },
-    )
-
-
-def _make_way(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file. Name a folder for the run with --out.")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    is_run = (out / run_folder.CONFIG_FILE).is_file()
-    foreign = run_folder.foreign_files(out)
-    if foreign and (overwrite or not is_run):
-        raise RunError(
-            f"{out} holds something that is not a run's ({foreign[0]}), so it stays. Name another folder with --out."
-        )
-    if overwrite:
-        _remove(out)
-    elif is_run:
-        raise RunError(
-            f"{out} holds a run already. Go on with it: add --resume. Replace it: add --overwrite. "
-            "Or name another folder with --out."
-        )
-    else:
-        raise RunError(f"{out} holds the beginning of a run that never began. Replace it: add --overwrite.")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
-    free = set(_FREE_ON_RESUME) if stored.schedule == "constant" else set(_FREE_ON_RESUME) - {"epochs"}
-    before, now = stored.to_dict(), wanted.to_dict()
-    other = [
-        f"{name} was {before[name]}, now {now[name]}"
-        for name in before
-        if before[name] != now[name] and name not in free
-    ]
-    if other:
-        raise RunError(
-            f"A run goes on with the choices that it was begun with; {'; '.join(other)}. "
-            "Leave these options out, or train into a new folder."
-        )
-
-
 def _build(
     config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress, devices: Spread
 ) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
     with devices.scope():
-        model, network, feed = _compiled(config, arrays, policy, devices)
+        model, network, feed = compiled(config, arrays, policy, devices)
     with dtype_policy("float32"), alone():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
     keeper = EpochKeeper(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))
@@ -320,47 +143,6 @@ def _build(
     return keeper
 
 
-def _compiled(
-    config: TrainConfig, arrays: PreparedArrays, policy: Policy, devices: Spread = ONE_DEVICE
-) -> tuple[keras.Model, keras.Model, Feed]:
-    """Return what Keras trains, the network within it, and what it is fed by."""
-    import keras
-
-    with dtype_policy(policy):
-        network = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        _set_for_training(network, config)
-        model = augmentation.with_augmentation(network, chosen_augmentation(config))
-    feed = Feed(
-        arrays,
-        config.batch_size,
-        seed=config.seed,
-        steps=config.steps_per_epoch,
-        drop_last=config.drop_last,
-        class_weights=class_weights(arrays) if config.balance_classes else None,
-        share=devices.share,
-        as_rows=pictures_on_device(config, arrays, devices.devices),
-    )
-    if feed.as_rows:
-        model = with_pictures(model, arrays)
-    if not feed.steps:
-        raise DataError(
-            f"A batch of {config.batch_size} is more than the {len(feed.split)} training pictures. Lower --batch-size."
-        )
-    model.compile(
-        optimizer=build_optimizer(config, feed.steps, network),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=compile_with_xla(),
-    )
-    # Otherwise its variables are made inside the first step, which TensorFlow then compiles twice.
-    model.optimizer.build(model.trainable_variables)
-    # Keras makes the metrics' variables with the first batch; a run that goes on within an epoch has values for them.
-    nothing = keras.ops.zeros((1, len(arrays.classes)))
-    model.compute_metrics(None, nothing, nothing)
-    model.reset_metrics()
-    return model, network, feed
-
-
 def _go_on(keeper: EpochKeeper) -> bool:
     """Bring the training to where its run stands; False if nothing of it was saved yet."""
     state = load_state(keeper.run / run_folder.STATE_FILE) if keeper.spread.writes else None
@@ -372,17 +154,6 @@ def _go_on(keeper: EpochKeeper) -> bool:
     if state is not None:
         keeper.go_on(state)
     return state is not None
-
-
-def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
-    """Set what acts in training only; the twin that is stored keeps the network's own settings."""
-    import keras
-
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization) and config.norm_momentum is not None:
-            layer.momentum = config.norm_momentum
-        elif isinstance(layer, keras.layers.Dropout):
-            layer.rate *= config.dropout_scale
 
 
 def _fit(keeper: EpochKeeper, arrays: PreparedArrays, others: Sequence[keras.callbacks.Callback]) -> bool:
@@ -452,31 +223,6 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
         },
     )
     return TrainResult(run, history, best, keeper.stopped_early, scores)
-
-
-def chosen_augmentation(config: TrainConfig) -> augmentation.Augmentation | None:
-    """Return the augmentation of `config` with what it changes of it; None where nothing is changed in training.
-
-    Raises:
-        DataError: there is none of that name, or the changes break its rules.
-    """
-    names = ("flip_probability", "mixup_probability", "cutmix_probability")
-    changes = {name: value for name in names if (value := getattr(config, name)) is not None}
-    named = augmentation.get(config.augmentation)
-    if not any(changes.values()):
-        return named
-    return replace(named or augmentation.Augmentation(), **changes)
-
-
-def class_weights(arrays: PreparedArrays) -> npt.NDArray[np.float32]:
-    """Return a weight for each class, (C,): so that all classes count alike and the mean weight of a picture is 1.
-
-    The weight is N / (C * n) for a class of n of the N training pictures, over the C classes that have any
-    (scikit-learn's "balanced", after King and Zeng 2001).
-    """
-    counts = np.bincount(arrays.split("train").labels, minlength=len(arrays.classes))
-    there = counts > 0
-    return np.where(there, counts.sum() / (there.sum() * np.maximum(counts, 1)), 0.0).astype(np.float32)
 
 
 def _patience_is_out(config: TrainConfig, history: History) -> bool:

@@ -17,7 +17,9 @@ import pytest
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import DataError, RunError, TrainingError, UserError
 from asl_edge.training import checkpoints, keeper, recipes, state
-from asl_edge.training.fit import Interrupted, class_weights, resumed_config, train
+from asl_edge.training.compiling import class_weights
+from asl_edge.training.fit import Interrupted, train
+from asl_edge.training.opening import resumed_config
 from asl_edge.training.progress import Progress
 from asl_edge.training.run_folder import RunFolder
 

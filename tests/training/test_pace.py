@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import UserError
 from asl_edge.training import recipes
-from asl_edge.training.fit import resumed_config, train
+from asl_edge.training.fit import train
+from asl_edge.training.opening import resumed_config
 from asl_edge.training.pace import minutes
 from asl_edge.training.progress import Progress
 

@@ -1,0 +1,189 @@
+"""Opening a run: the folder with all that is known before the first epoch, or the one to go on with."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asl_edge import __version__, atomic
+from asl_edge.errors import RunError
+from asl_edge.training import augmentation, provenance, run_folder, samples
+from asl_edge.training.backend import ChosenPrecision, Policy, choose_precision
+from asl_edge.training.compiling import chosen_augmentation, compiled
+from asl_edge.training.config import TrainConfig
+from asl_edge.training.devices import Spread, alone, from_host_0
+from asl_edge.training.environment import describe
+from asl_edge.training.pace import within_budget
+from asl_edge.training.progress import Progress
+
+if TYPE_CHECKING:
+    from asl_edge.data.arrays import PreparedArrays
+
+_FREE_ON_RESUME = (
+    "epochs",
+    "keep",
+    "tensorboard",
+    "trackers",
+    "early_stopping",
+    "on_device",
+    "checkpoint_minutes",
+    "checkpoint_steps",
+)
+"""Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
+
+_SHOWN_PICTURES = 32
+"""Pictures from which the sheet of the augmentation is made: those that it shows and their partners."""
+
+
+def resumed_config(out: Path, **changes: Any) -> TrainConfig:
+    """Return the config of the run in `out`, with what may change on `resume` changed; None leaves a field.
+
+    Raises:
+        RunError: `out` is no run, or a change would make another history.
+    """
+    stored = TrainConfig.from_dict(run_folder.read_config(out))
+    wanted = replace(stored, **{name: value for name, value in changes.items() if value is not None})
+    _check_same_run(stored, wanted)
+    return wanted
+
+
+def open_run(
+    config: TrainConfig,
+    arrays: PreparedArrays,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+    devices: Spread,
+) -> tuple[TrainConfig, Policy]:
+    """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
+    if devices.devices > 1:
+        progress.note(devices.describe())
+        devices.check_batch(config.batch_size)
+        config = replace(config, drop_last=True)  # the last batch of an epoch could not be shared evenly
+    if not devices.writes:
+        if resume:
+            recorded = from_host_0([], devices)[0]
+            return config, recorded["dtype_policy"]
+        return config, choose_precision(config.precision).policy
+    if resume:
+        recorded = run_folder.read_config(out)
+        _check_same_run(TrainConfig.from_dict(recorded), config)
+        provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
+        policy: Policy = recorded["dtype_policy"]
+        recorded.update(config.to_dict())
+        atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
+        from_host_0([recorded], devices)
+        return config, policy
+    import keras
+
+    _make_way(out, overwrite)
+    chosen = choose_precision(config.precision)
+    progress.note(f"Precision: {chosen.policy} ({chosen.reason}).")
+    if config.time_budget_minutes is not None:
+        config = within_budget(config, arrays, compiled, chosen.policy, progress)
+        keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
+        ) from error
+    try:
+        _write_beginning(config, arrays, out, chosen)
+    except BaseException:
+        # Without a config it is no run, and must not stand in the way of the next try.
+        for item in out.iterdir():
+            _remove(item)
+        out.rmdir()
+        raise
+    return config, chosen.policy
+
+
+def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, chosen: ChosenPrecision) -> None:
+    """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
+    (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
+    test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
+    kept = {
+        "test": {
+            "split": test_split,
+            "pictures": samples.write_samples(out, "test", arrays, test_split, samples.TEST_SAMPLES, config.seed),
+        },
+        "train": {
+            "split": "train",
+            "pictures": samples.write_samples(out, "train", arrays, "train", samples.TRAIN_SAMPLES, config.seed),
+        },
+    }
+    atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
+    changes = chosen_augmentation(config)
+    if changes is not None:
+        rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_PICTURES).astype(int))
+        pictures, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
+        with alone():
+            augmentation.write_sheet(
+                out / run_folder.AUGMENTATION_FILE, pictures, labels, arrays.classes, changes, config.seed
+            )
+    atomic.write_json(
+        out / run_folder.CONFIG_FILE,
+        {
+            "asl_edge_version": __version__,
+            **config.to_dict(),
+            "dtype_policy": chosen.policy,
+            "dtype_policy_reason": chosen.reason,
+            "classes": list(arrays.classes),
+            "input_size": arrays.input_size,
+            "fit": arrays.fit,
+            "colour": "RGB",
+            "arrays": str(arrays.folder.resolve()),
+            "data": provenance.describe_arrays(arrays),
+            "samples": kept,
+        },
+    )
+
+
+def _make_way(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file. Name a folder for the run with --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    is_run = (out / run_folder.CONFIG_FILE).is_file()
+    foreign = run_folder.foreign_files(out)
+    if foreign and (overwrite or not is_run):
+        raise RunError(
+            f"{out} holds something that is not a run's ({foreign[0]}), so it stays. Name another folder with --out."
+        )
+    if overwrite:
+        _remove(out)
+    elif is_run:
+        raise RunError(
+            f"{out} holds a run already. Go on with it: add --resume. Replace it: add --overwrite. "
+            "Or name another folder with --out."
+        )
+    else:
+        raise RunError(f"{out} holds the beginning of a run that never began. Replace it: add --overwrite.")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
+    free = set(_FREE_ON_RESUME) if stored.schedule == "constant" else set(_FREE_ON_RESUME) - {"epochs"}
+    before, now = stored.to_dict(), wanted.to_dict()
+    other = [
+        f"{name} was {before[name]}, now {now[name]}"
+        for name in before
+        if before[name] != now[name] and name not in free
+    ]
+    if other:
+        raise RunError(
+            f"A run goes on with the choices that it was begun with; {'; '.join(other)}. "
+            "Leave these options out, or train into a new folder."
+        )
