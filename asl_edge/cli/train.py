@@ -72,6 +72,9 @@ def train(
     checkpoint_minutes: float | None = typer.Option(
         None, help="Within long epochs too, save what --resume needs every so many minutes.", show_default="10"
     ),
+    settings: list[str] | None = typer.Option(
+        None, "--set", metavar="NAME=VALUE", help="Any other choice, such as label_smoothing=0.05; may come again."
+    ),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
     wandb: bool = typer.Option(False, "--wandb", help="Send every epoch to Weights & Biases too."),
     mlflow: bool = typer.Option(False, "--mlflow", help="Send every epoch to MLflow too."),
@@ -116,6 +119,7 @@ def train(
         "checkpoint_minutes": checkpoint_minutes,
         "time_budget_minutes": None if time_budget is None else _minutes(time_budget, epochs),
     }
+    _add_settings(changes, settings or [])
     if summary:
         _print_summary(arrays, classes, size, network, bgr)
         return
@@ -129,6 +133,15 @@ def train(
     names, bgr = _columns(classes, bgr, out if resume else None)
     opened = _open_arrays(arrays, names, bgr, check=not no_check)
     _train(config, opened, out, resume, overwrite, as_json, from_options(hosts, host_index))
+
+
+def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
+    from asl_edge.training.config import read_settings
+
+    for name, value in read_settings(settings).items():
+        if changes.get(name) is not None:
+            raise UserError(f"{name} is chosen by an option and by --set. Leave one of them out.")
+        changes[name] = value
 
 
 def _minutes(time_budget: str, epochs: int | None) -> float:

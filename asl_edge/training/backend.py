@@ -79,7 +79,7 @@ def choose_precision(wanted: Precision) -> ChosenPrecision:
 
     if keras.backend.backend() != "tensorflow":
         return ChosenPrecision("float32", f"bfloat16 on a CPU is not known to be faster with {keras.backend.backend()}")
-    flags = _cpu_flags() & {"avx512_bf16", "amx_bf16"}
+    flags = cpu_flags() & {"avx512_bf16", "amx_bf16"}
     if flags:
         return ChosenPrecision("mixed_bfloat16", f"the processor computes with bfloat16 ({', '.join(sorted(flags))})")
     return ChosenPrecision("float32", "the processor has no bfloat16 instructions")
@@ -117,7 +117,8 @@ def _gpu_has_bfloat16() -> bool:
     return all(capability >= (8, 0) for capability in capabilities)
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """Return what the processor says it can, as Linux names it; nothing on other systems."""
     if platform.system() != "Linux":
         return set()
     with contextlib.suppress(OSError):

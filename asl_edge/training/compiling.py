@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from asl_edge.errors import DataError
 from asl_edge.training import augmentation, networks
-from asl_edge.training.backend import Policy, compile_with_xla, dtype_policy
+from asl_edge.training.backend import dtype_policy
 from asl_edge.training.config import TrainConfig
+from asl_edge.training.convolution import make_fast
 from asl_edge.training.devices import ONE_DEVICE, Spread
 from asl_edge.training.feed import Feed
+from asl_edge.training.means import Means
 from asl_edge.training.optimizer import build_optimizer
 from asl_edge.training.resident import pictures_on_device, with_pictures
 
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 
 
 def compiled(
-    config: TrainConfig, arrays: PreparedArrays, policy: Policy, devices: Spread = ONE_DEVICE
+    config: TrainConfig, arrays: PreparedArrays, means: Means, devices: Spread = ONE_DEVICE
 ) -> tuple[keras.Model, keras.Model, Feed]:
     """Return what Keras trains, the network within it, and what it is fed by."""
     import keras
 
-    with dtype_policy(policy):
+    with dtype_policy(means.policy):
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
         _set_for_training(network, config)
+        if means.fast_convolution:
+            make_fast(network, config.batch_size // devices.devices)
         model = augmentation.with_augmentation(network, chosen_augmentation(config))
     feed = Feed(
         arrays,
@@ -53,7 +57,7 @@ def compiled(
         optimizer=build_optimizer(config, feed.steps, network),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
-        jit_compile=compile_with_xla(),
+        jit_compile=means.xla,
     )
     # Otherwise its variables are made inside the first step, which TensorFlow then compiles twice.
     model.optimizer.build(model.trainable_variables)

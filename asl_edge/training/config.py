@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_type_hints
 
 from asl_edge.errors import RunError, UserError
 
@@ -13,7 +14,7 @@ Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["auto", "float32", "mixed"]
 Keep = Literal["best3", "all"]
-OnDevice = Literal["auto", "on", "off"]
+Switch = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,11 @@ class TrainConfig:
     """Factor on the network's dropout rates while training; the stored network keeps its own rates."""
 
     precision: Precision = "float32"
-    on_device: OnDevice = "auto"
+    fast_convolution: Switch = "auto"
+    """Compute large and strided convolutions in ways of our own (see `asl_edge.training.convolution`)."""
+    xla: Switch = "auto"
+    """Compile the step with XLA; `auto` tries where that may be slower (see `asl_edge.training.means`)."""
+    on_device: Switch = "auto"
     """Put all training and validation pictures into the accelerator's memory (see `asl_edge.training.resident`)."""
     early_stopping: int | None = None
     """Stop after this many epochs without a better one (see `asl_edge.training.checkpoints.best_epoch`)."""
@@ -153,8 +158,49 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "cosine"),
     "precision": ("auto", "float32", "mixed"),
     "keep": ("best3", "all"),
+    "fast_convolution": ("auto", "on", "off"),
+    "xla": ("auto", "on", "off"),
     "on_device": ("auto", "on", "off"),
 }
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Read choices as people write them, such as `label_smoothing=0.05`; the values are checked by `TrainConfig`.
+
+    Raises:
+        UserError: one is not written as NAME=VALUE, has an unknown name or a value of another kind, or comes twice.
+    """
+    kinds = get_type_hints(TrainConfig)
+    names = sorted(set(kinds) - {"recipe", "trackers"})
+    found: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not (name and equals and text):
+            raise UserError(f"A choice is written as NAME=VALUE, such as label_smoothing=0.05. Received: {setting!r}")
+        if name not in names:
+            close = get_close_matches(name, names, 1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise UserError(f"There is no choice named {name!r}.{hint} They are: {', '.join(names)}.")
+        if name in found:
+            raise UserError(f"{name} is set twice.")
+        found[name] = _read_value(name, text, kinds[name])
+    return found
+
+
+def _read_value(name: str, text: str, kind: Any) -> Any:
+    kinds = set(get_args(kind)) or {kind}
+    if bool in kinds:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise UserError(f"{name} is true or false. Received: {text!r}")
+    try:
+        if int in kinds:
+            return int(text)
+        if float in kinds:
+            return float(text)
+    except ValueError:
+        raise UserError(f"{name} is a {'whole ' if int in kinds else ''}number. Received: {text!r}") from None
+    return text
 
 
 def _whole_number(name: str, value: object, lowest: int) -> None:

@@ -16,7 +16,7 @@ from asl_edge import atomic
 from asl_edge.data.interruption import sigterm_as_interrupt
 from asl_edge.errors import MissingPackageError, TrainingError, UserError
 from asl_edge.training import checkpoints, networks, run_folder, tracking
-from asl_edge.training.backend import Policy, dtype_policy, load_keras
+from asl_edge.training.backend import dtype_policy, load_keras
 from asl_edge.training.batches import open_batches
 from asl_edge.training.compiling import chosen_augmentation, compiled
 from asl_edge.training.config import TrainConfig
@@ -24,6 +24,7 @@ from asl_edge.training.devices import Spread, alone, from_host_0, spread
 from asl_edge.training.feed import Feed, for_keras
 from asl_edge.training.hosts import Hosts, join, watched
 from asl_edge.training.keeper import EpochKeeper
+from asl_edge.training.means import Means
 from asl_edge.training.opening import open_run
 from asl_edge.training.progress import Progress
 from asl_edge.training.resident import first_row
@@ -108,8 +109,8 @@ def train(
         with watched(hosts), _full_disk_explained(out), sigterm_as_interrupt(), spread(hosts) as devices:
             keeper: EpochKeeper | None = None
             try:
-                config, policy = open_run(config, arrays, out, resume, overwrite, progress, devices)
-                keeper = _build(config, arrays, out, policy, progress, devices)
+                config, means = open_run(config, arrays, out, resume, overwrite, progress, devices)
+                keeper = _build(config, arrays, out, means, progress, devices)
                 with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):
                         _go_on(keeper)
@@ -124,11 +125,11 @@ def train(
 
 
 def _build(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, policy: Policy, progress: Progress, devices: Spread
+    config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means, progress: Progress, devices: Spread
 ) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
     with devices.scope():
-        model, network, feed = compiled(config, arrays, policy, devices)
+        model, network, feed = compiled(config, arrays, means, devices)
     with dtype_policy("float32"), alone():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
     keeper = EpochKeeper(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,12 @@ import numpy as np
 from asl_edge import __version__, atomic
 from asl_edge.errors import RunError
 from asl_edge.training import augmentation, provenance, run_folder, samples
-from asl_edge.training.backend import ChosenPrecision, Policy, choose_precision
 from asl_edge.training.compiling import chosen_augmentation, compiled
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.devices import Spread, alone, from_host_0
 from asl_edge.training.environment import describe
-from asl_edge.training.pace import within_budget
+from asl_edge.training.means import Means, choose_means
+from asl_edge.training.pace import seconds_of_a_step, within_budget
 from asl_edge.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def open_run(
     overwrite: bool,
     progress: Progress,
     devices: Spread,
-) -> tuple[TrainConfig, Policy]:
+) -> tuple[TrainConfig, Means]:
     """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
     if devices.devices > 1:
         progress.note(devices.describe())
@@ -68,25 +69,25 @@ def open_run(
     if not devices.writes:
         if resume:
             recorded = from_host_0([], devices)[0]
-            return config, recorded["dtype_policy"]
-        return config, choose_precision(config.precision).policy
+            return config, Means.from_dict(recorded)
+        return config, choose_means(config, _measured(config, arrays))
     if resume:
         recorded = run_folder.read_config(out)
         _check_same_run(TrainConfig.from_dict(recorded), config)
         provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
-        policy: Policy = recorded["dtype_policy"]
         recorded.update(config.to_dict())
         atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
         from_host_0([recorded], devices)
-        return config, policy
+        return config, Means.from_dict(recorded)
     import keras
 
     _make_way(out, overwrite)
-    chosen = choose_precision(config.precision)
-    progress.note(f"Precision: {chosen.policy} ({chosen.reason}).")
+    means = choose_means(config, _measured(config, arrays))
+    for note in means.notes():
+        progress.note(note)
     if config.time_budget_minutes is not None:
-        config = within_budget(config, arrays, compiled, chosen.policy, progress)
-        keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
+        config = within_budget(config, arrays, compiled, means, progress)
+    keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,17 +95,21 @@ def open_run(
             f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
         ) from error
     try:
-        _write_beginning(config, arrays, out, chosen)
+        _write_beginning(config, arrays, out, means)
     except BaseException:
         # Without a config it is no run, and must not stand in the way of the next try.
         for item in out.iterdir():
             _remove(item)
         out.rmdir()
         raise
-    return config, chosen.policy
+    return config, means
 
 
-def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, chosen: ChosenPrecision) -> None:
+def _measured(config: TrainConfig, arrays: PreparedArrays) -> Callable[[Means], float]:
+    return lambda means: seconds_of_a_step(config, arrays, compiled, means)
+
+
+def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means) -> None:
     """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
     (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
     test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
@@ -132,8 +137,7 @@ def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, cho
         {
             "asl_edge_version": __version__,
             **config.to_dict(),
-            "dtype_policy": chosen.policy,
-            "dtype_policy_reason": chosen.reason,
+            **means.to_dict(),
             "classes": list(arrays.classes),
             "input_size": arrays.input_size,
             "fit": arrays.fit,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.errors import UserError
-from asl_edge.training.backend import Policy
 from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.feed import Feed, for_keras
+from asl_edge.training.means import Means
 from asl_edge.training.progress import Progress
 from asl_edge.training.resident import first_row
 
@@ -33,7 +33,7 @@ _RESERVE = 0.07
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
 
-Compiled = Callable[[TrainConfig, "PreparedArrays", Policy], tuple["keras.Model", "keras.Model", Feed]]
+Compiled = Callable[[TrainConfig, "PreparedArrays", Means], tuple["keras.Model", "keras.Model", Feed]]
 
 
 def minutes(duration: str) -> float:
@@ -71,7 +71,7 @@ class Pace:
 
 
 def within_budget(
-    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, policy: Policy, progress: Progress
+    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means, progress: Progress
 ) -> TrainConfig:
     """Return `config` with as many epochs as its time budget allows from now on; one that is cut short if need be.
 
@@ -79,7 +79,7 @@ def within_budget(
     """
     assert config.time_budget_minutes is not None
     began = time.perf_counter()
-    pace, steps = measure(config, arrays, compiled, policy)
+    pace, steps = measure(config, arrays, compiled, means)
     spent = time.perf_counter() - began
     seconds = 60 * config.time_budget_minutes
     # At the end the best epoch is evaluated on validation and test; building takes about as long as it just did.
@@ -99,23 +99,10 @@ def within_budget(
     return chosen
 
 
-def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, policy: Policy) -> tuple[Pace, int]:
+def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means) -> tuple[Pace, int]:
     """Train a throw-away network for a few steps; return the pace and the steps of a whole epoch."""
-    import keras
-
-    steps = compiled(replace(config, epochs=max(config.epochs, 2)), arrays, policy)[2].steps
-    trial = replace(config, epochs=1, warmup_epochs=0.0, steps_per_epoch=min(_STEPS, steps))
-    model, network, feed = compiled(trial, arrays, policy)
-    times: list[float] = []
-
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-            float(logs["loss"])  # an accelerator may be behind
-            times.append(time.perf_counter())
-
-    model.fit(for_keras(feed), epochs=1, callbacks=[Clock()], shuffle=False, verbose=0)
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    step = statistics.median(gaps[_WARM_UP - 1 :] or gaps or [1.0])
+    steps = compiled(replace(config, epochs=max(config.epochs, 2)), arrays, means)[2].steps
+    model, network, feed, step = _try_steps(config, arrays, compiled, means)
     first = first_row(arrays, "validation") if feed.as_rows else None
     validation = open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)
     pictures = validation[0][0]
@@ -128,3 +115,28 @@ def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, pol
         network.save(Path(folder) / "trial.keras")
         save = 3 * (time.perf_counter() - began)  # the checkpoint, and the optimizer's state of up to twice its size
     return Pace(step, validation_seconds, save), steps
+
+
+def seconds_of_a_step(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means) -> float:
+    """Train a throw-away network for a few steps; return how long one takes."""
+    return _try_steps(config, arrays, compiled, means)[-1]
+
+
+def _try_steps(
+    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means
+) -> tuple[keras.Model, keras.Model, Feed, float]:
+    """Return what was compiled, and the seconds of a step after the first ones."""
+    import keras
+
+    trial = replace(config, epochs=1, warmup_epochs=0.0, steps_per_epoch=min(_STEPS, config.steps_per_epoch or _STEPS))
+    model, network, feed = compiled(trial, arrays, means)
+    times: list[float] = []
+
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+            float(logs["loss"])  # an accelerator may be behind
+            times.append(time.perf_counter())
+
+    model.fit(for_keras(feed), epochs=1, callbacks=[Clock()], shuffle=False, verbose=0)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    return model, network, feed, statistics.median(gaps[_WARM_UP - 1 :] or gaps or [1.0])

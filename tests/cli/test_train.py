@@ -56,6 +56,14 @@ def test_options_override_the_recipe_and_are_recorded(colour_arrays, tmp_path):
     assert (config["keep"], config["optimizer"], config["classes"]) == ("all", "sgd", ["A", "B", "C"])
 
 
+def test_every_other_choice_can_be_set(colour_arrays, tmp_path, capsys):
+    assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, "--set", "clip_norm=5", "--set", "drop_last=true") == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["clip_norm"], config["drop_last"]) == (5.0, True)
+    assert run(colour_arrays, "--out", tmp_path / "other", *QUICK, "--set", "epochs=3") == 2
+    assert "epochs is chosen by an option and by --set" in capsys.readouterr().err
+
+
 def test_json_is_one_value_on_standard_output(colour_arrays, tmp_path, capsys):
     assert run(colour_arrays, "--out", tmp_path / "run", "--json", *QUICK) == 0
     result = json.loads(capsys.readouterr().out)

@@ -45,7 +45,7 @@ def test_precision_follows_what_the_machine_computes_with(wanted, gpu, gpu_bfloa
         pytest.skip("auto reads the processor's flags for TensorFlow only")
     monkeypatch.setattr(backend, "has_gpu", lambda: gpu)
     monkeypatch.setattr(backend, "_gpu_has_bfloat16", lambda: gpu_bfloat16)
-    monkeypatch.setattr(backend, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(backend, "cpu_flags", lambda: flags)
     chosen = backend.choose_precision(wanted)
     assert chosen.policy == policy
     assert chosen.reason

@@ -8,7 +8,7 @@ import pytest
 
 from asl_edge.errors import RunError, UserError
 from asl_edge.training import recipes
-from asl_edge.training.config import TrainConfig
+from asl_edge.training.config import TrainConfig, read_settings
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,35 @@ def test_every_recipe_works_for_a_single_epoch(name):
 def test_an_unknown_recipe_is_answered_with_the_known_ones():
     with pytest.raises(UserError, match="Unknown recipe 'best'. The recipes are: tutorial, default"):
         recipes.get("best")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("label_smoothing=0.05", {"label_smoothing": 0.05}),
+        ("batch_size = 8", {"batch_size": 8}),
+        ("drop_last=True", {"drop_last": True}),
+        ("on_device=off", {"on_device": "off"}),
+        ("steps_per_epoch=5", {"steps_per_epoch": 5}),
+    ],
+)
+def test_settings_as_people_write_them(setting: str, expected: dict[str, object]) -> None:
+    assert read_settings([setting]) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["label_smoothing"], "NAME=VALUE"),
+        (["=3"], "NAME=VALUE"),
+        (["lable_smoothing=1"], "Did you mean label_smoothing"),
+        (["recipe=tutorial"], "no choice named 'recipe'"),
+        (["epochs=many"], "epochs is a whole number"),
+        (["momentum=much"], "momentum is a number"),
+        (["drop_last=1"], "true or false"),
+        (["seed=1", "seed=2"], "set twice"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_settings(settings)
