@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -12,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from asl_edge.errors import MissingPackageError, TrainingError, UserError
+from asl_edge.errors import AslEdgeError, MissingPackageError, TrainingError, UserError
 
 LOST_AFTER_SECONDS = 20
 """A host that says nothing for so long is lost; one whose process ends is noticed at once."""
 
 _BEAT_SECONDS = 2.0
+_GRACE_SECONDS = 3.0
+_HEAD_START_SECONDS = 1.0
+"""What the others say of a host that failed comes before what JAX says of it."""
 _JOIN_SECONDS = 300
 _FIRST_PORT, _PORTS = 20000, 20000
 
@@ -145,6 +149,7 @@ def join(hosts: Hosts) -> None:
             initialization_timeout=_JOIN_SECONDS,
             # Longer than our own watch, which says who is lost; JAX ends the process without a word of use.
             heartbeat_timeout_seconds=LOST_AFTER_SECONDS * 3,
+            shutdown_timeout_seconds=LOST_AFTER_SECONDS * 3,
         )
     except Exception as error:  # JAX has no class of its own for this
         raise TrainingError(
@@ -171,10 +176,23 @@ def watched(hosts: Hosts | None, end: Callable[[str], None] | None = None) -> It
     watch.begin()
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, (AslEdgeError, KeyboardInterrupt)):
+            # The transport's own words on a lost host may come before ours, and say less.
+            watch.lost.wait(_GRACE_SECONDS)
         watch.stop(goodbye=False)  # the others must not wait for this one
+        # At the end of a process JAX waits for all others, and aborts if they do not come.
+        atexit.register(_end_at_once, getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
         raise
     watch.stop(goodbye=True)
+
+
+def _end_at_once(exit_code: int) -> None:
+    time.sleep(_HEAD_START_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(exit_code)
 
 
 def _say_and_end(message: str) -> None:
@@ -188,10 +206,13 @@ class _Watch:
     def __init__(self, hosts: Hosts, end: Callable[[str], None]) -> None:
         self._hosts = hosts
         self._end = end
+        self.lost = threading.Event()
+        """Set when a host was lost, after everybody here was told."""
         self._stopped = threading.Event()
         self._said = threading.Lock()
         self._server: socket.socket | None = None
         self._beats: list[threading.Thread] = []
+        self._expected = hosts.count - 1 if hosts.index == 0 else 1
         self._goodbye = True
 
     def begin(self) -> None:
@@ -203,6 +224,11 @@ class _Watch:
             self._thread(self._connect, name, int(port) + 1)
 
     def stop(self, *, goodbye: bool) -> None:
+        if not goodbye:
+            # Who has joined is about to connect; one who has not cannot be told.
+            deadline = time.monotonic() + _GRACE_SECONDS
+            while len(self._beats) < self._expected and time.monotonic() < deadline and not self.lost.is_set():
+                time.sleep(0.05)
         self._goodbye = goodbye
         self._stopped.set()
         for beat in list(self._beats):
@@ -257,6 +283,8 @@ class _Watch:
                 connection.sendall(b".")
             if self._goodbye:
                 connection.sendall(b"e")
+            else:
+                connection.shutdown(socket.SHUT_RDWR)  # closing alone waits for who is listening here
 
     def _lost(self, other: int | None) -> None:
         with self._said:
@@ -267,3 +295,4 @@ class _Watch:
                 f"{who} of {self._hosts.count} is gone, so the training cannot go on. What is saved stands; start the "
                 "same command on all hosts again with --resume."
             )
+            self.lost.set()

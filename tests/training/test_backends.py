@@ -137,7 +137,7 @@ def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(shared_colour_arr
     both[1].kill()
     killed = time.monotonic()
     said = both[0].communicate(timeout=60)[1]
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 30, said
     assert both[0].returncode != 0
     assert "Host 1 of 2 is gone" in said
     assert "--resume" in said
@@ -149,3 +149,18 @@ def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(shared_colour_arr
     more = longer | {"epochs": done + 2, "resume": True}
     both = [begin(shared_colour_arrays, tmp_path / "killed", more, hosts, index) for index in (0, 1)]
     assert [len(ended(process)["history"]) for process in both] == [done + 2, done + 2]
+
+
+def test_a_host_that_fails_ends_the_others_at_once(shared_colour_arrays: Path, tmp_path: Path) -> None:
+    """Host 0 finds the run folder taken; nobody waits for anybody."""
+    needs("jax")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/letter.txt").write_text("not a run")
+    port = free_port()
+    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
+    both = [begin(shared_colour_arrays, tmp_path / "run", CONFIG, hosts, index) for index in (0, 1)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode != 0 for process in both] == [True, True]
+    assert "holds something that is not a run's (letter.txt)" in said[0]
+    assert "Host 0 of 2 is gone" in said[1]
+    assert "Check failure stack trace" not in "".join(said)

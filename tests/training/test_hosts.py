@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -126,3 +127,40 @@ def test_a_host_that_falls_silent_is_missed(monkeypatch: pytest.MonkeyPatch) -> 
         with connection:
             quiet.wait(1.2)
     assert [message[:6] for message in said] == ["Host 0"]
+
+
+def test_the_transports_error_waits_for_the_word_on_who_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[object] = []
+    monkeypatch.setattr(module.atexit, "register", lambda work, *arguments: registered.append((work, *arguments)))
+    port, said = free_port(), []
+
+    def lose_the_other() -> None:
+        with (
+            socket.create_server(("127.0.0.1", port + 1)) as coordinator,
+            watched(Hosts(f"127.0.0.1:{port}", 2, 1), said.append),
+        ):
+            connection, _ = coordinator.accept()
+            threading.Timer(0.3, connection.close).start()
+            raise ValueError("Connection reset by peer")
+
+    with pytest.raises(ValueError, match="Connection reset"):
+        lose_the_other()
+    assert [message[:6] for message in said] == ["Host 0"]
+    assert registered[0][1] == 1  # so that JAX does not wait for the others when the process ends
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("in the way"), 2), (KeyboardInterrupt(), 130)])
+def test_a_host_that_fails_by_itself_ends_at_once(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[object] = []
+    monkeypatch.setattr(module.atexit, "register", lambda work, *arguments: registered.append((work, *arguments)))
+    began, said = time.monotonic(), []
+    first = Hosts(f"127.0.0.1:{free_port()}", 2, 0)
+    with watched(replace(first, index=1), said.append):
+        with pytest.raises(type(error)), watched(first, lambda message: None):
+            raise error
+        assert time.monotonic() - began < 1
+        time.sleep(0.5)
+    assert [message[:6] for message in said] == ["Host 0"]
+    assert registered[0][1] == code
