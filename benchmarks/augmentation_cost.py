@@ -150,10 +150,13 @@ def measure_steps(pictures: Any, labels: Any, policy: Any, rounds: int, steps: i
 
     from asl_edge.training import networks
     from asl_edge.training.augmentation import get, with_augmentation
-    from asl_edge.training.backend import compile_with_xla, dtype_policy
+    from asl_edge.training.backend import compile_with_xla, dtype_policy, has_gpu
+    from asl_edge.training.convolution import make_fast
 
     with dtype_policy(policy):
         network = networks.build("alexnet", CLASSES, pictures.shape[1])
+        if not has_gpu():
+            make_fast(network, len(pictures))  # as `asl-edge train` does
         models = {name: with_augmentation(network, get(name)) for name in NAMED}
         # A model of its own, since the wrappers' network can be compiled once only.
         models = {"none": keras.Model(network.inputs, network.outputs)} | models

@@ -1,10 +1,11 @@
 """Kill a training of AlexNet with SIGKILL again and again, go on with it, and see whether anything is lost.
 
-    python benchmarks/kill_campaign.py [--kills 200] [--seed 0] [--epochs 6]
+    python benchmarks/kill_campaign.py [--kills 200] [--seed 0] [--epochs 6] [--at-once 2]
 
 Each process trains until it is killed: at a random moment, or before, inside or after the write, the fsync, the rename,
 the link or the removal of a file of the run folder. The next process goes on with --resume. When a run is finished, its
-history and its weights are compared with those of a run that nobody disturbed, and a new one begins. Writes
+history and its weights are compared with those of a run that nobody disturbed, and a new one begins. Several runs may
+be trained and killed side by side, in one thread each. Writes
 benchmarks/results/kill-campaign.json and kill-campaign.md. POSIX only, since Windows has no SIGKILL.
 """
 
@@ -23,6 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--at-once", type=int, default=2, help="runs side by side")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        report = campaign(Path(temporary), options.kills, options.seed, options.epochs)
+        report = campaign(Path(temporary), options.kills, options.seed, options.epochs, options.at_once)
     report["machine"] = describe_machine()
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "kill-campaign.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -52,8 +55,8 @@ def main() -> None:
     sys.exit(1 if report["lost"] or report["different"] else 0)
 
 
-def campaign(work: Path, kills: int, seed: int, epochs: int) -> dict[str, Any]:
-    """Kill as often as asked for; return what was done and what came of it."""
+def campaign(work: Path, kills: int, seed: int, epochs: int, at_once: int) -> dict[str, Any]:
+    """Kill as often as asked for, in several series side by side; return what was done and what came of it."""
     arrays = make_arrays(work)
     began = time.monotonic()
     undisturbed = train_in_a_process(work / "undisturbed", arrays, epochs, None)
@@ -61,6 +64,33 @@ def campaign(work: Path, kills: int, seed: int, epochs: int) -> dict[str, Any]:
         raise SystemExit(f"The undisturbed run failed:\n{undisturbed.stderr}")
     usual = json.loads(undisturbed.stdout.splitlines()[-1])["seconds"]
     expected = outcome(work / "undisturbed")
+    shares = [kills // at_once + (number < kills % at_once) for number in range(at_once)]
+    with ThreadPoolExecutor(at_once) as pool:
+        series = list(
+            pool.map(
+                lambda number: one_series(
+                    work / f"series-{number}", arrays, shares[number], seed + number, epochs, usual, expected
+                ),
+                range(at_once),
+            )
+        )
+    log = [entry for one in series for entry in one["log"]]
+    return {
+        "kills": sum("lost" not in entry for entry in log),
+        "kills_by_place": dict(Counter(f"{entry['how']} {entry['what']}" for entry in log if "how" in entry)),
+        **{name: sum(one[name] for one in series) for name in ("runs_finished", "lost", "different")},
+        "epochs_a_run": epochs,
+        "at_once": at_once,
+        "seconds": round(time.monotonic() - began),
+        "log": log,
+    }
+
+
+def one_series(
+    work: Path, arrays: Path, kills: int, seed: int, epochs: int, usual: float, expected: object
+) -> dict[str, Any]:
+    """Kill, go on, and begin anew, until that many are killed and the last run is finished."""
+    work.mkdir()
     choose = random.Random(seed)
     log: list[dict[str, Any]] = []
     finished = lost = different = number = 0
@@ -69,12 +99,13 @@ def campaign(work: Path, kills: int, seed: int, epochs: int) -> dict[str, Any]:
         plan = choose_plan(choose, usual) if len(log) < kills else None
         done = train_in_a_process(run, arrays, epochs, plan)
         if done.returncode == -signal.SIGKILL:
-            log.append({"run": number, **(plan or {}), "at": json.loads(done.stdout.splitlines()[-1]), **stand(run)})
+            at = json.loads(done.stdout.splitlines()[-1])
+            log.append({"run": f"{work.name}/{run.name}", **(plan or {}), "at": at, **stand(run)})
             print(f"{len(log)}/{kills}: {log[-1]}", file=sys.stderr, flush=True)
             continue
         if done.returncode:
             lost += 1
-            log.append({"run": number, "lost": done.stderr[-2000:]})
+            log.append({"run": f"{work.name}/{run.name}", "lost": done.stderr[-2000:]})
         else:
             finished += 1
             different += outcome(run) != expected
@@ -82,16 +113,7 @@ def campaign(work: Path, kills: int, seed: int, epochs: int) -> dict[str, Any]:
         number += 1
         if len(log) < kills:
             run = work / f"run-{number}"
-    return {
-        "kills": sum("lost" not in entry for entry in log),
-        "kills_by_place": dict(Counter(f"{entry['how']} {entry['what']}" for entry in log if "how" in entry)),
-        "runs_finished": finished,
-        "lost": lost,
-        "different": different,
-        "epochs_a_run": epochs,
-        "seconds": round(time.monotonic() - began),
-        "log": log,
-    }
+    return {"log": log, "runs_finished": finished, "lost": lost, "different": different}
 
 
 def choose_plan(choose: random.Random, usual: float) -> dict[str, Any]:
@@ -120,7 +142,9 @@ def train_in_a_process(
 ) -> subprocess.CompletedProcess[str]:
     """Begin or go on with a run in a process of its own, which kills itself as `plan` says."""
     words = [sys.executable, __file__, "--train", str(run), str(arrays), str(epochs), json.dumps(plan)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # One thread each, the undisturbed run too: sums of another number of threads are others in their last digits.
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **threads}
     return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
 

@@ -50,7 +50,7 @@ class LockedFolder:
             path = beginning.with_name(beginning.name + secrets.token_hex(4))
             path.mkdir()  # and not mkdtemp, whose folders only their owner reads
             try:
-                return cls(path, _locked_file(path, "xb"))
+                return cls(path, locked_file(path, "xb"))
             except (BlockingIOError, FileNotFoundError):
                 # Between making and locking it, another process took it for abandoned.
                 shutil.rmtree(path, ignore_errors=True)
@@ -67,7 +67,7 @@ class LockedFolder:
             BlockingIOError: its process lives.
         """
         try:
-            file = _locked_file(path, "rb+")
+            file = locked_file(path, "rb+")
         except BlockingIOError:
             raise
         except OSError:
@@ -95,8 +95,8 @@ class LockedFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _locked_file(folder: Path, mode: str) -> IO[bytes] | None:
-    """Open the lock file in `folder` and lock it; None where the disk knows no locks, and then without the file.
+def locked_file(folder: Path, mode: str) -> IO[bytes] | None:
+    """Open the lock file in `folder` and lock it; None where the disk knows no locks.
 
     Raises:
         BlockingIOError: another process holds it.

@@ -33,7 +33,7 @@ def compiled(
 
     with dtype_policy(means.policy):
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        _set_for_training(network, config)
+        _set_for_training(network, config, devices)
         if means.fast_convolution:
             make_fast(network, config.batch_size // devices.devices)
         model = augmentation.with_augmentation(network, chosen_augmentation(config))
@@ -68,13 +68,16 @@ def compiled(
     return model, network, feed
 
 
-def _set_for_training(network: keras.Model, config: TrainConfig) -> None:
+def _set_for_training(network: keras.Model, config: TrainConfig, devices: Spread) -> None:
     """Set what acts in training only; the twin that is stored keeps the network's own settings."""
     import keras
 
     for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization) and config.norm_momentum is not None:
-            layer.momentum = config.norm_momentum
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Each device of a strategy would normalise its own share of the batch otherwise.
+            layer.synchronized = devices.strategy is not None
+            if config.norm_momentum is not None:
+                layer.momentum = config.norm_momentum
         elif isinstance(layer, keras.layers.Dropout):
             layer.rate *= config.dropout_scale
 

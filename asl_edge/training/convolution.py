@@ -26,7 +26,7 @@ from asl_edge.training.backend import cpu_flags
 if TYPE_CHECKING:
     import keras
 
-_LEAST_SAVING = 4.0
+_LEAST_SAVING = 4.25
 """So many times fewer multiply-adds make up for the smaller matrices and for float32 instead of bfloat16; see
 benchmarks/results/convolution.md."""
 

@@ -70,7 +70,7 @@ def spread(hosts: Hosts | None) -> Iterator[Spread]:
     """Spread what is built in the block over all accelerators here and on the other hosts.
 
     JAX shares through `keras.distribution.DataParallel`, TensorFlow's GPUs through `tf.distribute.MirroredStrategy`;
-    PyTorch takes one. CPUs count with JAX only, where XLA was told to make several.
+    PyTorch takes one. CPUs count only where the backend was told to make several.
     """
     import keras
 
@@ -86,7 +86,7 @@ def spread(hosts: Hosts | None) -> Iterator[Spread]:
         finally:
             keras.distribution.set_distribution(before)
         return
-    names = tensorflow_gpus() if keras.backend.backend() == "tensorflow" else []
+    names = tensorflow_devices() if keras.backend.backend() == "tensorflow" else []
     if len(names) < 2:
         yield Spread()
         return
@@ -95,11 +95,12 @@ def spread(hosts: Hosts | None) -> Iterator[Spread]:
     yield Spread(len(names), strategy=tf.distribute.MirroredStrategy(names))
 
 
-def tensorflow_gpus() -> list[str]:
-    """Return the names of the GPUs that TensorFlow sees."""
+def tensorflow_devices() -> list[str]:
+    """Return the names of the GPUs that TensorFlow sees, or without any those of its CPUs."""
     import tensorflow as tf
 
-    return [device.name for device in tf.config.list_logical_devices("GPU")]
+    gpus = tf.config.list_logical_devices("GPU")
+    return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
 
 
 @contextlib.contextmanager

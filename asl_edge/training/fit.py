@@ -28,6 +28,7 @@ from asl_edge.training.means import Means
 from asl_edge.training.opening import open_run
 from asl_edge.training.progress import Progress
 from asl_edge.training.resident import first_row
+from asl_edge.training.run_lock import RunLock
 from asl_edge.training.scores import SplitScore, score_splits
 from asl_edge.training.state import History, load_state
 
@@ -106,10 +107,16 @@ def train(
     keras = load_keras()
     keras.utils.set_random_seed(config.seed)
     try:
-        with watched(hosts), _full_disk_explained(out), sigterm_as_interrupt(), spread(hosts) as devices:
+        with (
+            watched(hosts),
+            _full_disk_explained(out),
+            sigterm_as_interrupt(),
+            RunLock(out) as lock,
+            spread(hosts) as devices,
+        ):
             keeper: EpochKeeper | None = None
             try:
-                config, means = open_run(config, arrays, out, resume, overwrite, progress, devices)
+                config, means = open_run(config, arrays, out, resume, overwrite, progress, devices, lock)
                 keeper = _build(config, arrays, out, means, progress, devices)
                 with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):

@@ -20,6 +20,7 @@ from asl_edge.training.environment import describe
 from asl_edge.training.means import Means, choose_means
 from asl_edge.training.pace import seconds_of_a_step, within_budget
 from asl_edge.training.progress import Progress
+from asl_edge.training.run_lock import RunLock
 
 if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
@@ -60,8 +61,12 @@ def open_run(
     overwrite: bool,
     progress: Progress,
     devices: Spread,
+    lock: RunLock,
 ) -> tuple[TrainConfig, Means]:
-    """Make the run folder with all that is known before the first epoch, or check the one to go on with."""
+    """Make the run folder with all that is known before the first epoch, or check the one to go on with.
+
+    The process that writes takes `lock`, as soon as there is a folder.
+    """
     if devices.devices > 1:
         progress.note(devices.describe())
         devices.check_batch(config.batch_size)
@@ -73,6 +78,7 @@ def open_run(
         return config, choose_means(config, _measured(config, arrays))
     if resume:
         recorded = run_folder.read_config(out)
+        lock.take()
         _check_same_run(TrainConfig.from_dict(recorded), config)
         provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
         recorded.update(config.to_dict())
@@ -81,6 +87,8 @@ def open_run(
         return config, Means.from_dict(recorded)
     import keras
 
+    if overwrite and out.is_dir():
+        lock.take()  # what another process is training stays
     _make_way(out, overwrite)
     means = choose_means(config, _measured(config, arrays))
     for note in means.notes():
@@ -90,6 +98,7 @@ def open_run(
     keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock.take()
     except OSError as error:
         raise RunError(
             f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."

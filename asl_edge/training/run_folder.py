@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.data.folder_lock import LOCK_FILE
 from asl_edge.errors import RunError
 from asl_edge.spec import Fit
 
@@ -180,7 +181,7 @@ def foreign_files(path: Path) -> list[str]:
     return sorted(
         item.name
         for item in path.iterdir()
-        if item.name not in _OURS
+        if item.name not in (*_OURS, LOCK_FILE)
         and not item.name.endswith((".onnx", ".parity.json"))
         and not (item.name.startswith(".") and ".partial" in item.name)
     )

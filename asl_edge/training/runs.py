@@ -19,8 +19,9 @@ from asl_edge.training import run_folder
 from asl_edge.training.checkpoints import best_epoch, path_of_epoch
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.run_folder import RunFolder, read_config
+from asl_edge.training.run_lock import is_taken
 
-State = Literal["finished", "can be resumed", "damaged"]
+State = Literal["finished", "training", "can be resumed", "damaged"]
 History = list[dict[str, float]]
 
 DEPTH = 3
@@ -36,7 +37,6 @@ class RunSummary:
 
     path: Path
     state: State
-    """`can be resumed` is said of a run that is being trained, too."""
     reason: str | None
     """What is damaged, as a sentence."""
     recipe: str | None = None
@@ -121,6 +121,13 @@ def find_runs(folder: str | os.PathLike[str]) -> list[RunSummary]:
 def summarize(path: str | os.PathLike[str]) -> RunSummary:
     """Read what the run folder `path` tells; what is wrong with it is in `state` and `reason`."""
     path = Path(path)
+    found = _summarize(path)
+    if is_taken(path):  # whose files may be between one epoch and the next
+        return replace(found, state="training", reason=None)
+    return found
+
+
+def _summarize(path: Path) -> RunSummary:
     known = RunSummary(path, "damaged", None, size_bytes=_size(path), changed=_changed(path))
     try:
         config = read_config(path)

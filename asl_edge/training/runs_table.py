@@ -17,7 +17,7 @@ from asl_edge.training.runs import Comparison, Difference, History, RunSummary
 _DASH = "-"
 _LESS_IMPORTANT = ("size", "params", "epochs", "time")
 """Columns that a narrow terminal goes without, the first of them first."""
-_STYLES = {"finished": "green", "can be resumed": "yellow", "damaged": "red"}
+_STYLES = {"finished": "green", "training": "cyan", "can be resumed": "yellow", "damaged": "red"}
 _NOT_SHOWN = ("data.fingerprint.", "samples.", "dtype_policy_reason", "epochs")
 """Entries of the config that follow from others, say nothing to people or stand among the figures."""
 _LONGEST = 48

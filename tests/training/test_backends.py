@@ -100,6 +100,14 @@ def test_two_devices_of_one_host_train_as_one(shared_colour_arrays: Path, tmp_pa
     assert "cannot be shared evenly among 2 devices" in odd.communicate(timeout=60)[1]
 
 
+def test_two_devices_of_one_host_train_as_one_with_tensorflow(shared_colour_arrays: Path, tmp_path: Path) -> None:
+    """MirroredStrategy on two logical CPUs; without dropout, which each device draws for itself."""
+    config = CONFIG | {"dropout_scale": 0.0, "augmentation": "none", "ema_momentum": 0.9}
+    one = begin(shared_colour_arrays, tmp_path / "one", config)
+    two = begin(shared_colour_arrays, tmp_path / "two", config, LOGICAL_CPUS="2")
+    check_alike(ended(one), ended(two), tmp_path / "one", tmp_path / "two")
+
+
 def check_alike(ours: dict[str, Any], theirs: dict[str, Any], our_run: Path, their_run: Path) -> None:
     for one, two in zip(ours["history"], theirs["history"], strict=True):
         for name in ("loss", "val_loss"):

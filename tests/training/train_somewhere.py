@@ -6,6 +6,7 @@ words: ARRAYS OUT CONFIG [HOSTS INDEX], CONFIG as JSON; ends by printing the res
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def build(classes: int, size: int) -> object:
 
 
 def main(arrays: str, out: str, config: str, hosts: str | None = None, index: str | None = None) -> None:
+    if "LOGICAL_CPUS" in os.environ:
+        import tensorflow as tf
+
+        parts = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["LOGICAL_CPUS"])
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.errors import AslEdgeError
     from asl_edge.training import networks, recipes

@@ -1,0 +1,148 @@
+"""Two processes that train one AlexNet together beside one process: what the second brings and what it costs.
+
+    python benchmarks/hosts.py [--batch-size 32] [--steps 10] [--repeats 3]
+
+Three ways, in turns, with JAX on a CPU and the same batch in all: one process on one core, one on two cores, and two
+processes on a core each that meet over loopback (`--hosts`). Each process takes its share of every batch; gradients
+are averaged with gloo in every step. Steps are timed from the third on. Writes benchmarks/results/hosts.json and
+hosts.md. Linux only; that the results are equal is tested in tests/training/test_backends.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import describe_machine, machine_line
+
+RESULTS = Path(__file__).parent / "results"
+WAYS = {"one process, one core": [[0]], "one process, two cores": [[0, 1]], "two processes, one core each": [[0], [1]]}
+
+
+def main() -> None:
+    """Measure, or be one of the measured processes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(json.loads(options.child), options)
+        return
+    with tempfile.TemporaryDirectory(prefix="asl-edge-benchmark-") as folder:
+        arrays = make_arrays(Path(folder), options.batch_size * options.steps)
+        runs = []
+        for repeat in range(options.repeats):
+            for way, cores in WAYS.items():
+                seconds = measure(Path(folder) / f"run-{repeat}-{len(runs)}", arrays, cores, options)
+                runs.append({"way": way, "seconds_a_step": seconds})
+                print(json.dumps(runs[-1]), flush=True)
+    report = {"batch_size": options.batch_size, "steps": options.steps, "runs": runs, "machine": describe_machine()}
+    (RESULTS / "hosts.json").write_text(json.dumps(report, indent=1) + "\n")
+    (RESULTS / "hosts.md").write_text(markdown(report))
+    print(markdown(report))
+
+
+def make_arrays(folder: Path, rows: int) -> Path:
+    """Write arrays of noise; what is in them costs nothing."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", rows), ("validation", 32), ("test", 32)):
+        np.save(folder / f"{split}_set.npy", rng.integers(0, 256, (count, 224, 224, 3), dtype=np.uint8))
+        np.save(folder / f"{split}_classes.npy", np.eye(24, dtype=np.float32)[np.arange(count) % 24])
+    return folder
+
+
+def measure(run: Path, arrays: Path, cores: list[list[int]], options: argparse.Namespace) -> float:
+    """Train in as many processes as there are sets of cores; return the median seconds of a step of the first."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    processes = []
+    for index, mine in enumerate(cores):
+        plan = {
+            "run": str(run),
+            "arrays": str(arrays),
+            "cores": mine,
+            "port": port,
+            "index": index,
+            "count": len(cores),
+        }
+        words = [sys.executable, __file__, "--child", json.dumps(plan)]
+        words += ["--batch-size", str(options.batch_size), "--steps", str(options.steps)]
+        environment = {**os.environ, "KERAS_BACKEND": "jax"}
+        processes.append(
+            subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+    outputs = [process.communicate() for process in processes]
+    if any(process.returncode for process in processes):
+        raise SystemExit("\n".join(err for _, err in outputs))
+    line = next(line for line in outputs[0][0].splitlines() if line.startswith("RESULT "))
+    return float(line.removeprefix("RESULT "))
+
+
+def child(plan: dict[str, Any], options: argparse.Namespace) -> None:
+    """Train on the cores of `plan`, alone or with the other process."""
+    os.sched_setaffinity(0, plan["cores"])
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training import keeper, recipes
+    from asl_edge.training.fit import train
+    from asl_edge.training.hosts import Hosts
+    from asl_edge.training.progress import Progress
+
+    keeper._SECONDS_BETWEEN_LOOKS = 0.0  # to see every step
+    times: list[float] = []
+
+    class Clock(Progress):
+        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+            times.append(time.perf_counter())
+
+    config = recipes.get("tutorial", epochs=1, batch_size=options.batch_size, drop_last=True)
+    arrays = PreparedArrays.open(plan["arrays"], classes=[chr(65 + n) for n in range(24)])
+    hosts = Hosts(f"127.0.0.1:{plan['port']}", 2, plan["index"]) if plan["count"] > 1 else None
+    train(config, arrays, Path(plan["run"]), progress=Clock(), hosts=hosts)
+    steps = [later - earlier for earlier, later in itertools.pairwise(times[2:])]
+    print(f"RESULT {statistics.median(steps):.5f}", flush=True)
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a page."""
+    seconds = {
+        way: statistics.median(run["seconds_a_step"] for run in report["runs"] if run["way"] == way) for way in WAYS
+    }
+    first = seconds["one process, one core"]
+    rows = [
+        f"| {way} | {value * 1e3:.0f} | {report['batch_size'] / value:.1f} | {first / value:.2f} |"
+        for way, value in seconds.items()
+    ]
+    return "\n".join(
+        [
+            "# Two processes train one AlexNet",
+            "",
+            f"JAX on a CPU in float32, {report['batch_size']} pictures of 224x224 a batch in all, over loopback; "
+            f"medians of {len(report['runs']) // len(WAYS)} runs of {report['steps']} steps, the ways in turns. All "
+            "28 million gradients (112 MB) are averaged in every step.",
+            "",
+            "| way | a step, ms | pictures/s | times one core |",
+            "|---|---:|---:|---:|",
+            *rows,
+            "",
+            machine_line(report["machine"]),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
