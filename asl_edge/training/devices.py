@@ -32,9 +32,9 @@ class Spread:
         return (0, 1) if self.hosts is None else self.hosts.share
 
     @property
-    def by_keras(self) -> bool:
-        """Whether `keras.distribution` spreads the training (JAX)."""
-        return self.devices > 1 and self.strategy is None
+    def validates_alone(self) -> bool:
+        """Whether each process validates by itself, since no way of spreading takes a last batch that is smaller."""
+        return self.devices > 1
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:

@@ -183,8 +183,7 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays, others: Sequence[keras.cal
         for_keras(feed),
         epochs=last,
         initial_epoch=len(history),
-        # Spread by Keras, validation would need batches that can be shared evenly, which the last one cannot.
-        validation_data=None if keeper.spread.by_keras else _validation_batches(arrays, feed),
+        validation_data=None if keeper.spread.validates_alone else _validation_batches(arrays, feed),
         callbacks=callbacks,
         shuffle=False,  # the batches are shuffled across the whole split already
         verbose=0,

@@ -240,7 +240,7 @@ class EpochKeeper:
         """
         with averaged_weights(self.model):
             copy_weights(self.network, self.stored)
-        if self.spread.by_keras:
+        if self.spread.validates_alone:
             with alone():
                 logs = {**logs, **self.validate(self.stored)}
         now = time.perf_counter()
