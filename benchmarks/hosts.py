@@ -4,8 +4,8 @@
 
 Three ways, in turns, with JAX on a CPU and the same batch in all: one process on one core, one on two cores, and two
 processes on a core each that meet over loopback (`--hosts`). Each process takes its share of every batch; gradients
-are averaged with gloo in every step. Steps are timed from the third on. Writes benchmarks/results/hosts.json and
-hosts.md. Linux only; that the results are equal is tested in tests/training/test_backends.py.
+are averaged with gloo in every step. Steps are timed from the third on. Writes benchmarks/results/NAME.json and
+NAME.md. Linux only; that the results are equal is tested in tests/training/test_backends.py.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--name", default="hosts", help="name of the result files")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -49,8 +50,8 @@ def main() -> None:
                 runs.append({"way": way, "seconds_a_step": seconds})
                 print(json.dumps(runs[-1]), flush=True)
     report = {"batch_size": options.batch_size, "steps": options.steps, "runs": runs, "machine": describe_machine()}
-    (RESULTS / "hosts.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "hosts.md").write_text(markdown(report))
+    (RESULTS / f"{options.name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (RESULTS / f"{options.name}.md").write_text(markdown(report))
     print(markdown(report))
 
 

@@ -235,31 +235,10 @@ def alexnet() -> object:
 
 @pytest.fixture(scope="session")
 def tiny_network() -> str:
-    """Name of a network of 1,000 parameters with what makes resuming hard: batch normalisation and dropout."""
-    from asl_edge.training import networks
+    """Name of a small network that the registry holds then."""
+    from tiny_network import register
 
-    def build(classes: int, size: int) -> object:
-        import keras
-
-        layers = keras.layers
-        return keras.Sequential(
-            [
-                keras.Input((size, size, 3), dtype="uint8", name="image"),
-                layers.Rescaling(1 / 255),
-                layers.Conv2D(8, 5, strides=4, activation="relu"),
-                layers.BatchNormalization(),
-                layers.GlobalAveragePooling2D(),
-                layers.Dense(16, activation="relu"),
-                layers.Dropout(0.3),
-                layers.Dense(classes, name="logits"),
-                layers.Activation("softmax", dtype="float32", name="probabilities"),
-            ],
-            name="tiny",
-        )
-
-    if "tiny" not in networks.names():
-        networks.register(networks.Network("tiny", "for tests", 32, 8, build))
-    return "tiny"
+    return register()
 
 
 @pytest.fixture
@@ -276,6 +255,20 @@ def shared_colour_arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("colour") / "arrays"
     write_colour_arrays(folder)
     return folder
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Half a second of red."""
+    import cv2
+    import numpy as np
+
+    path = tmp_path / "hands.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for _ in range(5):
+        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
+    writer.release()
+    return path
 
 
 def write_colour_arrays(folder: Path, seed: int = 0) -> None:

@@ -126,16 +126,6 @@ def test_a_video(run: Run, colour_model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.avi").stat().st_size > 1000
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "hands.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
-    for _ in range(5):
-        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
-    writer.release()
-    return path
-
-
 def test_a_saved_video_plays_as_fast_as_its_source(run: Run, colour_model: Path, video: Path, tmp_path: Path) -> None:
     code, _, _ = run(video, "--model", colour_model, "--save-video", tmp_path / "out.mp4")
 

@@ -62,16 +62,6 @@ def test_a_closed_window_ends_it(colour_model: Path, pictures: Path) -> None:
     assert answer(Predictor(colour_model, batch_size=1), [str(pictures)], [window]).answered == 1
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "hands.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
-    for _ in range(5):
-        writer.write(np.full((64, 96, 3), (0, 0, 255), np.uint8))
-    writer.release()
-    return path
-
-
 @pytest.mark.parametrize(
     "spelling", ["same", "through a folder", "link", "hard link", "source is a link", "pattern", "url"]
 )

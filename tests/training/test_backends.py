@@ -36,7 +36,11 @@ def no_process_stays() -> Iterator[None]:
 def begin(arrays: Path, out: Path, config: dict[str, Any], *hosts: object, **environment: str) -> subprocess.Popen[str]:
     words = [sys.executable, str(SCRIPT), str(arrays), str(out), json.dumps(config), *map(str, hosts)]
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), **environment},
     )
     PROCESSES.append(process)
     return process

@@ -10,25 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-
-def build(classes: int, size: int) -> object:
-    import keras
-
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((size, size, 3), dtype="uint8", name="image"),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(8, 5, strides=4, activation="relu"),
-            layers.BatchNormalization(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(16, activation="relu"),
-            layers.Dropout(0.3),
-            layers.Dense(classes, name="logits"),
-            layers.Activation("softmax", dtype="float32", name="probabilities"),
-        ],
-        name="tiny",
-    )
+import tiny_network
 
 
 def main(arrays: str, out: str, config: str, hosts: str | None = None, index: str | None = None) -> None:
@@ -39,11 +21,11 @@ def main(arrays: str, out: str, config: str, hosts: str | None = None, index: st
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.errors import AslEdgeError
-    from asl_edge.training import networks, recipes
+    from asl_edge.training import recipes
     from asl_edge.training.fit import train
     from asl_edge.training.hosts import from_options
 
-    networks.register(networks.Network("tiny", "for tests", 32, 8, build))
+    tiny_network.register()
     wanted = json.loads(config)
     resume = bool(wanted.pop("resume", False))
     try:
