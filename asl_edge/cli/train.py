@@ -272,14 +272,18 @@ def progress_on_console() -> Progress:
         def __init__(self) -> None:
             self._bar = progress_bar()
             self._task: Any = None
-            self._epochs = 0
+            self._batch_size = self._epochs = self._epoch = self._pictures = 0
             self._first: tuple[int, float] | None = None
+            self._seconds_of_an_epoch: float | None = None
 
         def note(self, message: str) -> None:
             err.print(message, style="dim", markup=False)
 
+        def training_begins(self, config: TrainConfig) -> None:
+            self._batch_size = config.batch_size
+
         def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
-            self._epochs, self._first = epochs, None
+            self._epochs, self._epoch, self._pictures, self._first = epochs, epoch, pictures, None
             self._bar.start()
             self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=pictures, rate="")
 
@@ -290,12 +294,23 @@ def progress_on_console() -> Progress:
             if self._first is None:  # of an epoch that goes on, some pictures were seen before
                 self._first = pictures, now
             seen, seconds = pictures - self._first[0], now - self._first[1]
-            rate = f"{seen / seconds:.0f} pictures/s" if seen else ""
+            rate = f"{seen / seconds:.0f} pictures/s  {self._left(pictures, seen / seconds)}  " if seen else ""
             self._bar.update(
-                self._task, completed=pictures, rate=f"{rate}  loss {loss:.4f}  waiting for data {waiting_share:.1%}"
+                self._task,
+                completed=pictures,
+                rate=f"batch {self._batch_size}  {rate}loss {loss:.4f}  waiting for data {waiting_share:.1%}",
             )
 
+        def _left(self, pictures: int, rate: float) -> str:
+            """Of the whole training; the bar itself shows what is left of the epoch."""
+            whole = self._seconds_of_an_epoch or self._pictures / rate
+            seconds = (self._pictures - pictures) / rate + whole * (self._epochs - self._epoch)
+            if seconds < 90:
+                return f"{seconds:.0f} s left"
+            return f"{seconds / 60:.0f} min left" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h left"
+
         def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
+            self._seconds_of_an_epoch = row["seconds"]
             self._bar.remove_task(self._task)
             err.print(
                 f"Epoch {row['epoch']:.0f}/{self._epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "

@@ -85,14 +85,20 @@ def choose_precision(wanted: Precision) -> ChosenPrecision:
     return ChosenPrecision("float32", "the processor has no bfloat16 instructions")
 
 
-def has_gpu() -> bool:
-    """Whether the Keras backend computes on a GPU here."""
+def list_devices() -> list[str]:
+    """Return the names of what the Keras backend can compute on here: its GPUs, or without any its CPUs."""
     import keras
 
-    try:
-        return bool(keras.distribution.list_devices("gpu"))
-    except RuntimeError:  # how JAX says that there is none
-        return False
+    if keras.backend.backend() == "torch":  # of which Keras lists none
+        import torch
+
+        return [f"gpu:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
+    return [str(device) for device in keras.distribution.list_devices()]
+
+
+def has_gpu() -> bool:
+    """Whether the Keras backend computes on a GPU here."""
+    return any("gpu" in device.lower() or "cuda" in device.lower() for device in list_devices())
 
 
 def compile_with_xla() -> bool | str:
@@ -103,9 +109,13 @@ def compile_with_xla() -> bool | str:
 
 
 def _gpu_has_bfloat16() -> bool:
-    """Compute capability 8.0 (Ampere, 2020) and later; backends other than TensorFlow do not tell."""
+    """Compute capability 8.0 (Ampere, 2020) and later; JAX does not tell."""
     import keras
 
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported())
     if keras.backend.backend() != "tensorflow":
         return True
     import tensorflow as tf

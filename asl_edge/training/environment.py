@@ -10,6 +10,7 @@ from typing import Any
 
 from asl_edge import __version__
 from asl_edge.runtime.machine import available_cores
+from asl_edge.training.backend import list_devices
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "opencv-python", "opencv-python-headless", "h5py")
 
@@ -26,7 +27,7 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "cores": available_cores(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "devices": list_devices(),
         "variables": {name: os.environ[name] for name in sorted(os.environ) if name in _VARIABLES},
     }
 

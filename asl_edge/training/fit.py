@@ -117,6 +117,7 @@ def train(
             keeper: EpochKeeper | None = None
             try:
                 config, means = open_run(config, arrays, out, resume, overwrite, progress, devices, lock)
+                progress.training_begins(config)
                 keeper = _build(config, arrays, out, means, progress, devices)
                 with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):

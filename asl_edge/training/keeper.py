@@ -20,7 +20,17 @@ from asl_edge.training.devices import Spread, alone
 from asl_edge.training.feed import Feed
 from asl_edge.training.history import write_history
 from asl_edge.training.progress import Progress
-from asl_edge.training.state import History, TrainState, Values, restore, save_state, values_of
+from asl_edge.training.state import (
+    History,
+    TrainState,
+    Values,
+    generator_states,
+    restore,
+    restore_generators,
+    save_state,
+    seed_generators,
+    values_of,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -156,6 +166,7 @@ class EpochKeeper:
         if resumed is not None:
             self.feed.first_step, spent = resumed.step, resumed.seconds
             restore(seed_states(self.model), resumed.seeds)
+            restore_generators(resumed.generators)
             restore(self.model.metrics_variables, resumed.metrics)
         self.feed.waited_seconds = 0.0
         self._began = self._last_batch = time.perf_counter() - spent
@@ -208,6 +219,7 @@ class EpochKeeper:
             values_of(self.model.optimizer.variables),
             values_of(self.network.weights),
             values_of(seed_states(self.model)),
+            generator_states(),
             values_of(self.model.metrics_variables),
             self.feed.first_step + batch + 1,
             began - self._began,
@@ -318,9 +330,10 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
 
 
 def reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """Set every seed generator in `model` from (seed, epoch)."""
+    """Set every seed generator in `model`, and the backend's own, from (seed, epoch)."""
     generators = seed_states(model)
-    words = np.random.SeedSequence((seed, epoch)).generate_state(max(len(generators), 1))
+    words = np.random.SeedSequence((seed, epoch)).generate_state(len(generators) + 1)
+    seed_generators(int(words[-1]))
     for variable, word in zip(generators, words, strict=False):
         variable.assign(np.array([word >> 1, 0], dtype=np.int64))  # 31 bits: some backends keep seeds as int32
 

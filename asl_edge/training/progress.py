@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asl_edge.training.config import TrainConfig
 
 
 class Progress:
@@ -10,6 +14,9 @@ class Progress:
 
     def note(self, message: str) -> None:
         """One sentence worth knowing, such as a choice that was made."""
+
+    def training_begins(self, config: TrainConfig) -> None:
+        """All is chosen; `config` is the run's."""
 
     def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
         """Epoch `epoch` of `epochs` (from 1) begins; it takes `pictures` pictures."""

@@ -27,7 +27,7 @@ History = list[dict[str, float]]
 
 Values = list[npt.NDArray[Any]]
 
-_GROUPS = ("optimizer", "weights", "seeds", "metrics")
+_GROUPS = ("optimizer", "weights", "seeds", "generators", "metrics")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class TrainState:
     """Values of the network's weights, where no checkpoint holds them as they are."""
     seeds: Values = field(default_factory=list)
     """States of the seed generators; within an epoch only."""
+    generators: Values = field(default_factory=list)
+    """States of the backend's own generators (see `generator_states`); within an epoch only."""
     metrics: Values = field(default_factory=list)
     """Sums behind the running epoch's loss and accuracy; within an epoch only."""
     step: int = 0
@@ -95,6 +97,37 @@ def load_state(path: Path) -> TrainState | None:
             f"{path} is damaged ({error}), so the run cannot go on. Train again into a new folder; "
             "the best epoch so far can still be exported."
         ) from error
+
+
+def generator_states() -> Values:
+    """Return the states of PyTorch's generators, which its dropout draws from; the other backends have none."""
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    return [state.numpy().copy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def seed_generators(seed: int) -> None:
+    """Begin PyTorch's generators anew; the other backends have none."""
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def restore_generators(states: Values) -> None:
+    """Give PyTorch's generators the states that they had."""
+    if not states:
+        return
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(states[0]))
+    torch.cuda.set_rng_state_all([torch.from_numpy(state) for state in states[1:]])
 
 
 def values_of(variables: Iterable[keras.Variable]) -> Values:
