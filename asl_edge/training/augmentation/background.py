@@ -62,7 +62,9 @@ def cut_outs(pictures: Any) -> Any:
     return ops.mean(ops.cast(black, "float32"), axis=1) >= _BLACK_BORDER
 
 
-def change_background(pictures: Any, originals: Any, maps: Any, background: Background) -> Any:
+def change_background(
+    pictures: Any, originals: Any, maps: Any, background: Background, batch: Any | None = None
+) -> Any:
     """Mix another picture of the batch into the background of pictures.
 
     A cut-out gets it in place of black. Of other pictures nobody knows where the hand is; there it comes outside an
@@ -73,16 +75,17 @@ def change_background(pictures: Any, originals: Any, maps: Any, background: Back
         originals: the pictures before it, uint8 of the same shape.
         maps: of the warp, float32 (N, 6), see `draw_maps`.
         background: see `draw_background`.
+        batch: the whole batch, of which `pictures` are some; None is themselves.
 
     Returns:
         float32 (N, S, S, 3).
     """
     from keras import ops
 
+    other = ops.cast(ops.take(pictures if batch is None else batch, background.partners, axis=0), "float32")
     pictures = ops.cast(pictures, "float32")
     side = pictures.shape[1]
     cut_out = ops.reshape(cut_outs(originals), (-1, 1, 1, 1))
-    other = ops.take(pictures, background.partners, axis=0)
     other = ops.where(cut_out, _from_the_corner(other), other)
     gains, offsets = ops.reshape(background.gains, (-1, 1, 1, 1)), ops.reshape(background.offsets, (-1, 1, 1, 3))
     other = ops.clip(other * gains + offsets, 0.0, 255.0)

@@ -33,6 +33,10 @@ class Drawn(NamedTuple):
     mixing: Mixing | None
 
 
+SHARED = ("field",)
+"""Names of the fields, in what is drawn, that are the whole batch's."""
+
+
 def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.random.SeedGenerator) -> Drawn:
     """Draw all that is random about one batch.
 
@@ -65,25 +69,26 @@ def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
         A function of uint8 (N, S, S, 3) pictures and what was drawn for them, which gives uint8 (N, S, S, 3).
     """
     wanted: list[tuple[bool, Stage]] = [
-        (augmentation.moves, _move),
-        (augmentation.changes_background, _replace_background),
-        (bool(augmentation.gamma or augmentation.recolours), _light),
-        (augmentation.blurs, _blur),
-        (augmentation.erases or augmentation.roughens or augmentation.mixes, _cover),
+        (augmentation.moves, Stage(_move)),
+        (augmentation.changes_background, Stage(_replace_background, takes_others=True)),
+        (bool(augmentation.gamma or augmentation.recolours), Stage(_light)),
+        (augmentation.blurs, Stage(_blur)),
+        (augmentation.erases or augmentation.roughens, Stage(_cover)),
+        (augmentation.mixes, Stage(_mix, takes_others=True)),
     ]
-    return fuse([stage for happens, stage in wanted if happens])
+    return fuse([stage for happens, stage in wanted if happens], SHARED)
 
 
-def _move(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+def _move(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     return warp(pictures, drawn.maps)
 
 
-def _replace_background(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+def _replace_background(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     assert drawn.background is not None
-    return change_background(pictures, originals, drawn.maps, drawn.background)
+    return change_background(pictures, originals, drawn.maps, drawn.background, batch)
 
 
-def _light(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+def _light(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     changed = _floats(pictures)
     if drawn.exponents is not None:
         changed = bend_tones(changed, drawn.exponents)
@@ -92,19 +97,22 @@ def _light(pictures: Any, originals: Any, drawn: Drawn) -> Any:
     return changed
 
 
-def _blur(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+def _blur(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     return blur(_floats(pictures), drawn.blurred)
 
 
-def _cover(pictures: Any, originals: Any, drawn: Drawn) -> Any:
+def _cover(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     changed = _floats(pictures)
     if drawn.erasing is not None:
         changed = erase(changed, drawn.erasing)
     if drawn.noise is not None:
         changed = add_noise(changed, drawn.noise)
-    if drawn.mixing is not None:
-        changed = mix_pictures(changed, drawn.mixing)
     return changed
+
+
+def _mix(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+    assert drawn.mixing is not None
+    return mix_pictures(_floats(pictures), drawn.mixing, batch)
 
 
 def _floats(pictures: Any) -> Any:

@@ -34,12 +34,13 @@ def draw_mixing(augmentation: Augmentation, draws: Draws, side: int) -> Mixing:
     return Mixing(draws.partners(), faded, draw_boxes(draws, length, length, side))
 
 
-def mix_pictures(pictures: Any, mixing: Mixing) -> Any:
-    """Mix pictures, float32 (N, S, S, 3)."""
+def mix_pictures(pictures: Any, mixing: Mixing, batch: Any | None = None) -> Any:
+    """Mix pictures, float32 (N, S, S, 3), with others of `batch`; None is themselves."""
     from keras import ops
 
+    others = ops.take(pictures if batch is None else batch, mixing.partners, axis=0)
     share = ops.where(inside(mixing.boxes, pictures.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
-    return pictures + share * (ops.take(pictures, mixing.partners, axis=0) - pictures)
+    return pictures + share * (ops.cast(others, "float32") - pictures)
 
 
 def mix_labels(labels: Any, mixing: Mixing, side: int) -> Any:
