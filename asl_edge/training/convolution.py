@@ -50,9 +50,9 @@ def make_fast(network: keras.Model, batch_size: int) -> list[str]:
         if not isinstance(layer, keras.layers.Conv2D) or not _is_plain(layer):
             continue
         if set(layer.strides) == {1} and fourier_saving(layer, batch_size) >= _least_saving(layer):
-            layer.convolution_op = fourier_convolution
+            layer.convolution_op = partial(fourier_convolution, padding=_padding(layer))
             layer.dtype_policy = "float32"  # sums over a whole picture need more digits than bfloat16 has
-        elif min(layer.strides) > 1 and layer.input.shape[-1] <= _FEW_CHANNELS:
+        elif min(layer.strides) > 1 and layer.padding == "valid" and layer.input.shape[-1] <= _FEW_CHANNELS:
             layer.convolution_op = partial(rearranged_convolution, strides=tuple(layer.strides))
         else:
             continue
@@ -62,7 +62,15 @@ def make_fast(network: keras.Model, batch_size: int) -> list[str]:
 
 def _is_plain(layer: keras.layers.Conv2D) -> bool:
     dense = layer.groups == 1 and set(layer.dilation_rate) == {1} and layer.data_format == "channels_last"
-    return dense and layer.padding == "valid" and None not in layer.input.shape[1:3]
+    return dense and layer.padding in ("valid", "same") and None not in layer.input.shape[1:3]
+
+
+def _padding(layer: keras.layers.Conv2D) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the zeros before and behind rows and columns of an unstrided convolution."""
+    if layer.padding == "valid":
+        return (0, 0), (0, 0)
+    rows, columns = (((size - 1) // 2, size // 2) for size in layer.kernel_size)
+    return rows, columns
 
 
 def _least_saving(layer: keras.layers.Conv2D) -> float:
@@ -88,7 +96,8 @@ class _Sizes(NamedTuple):
 
 def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
     """Return how many times fewer multiply-adds an unstrided convolution takes by way of its Fourier transform."""
-    rows, columns = (_Sizes(*pair) for pair in zip(layer.input.shape[1:3], layer.kernel_size, strict=True))
+    padded = [size + sum(more) for size, more in zip(layer.input.shape[1:3], _padding(layer), strict=True)]
+    rows, columns = (_Sizes(*pair) for pair in zip(padded, layer.kernel_size, strict=True))
     channels, filters = layer.input.shape[-1], layer.filters
     direct = rows.valid * columns.valid * rows.kernel * columns.kernel * channels * filters
     products = rows.whole * 3 * columns.half
@@ -99,20 +108,25 @@ def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
     return float(direct / (there + kernels * channels * filters / batch_size))
 
 
-def fourier_convolution(pictures: Any, kernel: Any) -> Any:
-    """Convolve without stride or padding by way of the discrete Fourier transform.
+def fourier_convolution(
+    pictures: Any, kernel: Any, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+) -> Any:
+    """Convolve without stride by way of the discrete Fourier transform.
 
     The complex product of a frequency is made of three real ones (Gauss), whose sums are part of the matrices.
 
     Args:
         pictures: (N, H, W, C) float32; H and W known.
         kernel: (R, S, C, K) float32.
+        padding: zeros before and behind rows and columns.
 
     Returns:
-        (N, H - R + 1, W - S + 1, K) float32, as `keras.ops.conv` with padding "valid" gives it.
+        (N, H - R + 1, W - S + 1, K) float32, as `keras.ops.conv` with padding "valid" gives it; H and W with the zeros.
     """
     from keras import ops
 
+    if padding != ((0, 0), (0, 0)):
+        pictures = ops.pad(pictures, ((0, 0), *padding, (0, 0)))
     _, height, width, channels = pictures.shape
     filters = kernel.shape[-1]
     rows, columns = _Sizes(height, kernel.shape[0]), _Sizes(width, kernel.shape[1])

@@ -88,3 +88,4 @@ def build(name: str, classes: int, input_size: int) -> keras.Model:
 
 
 from asl_edge.training.networks import alexnet as alexnet  # noqa: E402  (entries register themselves)
+from asl_edge.training.networks import alexnet_edge as alexnet_edge  # noqa: E402
