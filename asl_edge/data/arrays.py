@@ -127,6 +127,10 @@ class PreparedArrays:
                 arrays._add(name, *pair)
         return arrays
 
+    def count(self, name: str) -> int:
+        """Return the number of pictures in a split, 0 where there is no such split."""
+        return len(self._splits[name]) if name in self._splits else 0
+
     def split(self, name: str) -> ArraySplit:
         """Return the split `train`, `validation` or `test`.
 

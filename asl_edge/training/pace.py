@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.errors import UserError
+from asl_edge.training import networks
+from asl_edge.training.backend import dtype_policy
 from asl_edge.training.batches import open_batches
 from asl_edge.training.config import TrainConfig
+from asl_edge.training.devices import alone
 from asl_edge.training.feed import Feed, for_keras
 from asl_edge.training.means import Means
 from asl_edge.training.progress import Progress
@@ -64,6 +67,8 @@ class Pace:
     """Of the whole validation split."""
     save: float
     """Of the files of one epoch."""
+    scoring: float
+    """Of `best.keras` at the end, on validation and test, as it is stored: in float32, without fast ways."""
 
     def epoch(self, steps: int) -> float:
         """Return the seconds of an epoch of so many steps."""
@@ -82,8 +87,8 @@ def within_budget(
     pace, steps = measure(config, arrays, compiled, means)
     spent = time.perf_counter() - began
     seconds = 60 * config.time_budget_minutes
-    # At the end the best epoch is evaluated on validation and test; building takes about as long as it just did.
-    left = seconds * (1 - _RESERVE) - spent - 2.5 * pace.validation - pace.save
+    # Building takes about as long as it just did.
+    left = seconds * (1 - _RESERVE) - spent - pace.scoring - pace.save
     epochs = max(1, int(left / pace.epoch(steps)))
     chosen = replace(config, epochs=epochs, warmup_epochs=min(config.warmup_epochs, epochs / 10))
     if left < pace.epoch(steps):
@@ -104,17 +109,23 @@ def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, mea
     steps = compiled(replace(config, epochs=max(config.epochs, 2)), arrays, means)[2].steps
     model, network, feed, step = _try_steps(config, arrays, compiled, means)
     first = first_row(arrays, "validation") if feed.as_rows else None
-    validation = open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)
-    pictures = validation[0][0]
-    model.predict_on_batch(pictures)
-    began = time.perf_counter()
-    model.predict_on_batch(pictures)
-    validation_seconds = (time.perf_counter() - began) * len(arrays.split("validation")) / len(pictures)
+    validation = _seconds_a_picture(model, open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)[0][0])
+    with dtype_policy("float32"), alone():
+        stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
+        scoring = _seconds_a_picture(stored, open_batches(arrays, "validation", _VALIDATION_BATCH)[0][0])
+    count = arrays.count("validation")
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         network.save(Path(folder) / "trial.keras")
         save = 3 * (time.perf_counter() - began)  # the checkpoint, and the optimizer's state of up to twice its size
-    return Pace(step, validation_seconds, save), steps
+    return Pace(step, validation * count, save, scoring * (count + arrays.count("test"))), steps
+
+
+def _seconds_a_picture(model: keras.Model, batch: Any) -> float:
+    model.predict_on_batch(batch)  # compiles
+    began = time.perf_counter()
+    model.predict_on_batch(batch)
+    return (time.perf_counter() - began) / len(batch)
 
 
 def seconds_of_a_step(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means) -> float:
