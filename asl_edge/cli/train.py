@@ -26,10 +26,13 @@ def train(
     out: Path | None = typer.Option(None, "--out", "-o", help="Run folder to make.", show_default=False),
     recipe: str | None = typer.Option(
         None,
-        help="Named set of choices: default, tutorial (as it trains), or drawn (quick, for drawn hands).",
+        help="Named set of choices: default, tutorial (as it trains), strangers (for hands and rooms that no training "
+        "picture shows), or drawn (quick, for drawn hands).",
         show_default="default",
     ),
-    network: str | None = typer.Option(None, help="Network to train.", show_default="alexnet"),
+    network: str | None = typer.Option(
+        None, help="Network to train: alexnet or alexnet-edge.", show_default="the recipe's"
+    ),
     epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),
     batch_size: int | None = typer.Option(None, help="Pictures in a batch.", show_default="the recipe's"),
     learning_rate: float | None = typer.Option(None, help="Learning rate, or its peak.", show_default="the recipe's"),

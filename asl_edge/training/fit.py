@@ -95,7 +95,12 @@ def train(
     """
     progress = progress or Progress()
     out = Path(out)
-    networks.check(config.network, len(arrays.classes), arrays.input_size)
+    network = networks.check(config.network, len(arrays.classes), arrays.input_size)
+    if arrays.input_size != network.input_size:
+        progress.note(
+            f"{network.name} was designed for pictures of {network.input_size} pixels; these have {arrays.input_size} "
+            f"(asl-edge data prepare --size {network.input_size})."
+        )
     chosen_augmentation(config)
     tracking.check(config.trackers)
     arrays.split("train")

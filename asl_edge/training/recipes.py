@@ -31,6 +31,23 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
+    # For people, rooms and cameras that no training picture shows: see docs/model-card.md.
+    "strangers": TrainConfig(
+        recipe="strangers",
+        network="alexnet-edge",
+        epochs=60,
+        batch_size=64,
+        optimizer="adamw",
+        learning_rate=0.001,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup_epochs=2.0,
+        label_smoothing=0.1,
+        augmentation="strangers",
+        ema_momentum=0.998,
+        norm_momentum=0.9,
+        precision="auto",
+    ),
     # For drawn hands, which differ from each other more than augmentation could make them: new ones instead of more
     # epochs, and small batches for as many steps as a few minutes allow.
     "drawn": TrainConfig(

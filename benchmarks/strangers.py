@@ -1,0 +1,148 @@
+"""Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
+
+    python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
+        [--set NAME=VALUE ...] [--work FOLDER]
+
+DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
+dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
+it. `--look` looks at the dev folders, which nothing is ever trained on. Every look is a line in
+benchmarks/results/model-in-the-box/looks.md: date, what was trained, figures with 95% intervals (Wilson). Arrays and
+runs stay in `--work`; a run that stands there goes on or is only looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
+SOURCES = {
+    "kaggle": "kaggle/asl_alphabet_train",
+    "phone": "phone",
+    "phone-outdoor": "phone-outdoor",
+    "studio": "studio",
+    "signer-r": "signer-r",
+    "signer-m": "signer-m",
+    "signer-l": "signer-l",
+}
+MIRRORED = ("signer-r", "signer-m")
+HEADER = (
+    "# Every look at a dev folder or a source that was left out\n\n"
+    "Accuracy of `best.keras` with 95% interval (Wilson), n pictures. `blocks`: frames of the training sources that "
+    "the block split keeps for the test.\n\n"
+    "| date | name | what | blocks kaggle | blocks phone | left out | dev-wall | dev-rooms, clean | dev-rooms, aug |\n|---|---|---|---:|---:|---:|---:|---:|---:|\n"
+)
+
+
+def main() -> None:
+    """Train, look, and write the line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--drawn", type=int, default=0, help="drawn pictures a class")
+    parser.add_argument("--leave-out", choices=SOURCES)
+    parser.add_argument("--look", action="store_true", help="look at the dev folders")
+    parser.add_argument("--recipe", default="strangers")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    parser.add_argument("--work", type=Path, default=Path("strangers"))
+    options = parser.parse_args()
+    arrays = prepared(options)
+    run = options.work / options.name
+    if not (run / "results.json").is_file():
+        words = [sys.executable, "-m", "asl_edge", "train", str(arrays), "--out", str(run), "--no-check"]
+        begun = (run / "config.json").is_file()
+        words += ["--resume"] if begun else ["--recipe", options.recipe, *sets(options.settings)]
+        subprocess.run(words, check=True)
+    figures = look(options, run, arrays)
+    print(json.dumps(figures, indent=1))
+    write_line(options, run, figures)
+
+
+def sets(settings: list[str]) -> list[str]:
+    """Return the choices as the command takes them."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def prepared(options: argparse.Namespace) -> Path:
+    """Prepare the arrays, once for each size, left-out source and number of drawn pictures."""
+    from asl_edge.data.prepare import PrepareConfig, prepare
+    from asl_edge.data.split import SplitPlan
+    from asl_edge.data.synthetic import synthesize
+
+    names = [name for name in SOURCES if name != options.leave_out]
+    folders = [options.data / SOURCES[name] for name in names]
+    mirror = tuple(str(options.data / SOURCES[name]) for name in MIRRORED if name in names)
+    label = f"arrays-{options.size}"
+    if options.leave_out:
+        label += f"-without-{options.leave_out}"
+    if options.drawn:
+        drawn = options.work / f"drawn-{options.drawn}"
+        if not drawn.is_dir():
+            synthesize(drawn, per_class=options.drawn, clip_frames=1, seed=1)
+        folders.append(drawn)
+        label += f"-drawn-{options.drawn}"
+    arrays: Path = options.work / label
+    if not arrays.is_dir():
+        plan = SplitPlan(fractions=(0.82, 0.06, 0.12))
+        prepare(PrepareConfig(tuple(folders), arrays, size=options.size, split=plan, mirror=mirror))
+    return arrays
+
+
+def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list[int]]:
+    """Return pictures read rightly and pictures, by what was looked at."""
+    from asl_edge.evaluation.evaluate import evaluate
+
+    figures: dict[str, list[int]] = {}
+
+    def count(name: str, report: Any, chosen: Any = lambda source: True) -> None:
+        right = report.probabilities.argmax(axis=1) == report.labels
+        mine = [bool(value) for value, source in zip(right, report.sources, strict=True) if chosen(source)]
+        figures[name] = [sum(mine), len(mine)]
+
+    report = evaluate(run, arrays)
+    for name in ("kaggle", "phone"):
+        if name != options.leave_out:
+            count(f"blocks {name}", report, lambda source, name=name: f"/{SOURCES[name]}/" in source)
+    if options.leave_out:
+        count("left out", evaluate(run, options.data / SOURCES[options.leave_out]))
+    if options.look:
+        count("dev-wall", evaluate(run, options.data / "dev-wall"))
+        rooms = evaluate(run, options.data / "dev-rooms")
+        count("dev-rooms, clean", rooms, lambda source: not Path(source).name.startswith("aug_"))
+        count("dev-rooms, aug", rooms, lambda source: Path(source).name.startswith("aug_"))
+    return figures
+
+
+def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[int]]) -> None:
+    """Add the line to the log."""
+    from asl_edge.metrics import wilson_interval
+
+    def cell(name: str) -> str:
+        if name not in figures:
+            return ""
+        right, count = figures[name]
+        low, high = wilson_interval(right, count)
+        return f"{right / count:.1%} ({low:.1%}-{high:.1%}, n={count})"
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    log = RESULTS / "looks.md"
+    config = json.loads((run / "config.json").read_text())
+    what = f"{config['network']} {options.size}px, {config['recipe']}, {config['epochs']} epochs"
+    what += f", {options.drawn} drawn a class" if options.drawn else ", no drawn pictures"
+    what += f", without {options.leave_out}" if options.leave_out else ""
+    what += f", {' '.join(options.settings)}" if options.settings else ""
+    cells = [datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"), options.name, what]
+    columns = ("blocks kaggle", "blocks phone", "left out", "dev-wall", "dev-rooms, clean", "dev-rooms, aug")
+    cells += [cell(name) for name in columns]
+    before = log.read_text() if log.is_file() else HEADER
+    log.write_text(before + f"| {' | '.join(cells)} |\n")
+
+
+if __name__ == "__main__":
+    main()
