@@ -35,7 +35,8 @@ HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
     "Accuracy of `best.keras` with 95% interval (Wilson), n pictures. `blocks`: frames of the training sources that "
     "the block split keeps for the test.\n\n"
-    "| date | name | what | blocks kaggle | blocks phone | left out | dev-wall | dev-rooms, clean | dev-rooms, aug |\n|---|---|---|---:|---:|---:|---:|---:|---:|\n"
+    "| date | name | what | blocks kaggle | blocks phone | left out | dev-wall | dev-rooms, clean | dev-rooms, aug |\n"
+    "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
 )
 
 
