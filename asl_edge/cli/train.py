@@ -49,7 +49,6 @@ def train(
     time_budget: str | None = typer.Option(
         None, "--time-budget", metavar="TIME", help="Train as many epochs as end within 30m, 1h30m, ..."
     ),
-    optimizer: str | None = typer.Option(None, help="sgd or adamw.", show_default="the recipe's"),
     augmentation: str | None = typer.Option(
         None,
         help="How far pictures are changed in training: none, light, strong, strangers.",
@@ -58,25 +57,12 @@ def train(
     flip: float | None = typer.Option(
         None, "--flip", min=0, max=1, help="Share of pictures that are mirrored, to read both hands.", show_default="0"
     ),
-    mixup: float | None = typer.Option(
-        None, "--mixup", min=0, max=1, help="Share of pictures mixed with another, labels too.", show_default="0"
-    ),
-    cutmix: float | None = typer.Option(
-        None, "--cutmix", min=0, max=1, help="Share of pictures with a part of another, labels too.", show_default="0"
-    ),
-    ema_momentum: float | None = typer.Option(
-        None, help="Keep a moving average of the weights and store that; 0: do not.", show_default="the recipe's"
-    ),
-    clip_norm: float | None = typer.Option(None, help="Scale gradients down to this norm.", show_default="none"),
-    accumulate: int | None = typer.Option(
-        None, help="Batches whose gradients make one update.", show_default="the recipe's"
-    ),
     balance_classes: bool = typer.Option(False, "--balance-classes", help="Let small classes count as much as large."),
-    checkpoint_minutes: float | None = typer.Option(
-        None, help="Within long epochs too, save what --resume needs every so many minutes.", show_default="10"
-    ),
     settings: list[str] | None = typer.Option(
-        None, "--set", metavar="NAME=VALUE", help="Any other choice, such as label_smoothing=0.05; may come again."
+        None,
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other choice of the recipe, such as optimizer=sgd. Repeatable; a wrong name lists them all.",
     ),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
     wandb: bool = typer.Option(False, "--wandb", help="Send every epoch to Weights & Biases too."),
@@ -110,16 +96,9 @@ def train(
         "keep": keep,
         "tensorboard": tensorboard or None,
         "trackers": tuple(name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted) or None,
-        "optimizer": optimizer,
         "augmentation": augmentation,
         "flip_probability": flip,
-        "mixup_probability": mixup,
-        "cutmix_probability": cutmix,
-        "ema_momentum": ema_momentum,
-        "clip_norm": clip_norm,
-        "accumulate": accumulate,
         "balance_classes": balance_classes or None,
-        "checkpoint_minutes": checkpoint_minutes,
         "time_budget_minutes": None if time_budget is None else _minutes(time_budget, epochs),
     }
     _add_settings(changes, settings or [])

@@ -80,3 +80,4 @@ def test_a_folder_that_is_gone_is_no_error_at_the_end(tmp_path: Path) -> None:
         lock.take()
         (folder / ".lock").unlink()
         folder.rmdir()
+    assert not folder.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from asl_edge.runtime.machine import available_cores
 from asl_edge.training.backend import has_gpu
@@ -132,5 +132,7 @@ def _compiled_for_tensorflow(work: Work) -> Work:
     def rounded(pictures: Any, originals: Any, drawn: Any, batch: Any) -> Any:
         return to_uint8(work(pictures, originals, drawn, batch))
 
-    compiled: Work = tensorflow.function(rounded, jit_compile=True, autograph=False)
-    return compiled
+    compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
+    # TensorFlow knows functions by their lines of code, takes all stages for one, and warns that it is traced too often.
+    compiled._omit_frequent_tracing_warning = True
+    return cast("Work", compiled)
