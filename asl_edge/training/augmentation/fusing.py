@@ -133,6 +133,6 @@ def _compiled_for_tensorflow(work: Work) -> Work:
         return to_uint8(work(pictures, originals, drawn, batch))
 
     compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
-    # TensorFlow knows functions by their lines of code: it takes all stages for one that is traced too often, and warns.
+    # TensorFlow knows functions by their lines: it takes all stages for one that is traced too often, and warns.
     compiled._omit_frequent_tracing_warning = True
     return cast("Work", compiled)
