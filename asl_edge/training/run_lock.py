@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +44,8 @@ class RunLock:
         """Take the lock; again where the folder has been made anew since.
 
         Raises:
-            RunError: another process has it.
-            OSError: the folder cannot be written to.
+            RunError: another process has it, or the folder cannot be written to.
+            OSError: the disk is full.
         """
         if self._file is not None:
             self._file.close()
@@ -55,6 +56,13 @@ class RunLock:
             except BlockingIOError:
                 if attempt + 1 < _ATTEMPTS:
                     time.sleep(0.1)  # `is_taken` has it for a moment
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise  # which says more about itself elsewhere
+                raise RunError(
+                    f"{self._run} cannot be written to ({error.strerror or error}). Make it writable, or copy it to "
+                    "another disk and go on there."
+                ) from error
         raise RunError(
             f"Another process is training into {self._run}. Wait until it has ended, or stop it; or name another "
             "folder with --out."

@@ -73,6 +73,16 @@ def test_a_look_does_not_keep_a_training_out(tmp_path: Path) -> None:
     assert not is_taken(tmp_path)
 
 
+def test_a_run_that_cannot_be_written_to_is_named(run: Path, shared_colour_arrays: Path) -> None:
+    """Even the superuser cannot write where a folder stands in the lock's place, or on a read-only disk."""
+    (run / ".lock").mkdir()
+    arrays = PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
+    more = recipes.get("tutorial", network="tiny", epochs=2, batch_size=16)
+    with pytest.raises(RunError, match=r"run cannot be written to \(Is a directory\)"):
+        train(more, arrays, run, resume=True)
+    assert json.loads((run / "config.json").read_text())["epochs"] == 1
+
+
 def test_a_folder_that_is_gone_is_no_error_at_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
