@@ -31,7 +31,7 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For people, rooms and cameras that no training picture shows; its looks are in benchmarks/results/model-in-the-box.
+    # For people, rooms and cameras that no training picture shows; see benchmarks/results/model-in-the-box.
     "strangers": TrainConfig(
         recipe="strangers",
         network="alexnet-edge",
