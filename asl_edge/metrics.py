@@ -57,14 +57,25 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
     return low, 1.0 if right == total else min(1.0, centre + half)
 
 
+def answered(probabilities: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+    """Tell which pictures are answered at `threshold`; bool array of shape (N,).
+
+    Args:
+        probabilities: float array of shape (N, C).
+        threshold: confidence under which the answer is "not sure".
+    """
+    # In double precision, as the predictor compares: NumPy would round the threshold to the array's own precision.
+    return np.asarray(probabilities.max(axis=1).astype(np.float64) >= threshold)
+
+
 def coverage_and_accuracy(probabilities: Floats, labels: Ints, threshold: float) -> tuple[float, float | None]:
     """Share of pictures answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
     _check(probabilities, labels)
-    answered = probabilities.max(axis=1) >= threshold
-    if not answered.any():
+    sure = answered(probabilities, threshold)
+    if not sure.any():
         return 0.0, None
     right = probabilities.argmax(axis=1) == labels
-    return float(answered.mean()), float(right[answered].mean())
+    return float(sure.mean()), float(right[sure].mean())
 
 
 def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
@@ -75,6 +86,22 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 
     which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gap = np.bincount(which, weights=right - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def with_temperature(probabilities: Floats, temperature: float) -> npt.NDArray[np.float32]:
+    """Return the softmax at another temperature, from the one at temperature 1.
+
+    Args:
+        probabilities: float array of shape (N, C).
+        temperature: above 1 makes confidences smaller, below 1 larger; the order of the classes stays.
+
+    Returns:
+        float32 array of shape (N, C), each row adding up to 1.
+    """
+    with np.errstate(divide="ignore"):
+        logits = np.log(probabilities.astype(np.float64)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _check(probabilities: Floats, labels: Ints) -> None:

@@ -17,6 +17,11 @@ SPEC_VERSION = 1
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
+FEATURES_NAME = "features"
+"""The second output, where there is one: what the last layer makes the probabilities of, float32 (N, F)."""
+
+CARD_KEY = "asl_edge.model_card"
+"""The key of the ONNX metadata entry that holds a model card as Markdown, where somebody wrote one."""
 
 Fit = Literal["crop", "stretch", "pad"]
 Colour = Literal["RGB", "BGR"]
@@ -43,15 +48,25 @@ class ModelSpec:
     network: str = "alexnet"
     """Name of the network in the registry."""
     precision: str = "fp32"
-    """How the weights are stored: fp32, fp16, int8."""
+    """How the weights are stored: fp32, fp16, fp16-weights (stored in half, computed in float32), int8."""
+    features: int | None = None
+    """Number of features that the graph gives as a second output; None where it gives none."""
     temperature: float = 1.0
     """Calibration temperature, already applied inside the graph."""
     reject_threshold: float | None = None
     """Confidence under which the answer is "not sure"; None answers always."""
+    reject_curve: tuple[tuple[float, float, float], ...] = ()
+    """(threshold, share of pictures answered, accuracy of those answers), as measured when it was calibrated."""
+    calibration: dict[str, Any] = field(default_factory=dict)
+    """How temperature and threshold came about (see `asl_edge.evaluation.calibration`)."""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """Figures of the model on each source, as `asl-edge evaluate` with several sources wrote them into its run."""
     trained_on: dict[str, Any] = field(default_factory=dict)
     """Sources, split and number of pictures that the network was trained on."""
     parity: dict[str, Any] = field(default_factory=dict)
     """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
+    weights_sha256: str | None = None
+    """SHA-256 of the trained float32 weights, the same for every precision; adaptations are made for them."""
     made_with: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
     spec_version: int = SPEC_VERSION
@@ -74,6 +89,14 @@ class ModelSpec:
         threshold = self.reject_threshold
         if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
             raise ModelError(f"reject_threshold must be between 0 and 1. Received: {self.reject_threshold!r}")
+
+        if self.features is not None and (not isinstance(self.features, int) or self.features < 1):
+            raise ModelError(f"features must be a positive whole number. Received: {self.features!r}")
+        shares = [value for point in self.reject_curve for value in point]
+        if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares) or any(
+            len(point) != 3 for point in self.reject_curve
+        ):
+            raise ModelError("reject_curve must hold (threshold, coverage, accuracy), each between 0 and 1.")
 
     def to_json(self) -> str:
         """Return the spec as one JSON object."""
@@ -105,6 +128,10 @@ class ModelSpec:
         values = {name: value for name, value in values.items() if name in known}
         if isinstance(values["classes"], list):
             values["classes"] = tuple(values["classes"])
+        try:
+            values["reject_curve"] = tuple(tuple(point) for point in values.get("reject_curve") or ())
+        except TypeError as error:
+            raise ModelError("The model's reject_curve is no list of points. Export the model again.") from error
         return cls(**values)
 
     @classmethod

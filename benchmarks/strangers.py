@@ -1,7 +1,7 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from asl_edge.data.synthetic.scene import Variety
+
 RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
 SOURCES = {
     "kaggle": "kaggle/asl_alphabet_train",
@@ -31,6 +33,7 @@ SOURCES = {
     "signer-l": "signer-l",
 }
 MIRRORED = ("signer-r", "signer-m")
+VARIETY = {"usual": Variety(), "wide": Variety(spread=1.8, left=0.2, cut_out=0.35)}
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
     "Accuracy of `best.keras` with 95% interval (Wilson), n pictures. `blocks`: frames of the training sources that "
@@ -47,7 +50,9 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--drawn", type=int, default=0, help="drawn pictures a class")
+    parser.add_argument("--variety", choices=VARIETY, default="wide", help="how far the drawn hands differ")
     parser.add_argument("--leave-out", choices=SOURCES)
+    parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
     parser.add_argument("--recipe", default="strangers")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
@@ -76,18 +81,23 @@ def prepared(options: argparse.Namespace) -> Path:
     from asl_edge.data.split import SplitPlan
     from asl_edge.data.synthetic import synthesize
 
-    names = [name for name in SOURCES if name != options.leave_out]
+    names = [name for name in options.only or SOURCES if name != options.leave_out]
     folders = [options.data / SOURCES[name] for name in names]
     mirror = tuple(str(options.data / SOURCES[name]) for name in MIRRORED if name in names)
     label = f"arrays-{options.size}"
+    if options.only:
+        label += f"-only-{'-'.join(options.only)}"
     if options.leave_out:
         label += f"-without-{options.leave_out}"
     if options.drawn:
-        drawn = options.work / f"drawn-{options.drawn}"
+        drawn = options.work / f"drawn-{options.drawn}-{options.variety}"
         if not drawn.is_dir():
-            synthesize(drawn, per_class=options.drawn, clip_frames=1, seed=1)
+            size = options.size * 5 // 4
+            synthesize(
+                drawn, per_class=options.drawn, clip_frames=1, seed=1, size=size, variety=VARIETY[options.variety]
+            )
         folders.append(drawn)
-        label += f"-drawn-{options.drawn}"
+        label += f"-drawn-{options.drawn}-{options.variety}"
     arrays: Path = options.work / label
     if not arrays.is_dir():
         plan = SplitPlan(fractions=(0.82, 0.06, 0.12))
@@ -98,6 +108,7 @@ def prepared(options: argparse.Namespace) -> Path:
 def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list[int]]:
     """Return pictures read rightly and pictures, by what was looked at."""
     from asl_edge.evaluation.evaluate import evaluate
+    from asl_edge.evaluation.report_files import write_report
 
     figures: dict[str, list[int]] = {}
 
@@ -108,10 +119,12 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
 
     report = evaluate(run, arrays)
     for name in ("kaggle", "phone"):
-        if name != options.leave_out:
+        if name != options.leave_out and name in (options.only or SOURCES):
             count(f"blocks {name}", report, lambda source, name=name: f"/{SOURCES[name]}/" in source)
     if options.leave_out:
-        count("left out", evaluate(run, options.data / SOURCES[options.leave_out]))
+        left_out = evaluate(run, options.data / SOURCES[options.leave_out])
+        count("left out", left_out)
+        write_report(left_out, run / "evaluation" / options.leave_out)  # what `asl-edge calibrate` reads
     if options.look:
         count("dev-wall", evaluate(run, options.data / "dev-wall"))
         rooms = evaluate(run, options.data / "dev-rooms")
@@ -135,7 +148,8 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     log = RESULTS / "looks.md"
     config = json.loads((run / "config.json").read_text())
     what = f"{config['network']} {options.size}px, {config['recipe']}, {config['epochs']} epochs"
-    what += f", {options.drawn} drawn a class" if options.drawn else ", no drawn pictures"
+    what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn pictures"
+    what += f", photographs of {', '.join(options.only)} alone" if options.only else ""
     what += f", without {options.leave_out}" if options.leave_out else ""
     what += f", {' '.join(options.settings)}" if options.settings else ""
     cells = [datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"), options.name, what]

@@ -271,6 +271,30 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def film_hand() -> Callable[..., Path]:
+    """Gives `film(path, label, frames=40, seed=0)`: a video of 96x64 pixels, a drawn hand in its centre square."""
+    import cv2
+    import numpy as np
+
+    from asl_edge.data.synthetic.drawing import draw_frame
+    from asl_edge.data.synthetic.scene import random_scene
+
+    def film(path: Path, label: str, frames: int = 40, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        scene = random_scene(label, rng, 64)
+        codec = cv2.VideoWriter_fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
+        writer = cv2.VideoWriter(str(path), codec, 10, (96, 64))
+        for _ in range(frames):
+            frame = np.zeros((64, 96, 3), np.uint8)
+            frame[:, 16:80] = draw_frame(scene, rng, 64).picture[..., ::-1]
+            writer.write(frame)
+        writer.release()
+        return path
+
+    return film
+
+
 def write_colour_arrays(folder: Path, seed: int = 0) -> None:
     """Write the arrays of `colour_arrays`."""
     import numpy as np

@@ -119,12 +119,19 @@ def test_coverage(given_answers: tuple[np.ndarray, np.ndarray], threshold: float
     probabilities, labels = given_answers
     coverage, right = metrics.coverage_and_accuracy(probabilities, labels, threshold)
 
-    answered = [row for row in range(len(labels)) if max(probabilities[row]) >= threshold]
+    answered = [row for row in range(len(labels)) if float(max(probabilities[row])) >= threshold]
     assert coverage == pytest.approx(len(answered) / len(labels))
     if answered:
         assert right == pytest.approx(metrics.accuracy(probabilities[answered], labels[answered]))
     else:
         assert right is None
+
+
+def test_a_threshold_is_not_rounded_to_the_precision_of_the_answers() -> None:
+    probabilities = np.array([[0.7, 0.3]], np.float32)  # 0.7 in single precision lies below 0.7 in double
+    assert metrics.answered(probabilities, 0.7).tolist() == [False]
+    assert metrics.answered(probabilities, float(np.float32(0.7))).tolist() == [True]
+    assert metrics.coverage_and_accuracy(probabilities, np.array([0]), 0.7) == (0.0, None)
 
 
 def test_everything_is_covered_at_zero_and_the_threshold_itself_counts() -> None:

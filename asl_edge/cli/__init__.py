@@ -25,20 +25,24 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("asl_edge.cli.demo", "demo"),
     "data prepare": ("asl_edge.cli.data_prepare", "prepare"),
+    "data capture": ("asl_edge.cli.data_capture", "capture"),
     "data synthesize": ("asl_edge.cli.data_synthesize", "synthesize"),
     "data download": ("asl_edge.cli.data_download", "download"),
     "train": ("asl_edge.cli.train", "train"),
     "evaluate": ("asl_edge.cli.evaluate", "evaluate"),
     "export": ("asl_edge.cli.export", "export"),
+    "calibrate": ("asl_edge.cli.calibrate", "calibrate"),
     "verify": ("asl_edge.cli.verify", "verify"),
     "predict": ("asl_edge.cli.predict", "predict"),
+    "adapt": ("asl_edge.cli.adapt", "adapt"),
+    "model-card": ("asl_edge.cli.model_card", "model_card"),
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
-GROUPS = {"data": "Prepare, draw or download pictures of hands.", "runs": "Look at run folders."}
+GROUPS = {"data": "Prepare, capture, draw or download pictures of hands.", "runs": "Look at run folders."}
 
 
 def build_app(only: str | None = None) -> typer.Typer:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def benchmark(
     more_models: list[Path] = typer.Argument(None, metavar="[MODEL...]", help="Further .onnx files to compare."),
-    model: list[Path] = typer.Option([], "--model", "-m", help="An .onnx file that `asl-edge export` made."),
+    model: list[Path] = typer.Option(
+        [], "--model", "-m", help="An .onnx file that `asl-edge export` made.", show_default="the model in the box"
+    ),
     provider: list[str] = typer.Option(
         ["auto"], "--provider", help="auto, cpu, cuda, ...; several: cpu,cuda; all: every one this ONNX Runtime has."
     ),
@@ -40,13 +42,14 @@ def benchmark(
     from asl_edge.cli import console
     from asl_edge.evaluation.latency_plot import plot as draw
     from asl_edge.evaluation.latency_plot import require_plottable
+    from asl_edge.runtime.box import box_model
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
     if plot is not None:
         require_plottable(plot)
     chosen = variants(
-        [*model, *(more_models or [])],
+        [*model, *(more_models or [])] or [box_model()],
         _providers(provider),
         [_number(word, "--batch-size") for word in batch_size.split(",")],
         [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],

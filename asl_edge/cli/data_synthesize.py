@@ -23,6 +23,13 @@ def synthesize(
     framing: str = typer.Option(
         "any", "--framing", help="any: hands near and far; guide: they fill the picture, as in the guide box of video."
     ),
+    spread: float = typer.Option(
+        1.0, "--spread", help="How far views and poses differ from person to person; 1.5 and more: as strangers' do."
+    ),
+    left: float = typer.Option(0.0, "--left", help="Share of left hands, 0 to 1."),
+    cut_out: float | None = typer.Option(
+        None, "--cut-out", help="Share of hands on black, for augmentation to lay over rooms.", show_default="0.1"
+    ),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -37,6 +44,7 @@ def synthesize(
     from asl_edge.cli import console
     from asl_edge.data.finding import printable
     from asl_edge.data.synthetic import synthesize as draw
+    from asl_edge.data.synthetic.scene import Variety
     from asl_edge.labels import CLASSES, parse_classes
 
     names = parse_classes(classes) if classes is not None else None
@@ -57,6 +65,7 @@ def synthesize(
             size=size,
             clip_frames=clip_frames,
             framing=cast("Framing", framing),
+            variety=Variety(spread=spread, left=left, cut_out=cut_out),
             workers=workers,
             on_progress=advance,
         )

@@ -26,7 +26,11 @@ def export(
     out: Path = typer.Option(
         None, "--out", "-o", help="The .onnx file to write.", show_default="model.onnx in the run"
     ),
-    precision: str = typer.Option("fp32", "--precision", help="fp32, or fp16 for half the size."),
+    precision: str = typer.Option(
+        "fp32",
+        "--precision",
+        help="fp32; fp16 for half the size; fp16-weights for half the size and arithmetic in fp32.",
+    ),
     data: Path = DATA,
     classes: str = CLASSES,
     fit: str = FIT,

@@ -23,7 +23,14 @@ def predict(
         help="Pictures, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
         "number of a camera (0).",
     ),
-    model: Path = typer.Option(..., "--model", "-m", help="The .onnx file that `asl-edge export` made."),
+    model: Path = typer.Option(
+        None,
+        "--model",
+        "-m",
+        help="An .onnx file that `asl-edge export` made.",
+        show_default="the model in the box",
+    ),
+    adapted: Path = typer.Option(None, "--adapted", help="What `asl-edge adapt` made for the person who signs."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object a line instead of the table."),
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each picture."),
@@ -63,7 +70,7 @@ def predict(
         raise UserError("--json and --csv exclude each other. Choose one.")
     with ExitStack() as stack:
         sinks = _video_sinks(stack, sources, show, save_video)
-        predictor = _open(model, sources, provider, strict, threads, batch_size, show, threshold, top_k)
+        predictor = _open(model, adapted, sources, provider, strict, threads, batch_size, show, threshold, top_k)
         stack.enter_context(predictor)
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
         try:
@@ -86,7 +93,8 @@ def predict(
 
 
 def _open(
-    model: Path,
+    model: Path | None,
+    adapted: Path | None,
     sources: list[str],
     provider: str,
     strict: bool,
@@ -114,6 +122,7 @@ def _open(
             threshold=threshold,
             top_k=top_k,
             short_lived=few(sources),
+            adaptation=adapted,
         )
     for warning in said:
         _tell(f"Warning: {warning.message}")

@@ -27,11 +27,20 @@ def train(
     recipe: str | None = typer.Option(
         None,
         help="Named set of choices: default, tutorial (as it trains), strangers (for hands and rooms that no training "
-        "picture shows), or drawn (quick, for drawn hands).",
-        show_default="default",
+        "picture shows), drawn (quick, for drawn hands), or finetune (for a few pictures of your own hand, from a "
+        "trained model).",
+        show_default="default, or finetune with a model to start from",
     ),
     network: str | None = typer.Option(
-        None, help="Network to train: alexnet or alexnet-edge.", show_default="the recipe's"
+        None, help="Network to train: alexnet or alexnet-edge.", show_default="the recipe's, or that of the model"
+    ),
+    from_pretrained: bool = typer.Option(False, "--from-pretrained", help="Start from the model in the box."),
+    start_from: Path | None = typer.Option(
+        None,
+        "--start-from",
+        metavar="MODEL",
+        help="Start from a trained model: a run folder, a .keras file, or an .onnx file that asl-edge exported.",
+        show_default=False,
     ),
     epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),
     batch_size: int | None = typer.Option(None, help="Pictures in a batch.", show_default="the recipe's"),
@@ -87,6 +96,7 @@ def train(
     """Train a network on prepared arrays: checkpoints, history, curves and the best model stand in the run folder."""
     changes = {
         "network": network,
+        "start_from": _model_to_start_from(from_pretrained, start_from),
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -117,6 +127,16 @@ def train(
     _train(config, opened, out, resume, overwrite, as_json, from_options(hosts, host_index))
 
 
+def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str | None:
+    from asl_edge.training.config import BOX
+
+    if start_from is None:
+        return BOX if from_pretrained else None
+    if from_pretrained:
+        raise UserError("--from-pretrained starts from the model in the box, --start-from from another. Choose one.")
+    return str(start_from) if str(start_from) != BOX else f"./{BOX}"
+
+
 def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
     from asl_edge.training.config import read_settings
 
@@ -140,7 +160,16 @@ def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -
 
     if resumed is not None:
         return resumed_config(resumed, recipe=recipe, **changes)
-    return recipes.get(recipe or recipes.DEFAULT, **changes)
+    if changes.get("start_from") is None:
+        if recipe == recipes.FINETUNE:
+            raise UserError(
+                "The recipe finetune goes on from a trained model: add --from-pretrained, or --start-from MODEL."
+            )
+        return recipes.get(recipe or recipes.DEFAULT, **changes)
+    from asl_edge.training.pretrained import open_pretrained
+
+    network = changes["network"] or open_pretrained(changes["start_from"]).network
+    return recipes.get(recipe or recipes.FINETUNE, **changes | {"network": network})
 
 
 def _columns(classes: str | None, bgr: bool, resumed: Path | None) -> tuple[list[str] | None, bool]:

@@ -145,6 +145,20 @@ class PreparedArrays:
             raise DataError(f"{self.folder} holds no {name} pictures. It has: {have}.")
         return found
 
+    def sources(self, name: str) -> npt.NDArray[np.int64]:
+        """Return the number of the source that each row of a split is from: int64 array of shape (N,).
+
+        Without a manifest, or with one that names no rows, everything is from one source.
+        """
+        count = len(self.split(name))
+        manifest = self.manifest or {}
+        try:
+            folders = np.array([folder[0] for folder in manifest["folders"]], np.int64)
+            found = folders[np.array(manifest["rows"][name]["folder"], np.int64)]
+        except (KeyError, TypeError, ValueError, IndexError):
+            return np.zeros(count, np.int64)
+        return found if len(found) == count else np.zeros(count, np.int64)
+
     def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
         """Copy the pictures of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
         index = rows if isinstance(rows, slice) or len(rows) else slice(0)

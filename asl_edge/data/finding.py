@@ -24,6 +24,7 @@ _MAX_DIGITS = 19
 _SPECIAL = "neither a file nor a folder"
 _NUMBER = re.compile(r"([0-9]+)")
 _FLAT_LABEL = re.compile(r"([A-Za-z]+)(?![A-Za-z])")
+_OF_SESSION = re.compile(r"(.+)_([A-Za-z]+)[0-9]+")
 
 
 class Ignored(NamedTuple):
@@ -174,6 +175,12 @@ def frame_number(name: str) -> int:
     return int(numbers[-1]) if numbers and len(numbers[-1]) <= _MAX_DIGITS else NO_FRAME
 
 
+def session_of(name: str, label: str) -> str:
+    """Return the session of a captured picture of class `label` (`anna_A12.jpg`: `anna`); "" for other names."""
+    match = _OF_SESSION.fullmatch(name.rpartition(".")[0])
+    return match[1] if match and canonical(match[2]) == label else ""
+
+
 def flat_label(name: str) -> str | None:
     """Return the class that a flat file's name begins with (`A_34.jpg`, `space12.png`), or None."""
     match = _FLAT_LABEL.match(name.rpartition(".")[0] or name)
@@ -307,9 +314,21 @@ def _name(sources: list[Source]) -> None:
         (source.given.resolve() / ("" if only else source.root)).parts
         for source, only in zip(sources, alone, strict=True)
     ]
-    for number, source in enumerate(sources):
+    for source, name in zip(sources, distinct_names(paths), strict=True):
+        source.name = name
+
+
+def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """Name each path by its last part, and where that does not tell it from the others by as many as do.
+
+    Args:
+        paths: the parts of each (see `pathlib.PurePath.parts`).
+    """
+    names = []
+    for number, path in enumerate(paths):
         rest = [parts for other, parts in enumerate(paths) if other != number]
         length = 1
-        while length < len(paths[number]) and any(parts[-length:] == paths[number][-length:] for parts in rest):
+        while length < len(path) and any(parts[-length:] == path[-length:] for parts in rest):
             length += 1
-        source.name = printable("/".join(paths[number][-length:]))
+        names.append(printable("/".join(path[-length:])))
+    return names

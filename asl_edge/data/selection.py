@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.arrays import SPLITS
-from asl_edge.data.finding import Catalogue
+from asl_edge.data.finding import Catalogue, session_of
 from asl_edge.data.rows import OnDone, check_files, duplicates
 from asl_edge.data.split import SplitPlan, assign
 from asl_edge.errors import DataError
@@ -102,6 +102,14 @@ def split(catalogue: Catalogue, selection: Selection, plan: SplitPlan) -> dict[s
         plan,
         classes=selection.classes,
         source_names=[source.name for source in catalogue.sources],
+        sessions=_sessions(catalogue, kept),
     )
     random = np.random.default_rng([plan.seed, 0])
     return {name: random.permutation(kept[split_of == number]) for number, name in enumerate(SPLITS)}
+
+
+def _sessions(catalogue: Catalogue, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Return a number for the session of each of the pictures `numbers`; 0 for those of none."""
+    known = {"": 0}
+    names = (session_of(catalogue.names[number], CLASSES[catalogue.label_of[number]]) for number in numbers.tolist())
+    return np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64, len(numbers))

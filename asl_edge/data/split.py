@@ -25,6 +25,8 @@ FRACTIONS = (0.70, 0.15, 0.15)
 AUTOMATIC_GAP = 0.02
 """Share of a block split's frames that each guard gap takes by default; Kaggle's 3000 frames a class make 60."""
 _NO_GAP_BELOW = 10
+_SHORTEST_SESSION = 10
+"""Sessions of fewer frames are cut together, since one alone does not fill three splits."""
 
 Sizes = tuple[int, int, int]
 
@@ -39,7 +41,7 @@ class SplitPlan:
 
     method: Method = "blocks"
     fractions: tuple[float, float, float] | None = None
-    """Shares of train, validation and test in each class of each source; None takes `FRACTIONS`."""
+    """Shares of train, validation and test in each class of each source and session; None takes `FRACTIONS`."""
     train_per_class: int | None = None
     val_per_class: int | None = None
     """Numbers of pictures a class, over all sources, in place of `fractions`; the rest is for test."""
@@ -93,7 +95,7 @@ class SplitPlan:
 
 @dataclass(frozen=True)
 class _Group:
-    """The pictures of one class in one source, in order of their frames."""
+    """The pictures of one class in one source and session, in order of their frames."""
 
     label: int
     source: int
@@ -107,6 +109,7 @@ def assign(
     *,
     classes: Sequence[str],
     source_names: Sequence[str],
+    sessions: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.int8]:
     """Give each picture its split.
 
@@ -117,6 +120,8 @@ def assign(
         plan: how to split.
         classes: names of the columns, for messages.
         source_names: names of the sources, for messages.
+        sessions: integer array of shape (N,): number of the session in which each picture was captured, 0 for none.
+            Blocks are cut within sessions, as within sources. None: there are no sessions.
 
     Returns:
         int8 array of shape (N,): position in `SPLITS`, or `DROPPED` for frames in a guard gap.
@@ -124,7 +129,7 @@ def assign(
     Raises:
         DataError: a class would have no picture in a split that is not meant to be empty, or sources are too few.
     """
-    groups = list(_groups(labels, sources))
+    groups = list(_groups(labels, sources, np.zeros_like(labels) if sessions is None else sessions))
     whole, partial = _roles(plan, source_names)
     split_of = np.full(len(labels), DROPPED, np.int8)
     random = np.random.default_rng(plan.seed)
@@ -145,12 +150,17 @@ def assign(
     return split_of
 
 
-def _groups(labels: npt.NDArray[np.integer], sources: npt.NDArray[np.integer]) -> Iterator[_Group]:
-    order = np.lexsort((sources, labels))  # stable: frames keep their order within a group
-    if not len(order):
+def _groups(
+    labels: npt.NDArray[np.integer], sources: npt.NDArray[np.integer], sessions: npt.NDArray[np.integer]
+) -> Iterator[_Group]:
+    if not len(labels):
         return
-    changes = np.flatnonzero((np.diff(labels[order]) != 0) | (np.diff(sources[order]) != 0)) + 1
-    for members in np.split(order, changes):
+    _, session, frames = np.unique([labels, sources, sessions], axis=1, return_inverse=True, return_counts=True)
+    session = session.reshape(-1)  # NumPy 2.0 gives it another shape
+    session = np.where(frames[session] < _SHORTEST_SESSION, -1, session)
+    order = np.lexsort((session, sources, labels))  # stable: frames keep their order within a group
+    changed = [np.diff(keys[order]) != 0 for keys in (labels, sources, session)]
+    for members in np.split(order, np.flatnonzero(np.any(changed, axis=0)) + 1):
         yield _Group(int(labels[members[0]]), int(sources[members[0]]), members)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
+from asl_edge.runtime.box import resolve
 from asl_edge.spec import Fit
 
 
@@ -36,6 +37,10 @@ class Classifier(Protocol):
     @property
     def fit_known(self) -> bool:
         """Whether the model says its `fit`; a bare `.keras` file does not, and `crop` is assumed."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Confidence under which the model's answer is "not sure"; None where it carries no such threshold."""
 
     def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Answer a batch.
@@ -71,6 +76,7 @@ class OnnxClassifier:
         self.classes = spec.classes
         self.input_size = spec.input_size
         self.fit: Fit = spec.fit
+        self.threshold = spec.reject_threshold
 
     def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See `Classifier.probabilities`."""
@@ -92,8 +98,8 @@ def open_classifier(
     """Open a model for evaluation.
 
     Args:
-        path: a run folder (its `best.keras`), a `.keras` file, or an exported `.onnx` file. A `.keras` file inside a
-            run folder takes class names and fit from that run.
+        path: a run folder (its `best.keras`), a `.keras` file, an exported `.onnx` file, or `box`. A `.keras` file
+            inside a run folder takes class names and fit from that run, but not its calibration.
         classes: names of the outputs of a `.keras` file outside a run, in their order.
         fit: how pictures become square, for a `.keras` file outside a run; `crop` if not given.
         provider: execution provider for an `.onnx` file.
@@ -106,7 +112,7 @@ def open_classifier(
         ProviderError: the provider is unknown or does not work here.
         MissingPackageError: Keras (for `.keras`) or ONNX Runtime (for `.onnx`) is not installed.
     """
-    path = Path(path)
+    path = Path(resolve(path))
     if not path.exists():
         raise ModelError(f"No model at {path}. Give a run folder, a .keras file or an .onnx file.")
     suffix = path.suffix.lower()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from asl_edge import metrics
-from asl_edge.errors import DataError, MissingPackageError, ModelError
+from asl_edge.errors import DataError, MissingPackageError, ModelError, UserError
 from asl_edge.evaluation.classifier import Classifier, open_classifier
 from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
 from asl_edge.evaluation.per_class import per_class_figures
@@ -19,6 +21,8 @@ from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_conf
 from asl_edge.spec import Fit
 
 DEFAULT_BATCH_SIZE = 64
+
+_LEFT_OUT = "Precision, recall, F1 and plots are left out. For them: pip install 'asl-edge[report]'"
 
 
 def evaluate(
@@ -31,6 +35,8 @@ def evaluate(
     bgr: bool = False,
     provider: str = "cpu",
     strict: bool = False,
+    threshold: float | None = None,
+    mirrored: bool = False,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
@@ -46,74 +52,174 @@ def evaluate(
         bgr: arrays without a manifest hold BGR.
         provider: execution provider for an `.onnx` file.
         strict: raise an error rather than a warning when the provider is not really used.
+        threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
+        mirrored: also answer each picture turned left to right, which takes twice the time.
         batch_size: pictures read at once.
         on_progress: called after each batch with the number of pictures done and of all.
 
     Raises:
         UserError: the model, the data or an option cannot be used; its subclasses name the fault.
     """
+    check_threshold(threshold)
+    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict) as (classifier, said):
+        labelled = open_labelled_data(data, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
+        try:
+            return measure(
+                classifier,
+                labelled,
+                model,
+                data,
+                said=said,
+                threshold=threshold,
+                mirrored=mirrored,
+                batch_size=batch_size,
+                on_progress=on_progress,
+            )
+        finally:
+            labelled.close()
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UserError when `threshold` is no confidence."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
+
+
+@contextlib.contextmanager
+def opened(
+    model: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None,
+    fit: Fit | None,
+    provider: str,
+    strict: bool,
+) -> Iterator[tuple[Classifier, list[str]]]:
+    """Open a model (see `open_classifier`) and close it in the end; gives it with what was warned of meanwhile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier = open_classifier(model, classes=classes, fit=fit, provider=provider, strict=strict)
     try:
-        wanted = Wanted(classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known)
-        labelled = open_labelled_data(data, wanted, split=split, bgr=bgr, classes=classes)
-        try:
-            labels, probabilities, sources = _answer(classifier, labelled, batch_size, on_progress)
-        finally:
-            labelled.close()
+        yield classifier, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     finally:
         classifier.close()
-    if not len(labels):
-        raise DataError(f"None of the {len(labelled)} pictures in {data} can be read: {_first(labelled.skipped)}")
-    if not np.isfinite(probabilities).all():
+
+
+def wanted_by(classifier: Classifier) -> Wanted:
+    """Return what `classifier` wants its pictures to be."""
+    return Wanted(classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known)
+
+
+def measure(
+    classifier: Classifier,
+    labelled: LabelledData,
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    said: Sequence[str] = (),
+    threshold: float | None = None,
+    mirrored: bool = False,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EvaluationReport:
+    """Measure an open model on open pictures; both stay open.
+
+    Args:
+        classifier: the model.
+        labelled: the pictures, opened for this model (see `wanted_by`).
+        model: path of the model, as given.
+        data: path of the pictures, as given.
+        said: warnings that belong into the report before those of the pictures.
+        threshold: see `evaluate`.
+        mirrored: see `evaluate`.
+        batch_size: see `evaluate`.
+        on_progress: see `evaluate`.
+
+    Raises:
+        DataError: none of the pictures can be read.
+        ModelError: the model's answer is no number.
+    """
+    answers = _answer(classifier, labelled, mirrored, batch_size, on_progress)
+    if not len(answers.labels):
+        raise none_readable(data, labelled)
+    if not np.isfinite(answers.probabilities).all():
         raise ModelError(f"{model} answered with something that is no number. Train or export it again.")
-    said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    return _report(str(model), str(data), classifier.classes, labelled, said, labels, probabilities, sources)
+    return make_report(
+        answers,
+        model=str(model),
+        data=str(data),
+        split=labelled.split,
+        classes=classifier.classes,
+        threshold=classifier.threshold if threshold is None else threshold,
+        left_out=labelled.left_out,
+        skipped=labelled.skipped,
+        said=[*said, *labelled.warnings],
+    )
+
+
+class Measured(NamedTuple):
+    """What a model answered to labelled pictures."""
+
+    labels: npt.NDArray[np.int64]
+    """int64 array of shape (N,): the right column of each picture."""
+    probabilities: npt.NDArray[np.float32]
+    """float32 array of shape (N, C)."""
+    sources: tuple[str, ...]
+    """Where each picture came from, N names."""
+    right_mirrored: int | None
+    """Pictures read rightly when turned left to right; None when that was not measured."""
 
 
 def _answer(
     classifier: Classifier,
     labelled: LabelledData,
+    mirrored: bool,
     batch_size: int,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], tuple[str, ...]]:
-    labels, probabilities, sources = [], [], list[str]()
+) -> Measured:
+    labels, probabilities = [np.empty(0, np.int64)], [np.empty((0, len(classifier.classes)), np.float32)]
+    sources, right_mirrored = list[str](), 0
     skipped_before = len(labelled.skipped)
     for batch in labelled.batches(batch_size):
         probabilities.append(classifier.probabilities(batch.pictures))
         labels.append(batch.labels)
         sources += batch.sources
+        if mirrored:
+            turned = classifier.probabilities(np.ascontiguousarray(batch.pictures[:, :, ::-1]))
+            right_mirrored += int((turned.argmax(axis=1) == batch.labels).sum())
         if on_progress is not None:
             on_progress(len(sources) + len(labelled.skipped) - skipped_before, len(labelled))
-    if not labels:
-        return np.empty(0, np.int64), np.empty((0, len(classifier.classes)), np.float32), ()
-    return np.concatenate(labels), np.concatenate(probabilities), tuple(sources)
+    return Measured(
+        np.concatenate(labels), np.concatenate(probabilities), tuple(sources), right_mirrored if mirrored else None
+    )
 
 
-def _report(
+def make_report(
+    answers: Measured,
+    *,
     model: str,
     data: str,
+    split: str | None,
     classes: tuple[str, ...],
-    labelled: LabelledData,
-    said: list[str],
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float32],
-    sources: tuple[str, ...],
+    threshold: float | None,
+    left_out: dict[str, int],
+    skipped: Sequence[tuple[str, str]],
+    said: Sequence[str],
 ) -> EvaluationReport:
+    """Count what was answered; the arguments are fields of the report, `said` its warnings."""
+    labels, probabilities, sources, right_mirrored = answers
     predicted = probabilities.argmax(axis=1)
     right = int((predicted == labels).sum())
     confusion = metrics.confusion_counts(predicted, labels, len(classes))
-    notes = [*said, *labelled.warnings]
+    notes = [note for note in said if note != _LEFT_OUT]
     per_class: tuple[ClassFigures, ...] | None = None
     try:
         per_class = per_class_figures(labels, predicted, classes)
     except MissingPackageError:
-        notes.append("Precision, recall, F1 and plots are left out. For them: pip install 'asl-edge[report]'")
+        notes.append(_LEFT_OUT)
     return EvaluationReport(
         model=model,
         data=data,
-        split=labelled.split,
+        split=split,
         classes=classes,
         pictures=len(labels),
         right=right,
@@ -124,17 +230,21 @@ def _report(
         confusion=confusion,
         most_confused=most_confused(confusion, classes),
         per_class=per_class,
-        left_out=labelled.left_out,
-        skipped=tuple(labelled.skipped),
+        left_out=left_out,
+        skipped=tuple(skipped),
         warnings=tuple(notes),
         sources=sources,
         labels=labels,
         probabilities=probabilities,
+        threshold=threshold,
+        right_mirrored=right_mirrored,
     )
 
 
-def _first(skipped: list[tuple[str, str]]) -> str:
-    return "; ".join(f"{path}: {reason}" for path, reason in skipped[:3])
+def none_readable(data: str | os.PathLike[str], labelled: LabelledData) -> DataError:
+    """Return the error of data without a single picture that can be read."""
+    first = "; ".join(f"{path}: {reason}" for path, reason in labelled.skipped[:3])
+    return DataError(f"None of the {len(labelled)} pictures in {data} can be read: {first}")
 
 
 def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> Path | None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import MissingPackageError, ModelError
 from asl_edge.evaluation.classifier import check_input, refuse_contradictions
+from asl_edge.metrics import with_temperature
 from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
@@ -30,16 +31,28 @@ class KerasClassifier:
         classes: the C class names.
         fit: how its pictures are made square.
         fit_known: whether the model or the person said so.
+        temperature: by which its logits are divided.
+        threshold: under which its answer is "not sure".
     """
 
     def __init__(
-        self, path: Path, model: keras.Model, classes: tuple[str, ...], fit: Fit, *, fit_known: bool = True
+        self,
+        path: Path,
+        model: keras.Model,
+        classes: tuple[str, ...],
+        fit: Fit,
+        *,
+        fit_known: bool = True,
+        temperature: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         self.path = path
         self.classes = classes
         self.input_size = _input_size(path, model)
         self.fit: Fit = fit
         self.fit_known = fit_known
+        self.temperature = temperature
+        self.threshold = threshold
         self.model = model
         if model.output_shape[-1] != len(classes):
             raise ModelError(
@@ -56,7 +69,7 @@ class KerasClassifier:
                 filling = np.zeros((BATCH_SIZE - len(batch), *batch.shape[1:]), np.uint8)
                 answered = np.asarray(self.model.predict_on_batch(np.concatenate([batch, filling])))
                 answers[start : start + len(batch)] = answered[: len(batch)]
-        return answers
+        return answers if self.temperature == 1.0 else with_temperature(answers, self.temperature)
 
     def close(self) -> None:
         """Let go of the model."""
@@ -66,14 +79,23 @@ class KerasClassifier:
 def open_keras_classifier(
     path: Path, *, classes: Sequence[str] | None = None, fit: Fit | None = None
 ) -> KerasClassifier:
-    """Open a run folder or a `.keras` file (see `open_classifier`)."""
+    """Open a run folder or a `.keras` file (see `open_classifier`).
+
+    A run folder answers as it is exported, with its calibration; a `.keras` file as the network gives it.
+    """
+    from asl_edge.evaluation.calibration import read_calibration
     from asl_edge.training.stored_model import run_around
 
     run = run_around(path)
     if run is not None:
         refuse_contradictions(path, run.classes, run.fit, classes, fit)
-        model = _load(run.best_model_path if path.is_dir() else path)
-        return KerasClassifier(path, model, run.classes, run.fit)
+        if not path.is_dir():
+            return KerasClassifier(path, _load(path), run.classes, run.fit)
+        calibration, model = read_calibration(path), _load(run.best_model_path)
+        if calibration is None:
+            return KerasClassifier(path, model, run.classes, run.fit)
+        temperature, threshold = calibration.temperature, calibration.threshold
+        return KerasClassifier(path, model, run.classes, run.fit, temperature=temperature, threshold=threshold)
     if classes is None:
         raise ModelError(f"{path} lies in no run folder, so its class names are not known. Name them: --classes A,B,C")
     return KerasClassifier(path, _load(path), tuple(classes), fit or "crop", fit_known=fit is not None)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge import metrics
 from asl_edge.data.finding import printable
 
 
@@ -77,6 +78,47 @@ class EvaluationReport:
     """The right column of each picture, shape (N,)."""
     probabilities: npt.NDArray[np.float32]
     """What the model answered, shape (N, C)."""
+    threshold: float | None = None
+    """Confidence under which the answer is "not sure"; None where every picture is answered."""
+    right_mirrored: int | None = None
+    """Pictures read rightly when they are turned left to right; None when that was not measured."""
+
+    @property
+    def answered(self) -> int:
+        """Number of pictures whose confidence reaches the threshold."""
+        return self.pictures if self.threshold is None else int(self._sure(self.threshold).sum())
+
+    @property
+    def answered_right(self) -> int:
+        """Number of the answered pictures that were read rightly."""
+        if self.threshold is None:
+            return self.right
+        return int((self._sure(self.threshold) & (self.probabilities.argmax(axis=1) == self.labels)).sum())
+
+    @property
+    def coverage(self) -> float:
+        """Share of the pictures that is answered at the threshold; 1 without one."""
+        return self.answered / self.pictures
+
+    @property
+    def accuracy_when_answered(self) -> float | None:
+        """Share of the answered pictures that was read rightly; None when none is answered."""
+        return self.answered_right / self.answered if self.answered else None
+
+    @property
+    def accuracy_when_answered_interval(self) -> tuple[float, float] | None:
+        """95% Wilson interval of `accuracy_when_answered`; None when none is answered."""
+        return metrics.wilson_interval(self.answered_right, self.answered) if self.answered else None
+
+    @property
+    def accuracy_mirrored(self) -> float | None:
+        """Accuracy on the pictures turned left to right; None when that was not measured."""
+        return None if self.right_mirrored is None else self.right_mirrored / self.pictures
+
+    @property
+    def accuracy_mirrored_interval(self) -> tuple[float, float] | None:
+        """95% Wilson interval of `accuracy_mirrored`; None when that was not measured."""
+        return None if self.right_mirrored is None else metrics.wilson_interval(self.right_mirrored, self.pictures)
 
     @property
     def macro(self) -> ClassFigures | None:
@@ -108,6 +150,15 @@ class EvaluationReport:
             "accuracy_interval_95": list(self.accuracy_interval),
             "top_3_accuracy": self.top_3_accuracy,
             "expected_calibration_error": self.expected_calibration_error,
+            "threshold": self.threshold,
+            "answered": self.answered,
+            "answered_right": self.answered_right,
+            "coverage": self.coverage,
+            "accuracy_when_answered": self.accuracy_when_answered,
+            "accuracy_when_answered_interval_95": _listed(self.accuracy_when_answered_interval),
+            "right_mirrored": self.right_mirrored,
+            "accuracy_mirrored": self.accuracy_mirrored,
+            "accuracy_mirrored_interval_95": _listed(self.accuracy_mirrored_interval),
             "per_class": None if self.per_class is None else [asdict(figures) for figures in self.per_class],
             "macro_average": None
             if macro is None
@@ -118,6 +169,13 @@ class EvaluationReport:
             "skipped": [{"path": printable(path), "reason": reason} for path, reason in self.skipped],
             "warnings": [printable(warning) for warning in self.warnings],
         }
+
+    def _sure(self, threshold: float) -> npt.NDArray[np.bool_]:
+        return metrics.answered(self.probabilities, threshold)
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def most_confused(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> tuple[ConfusedPair, ...]:

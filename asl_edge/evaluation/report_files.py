@@ -1,23 +1,41 @@
-"""The files of an evaluation: report.json, confusion.csv and .png, per_class.csv, predictions.csv."""
+"""The files of an evaluation: report.json, confusion.csv and .png, per_class.csv, predictions.csv.
+
+Of several sources also sources.json and sources.csv.
+"""
 
 from __future__ import annotations
 
-import csv
+import contextlib
+import itertools
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asl_edge.atomic import replacing, write_json
+from asl_edge.atomic import write_json
 from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.evaluation.csv_file import write_csv
 from asl_edge.evaluation.plots import write_confusion_png
+from asl_edge.evaluation.predictions_file import PREDICTIONS, write_predictions
 from asl_edge.evaluation.report import EvaluationReport
+from asl_edge.evaluation.several import SeveralReports
 
 REPORT = "report.json"
 CONFUSION = "confusion.csv"
 CONFUSION_PLOT = "confusion.png"
 PER_CLASS = "per_class.csv"
-PREDICTIONS = "predictions.csv"
+SOURCES = "sources.json"
+SOURCES_TABLE = "sources.csv"
+
+_ALL = "all"
+_SPLITS = ("train", "validation", "test")  # folders of a run's own evaluation have these names
+_SOURCE_COLUMNS = (
+    "source", "data", "split", "pictures", "right", "accuracy", "accuracy_low", "accuracy_high", "top_3_accuracy",
+    "threshold", "answered", "coverage", "answered_right", "accuracy_when_answered", "accuracy_when_answered_low",
+    "accuracy_when_answered_high", "expected_calibration_error", "left_out", "skipped", "right_mirrored",
+    "accuracy_mirrored", "accuracy_mirrored_low", "accuracy_mirrored_high",
+)  # fmt: skip
 
 
 def write_report(report: EvaluationReport, folder: str | os.PathLike[str]) -> list[Path]:
@@ -33,9 +51,61 @@ def write_report(report: EvaluationReport, folder: str | os.PathLike[str]) -> li
         UserError: the folder cannot be made or written to.
     """
     out = Path(folder)
-    try:
+    with _refused(out):
         out.mkdir(parents=True, exist_ok=True)
         return _write(report, out)
+
+
+def write_several(several: SeveralReports, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write `sources.json`, `sources.csv`, and the files of each report into a folder of its own within `folder`.
+
+    A folder is named after its source. Folders of sources that an earlier evaluation had stay as they are.
+
+    Returns:
+        The two files, then the folder of each source in its order.
+
+    Raises:
+        UserError: a folder cannot be made or written to.
+    """
+    out = Path(folder)
+    folders = [out / name for name in _folder_names(several)]
+    with _refused(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / SOURCES, several.to_dict())
+        rows = [*zip(several.names, several.reports, strict=True), (_ALL, several.together)]
+        write_csv(out / SOURCES_TABLE, _SOURCE_COLUMNS, (_source_row(name, report) for name, report in rows))
+    for path, report in zip(folders, several.reports, strict=True):
+        write_report(report, path)
+    return [out / SOURCES, out / SOURCES_TABLE, *folders]
+
+
+def _folder_names(several: SeveralReports) -> list[str]:
+    """Name a folder for each source by what every system takes for a name, no two alike whatever the case."""
+    taken = {SOURCES, SOURCES_TABLE, *_SPLITS}
+    names = []
+    for name, report in zip(several.names, several.reports, strict=True):
+        plain = re.sub(r"[^\w .()+-]+", "-", name).strip(" .-") or "source"
+        more = (f"{plain}-{report.split or 'pictures'}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+        free = next(choice for choice in itertools.chain([plain], more) if choice.casefold() not in taken)
+        taken.add(free.casefold())
+        names.append(free)
+    return names
+
+
+def _source_row(name: str, report: EvaluationReport) -> list[Any]:
+    values = report.to_dict()
+    for figure in ("accuracy", "accuracy_when_answered", "accuracy_mirrored"):
+        values[f"{figure}_low"], values[f"{figure}_high"] = values[f"{figure}_interval_95"] or (None, None)
+    values |= {"source": name, "left_out": sum(report.left_out.values()), "skipped": len(report.skipped)}
+    cells = (values[column] for column in _SOURCE_COLUMNS)
+    return ["" if cell is None else f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells]
+
+
+@contextlib.contextmanager
+def _refused(out: Path) -> Iterator[None]:
+    """Say in words that nothing can be written to `out`."""
+    try:
+        yield
     except FileExistsError as error:
         raise UserError(f"{out} is a file, the report needs a folder. Name another one with --out.") from error
     except OSError as error:
@@ -49,25 +119,14 @@ def _write(report: EvaluationReport, out: Path) -> list[Path]:
     written = [out / REPORT, out / CONFUSION, out / PREDICTIONS]
     write_json(out / REPORT, report.to_dict())
     counts = ([name, *row] for name, row in zip(classes, report.confusion.tolist(), strict=True))
-    _write_csv(out / CONFUSION, ["right class", *classes], counts)
-
-    columns = report.probabilities.argmax(axis=1)
-    _write_csv(
-        out / PREDICTIONS,
-        ["source", "label", "predicted", "confidence"],
-        (
-            (source, classes[label], classes[column], f"{row[column]:.6f}")
-            for source, label, column, row in zip(
-                report.sources, report.labels, columns, report.probabilities, strict=True
-            )
-        ),
-    )
+    write_csv(out / CONFUSION, ["right class", *classes], counts)
+    write_predictions(out / PREDICTIONS, report)
 
     if report.per_class is None:
         (out / PER_CLASS).unlink(missing_ok=True)
     else:
         rows = ((f.name, f"{f.precision:.6f}", f"{f.recall:.6f}", f"{f.f1:.6f}", f.support) for f in report.per_class)
-        _write_csv(out / PER_CLASS, ["class", "precision", "recall", "f1", "support"], rows)
+        write_csv(out / PER_CLASS, ["class", "precision", "recall", "f1", "support"], rows)
         written.append(out / PER_CLASS)
 
     title = f"{report.accuracy:.1%} of {report.pictures:,} pictures read rightly"
@@ -77,10 +136,3 @@ def _write(report: EvaluationReport, out: Path) -> list[Path]:
     except MissingPackageError:
         (out / CONFUSION_PLOT).unlink(missing_ok=True)
     return written
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -10,6 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from asl_edge.evaluation.report import EvaluationReport
+from asl_edge.evaluation.several import SeveralReports
+
+_INTERVAL_WIDTH = 12  # of "(94.1-100.0)"
 
 
 def tables(report: EvaluationReport, most: int = 10) -> Iterator[RenderableType]:
@@ -24,7 +27,7 @@ def tables(report: EvaluationReport, most: int = 10) -> Iterator[RenderableType]
 
 
 def figures(report: EvaluationReport) -> Table:
-    """Return accuracy with its interval, top-3 and calibration error."""
+    """Return accuracy with its interval, top-3 and calibration error; coverage where there is a threshold."""
     table = Table.grid(padding=(0, 2))
     low, high = report.accuracy_interval
     of = "" if report.split is None else f" {report.split}"
@@ -38,7 +41,75 @@ def figures(report: EvaluationReport) -> Table:
     table.add_row(
         "calibration", f"{report.expected_calibration_error:.4f}", "expected gap between confidence and accuracy"
     )
+    if report.threshold is not None:
+        of_all = f"{report.answered:,} of {report.pictures:,} pictures"
+        table.add_row(
+            "coverage", f"{report.coverage:.2%}", f"{of_all} answered with confidence {report.threshold:g} or more"
+        )
+        share, interval = _share(report.accuracy_when_answered, report.accuracy_when_answered_interval)
+        of_these = f", {report.answered_right:,} of {report.answered:,} pictures" if report.answered else ""
+        table.add_row("when answered", share, interval + of_these)
+    if report.right_mirrored is not None:
+        share, interval = _share(report.accuracy_mirrored, report.accuracy_mirrored_interval)
+        turned = f"{report.right_mirrored:,} of {report.pictures:,} pictures turned left to right"
+        table.add_row("mirrored", share, f"{interval}, {turned}")
     return table
+
+
+def sources(several: SeveralReports) -> Table:
+    """Return a row of figures for each source, and one over all of their pictures."""
+    mirrored = several.together.right_mirrored is not None
+    # Padding is shared and intervals may stand below their shares, so that nothing is cut off in 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption_justify="left")
+    table.add_column("source", overflow="fold", min_width=8)
+    for name, width in (
+        ("pictures", 8),
+        ("accuracy (95%)", _INTERVAL_WIDTH),
+        ("top-3", 6),
+        ("coverage", 8),
+        ("accuracy when answered (95%)", _INTERVAL_WIDTH),
+        ("ECE", 6),
+        *((("accuracy mirrored (95%)", _INTERVAL_WIDTH),) if mirrored else ()),
+    ):
+        table.add_column(name, justify="right", min_width=width)
+    for name, report in zip(several.names, several.reports, strict=True):
+        table.add_row(Text(name), *_source_cells(report))
+    table.add_section()
+    table.add_row("all pictures", *_source_cells(several.together), style="bold")
+    threshold = several.together.threshold
+    said = "Every picture is answered: there is no threshold."
+    if threshold is not None:
+        said = f"Answered: confidence {threshold:g} or more."
+    table.caption = f"{said} ECE: expected gap between confidence and accuracy."
+    return table
+
+
+def _source_cells(report: EvaluationReport) -> list[str]:
+    cells = [
+        f"{report.pictures:,}",
+        _short(report.accuracy, report.accuracy_interval),
+        f"{report.top_3_accuracy:.1%}",
+        f"{report.coverage:.1%}",
+        _short(report.accuracy_when_answered, report.accuracy_when_answered_interval),
+        f"{report.expected_calibration_error:.4f}",
+    ]
+    if report.right_mirrored is not None:
+        cells.append(_short(report.accuracy_mirrored, report.accuracy_mirrored_interval))
+    return cells
+
+
+def _short(share: float | None, interval: tuple[float, float] | None) -> str:
+    if share is None or interval is None:
+        return "-"
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return f"{share:.1%} ({low}-{high})"
+
+
+def _share(share: float | None, interval: tuple[float, float] | None) -> tuple[str, str]:
+    if share is None or interval is None:
+        return "-", "no picture is answered"
+    low, high = interval
+    return f"{share:.2%}", f"95% interval {low:.2%} to {high:.2%}"
 
 
 def classes(report: EvaluationReport) -> Table:

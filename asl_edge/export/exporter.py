@@ -12,19 +12,25 @@ import numpy as np
 
 from asl_edge import atomic
 from asl_edge.errors import AslEdgeError, ModelError, UserError
+from asl_edge.evaluation.calibration import Calibration, read_calibration
+from asl_edge.evaluation.source_figures import read_figures
 from asl_edge.export.conversion import check, to_onnx
-from asl_edge.export.outputs import keras_outputs, onnx_outputs
+from asl_edge.export.half_precision import to_half
+from asl_edge.export.head import apply_temperature, offer_features
+from asl_edge.export.outputs import at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.parity import OutOfToleranceError, ParityReport, compare
 from asl_edge.export.parity_pictures import ParityPictures, parity_pictures
 from asl_edge.export.source import Described, Source, open_source
+from asl_edge.export.stored_half import store_in_half
 from asl_edge.export.toolchain import load, versions
 from asl_edge.preprocess import PREPROCESS_VERSION
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.training.run_folder import MODEL_CARD_FILE
 
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "fp16-weights")
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ def export_run(
         source: a run folder, a `.keras` file or the tutorial's `model.json`.
         out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
             `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
-        precision: `fp32`, or `fp16` for weights and arithmetic in half precision; input and output stay the same.
+        precision: `fp32`, `fp16` for weights and arithmetic in half precision, or `fp16-weights` for weights in half
+            precision and arithmetic in float32; input and output stay the same.
         data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
         described: class names and the rest, for a model outside a run.
 
@@ -92,17 +99,21 @@ def export_run(
     pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
 
     converted = to_onnx(opened.model, name=opened.network)
-    graph, conversion_seconds = converted.model, converted.seconds
+    calibration = None if opened.run is None else read_calibration(opened.run.path)
+    temperature = 1.0 if calibration is None else calibration.temperature
+    started = time.perf_counter()
+    graph = converted.model
+    apply_temperature(graph, temperature)
     if precision == "fp16":
-        from asl_edge.export.half_precision import to_half
-
-        started = time.perf_counter()
         graph = to_half(graph)
-        check(graph)
-        conversion_seconds += time.perf_counter() - started
+    elif precision == "fp16-weights":
+        graph = store_in_half(graph)
+    features = offer_features(graph)
+    check(graph)
+    conversion_seconds = converted.seconds + time.perf_counter() - started
 
     started = time.perf_counter()
-    parity = parity_of(opened, graph, pictures, precision)
+    parity = parity_of(opened, graph, pictures, precision, temperature)
     parity_seconds = time.perf_counter() - started
     if not parity.passed:
         remedy = "" if precision == "fp32" else " Export with --precision fp32."
@@ -112,9 +123,9 @@ def export_run(
             f"{remedy}{untouched}",
             parity,
         )
-    spec = _spec(opened, parity, precision)
+    spec = _spec(opened, parity, precision, calibration, features)
     replaced = model_path.exists()
-    size, digest = _write(model_path, graph, spec, pictures)
+    size, digest = _write(model_path, graph, spec, pictures, _written_card(opened))
     report_path = model_path.with_suffix(".parity.json")
     result = ExportResult(
         model_path=model_path,
@@ -135,10 +146,12 @@ def export_run(
     return result
 
 
-def parity_of(source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str) -> ParityReport:
-    """Compare an ONNX model in memory with the Keras model of `source`."""
+def parity_of(
+    source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str, temperature: float = 1.0
+) -> ParityReport:
+    """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
     return compare(
-        keras_outputs(source.model, pictures.pictures),
+        at_temperature(keras_outputs(source.model, pictures.pictures), temperature),
         onnx_outputs(graph, pictures.pictures),
         precision=precision,
         classes=source.classes,
@@ -161,8 +174,11 @@ def _checked_out(out: str | os.PathLike[str] | None, source: Path, precision: st
     return path
 
 
-def _spec(source: Source, parity: ParityReport, precision: str) -> ModelSpec:
+def _spec(
+    source: Source, parity: ParityReport, precision: str, calibration: Calibration | None, features: int | None
+) -> ModelSpec:
     config = {} if source.run is None else source.run.config
+    kept = {} if calibration is None else calibration.to_dict()
     return ModelSpec(
         classes=source.classes,
         input_size=source.input_size,
@@ -171,17 +187,50 @@ def _spec(source: Source, parity: ParityReport, precision: str) -> ModelSpec:
         preprocess_version=int(config.get("preprocess_version", PREPROCESS_VERSION)),
         network=source.network,
         precision=precision,
+        features=features,
+        weights_sha256=_digest(source.model),
+        temperature=1.0 if calibration is None else calibration.temperature,
+        reject_threshold=None if calibration is None else calibration.threshold,
+        reject_curve=() if calibration is None else calibration.curve,
+        calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
+        evaluation={} if source.run is None else read_figures(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),
     )
 
 
-def _write(path: Path, graph: onnx.ModelProto, spec: ModelSpec, pictures: ParityPictures) -> tuple[int, str]:
+def _digest(model: Any) -> str:
+    """SHA-256 of the float32 weights in their order."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _written_card(source: Source) -> str | None:
+    """Return the model card that a person put into the run."""
+    if source.run is None:
+        return None
+    path = source.run.path / MODEL_CARD_FILE
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}). Mend it or take it away.") from error
+
+
+def _write(
+    path: Path, graph: onnx.ModelProto, spec: ModelSpec, pictures: ParityPictures, card: str | None
+) -> tuple[int, str]:
     """Write the model with its spec; return its size in bytes and its SHA-256."""
     import hashlib
 
-    load("onnx").helper.set_model_props(graph, spec.to_metadata())
+    metadata = spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
+    load("onnx").helper.set_model_props(graph, metadata)
     data = bytes(graph.SerializeToString())
 
     def write() -> None:

@@ -84,7 +84,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         if tensor.name not in weights or False in needed[tensor.name]:
             graph.initializer.append(tensor)
         if tensor.name in weights and True in needed[tensor.name]:
-            graph.initializer.append(onnx.numpy_helper.from_array(_rounded(tensor), in_half(tensor.name)))
+            graph.initializer.append(onnx.numpy_helper.from_array(rounded(tensor), in_half(tensor.name)))
     return half
 
 
@@ -118,10 +118,11 @@ def _retype(node: onnx.NodeProto, types: Any) -> None:
         if attribute.name in ("to", "dtype") and attribute.i == types.FLOAT:
             attribute.i = types.FLOAT16
         if attribute.HasField("t") and attribute.t.data_type == types.FLOAT:
-            attribute.t.CopyFrom(onnx.numpy_helper.from_array(_rounded(attribute.t), attribute.t.name))
+            attribute.t.CopyFrom(onnx.numpy_helper.from_array(rounded(attribute.t), attribute.t.name))
 
 
-def _rounded(tensor: onnx.TensorProto) -> Any:
+def rounded(tensor: onnx.TensorProto) -> Any:
+    """Return the values of a tensor as float16, or raise ModelError where one is too large for it."""
     array = load("onnx").numpy_helper.to_array(tensor)
     if not (np.abs(array) <= _LARGEST).all():
         raise ModelError(

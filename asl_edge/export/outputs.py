@@ -29,6 +29,15 @@ class Outputs(NamedTuple):
     """float32 array of shape (N, C)."""
 
 
+def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
+    """Return what a model answers once its logits are divided by `temperature`."""
+    if temperature == 1.0:
+        return outputs
+    logits = outputs.logits / np.float32(temperature)
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+    return Outputs(logits, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
 def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Outputs:
     """Run a Keras model in float32 on the CPU.
 

@@ -14,7 +14,7 @@ from asl_edge.export.parity import OutOfToleranceError, ParityReport, tolerances
 from asl_edge.export.parity_pictures import parity_pictures
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.toolchain import load
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.stored_model import run_around
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def verify(
     source = open_source(against, _completed(described or Described(), spec, Path(against)))
     _refuse_differences(path, graph, spec, source)
     pictures = parity_pictures(source, data)
-    parity = parity_of(source, graph, pictures, spec.precision)
+    parity = parity_of(source, graph, pictures, spec.precision, spec.temperature)
     if not parity.passed:
         raise OutOfToleranceError(f"{path} does not agree with {against}. {' '.join(parity.failures)}", parity)
     return Verification(path, spec, parity, source.notes + pictures.notes)
@@ -111,16 +111,19 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
     )
     differences = [f"{name} {here} here, {there} there" for name, here, there in pairs if here != there]
     types = load("onnx").TensorProto
+    outputs = [(OUTPUT_NAME, types.FLOAT, [len(spec.classes)])]
+    if spec.features is not None:
+        outputs.append((FEATURES_NAME, types.FLOAT, [spec.features]))
     promised = (
-        (graph.graph.input, INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3]),
-        (graph.graph.output, OUTPUT_NAME, types.FLOAT, [len(spec.classes)]),
+        (graph.graph.input, INPUT_NAME, [(INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3])]),
+        (graph.graph.output, OUTPUT_NAME, outputs),
     )
-    for values, name, kind, shape in promised:
+    for values, name, wanted in promised:
         found = [
             (v.name, v.type.tensor_type.elem_type, [d.dim_value for d in v.type.tensor_type.shape.dim][1:])
             for v in values
         ]
-        if found != [(name, kind, shape)]:
+        if found != wanted:
             differences.append(f"the graph's {name} is {found}, not as its spec says")
     if differences:
         raise ParityError(f"{path} was not made from {source.path}: {'; '.join(differences)}.")

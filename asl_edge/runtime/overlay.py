@@ -8,8 +8,11 @@ from asl_edge.preprocess import Picture, opencv
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.sources import guide_box
 
-_SURE = (80, 220, 80)  # BGR
-_NOT_SURE = (80, 180, 240)
+Colour = tuple[int, int, int]
+"""Blue, green, red."""
+
+SURE: Colour = (80, 220, 80)
+NOT_SURE: Colour = (80, 180, 240)
 _SHADE = (24, 24, 24)
 
 
@@ -24,31 +27,49 @@ def draw(frame: Picture, prediction: Prediction, *, mirror: bool = False) -> Pic
     Returns:
         uint8 array of the same shape, BGR.
     """
-    cv2 = opencv()
+    colour = SURE if prediction.accepted else NOT_SURE
+    canvas = framed(frame, colour, mirror=mirror)
+    caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
+    return canvas
+
+
+def framed(frame: Picture, colour: Colour, *, mirror: bool = False) -> Picture:
+    """Return a copy of `frame`, uint8 of shape (height, width, 3), BGR, with the guide box; the rest is darkened."""
     canvas = np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
     left, top, side = guide_box(canvas)
-    colour = _SURE if prediction.accepted else _NOT_SURE
-    line = max(1, side // 160)
     # What lies outside the box is not looked at: it is darkened, the box itself is never painted over.
     for outside in (canvas[:, :left], canvas[:, left + side :], canvas[:top], canvas[top + side :]):
         outside[...] = outside // 2
-    cv2.rectangle(canvas, (left, top), (left + side - 1, top + side - 1), colour, line)
+    opencv().rectangle(canvas, (left, top), (left + side - 1, top + side - 1), colour, _line(side))
+    return canvas
 
-    percent = f"{prediction.confidence:.0%}"
-    answer = prediction.answer
-    scale = side / (220 if len(answer) == 1 else 420)
-    height = max(10, round(side * (0.2 if len(answer) == 1 else 0.12)))
+
+def caption(canvas: Picture, words: str, small_words: str, colour: Colour) -> None:
+    """Write on a bar at the foot of the guide box: `words` at its left, `small_words` at its right.
+
+    Args:
+        canvas: uint8 array of shape (height, width, 3), BGR; written on.
+        words: the letter, or a few words.
+        small_words: a few more, smaller and in white.
+        colour: of `words`, BGR.
+    """
+    cv2 = opencv()
+    left, top, side = guide_box(canvas)
+    line = _line(side)
+    scale = side / (220 if len(words) == 1 else 420)
+    height = max(10, round(side * (0.2 if len(words) == 1 else 0.12)))
     bar_top = top + side - height - line
     _shade(canvas, left + line, bar_top, side - 2 * line, height)
     baseline = bar_top + round(height * 0.78)
-    thickness = max(1, round(scale * 2))
-    _write(canvas, answer, left + side // 24, baseline, scale, colour, thickness)
+    _write(canvas, words, left + side // 24, baseline, scale, colour, max(1, round(scale * 2)))
     small = side / 420
-    (width, _), _ = cv2.getTextSize(percent, cv2.FONT_HERSHEY_SIMPLEX, small, max(1, round(small * 2)))
-    _write(
-        canvas, percent, left + side - side // 24 - width, baseline, small, (240, 240, 240), max(1, round(small * 2))
-    )
-    return canvas
+    thickness = max(1, round(small * 2))
+    (width, _), _ = cv2.getTextSize(small_words, cv2.FONT_HERSHEY_SIMPLEX, small, thickness)
+    _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
+
+
+def _line(side: int) -> int:
+    return max(1, side // 160)
 
 
 def _shade(canvas: Picture, left: int, top: int, width: int, height: int) -> None:
@@ -57,8 +78,6 @@ def _shade(canvas: Picture, left: int, top: int, width: int, height: int) -> Non
     bar[...] = (bar.astype(np.uint16) * 90 // 255 + np.array(_SHADE, np.uint16)).astype(np.uint8)
 
 
-def _write(
-    canvas: Picture, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int], thickness: int
-) -> None:
+def _write(canvas: Picture, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:
     cv2 = opencv()
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)

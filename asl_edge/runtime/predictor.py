@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
+from asl_edge.runtime.adaptation import Adaptation
+from asl_edge.runtime.box import resolve
 from asl_edge.runtime.model_file import check_signature, read_spec
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.session import open_session
 from asl_edge.runtime.sources import Item
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 PictureInput = Union[str, "os.PathLike[str]", bytes, Picture]
 """A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
@@ -32,7 +34,7 @@ class Predictor:
     """Answers pictures with letters. Several threads may use one predictor at once.
 
     Args:
-        model: path of an `.onnx` file made by `asl-edge export`.
+        model: path of an `.onnx` file made by `asl-edge export`; None or `box` takes the model in the box.
         provider: our name of an execution provider, or `auto` for the best that works here.
         strict: raise ProviderError where a ProviderWarning would say that another provider is used.
         threads: threads within one operator; None for one a core that the process may use.
@@ -40,6 +42,7 @@ class Predictor:
         threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
         top_k: how many classes a prediction lists.
         short_lived: only a few pictures are to be answered, so opening fast counts most.
+        adaptation: what `asl-edge adapt` made for one person, or the path of its file.
 
     Raises:
         ModelError: the model file is missing, damaged, without a spec, or of another kind.
@@ -55,7 +58,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | None = None,
         *,
         provider: str = "auto",
         strict: bool = False,
@@ -64,6 +67,7 @@ class Predictor:
         threshold: float | None = None,
         top_k: int = 3,
         short_lived: bool = False,
+        adaptation: Adaptation | str | os.PathLike[str] | None = None,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be 1 or more. Received: {batch_size}")
@@ -71,6 +75,7 @@ class Predictor:
             raise UserError(f"top_k must be 1 or more. Received: {top_k}")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
+        model = resolve(model)
         self.model = os.fspath(model)
         self.spec: ModelSpec = read_spec(model)
         self.batch_size = batch_size
@@ -85,6 +90,7 @@ class Predictor:
             stacklevel=3,
         )
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
+        self.adaptation = self._checked(adaptation)
         self.provider_requested = opened.requested
         self.providers_used = opened.used
         self._session: Any = opened.session
@@ -164,16 +170,61 @@ class Predictor:
         Raises:
             ModelError: the array has another shape or dtype, or the predictor is closed.
         """
+        self._check_pictures(pictures)
+        answers = np.empty((len(pictures), len(self.spec.classes)), np.float32)
+        for start in range(0, len(pictures), self.batch_size):
+            answers[start : start + self.batch_size] = self._run(pictures[start : start + self.batch_size])
+        return answers
+
+    def probabilities_and_features(self, pictures: Picture) -> tuple[Floats, Floats]:
+        """Return what the model itself answers, without any adaptation, and its features.
+
+        Args:
+            pictures: as for `probabilities`.
+
+        Returns:
+            float32 arrays of shape (N, C) and (N, F).
+
+        Raises:
+            ModelError: the model offers no features, the array has another shape or dtype, or the predictor is closed.
+        """
+        self._check_pictures(pictures)
+        if self.spec.features is None:
+            raise ModelError(f"{self.model} offers no features. Export it again with this asl-edge.")
+        parts = [
+            self._outputs(pictures[start : start + self.batch_size], [OUTPUT_NAME, FEATURES_NAME])
+            for start in range(0, max(len(pictures), 1), self.batch_size)
+        ]
+        probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return probabilities, features
+
+    def prepare(self, item: Item) -> Picture:
+        """Return an item's picture as the network wants it: uint8 (input_size, input_size, 3), RGB.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        return self._prepare(item)
+
+    def _check_pictures(self, pictures: Picture) -> None:
         size = self.spec.input_size
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (size, size, 3):
             raise ModelError(
                 f"pictures must be a uint8 array of shape (N, {size}, {size}, 3). "
                 f"Received: {pictures.dtype} {pictures.shape}"
             )
-        answers = np.empty((len(pictures), len(self.spec.classes)), np.float32)
-        for start in range(0, len(pictures), self.batch_size):
-            answers[start : start + self.batch_size] = self._run(pictures[start : start + self.batch_size])
-        return answers
+
+    def _checked(self, adaptation: Adaptation | str | os.PathLike[str] | None) -> Adaptation | None:
+        if adaptation is None or isinstance(adaptation, Adaptation):
+            path, loaded = "the adaptation", adaptation
+        else:
+            path, loaded = os.fspath(adaptation), Adaptation.load(adaptation)
+        if loaded is not None:
+            try:
+                loaded.refuse_other_model(self.spec)
+            except ModelError as error:
+                raise ModelError(f"{path} does not belong to {self.model}: {error}") from error
+        return loaded
 
     def close(self) -> None:
         """Free the session and its memory, once runs that are under way in other threads have ended."""
@@ -218,15 +269,21 @@ class Predictor:
         return Prediction(item.source, label, confidence, top, ms, accepted, item.frame)
 
     def _run(self, pictures: Picture) -> Floats:
+        if self.adaptation is None:
+            return self._outputs(pictures, [OUTPUT_NAME])[0]
+        probabilities, features = self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])
+        return self.adaptation.apply(probabilities, features)
+
+    def _outputs(self, pictures: Picture, names: list[str]) -> tuple[Floats, ...]:
         session = self._session  # held here, so that close() in another thread cannot take it away meanwhile
         if session is None:
             raise ModelError("This predictor is closed. Make a new one.")
         if self.spec.colour == "BGR":
             pictures = pictures[..., ::-1]
-        (answers,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(pictures)})
+        answers, *others = session.run(names, {INPUT_NAME: np.ascontiguousarray(pictures)})
         if answers.shape != (len(pictures), len(self.spec.classes)):
             raise ModelError(
                 f"{self.model}: the model answered with shape {answers.shape} where "
                 f"{(len(pictures), len(self.spec.classes))} was due. Export it again."
             )
-        return np.asarray(answers, np.float32)
+        return np.asarray(answers, np.float32), *others

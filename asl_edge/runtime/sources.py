@@ -98,6 +98,9 @@ def frames(source: str) -> Iterator[Item]:
     if not is_live(source) and not Path(source).exists():
         yield Item(source, problem="no such file")
         return
+    if not _is_text(source):
+        yield Item(source, problem="OpenCV opens no video whose name is not text (UTF-8); rename it")
+        return
     with quiet(cv2):
         capture = cv2.VideoCapture(int(source) if source.isdigit() and is_camera(source) else source)
     number, rate = 0, _frames_per_second(cv2, capture)
@@ -115,6 +118,15 @@ def frames(source: str) -> Iterator[Item]:
         kind = "camera" if is_camera(source) else "video"
         advice = "is it connected, free and allowed?" if kind == "camera" else "is it one, and complete?"
         yield Item(source, problem=f"OpenCV gets no frame from this {kind}; {advice}")
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether `name` can be written as UTF-8; OpenCV 5 ends the process with a segmentation fault otherwise."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def centre_square(frame: Picture) -> Picture:

@@ -17,11 +17,51 @@ from asl_edge.runtime import overlay
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.sources import VIDEO_SUFFIXES, quiet
 
+QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))
+"""Codes of the keys that end what a window shows; 27 is Esc."""
+
 _TITLE = "asl-edge (q to quit)"
-_QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))  # 27 is Esc
 _OPTION = "--save-video"
 _USUAL_FRAMES_PER_SECOND = 25.0
 _LAST_FRAMES = 250
+
+
+class Window:
+    """A window that shows pictures and hears keys.
+
+    Args:
+        title: what stands above it.
+        instead: what to do where no window can be shown, for the message.
+
+    Raises:
+        UserError: this OpenCV cannot open windows, or there is no display.
+    """
+
+    def __init__(self, title: str, instead: str = "leave out --show") -> None:
+        self._cv2 = opencv()
+        self._title = title
+        self._instead = instead
+        self._opened = False
+        self.closed = False
+        """Whether the person has closed it with the mouse."""
+        refuse_without_display(self._cv2, instead)
+
+    def show(self, picture: Picture) -> int | None:
+        """Show a picture, uint8 of shape (height, width, 3), BGR; return the code of the key that was pressed."""
+        try:
+            self._cv2.imshow(self._title, picture)
+            key = self._cv2.waitKey(1)
+            visible = self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE)
+        except self._cv2.error as error:
+            raise UserError(f"OpenCV cannot show a window ({error}); {self._instead}.") from error
+        self.closed = self._opened and visible < 1
+        self._opened = True
+        return None if key < 0 else int(key) & 0xFF
+
+    def close(self) -> None:
+        """Take the window away."""
+        if self._opened:
+            self._cv2.destroyAllWindows()
 
 
 class WindowSink:
@@ -35,12 +75,10 @@ class WindowSink:
     """
 
     def __init__(self, *, mirror: bool = False) -> None:
-        self._cv2 = opencv()
+        self._window = Window(_TITLE, "leave out --show (--save-video out.mp4 writes a file)")
         self._mirror = mirror
-        self._opened = False
         self.closed = False
         """Whether the person has closed the window or pressed q or Esc."""
-        refuse_without_display(self._cv2)
 
     def __enter__(self) -> WindowSink:
         return self
@@ -48,21 +86,14 @@ class WindowSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._opened:
-            self._cv2.destroyAllWindows()
+        self._window.close()
 
     def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
         """Show the frame; a prediction without one is passed over."""
         if frame is None or self.closed:
             return
-        try:
-            self._cv2.imshow(_TITLE, overlay.draw(frame, prediction, mirror=self._mirror))
-            key = self._cv2.waitKey(1) & 0xFF
-            visible = self._cv2.getWindowProperty(_TITLE, self._cv2.WND_PROP_VISIBLE)
-        except self._cv2.error as error:
-            raise UserError(f"OpenCV cannot show a window ({error}). Leave out --show.") from error
-        self.closed = key in _QUIT_KEYS or (self._opened and visible < 1)
-        self._opened = True
+        key = self._window.show(overlay.draw(frame, prediction, mirror=self._mirror))
+        self.closed = key in QUIT_KEYS or self._window.closed
 
 
 class VideoFileSink:
@@ -208,8 +239,12 @@ def _first_unreadable(path: Path, start: int, end: int) -> int:
     return end
 
 
-def refuse_without_display(cv2: Any) -> None:
+def refuse_without_display(cv2: Any, instead: str = "leave out --show") -> None:
     """Refuse where showing a window would fail; Qt ends the whole process there instead of raising.
+
+    Args:
+        cv2: the module.
+        instead: what to do then, for the message.
 
     Raises:
         UserError: this OpenCV was built without windows, or there is no display.
@@ -218,7 +253,7 @@ def refuse_without_display(cv2: Any) -> None:
     if built_with.split()[-1:] == ["NONE"]:
         raise UserError(
             "The installed OpenCV cannot open windows (it is a headless one). "
-            "pip uninstall -y opencv-python-headless && pip install opencv-python, or leave out --show."
+            f"pip uninstall -y opencv-python-headless && pip install opencv-python, or {instead}."
         )
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UserError("There is no display to show a window on. Leave out --show, or use --save-video out.mp4.")
+        raise UserError(f"There is no display to show a window on; {instead}.")

@@ -45,6 +45,7 @@ def compiled(
         drop_last=config.drop_last,
         class_weights=class_weights(arrays) if config.balance_classes else None,
         share=devices.share,
+        source_exponent=config.source_exponent,
         as_rows=pictures_on_device(config, arrays, devices.devices),
     )
     if feed.as_rows:

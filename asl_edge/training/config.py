@@ -16,6 +16,9 @@ Precision = Literal["auto", "float32", "mixed"]
 Keep = Literal["best3", "all"]
 Switch = Literal["auto", "on", "off"]
 
+BOX = "box"
+"""As `start_from`: the model in the box."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -29,6 +32,9 @@ class TrainConfig:
     """Name of the recipe that the choices started from."""
     network: str = "alexnet"
     """Name in the registry of networks."""
+    start_from: str | None = None
+    """Trained network whose weights are taken over: a run folder, a `.keras` file or an `.onnx` file that asl-edge
+    exported, or `box` for the model in the box; None starts anew (see `asl_edge.training.pretrained`)."""
     epochs: int = 50
     batch_size: int = 32
     seed: int = 0
@@ -63,6 +69,8 @@ class TrainConfig:
     """Batches whose gradients are averaged for one update of the weights."""
     balance_classes: bool = False
     """Weigh the loss of each picture by the inverse of its class's share of the training pictures."""
+    source_exponent: float = 1.0
+    """Sources are fed in proportion to their pictures to the power of this: 1 every picture alike, 0 every source."""
     drop_last: bool = False
     """Leave out the last batch of an epoch where it is smaller; other pictures are left out in every epoch."""
     norm_momentum: float | None = None
@@ -106,6 +114,8 @@ class TrainConfig:
             raise UserError(f"seed must be below 2**32. Received: {self.seed}")
         if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
             raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate!r}")
+        if self.start_from is not None and not self.start_from:
+            raise UserError("start_from names a run folder, a .keras or an .onnx file. Received: ''")
         for name in ("clip_norm", "checkpoint_minutes", "time_budget_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -116,6 +126,8 @@ class TrainConfig:
             raise UserError(
                 f"warmup_epochs must be at least 0 and below epochs ({self.epochs}). Received: {self.warmup_epochs!r}"
             )
+        if not 0 <= self.source_exponent <= 1:
+            raise UserError(f"source_exponent must be between 0 and 1. Received: {self.source_exponent!r}")
         if not 0 <= self.dropout_scale <= 1:
             raise UserError(f"dropout_scale must be between 0 and 1. Received: {self.dropout_scale!r}")
         for name in ("flip_probability", "mixup_probability", "cutmix_probability"):

@@ -26,6 +26,35 @@ def shuffled_rows(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
+class Mixture:
+    """The rows of every epoch where sources are not fed in proportion to their size.
+
+    Of S sources of n pictures each gets a part of the epoch in proportion to n to the power of an exponent (with 1 this
+    is a shuffle of all rows; Conneau et al., arXiv 1911.02116, section 3.1, weigh languages so). A source is gone
+    through in a shuffled order, then in another one, so that its pictures come equally often.
+    """
+
+    def __init__(self, sources: npt.NDArray[np.int64], exponent: float, pictures: int) -> None:
+        """Share out `pictures` rows of an epoch among the sources; `sources` has the source of each row, (N,)."""
+        self._rows = [np.flatnonzero(sources == source) for source in np.unique(sources)]
+        weights = np.array([len(rows) for rows in self._rows], np.float64) ** exponent
+        ends = np.rint(np.cumsum(weights) / weights.sum() * pictures).astype(np.int64)
+        self.shares = np.diff(ends, prepend=0)
+        """Rows of each source in an epoch, (S,)."""
+
+    def rows(self, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the rows of an epoch in their order; it depends on nothing but the arguments."""
+        parts = []
+        for source, (rows, share) in enumerate(zip(self._rows, self.shares, strict=True)):
+            first, count = epoch * int(share), len(rows)
+            rounds = range(first // count, -(-(first + int(share)) // count))
+            orders = [np.random.default_rng((seed, source, number)).permutation(rows) for number in rounds]
+            if orders:
+                at = first - rounds.start * count
+                parts.append(np.concatenate(orders)[at : at + int(share)])
+        return np.random.default_rng((seed, epoch)).permutation(np.concatenate(parts))
+
+
 class Feed:
     """The training batches of one epoch after the other, from any step on.
 
@@ -44,6 +73,7 @@ class Feed:
         class_weights: npt.NDArray[np.float32] | None = None,
         share: tuple[int, int] = (0, 1),
         as_rows: bool = False,
+        source_exponent: float = 1.0,
     ) -> None:
         """Prepare to feed the split `train`.
 
@@ -56,6 +86,7 @@ class Feed:
             class_weights: weight of each class, (C,).
             share: this host's number, from 0, and the number of hosts: each reads its own rows of every batch.
             as_rows: give row numbers instead of pictures, for pictures that lie on the accelerator already.
+            source_exponent: see `Mixture`; 1 feeds every picture once an epoch.
         """
         self.split = arrays.split("train")
         self.batch_size = batch_size
@@ -77,11 +108,18 @@ class Feed:
         """Batches in a whole epoch."""
         self.pictures = min(count, self.steps * batch_size)
         """Pictures in a whole epoch."""
+        self._mixture = None
+        if source_exponent != 1:
+            self._mixture = Mixture(arrays.sources("train"), source_exponent, self.pictures)
 
     def rows(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
         """Return this host's rows of one batch, in the order of the file, so that it is read in one direction."""
-        order = shuffled_rows(len(self.split), self._seed, epoch)
-        return self._rows(order, step)
+        return self._rows(self._order(epoch), step)
+
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if self._mixture is not None:
+            return self._mixture.rows(self._seed, epoch)
+        return shuffled_rows(len(self.split), self._seed, epoch)
 
     def _rows(self, order: npt.NDArray[np.int64], step: int) -> npt.NDArray[np.int64]:
         rows = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
@@ -127,7 +165,7 @@ class Feed:
                     return
 
         try:
-            order = shuffled_rows(len(self.split), self._seed, epoch)
+            order = self._order(epoch)
             for step in range(first, self.steps):
                 if stopped.is_set():
                     return

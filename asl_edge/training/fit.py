@@ -26,6 +26,7 @@ from asl_edge.training.hosts import Hosts, join, watched
 from asl_edge.training.keeper import EpochKeeper
 from asl_edge.training.means import Means
 from asl_edge.training.opening import open_run
+from asl_edge.training.pretrained import Start, starting_weights
 from asl_edge.training.progress import Progress
 from asl_edge.training.resident import first_row
 from asl_edge.training.run_lock import RunLock
@@ -89,6 +90,7 @@ def train(
     Raises:
         RunError: `out` is in the way, or cannot be resumed with this config.
         DataError: the arrays lack a split or are too small for the network.
+        UserError: there is nothing to start from, or it does not fit (see `asl_edge.training.pretrained`).
         TrainingError: the loss is no number, the disk is full, or the arrays changed since the run began.
         MissingPackageError: Keras, its backend or TensorBoard is not installed.
         Interrupted: Ctrl-C or SIGTERM.
@@ -121,9 +123,13 @@ def train(
         ):
             keeper: EpochKeeper | None = None
             try:
-                config, means = open_run(config, arrays, out, resume, overwrite, progress, devices, lock)
+                # Before anything is written: what cannot be started from must leave no run, and replace none.
+                start = starting_weights(config, arrays) if config.start_from is not None and not resume else None
+                taken = None if start is None else start.taken
+                config, means = open_run(config, arrays, out, resume, overwrite, progress, devices, lock, taken)
                 progress.training_begins(config)
-                keeper = _build(config, arrays, out, means, progress, devices)
+                keeper = _build(config, arrays, out, means, progress, devices, start)
+                del start, taken
                 with tracking.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):
                         _go_on(keeper)
@@ -138,7 +144,13 @@ def train(
 
 
 def _build(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means, progress: Progress, devices: Spread
+    config: TrainConfig,
+    arrays: PreparedArrays,
+    out: Path,
+    means: Means,
+    progress: Progress,
+    devices: Spread,
+    start: Start | None,
 ) -> EpochKeeper:
     """Build and compile the network, and bring it to where the run stands."""
     with devices.scope():
@@ -152,6 +164,14 @@ def _build(
         progress.note(f"Going on after epoch {len(keeper.history)} of {config.epochs}{within}.")
         if keeper.history and devices.writes:
             keeper.settle()
+    elif config.start_from is not None:
+        if start is None:  # the run was stopped before anything was saved, and begins again
+            recorded = run_folder.read_config(out)["data"]["started_from"] if devices.writes else None
+            start = starting_weights(config, arrays, recorded)
+        for note in (start.taken.describe(), *start.taken.notes):
+            progress.note(note)
+        # Every host has read them, so that none waits for another for long; one has the last word.
+        keeper.begin_with(from_host_0(start.values, devices))
     if devices.writes and not (out / run_folder.MODEL_JSON_FILE).exists():
         atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
     return keeper

@@ -13,7 +13,7 @@ import numpy as np
 
 from asl_edge.errors import RunError, TrainingError
 from asl_edge.training import checkpoints, run_folder
-from asl_edge.training.averaging import averaged_weights
+from asl_edge.training.averaging import averaged_weights, averages
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.curves import write_curves
 from asl_edge.training.devices import Spread, alone
@@ -101,6 +101,14 @@ class EpochKeeper:
     def first_step(self) -> int:
         """The step that the next epoch to run begins with: above 0 where the run was stopped within it."""
         return self._resumed.step if self._resumed is not None else 0
+
+    def begin_with(self, values: Values) -> None:
+        """Let the network, its stored twin and the averages have the weights of a trained one."""
+        restore(self.network.weights, values)
+        with alone():
+            restore(self.stored.weights, values)
+        pairs = averages(self.model)
+        restore([average for _, average in pairs], values_of(variable for variable, _ in pairs))
 
     def go_on(self, state: TrainState) -> None:
         """Bring network, optimizer and history to where a run stands.

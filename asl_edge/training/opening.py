@@ -19,6 +19,7 @@ from asl_edge.training.devices import Spread, alone, from_host_0
 from asl_edge.training.environment import describe
 from asl_edge.training.means import Means, choose_means
 from asl_edge.training.pace import seconds_of_a_step, within_budget
+from asl_edge.training.pretrained import TakenOver
 from asl_edge.training.progress import Progress
 from asl_edge.training.run_lock import RunLock
 
@@ -62,10 +63,12 @@ def open_run(
     progress: Progress,
     devices: Spread,
     lock: RunLock,
+    taken: TakenOver | None = None,
 ) -> tuple[TrainConfig, Means]:
     """Make the run folder with all that is known before the first epoch, or check the one to go on with.
 
-    The process that writes takes `lock`, as soon as there is a folder.
+    The process that writes takes `lock`, as soon as there is a folder. `taken` is what a run starts from, where that is
+    a trained network.
     """
     if devices.devices > 1:
         progress.note(devices.describe())
@@ -104,7 +107,7 @@ def open_run(
             f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
         ) from error
     try:
-        _write_beginning(config, arrays, out, means)
+        _write_beginning(config, arrays, out, means, taken)
     except BaseException:
         # Without a config it is no run, and must not stand in the way of the next try.
         for item in out.iterdir():
@@ -118,7 +121,9 @@ def _measured(config: TrainConfig, arrays: PreparedArrays) -> Callable[[Means], 
     return lambda means: seconds_of_a_step(config, arrays, compiled, means)
 
 
-def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means) -> None:
+def _write_beginning(
+    config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means, taken: TakenOver | None
+) -> None:
     """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
     (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
     test_split = "test" if provenance.describe_arrays(arrays)["counts"]["test"] else "validation"
@@ -152,7 +157,7 @@ def _write_beginning(config: TrainConfig, arrays: PreparedArrays, out: Path, mea
             "fit": arrays.fit,
             "colour": "RGB",
             "arrays": str(arrays.folder.resolve()),
-            "data": provenance.describe_arrays(arrays),
+            "data": provenance.describe_arrays(arrays) | ({} if taken is None else {"started_from": taken.to_dict()}),
             "samples": kept,
         },
     )

@@ -184,11 +184,15 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (["{model}", "{hands}", "--fit", "squeeze"], "--fit must be crop, stretch or pad. Received: squeeze"),
         (["{model}", "{hands}", "--provider", "abacus"], "abacus"),
         (["{model}", "{hands}", "--bgr"], "--bgr is for prepared arrays"),
+        (["{model}", "{hands}", "--threshold", "1.5"], "--threshold"),
+        (["{model}", "{hands}", "missing"], "No such file or folder: missing"),
+        (["{model}", "{hands}", "{hands}/A/.."], "is named twice. Name it once."),
+        (["{model}", "{hands}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{model}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{run}", "{hands}", "--provider", "cuda"], "--provider and --strict are for .onnx files"),
         (["{hands}", "{hands}"], "no run folder"),
         (["{model}", "{model}"], "is a file and no zip"),
-        (["{model}"], "Missing argument 'DATA'"),
+        (["{model}"], "Missing argument 'DATA...'"),
     ],
 )
 def test_mistakes_end_with_a_sentence_and_2(
@@ -205,3 +209,123 @@ def test_mistakes_end_with_a_sentence_and_2(
     assert code == 2
     assert message in err
     assert not out
+
+
+@pytest.fixture
+def rooms(hands: Path, tmp_path: Path) -> Path:
+    """As `hands`, with a red picture in B and one of a class that the model does not know."""
+    rooms = tmp_path / "rooms"
+    shutil.copytree(hands, rooms)
+    (rooms / "A" / "2.png").rename(rooms / "B" / "wrong.png")
+    shutil.copytree(rooms / "A", rooms / "space")
+    return rooms
+
+
+def test_several_sources_are_one_table(run_command: Run, colour_model: Path, hands: Path, rooms: Path) -> None:
+    code, out, err = run_command(colour_model, hands, rooms)
+    assert code == 0
+    rows = [line.split() for line in out.splitlines()]
+    assert ["rooms", "5", "80.0%", "100.0%", "100.0%", "80.0%"] in [row[:6] for row in rows]
+    assert out.index("my hands") < out.index("rooms") < out.index("all")
+    assert "90.0%" in out  # 9 of 10
+    assert "no threshold" in out
+    assert "Most confused" not in out
+    assert "Files in" not in out
+    assert "rooms: Left out, since the model does not know these classes: space (2)" in err
+    assert next_command(err)[1] == "predict"
+
+
+def test_several_sources_as_json_and_files(
+    run_command: Run, colour_model: Path, hands: Path, rooms: Path, tmp_path: Path
+) -> None:
+    out_folder = tmp_path / "report"
+    code, out, _ = run_command(
+        colour_model, hands, rooms, "--json", "--out", out_folder, "--mirrored", "--threshold", 1
+    )
+    assert code == 0
+    values = json.loads(out)
+    assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
+    assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
+    assert (values["all"]["right"], values["all"]["pictures"]) == (9, 10)
+    assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
+    assert values["all"]["accuracy_when_answered"] is None
+    assert values["all"]["right_mirrored"] == 9  # a flat colour turned is the same
+    assert sorted(path.name for path in out_folder.iterdir()) == ["my hands", "rooms", "sources.csv", "sources.json"]
+    assert (out_folder / "rooms" / "predictions.csv").is_file()
+
+
+def test_several_sources_of_a_run_go_into_it_for_export(
+    run_command: Run, make_run: Callable[..., Path], mini_model: Any, hands: Path, rooms: Path, tmp_path: Path
+) -> None:
+    from asl_edge.evaluation.source_figures import read_figures
+
+    run = make_run(tmp_path / "a run", mini_model, pictures=3)
+    code, out, err = run_command(run, hands, rooms)
+    assert code == 0
+    assert f"Files in {run / 'evaluation'}: sources.json, sources.csv, my hands/, rooms/" in out
+    figures = read_figures(run)
+    assert [(name, values["pictures"]) for name, values in figures.items()] == [("my hands", 5), ("rooms", 5)]
+    assert next_command(err)[1] == "export"
+
+
+def test_notes_that_hold_for_every_source_are_said_once(
+    run_command: Run, mini_run: Path, hands: Path, rooms: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.keras"
+    shutil.copy(mini_run / "best.keras", model)
+    (rooms / "nobody").mkdir()
+    code, _, err = run_command(model, hands, rooms, "--classes", "A,B,C", "--split", "train")
+    assert code == 0
+    assert err.count("--fit crop is taken") == 1
+    assert f"rooms: Not used: {rooms / 'nobody'}" in err
+    assert err.count("--split train says nothing here") == 2
+
+
+def test_a_source_that_cannot_be_used_ends_it_without_figures(
+    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = run_command(colour_model, hands, tmp_path / "empty", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert f"No pictures of known classes in {tmp_path / 'empty'}" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_figures_of_several_are_shown_also_where_they_cannot_be_written(
+    run_command: Run, colour_model: Path, hands: Path, rooms: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "sources.json").mkdir(parents=True)
+    code, out, err = run_command(colour_model, hands, rooms, "--out", tmp_path / "out")
+    assert code == 2
+    assert f"The report cannot be written to {tmp_path / 'out'}" in err
+    assert "90.0%" in out
+
+
+def test_the_models_threshold_is_told(
+    run_command: Run, make_colour_model: Callable[..., None], hands: Path, tmp_path: Path
+) -> None:
+    make_colour_model(tmp_path / "m.onnx", spec={"reject_threshold": 0.9})
+    _, out, _ = run_command(tmp_path / "m.onnx", hands)
+    assert "5 of 5 pictures answered with confidence 0.9 or more" in out
+    _, out, _ = run_command(tmp_path / "m.onnx", hands, "--threshold", "1")
+    assert "0 of 5 pictures answered with confidence 1 or more" in out
+    assert "no picture is answered" in out
+
+
+def test_the_model_in_the_box_is_an_onnx_file(
+    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asl_edge.runtime import box
+
+    monkeypatch.setattr(box, "_FOLDER", tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_command("box", hands)
+    assert code == 2
+    assert "missing from this installation" in err
+    (tmp_path / "models").mkdir()
+    shutil.copy(colour_model, tmp_path / "models" / box.BOX_FILE)
+    code, out, err = run_command("box", hands, "--provider", "cpu", "--json")
+    assert code == 0
+    assert json.loads(out)["model"] == "box"
+    assert next_command(err)[1] == "predict"
+    assert next_command(err)[-2:] == ["--model", "box"]

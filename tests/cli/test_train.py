@@ -127,6 +127,9 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
         (["ARRAYS", "--out", "RUN", "--resume"], "There is no run folder at"),
         (["nowhere", "--out", "RUN"], "No folder of prepared arrays at nowhere"),
         (["--summary"], "--summary needs the number of classes"),
+        (["ARRAYS", "--out", "RUN", "--recipe", "finetune"], "add --from-pretrained, or --start-from MODEL"),
+        (["ARRAYS", "--out", "RUN", "--start-from", "nowhere"], "There is nothing at nowhere to start from"),
+        (["ARRAYS", "--out", "RUN", "--start-from", "x.onnx", "--from-pretrained"], "Choose one."),
     ],
 )
 def test_mistakes_are_explained(words, message, colour_arrays, tmp_path, capsys):
@@ -165,3 +168,63 @@ def test_summary_prints_the_network_without_training(colour_arrays, capsys):
     assert all(layer in printed for layer in ("conv1", "norm5", "dropout7", "logits", "probabilities"))
     assert run(colour_arrays, "--summary", "--network", "tiny", "--classes", "A,B,C") == 0
     assert "global_average_pooling2d" in capsys.readouterr().out
+
+
+@pytest.fixture
+def trained(make_run, tmp_path):
+    """A run of the tiny network with the classes A, B, C and D."""
+    from asl_edge.training import networks
+
+    return make_run(tmp_path / "trained", networks.build("tiny", 4, 32), network="tiny")
+
+
+def test_goes_on_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
+    """The model says which network, the recipe is the one for it, and what was taken over is printed once."""
+    from asl_edge.export.exporter import export_run
+
+    export_run(trained, tmp_path / "model.onnx")
+    quick = ["--epochs", "2", "--batch-size", "16", "--classes", "A,B,del", "--augmentation", "none"]
+    for model in (trained, tmp_path / "model.onnx"):
+        out = tmp_path / f"run-{model.name}"
+        assert run(colour_arrays, "--out", out, "--start-from", model, *quick) == 0
+        printed = capsys.readouterr().err
+        assert printed.count("Started from") == 1
+        assert f"Started from {model}: 4 layers of tiny; outputs kept: 2 (A, B); " in printed
+        assert "outputs that start anew: 1 (del); outputs left out: 2 (C, D)." in printed
+        config = json.loads((out / "config.json").read_text())
+        assert (config["recipe"], config["network"], config["start_from"]) == ("finetune", "tiny", str(model))
+    assert run(colour_arrays, "--out", out, "--resume") == 0
+    assert "Started from" not in capsys.readouterr().err
+    assert run(colour_arrays, "--out", out, "--resume", "--start-from", trained) == 2
+    assert "start_from was" in capsys.readouterr().err
+
+
+def test_a_model_of_another_network_is_refused(trained, colour_arrays, tmp_path, capsys):
+    words = ["--start-from", trained, "--network", "alexnet-edge", "--classes", "A,B,C"]
+    assert run(colour_arrays, "--out", tmp_path / "run", *words) == 2
+    assert "is the network tiny, and alexnet-edge is to be trained" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_goes_on_from_the_model_in_the_box(trained, colour_arrays, tmp_path, capsys, monkeypatch):
+    from asl_edge.export.exporter import export_run
+    from asl_edge.runtime import box
+
+    monkeypatch.setattr(box, "_FOLDER", tmp_path)
+    quick = ["--from-pretrained", "--recipe", "tutorial", "--epochs", "1", "--batch-size", "16", "--classes", "A,B,C"]
+    assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 2
+    assert "The model in the box" in capsys.readouterr().err
+    export_run(trained, tmp_path / box.BOX_FILE)
+    assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 0
+    assert "Started from the model in the box: 4 layers of tiny" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["recipe"], config["start_from"]) == ("tutorial", "box")
+
+
+def test_a_run_that_is_called_box_is_not_the_model_in_the_box(trained, colour_arrays, tmp_path, monkeypatch):
+    trained.rename(tmp_path / "box")
+    monkeypatch.chdir(tmp_path)
+    quick = ["--epochs", "1", "--batch-size", "16", "--classes", "A,B,C", "--augmentation", "none"]
+    assert run(colour_arrays, "--out", tmp_path / "run", "--start-from", "box", *quick) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert (config["start_from"], config["data"]["started_from"]["file"]) == ("./box", "best.keras")

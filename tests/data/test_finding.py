@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asl_edge.data.finding import find, flat_label, frame_number, natural_key, printable, select_sources
+from asl_edge.data.finding import (
+    find,
+    flat_label,
+    frame_number,
+    natural_key,
+    printable,
+    select_sources,
+    session_of,
+)
 from asl_edge.errors import DataError, PictureError
 from asl_edge.labels import CLASSES
 
@@ -266,6 +274,24 @@ def test_flat_label(name, label):
 @pytest.mark.parametrize(("name", "frame"), [("A_34.jpg", 34), ("hand1_a_seg_5.jpeg", 5), ("x.jpg", -1), ("7", 7)])
 def test_frame_number(name, frame):
     assert frame_number(name) == frame
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "session"),
+    [
+        ("anna_A12.jpg", "A", "anna"),
+        ("20261121-1412_space3.jpg", "space", "20261121-1412"),
+        ("anna_A1_A12.jpg", "A", "anna_A1"),
+        ("anna_B12.jpg", "A", ""),
+        ("A12.jpg", "A", ""),
+        ("A_12.jpg", "A", ""),
+        ("hand1_A_bot_seg_5_cropped.jpeg", "A", ""),
+        ("_A1.jpg", "A", ""),
+        ("anna_A12", "A", ""),
+    ],
+)
+def test_session_of(name, label, session):
+    assert session_of(name, label) == session
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=8), st.randoms())

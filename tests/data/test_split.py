@@ -11,12 +11,13 @@ from asl_edge.data.split import DROPPED, SplitPlan, assign
 from asl_edge.errors import DataError
 
 
-def split(labels, sources=None, plan=None, classes=None, names=None):
+def split(labels, sources=None, plan=None, classes=None, names=None, sessions=None):
     labels = np.asarray(labels)
     sources = np.zeros(len(labels), int) if sources is None else np.asarray(sources)
     classes = classes or [chr(65 + number) for number in range(labels.max() + 1)]
     names = names or [f"s{number}" for number in range(sources.max() + 1)]
-    return assign(labels, sources, plan or SplitPlan(), classes=classes, source_names=names)
+    sessions = None if sessions is None else np.asarray(sessions)
+    return assign(labels, sources, plan or SplitPlan(), classes=classes, source_names=names, sessions=sessions)
 
 
 def test_blocks_follow_the_frames_with_a_gap_between_them():
@@ -32,6 +33,27 @@ def test_each_class_of_each_source_is_cut_by_itself():
         part = result[start:stop].tolist()
         assert part == sorted(part)
         assert part.count(0) == round(0.7 * (stop - start))
+
+
+def test_each_session_is_cut_by_itself_even_if_frames_alternate():
+    alone = split([0] * 40).tolist()
+    assert split([0] * 80, sessions=[1] * 40 + [2] * 40).tolist() == alone * 2
+    alternating = split([0] * 80, sessions=[1, 2] * 40)
+    assert alternating[::2].tolist() == alternating[1::2].tolist() == alone
+    two_sources = split([0] * 80, [0] * 40 + [1] * 40, sessions=[1] * 80)
+    assert two_sources.tolist() == alone * 2
+
+
+def test_short_sessions_are_cut_together():
+    """As where every name has a prefix of its own: one picture does not fill three splits."""
+    assert split([0] * 60, sessions=range(60)).tolist() == split([0] * 60).tolist()
+    assert split([0] * 30 + [1] * 5, sessions=[1] * 30 + [2] * 5).tolist() == split([0] * 30 + [1] * 5).tolist()
+
+
+def test_counts_are_spread_over_sessions():
+    plan = SplitPlan(train_per_class=33, val_per_class=11, gap=1)
+    result = split([0] * 90, plan=plan, sessions=[1] * 31 + [2] * 59)
+    assert result.tolist() == split([0] * 90, [0] * 31 + [1] * 59, plan).tolist()
 
 
 def test_order_of_the_rows_of_other_groups_does_not_matter():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import signal
@@ -16,7 +17,7 @@ from asl_edge.data.synthetic import SynthesisReport, draw_hand, synthesize
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.poses import POSES
 from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
-from asl_edge.data.synthetic.scene import Framing, random_scene, vary
+from asl_edge.data.synthetic.scene import Framing, Variety, random_scene, vary
 from asl_edge.data.synthetic.skeleton import JOINTS, average_build, pose_hand, random_build, rotation
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
@@ -374,3 +375,40 @@ def test_hands_in_the_guide_box_are_larger(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="any, guide"):
         synthesize(tmp_path / "none", per_class=2, framing="close")  # type: ignore[arg-type]
+
+
+# Variety -------------------------------------------------------------------------------------------------------------
+
+
+def scenes(variety: Variety, count: int = 300) -> list:
+    return [random_scene("B", np.random.default_rng(number), 64, variety=variety) for number in range(count)]
+
+
+def test_views_differ_as_far_as_is_asked_for() -> None:
+    narrow, wide = (np.std([scene.view for scene in scenes(Variety(spread=spread))], axis=0) for spread in (0.5, 2.0))
+    assert (wide > 3 * narrow).all()
+
+
+def test_left_hands_are_mirrored_right_ones_with_their_joints() -> None:
+    assert 0.2 < np.mean([scene.left for scene in scenes(Variety(left=0.3))]) < 0.4
+    assert not any(scene.left for scene in scenes(Variety()))
+    for number in range(5):
+        right = random_scene("L", np.random.default_rng(number), 96)
+        left = dataclasses.replace(right, left=True)
+        one, other = (draw_frame(scene, np.random.default_rng(9), 96) for scene in (right, left))
+        assert np.array_equal(other.mask, one.mask[:, ::-1])
+        assert one.joints is not None
+        assert other.joints is not None
+        np.testing.assert_allclose(other.joints[:, 0], 95 - one.joints[:, 0])
+
+
+def test_so_many_hands_are_cut_out_as_is_asked_for() -> None:
+    for share in (0.0, 0.5, 1.0):
+        black = np.mean([scene.background.max() < 12 for scene in scenes(Variety(cut_out=share))])
+        assert black == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("fields", [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}])
+def test_a_variety_out_of_range_is_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(DataError, match=next(iter(fields))):
+        Variety(**fields)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import UserError
+from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.evaluation.report import ClassFigures, ConfusedPair, EvaluationReport
-from asl_edge.evaluation.report_files import write_report
+from asl_edge.evaluation.report_files import write_report, write_several
+from asl_edge.evaluation.several import SeveralReports
 
 
 @pytest.fixture
@@ -55,10 +57,10 @@ def test_all_files(report: EvaluationReport, tmp_path: Path) -> None:
         ["C", "0", "0", "0"],
     ]
     assert rows(out / "predictions.csv") == [
-        ["source", "label", "predicted", "confidence"],
-        ["hands/A/1, 2.jpg", "A", "A", "0.900000"],
-        ["hands/B/1.jpg", "B", "A", "0.600000"],
-        ["hands/B/ß.jpg", "B", "B", "1.000000"],
+        ["source", "label", "predicted", "confidence", "p_A", "p_B", "p_C"],
+        ["hands/A/1, 2.jpg", "A", "A", "0.900000", "0.9", "0.1", "0.0"],
+        ["hands/B/1.jpg", "B", "A", "0.600000", "0.6", "0.4", "0.0"],
+        ["hands/B/ß.jpg", "B", "B", "1.000000", "0.0", "1.0", "0.0"],
     ]
     assert rows(out / "per_class.csv")[1] == ["A", "0.500000", "1.000000", "0.666667", "1"]
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
@@ -67,6 +69,7 @@ def test_all_files(report: EvaluationReport, tmp_path: Path) -> None:
     assert values["left_out"] == {"Z": 4}
     assert values["skipped"] == [{"path": "hands/A/x.jpg", "reason": "the file is empty"}]
     assert values["accuracy_interval_95"] == [0.2, 0.9]
+    assert (values["threshold"], values["coverage"], values["accuracy_when_answered"]) == (None, 1.0, 2 / 3)
     assert values["macro_average"] == {"precision": 0.75, "recall": 0.75, "f1": pytest.approx(2 / 3)}
 
 
@@ -93,3 +96,49 @@ def test_a_file_in_the_way(report: EvaluationReport, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         write_report(report, tmp_path / "out" / "inner")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def several_of(report: EvaluationReport, *names: str) -> SeveralReports:
+    return SeveralReports(names, (report,) * len(names), report)
+
+
+def test_several_sources(report: EvaluationReport, tmp_path: Path) -> None:
+    unsure = dataclasses.replace(report, threshold=0.8, right_mirrored=1)
+    several = SeveralReports(("wall", "room/hands"), (report, unsure), unsure)
+    out = tmp_path / "a" / "b"
+    written = write_several(several, out)
+    assert written == [out / "sources.json", out / "sources.csv", out / "wall", out / "room-hands"]
+    assert sorted(written) == sorted(out.iterdir())
+    assert json.loads((out / "sources.json").read_text(encoding="utf-8")) == several.to_dict()
+    assert read_predictions(out / "wall" / "predictions.csv").sources == report.sources
+    header, wall, room, together = rows(out / "sources.csv")
+    first, second = dict(zip(header, wall, strict=True)), dict(zip(header, room, strict=True))
+    assert (first["source"], second["source"], together[0]) == ("wall", "room/hands", "all")
+    assert together[1:] == room[1:]
+    assert (first["threshold"], first["coverage"], first["right_mirrored"]) == ("", "1.000000", "")
+    assert (first["pictures"], first["left_out"], first["skipped"]) == ("3", "4", "1")
+    assert (second["threshold"], second["answered"], second["answered_right"]) == ("0.800000", "2", "2")
+    assert (second["accuracy_when_answered"], second["accuracy_when_answered_high"]) == ("1.000000", "1.000000")
+    assert (second["accuracy_mirrored"], second["accuracy_mirrored_low"]) == ("0.333333", "0.061492")
+
+
+def test_every_source_has_a_folder_that_every_system_can_name(report: EvaluationReport, tmp_path: Path) -> None:
+    names = ("hands", "Hands", "HANDS", "test", "a/b", "a-b", "sources.json", "//root", "..", r"b\xff d", "zwölf.zip")
+    written = write_several(several_of(report, *names), tmp_path / "out")
+    assert [path.name for path in written[2:]] == [
+        "hands", "Hands-pictures", "HANDS-pictures-2", "test-pictures", "a-b", "a-b-pictures", "sources.json-pictures",
+        "root", "source", "b-xff d", "zwölf.zip",
+    ]  # fmt: skip
+    assert all(path.parent == tmp_path / "out" for path in written)
+    assert all((path / "report.json").is_file() for path in written[2:])
+
+
+def test_no_file_is_written_beside_a_file_in_the_way(report: EvaluationReport, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        write_several(several_of(report, "wall"), tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "wall").write_text("mine")
+    with pytest.raises(UserError, match=r"other.wall is a file"):
+        write_several(several_of(report, "wall"), tmp_path / "other")
+    assert (tmp_path / "other" / "wall").read_text() == "mine"

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_confused
-from asl_edge.evaluation.tables import tables
+from asl_edge.evaluation.several import SeveralReports
+from asl_edge.evaluation.tables import sources, tables
 
 
 def report(confusion: Any, classes: tuple[str, ...], per_class: tuple[ClassFigures, ...] | None) -> EvaluationReport:
@@ -38,9 +40,13 @@ def report(confusion: Any, classes: tuple[str, ...], per_class: tuple[ClassFigur
 
 
 def shown(value: EvaluationReport, most: int = 10, width: int = 100) -> str:
-    console = Console(width=width, no_color=True)
+    return printed(*tables(value, most), width=width)
+
+
+def printed(*parts: RenderableType, width: int = 100) -> str:
+    console = Console(width=width, no_color=True, soft_wrap=True)
     with console.capture() as captured:
-        for part in tables(value, most):
+        for part in parts:
             console.print(part)
     return captured.get()
 
@@ -77,3 +83,56 @@ def test_of_many_pairs_the_first_are_shown() -> None:
 def test_it_fits_a_narrow_terminal() -> None:
     text = shown(report(CONFUSION, ("A", "B", "space"), (*PER_CLASS, ABSENT)), width=60)
     assert max(map(len, text.splitlines())) <= 60
+
+
+ANSWERS = {
+    "labels": np.array([0, 0, 1, 1]),
+    "probabilities": np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.7, 0.3, 0], [0.4, 0.6, 0]]),
+}
+FOUR = report(np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0]]), ("A", "B", "space"), None)
+SURE = dataclasses.replace(FOUR, **ANSWERS, threshold=0.65, right_mirrored=1)
+
+
+def test_coverage_is_shown_where_there_is_a_threshold() -> None:
+    text = " ".join(shown(SURE).split())
+    assert "coverage 75.00% 3 of 4 pictures answered with confidence 0.65 or more" in text
+    assert "when answered 66.67% 95% interval 20.77% to 93.85%, 2 of 3 pictures" in text
+    assert "mirrored 25.00% 95% interval 4.56% to 69.94%, 1 of 4 pictures turned left to right" in text
+    assert "coverage" not in shown(FOUR)
+    assert "mirrored" not in shown(FOUR)
+    assert "no picture is answered" in shown(dataclasses.replace(SURE, threshold=1.0))
+
+
+def test_sources_are_rows_and_all_pictures_the_last() -> None:
+    several = SeveralReports(("wall", "a [bold] room"), (FOUR, SURE), SURE)
+    lines = [line.strip() for line in printed(sources(several), width=140).splitlines() if line.strip()]
+    assert lines[-4].split() == [
+        "wall",
+        "4",
+        "75.0%",
+        "(10.0-90.0)",
+        "100.0%",
+        "100.0%",
+        "75.0%",
+        "(30.1-95.4)",
+        "0.0312",
+    ]
+    figures = ["4", "75.0%", "(10.0-90.0)", "100.0%", "75.0%", "66.7%", "(20.8-93.9)", "0.0312", "25.0%", "(4.6-69.9)"]
+    assert lines[-3].split() == ["a", "[bold]", "room", *figures]
+    assert lines[-2].split() == ["all", "pictures", *figures]
+    assert lines[-1].startswith("Answered: confidence 0.65 or more.")
+    silent = SeveralReports(("wall",), (dataclasses.replace(FOUR, **ANSWERS, threshold=1.0),), FOUR)
+    lines = printed(sources(silent), width=140).splitlines()
+    assert any(line.split()[5:] == ["0.0%", "-", "0.0312"] for line in lines)
+    assert any("Every picture is answered: there is no threshold." in line for line in lines)
+    assert not any("mirrored" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 80, 90, 200])
+def test_sources_keep_every_figure_at_any_width(width: int) -> None:
+    several = SeveralReports(("wall-of-many-people", "rooms"), (SURE, SURE), SURE)
+    text = printed(sources(several), width=width)
+    for figure in ("75.0%", "(10.0-90.0)", "66.7%", "(20.8-93.9)", "0.0312", "25.0%", "(4.6-69.9)"):
+        assert text.count(figure) >= 3
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= max(width, 92)

@@ -163,6 +163,16 @@ def test_a_file_that_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture[st
     assert "no frame from this video" in item.problem
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+def test_a_video_whose_name_is_no_text(video: Path) -> None:
+    """OpenCV would end the whole process."""
+    strange = video.rename(video.with_name(os.fsdecode(b"h\xff.avi")))
+
+    (item,) = items([str(strange)])
+    assert item.problem is not None
+    assert "rename it" in item.problem
+
+
 def test_a_camera_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
     (item,) = items(["97"])
 

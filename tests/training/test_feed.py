@@ -8,11 +8,11 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.training.feed import Feed, for_keras, shuffled_rows
+from asl_edge.training.feed import Feed, Mixture, for_keras, shuffled_rows
 
 
 @pytest.fixture
@@ -123,3 +123,40 @@ def test_keras_is_fed_the_rest_of_an_epoch(arrays):
     fed = list(for_keras(feed))
     assert len(fed) == 3
     assert np.array_equal(np.asarray(fed[0][0]), arrays.rgb("train", feed.rows(1, 2)))
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    exponent=st.floats(0, 1),
+    pictures=st.integers(1, 200),
+    seed=st.integers(0, 9),
+)
+def test_sources_get_their_share_and_their_pictures_come_equally_often(sizes, exponent, pictures, seed):
+    sources = np.repeat(np.arange(len(sizes)) * 3, sizes)
+    mixture = Mixture(sources, exponent, pictures)
+    wanted = np.array(sizes, float) ** exponent
+    assert mixture.shares.sum() == pictures
+    assert np.abs(mixture.shares - wanted / wanted.sum() * pictures).max() <= 1
+    seen = np.zeros(len(sources), int)
+    for epoch in range(4):
+        rows = mixture.rows(seed, epoch)
+        assert len(rows) == pictures
+        assert np.array_equal(np.bincount(sources[rows] // 3, minlength=len(sizes)), mixture.shares)
+        assert np.array_equal(rows, mixture.rows(seed, epoch))
+        seen += np.bincount(rows, minlength=len(sources))
+    for source in np.unique(sources):
+        counts = seen[sources == source]
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_feed_of_a_mixture_takes_sources_from_the_manifest(shared_colour_arrays, monkeypatch):
+    arrays = PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
+    assert not arrays.sources("train").any()  # without a manifest all is one source
+    # 40 rows of one source, 8 of another
+    arrays.manifest = {"folders": [[0, "A"], [1, "A"]], "rows": {"train": {"folder": [0] * 40 + [1] * 8}}}
+    assert np.array_equal(arrays.sources("train"), [0] * 40 + [1] * 8)
+    feed = Feed(arrays, 10, seed=0, source_exponent=0.0)
+    rows = np.concatenate([feed.rows(0, step) for step in range(feed.steps)])
+    assert np.array_equal(np.bincount((rows >= 40).astype(int)), [24, 24])
+    assert len(list(feed)) == feed.steps

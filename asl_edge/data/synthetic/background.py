@@ -11,10 +11,14 @@ from asl_edge.data.synthetic.skeleton import Vectors
 from asl_edge.preprocess import Picture, opencv
 
 
-def draw_background(rng: np.random.Generator, side: int) -> Picture:
-    """Return some background, uint8 RGB of shape (side, side, 3)."""
+def draw_background(rng: np.random.Generator, side: int, black: float | None = None) -> Picture:
+    """Return some background, uint8 RGB of shape (side, side, 3); `black` is the share of black ones, usually 0.1."""
     kinds: tuple[Callable[[np.random.Generator, int], Picture], ...] = (_black, _wall, _woven, _boards, _room)
-    return kinds[int(rng.choice(len(kinds), p=(0.1, 0.25, 0.13, 0.17, 0.35)))](rng, side)
+    shares = np.array((0.1, 0.25, 0.13, 0.17, 0.35))
+    if black is not None:
+        shares[1:] *= (1 - black) / shares[1:].sum()
+        shares[0] = black
+    return kinds[int(rng.choice(len(kinds), p=shares))](rng, side)
 
 
 def _colour(rng: np.random.Generator) -> Vectors:

@@ -73,6 +73,10 @@ def draw_frame(scene: Scene, rng: np.random.Generator, size: int) -> Frame:
     joints = None
     if scene.pose is not None:
         joints = _draw_hand_over(picture, mask, scene, rng, size)
+    if scene.left:
+        picture, mask = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
+        if joints is not None:
+            joints = np.stack([size - 1 - joints[:, 0], joints[:, 1]], axis=1)
     return Frame(_through_camera(picture, scene, rng), mask, joints)
 
 

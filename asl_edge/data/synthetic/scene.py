@@ -11,6 +11,7 @@ from asl_edge.data.synthetic.background import draw_background
 from asl_edge.data.synthetic.poses import POSES, Pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
+from asl_edge.errors import DataError
 from asl_edge.preprocess import Picture
 
 Framing = Literal["any", "guide"]
@@ -60,9 +61,40 @@ class Scene:
     """Sigma of the lens, in pixels of a 224-pixel picture."""
     grain: float
     """Deviation of the sensor's noise, in grey levels."""
+    left: bool = False
+    """Whether it is a left hand."""
 
 
-def random_scene(label: str, rng: np.random.Generator, size: int, framing: Framing = "any") -> Scene:
+@dataclass(frozen=True)
+class Variety:
+    """How far apart drawn people and places are.
+
+    Raises:
+        DataError: on construction, when a field is out of range.
+    """
+
+    spread: float = 1.0
+    """Factor on how much the view of the hand differs from one person to the next, 0 to 3; its pose differs by the
+    square root of it, since a pose that is bent too far is another letter."""
+    left: float = 0.0
+    """Share of left hands, 0 to 1."""
+    cut_out: float | None = None
+    """Share of hands on black, 0 to 1, for augmentation to lay over other pictures; None leaves the usual tenth."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0)):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= highest:
+                raise DataError(f"{name} must be between 0 and {highest:g}. Received: {value!r}")
+
+
+USUAL = Variety()
+
+
+def random_scene(
+    label: str, rng: np.random.Generator, size: int, framing: Framing = "any", variety: Variety = USUAL
+) -> Scene:
     """Return some person and place for a class; `label` must be one of the 29 classes."""
     mean, deviation, least = _FILL[framing]
     variants = POSES.get(label)
@@ -70,9 +102,9 @@ def random_scene(label: str, rng: np.random.Generator, size: int, framing: Frami
     view = np.zeros(3)
     if variants:
         weights = np.array([variant.weight for variant in variants])
-        pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2)
-        view = np.array(pose.view) + rng.normal(0, (11, 8, 10))
-    background = draw_background(rng, int(size * MARGIN))
+        pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2 * variety.spread**0.5)
+        view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread
+    background = draw_background(rng, int(size * MARGIN), variety.cut_out)
     cut_out = background.max() < 12
     return Scene(
         build=random_build(rng),
@@ -90,6 +122,7 @@ def random_scene(label: str, rng: np.random.Generator, size: int, framing: Frami
         lift=float(rng.normal(0, 6) if not cut_out else 0.0),
         blur=float(max(0.0, rng.normal(0.55, 0.45))),
         grain=float(np.abs(rng.normal(0, 4.0))),
+        left=bool(variety.left and rng.random() < variety.left),
     )
 
 

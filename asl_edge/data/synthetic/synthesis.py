@@ -20,7 +20,7 @@ import numpy as np
 from asl_edge.data.interruption import sigterm_as_interrupt
 from asl_edge.data.parallel import MAX_WORKERS, worker_count
 from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
-from asl_edge.data.synthetic.scene import Framing, random_scene
+from asl_edge.data.synthetic.scene import USUAL, Framing, Variety, random_scene
 from asl_edge.data.whole_folder import content, whole_folder
 from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.labels import CLASSES, MOTION_LETTERS
@@ -65,6 +65,7 @@ class _Clip(NamedTuple):
     seed: int
     size: int
     framing: Framing
+    variety: Variety
 
 
 def synthesize(
@@ -76,6 +77,7 @@ def synthesize(
     size: int = 224,
     clip_frames: int = CLIP_FRAMES,
     framing: Framing = "any",
+    variety: Variety = USUAL,
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> SynthesisReport:
@@ -91,6 +93,7 @@ def synthesize(
         size: side of the pictures in pixels, 32 to 1024.
         clip_frames: pictures of a clip; with 1 every picture shows another person in another place.
         framing: `any` draws hands near and far, `guide` hands that fill the picture as inside the guide box of video.
+        variety: how far apart people and places are.
         workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
             than one needs the usual `if __name__ == "__main__":` in the script that calls.
         on_progress: called with the number of pictures that have just been finished.
@@ -129,7 +132,7 @@ def synthesize(
         for name in names:
             (folder / name).mkdir()
         clips = [
-            _Clip(str(folder), name, first // clip_frames, first + 1, frames, seed, size, framing)
+            _Clip(str(folder), name, first // clip_frames, first + 1, frames, seed, size, framing, variety)
             for name in names
             for first, frames in _runs(per_class, clip_frames)
         ]
@@ -227,7 +230,7 @@ def _draw_clip(clip: _Clip) -> int:
     """Draw and write the pictures of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
     cv2 = opencv()
     rng = np.random.default_rng([clip.seed, CLASSES.index(clip.label), clip.number])
-    scene = random_scene(clip.label, rng, clip.size, clip.framing)
+    scene = random_scene(clip.label, rng, clip.size, clip.framing, clip.variety)
     written = 0
     for number in range(clip.first, clip.first + clip.frames):
         picture = draw_frame(scene, rng, clip.size).picture

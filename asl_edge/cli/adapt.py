@@ -1,0 +1,67 @@
+"""`asl-edge adapt`: refit the last layer to one person's pictures, without TensorFlow, on the device."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import typer
+
+
+def adapt(
+    pictures: list[Path] = typer.Argument(
+        ...,
+        metavar="PICTURES...",
+        help="Folders that hold one folder a class: A, B, ... (see `asl-edge data capture`).",
+    ),
+    out: Path = typer.Option(..., "--out", "-o", help="The file to write, such as mine (mine.npz)."),
+    model: Path = typer.Option(
+        None, "--model", "-m", help="An exported .onnx file.", show_default="the model in the box"
+    ),
+    provider: str = typer.Option("auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, ..."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Adapt a model to the hand of one person: ten pictures of each letter or so, and some seconds.
+
+    Only the last layer is fitted again; classes without pictures stay as they are. The model's file is not changed.
+    """
+    import time
+
+    from asl_edge.cli.console import err, print_json, print_next, warn
+    from asl_edge.cli.console import out as console
+    from asl_edge.errors import AslEdgeError, UserError
+    from asl_edge.runtime.adaptation import SUFFIX
+    from asl_edge.runtime.adaptation import adapt as fit
+    from asl_edge.runtime.predictor import Predictor
+
+    path = out if out.suffix == SUFFIX else out.with_name(out.name + SUFFIX)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name a file with --out.")
+    began = time.perf_counter()
+    with Predictor(model, provider=provider) as predictor, err.status("Reading the pictures ...") as status:
+        adaptation, report = fit(
+            predictor, pictures, on_progress=lambda done: status.update(f"Reading the pictures ... {done:,}")
+        )
+    try:
+        adaptation.save(path)
+    except OSError as error:
+        kind = UserError if isinstance(error, PermissionError) else AslEdgeError
+        raise kind(f"{path} cannot be written ({error.strerror or error}). Name another place with --out.") from error
+    seconds = time.perf_counter() - began
+    for source, reason in report.skipped[:10]:
+        warn(f"Skipped {source}: {reason}")
+    if len(report.skipped) > 10:
+        warn(f"... and {len(report.skipped) - 10:,} more that cannot be read.")
+    if as_json:
+        print_json({"adaptation": str(path), "seconds": seconds, **report.to_dict()})
+        return
+    console.print(
+        f"{report.pictures:,} pictures of {len(report.classes)} classes, {seconds:.1f} s. Read rightly before: "
+        f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated among these classes: each "
+        "picture answered by a fit that has not seen it or its neighbours)."
+    )
+    if report.accuracy_after <= report.accuracy_before:
+        warn("It does not help on these pictures. More of them, or of more places, may.")
+    console.print(f"Written: {path} ({path.stat().st_size / 1000:.0f} kB)", markup=False)
+    words = ["asl-edge", "predict", "PICTURE", "--adapted", str(path)]
+    print_next(shlex.join(words + (["--model", str(model)] if model is not None else [])))

@@ -1,0 +1,96 @@
+"""`asl-edge calibrate`: confidences that mean what they say, and when to answer "not sure"."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from asl_edge.evaluation.calibration import Answers, Calibration
+
+
+def calibrate(
+    run: Path = typer.Argument(..., metavar="RUN", help="The run folder of a trained network."),
+    data: list[Path] = typer.Argument(
+        ...,
+        metavar="STRANGERS...",
+        help="Labelled pictures of people whom it was not trained on: folders, zips, or the predictions.csv of "
+        "evaluations (of the same recipe trained without a source, say). Each counts alike.",
+    ),
+    target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
+    about: str = typer.Option("", "--about", help="Whose pictures they are, in words, kept with the figures."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Fit the temperature of the confidences, and the threshold under which the answer is "not sure".
+
+    Both go into calibration.json of the run, from where `asl-edge export` takes them into the model.
+    """
+    from asl_edge.cli.console import print_json, print_next
+    from asl_edge.evaluation import calibration
+    from asl_edge.training.run_folder import RunFolder
+
+    opened = RunFolder.open(run)
+    # The file, not the run: the network's own answers are wanted, without an earlier calibration.
+    answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
+    result = calibration.calibrate(answers, target=target, about=about)
+    path = calibration.write_calibration(run, result)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        _print(result, path)
+    print_next(shlex.join(["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]))
+
+
+def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
+    from asl_edge.cli.console import err, warn
+    from asl_edge.errors import DataError
+    from asl_edge.evaluation.calibration import Answers
+    from asl_edge.evaluation.evaluate import evaluate
+    from asl_edge.evaluation.predictions_file import read_predictions
+
+    if source.suffix.lower() == ".csv":
+        read = read_predictions(source)
+        if read.classes != classes:
+            raise DataError(
+                f"{source} is of a network with the classes {','.join(read.classes)}, "
+                f"{network.parent} has {','.join(classes)}."
+            )
+        return Answers(source.absolute().parent.name, read.probabilities, read.labels)
+    with err.status(f"Answering {source} ..."):
+        report = evaluate(network, source)
+    if report.skipped:
+        warn(f"Skipped {len(report.skipped)} pictures of {source} that cannot be read.")
+    return Answers(source.name, report.probabilities, report.labels)
+
+
+def _print(result: Calibration, path: Path) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from asl_edge.cli.console import out, warn
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("source", "pictures", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for one in result.sources:
+        right = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
+        table.add_row(
+            one.source, f"{one.pictures:,}", f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}",
+            f"{one.coverage:.1%}", right,
+        )  # fmt: skip
+    out.print(table)
+    out.print(f"Temperature {result.temperature:.3f}")
+    if result.threshold is None:
+        warn(
+            f"No threshold keeps {result.target:.0%} of the answers right here while it answers anything much; "
+            "the model will answer always. Train longer, or on more people."
+        )
+    else:
+        out.print(
+            f'Below a confidence of {result.threshold:.3f} the answer is "not sure": {result.coverage:.1%} are '
+            f"answered, {result.accuracy_when_answered:.1%} of them rightly (every source counts alike)."
+        )
+    out.print(f"Written: {path}", markup=False)

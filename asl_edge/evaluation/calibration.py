@@ -1,0 +1,247 @@
+"""Calibration: confidences that mean what they say, and a threshold below which the answer is "not sure".
+
+Both are fitted on pictures of people whom the network has never seen: on its own training people any network is right,
+and so would learn that it always is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge import atomic, metrics
+from asl_edge.errors import DataError, RunError, UserError
+from asl_edge.training.run_folder import CALIBRATION_FILE
+
+TARGET = 0.95
+"""Of the pictures that are answered so many are to be right."""
+
+_LOWEST_COVERAGE = 0.05
+"""A promise that is kept by answering less than this is none."""
+_TEMPERATURES = (0.05, 20.0)
+_FEWEST = 50
+"""Of fewer pictures neither the temperature nor the threshold says anything."""
+
+
+class Answers(NamedTuple):
+    """What a network answered to the pictures of one source."""
+
+    source: str
+    probabilities: npt.NDArray[np.float32]
+    """float32 (N, C), before any temperature."""
+    labels: npt.NDArray[np.int64]
+    """int64 (N,): the right column of each."""
+
+
+@dataclass(frozen=True)
+class SourceCalibration:
+    """One source before and after."""
+
+    source: str
+    pictures: int
+    accuracy: float
+    ece_before: float
+    ece_after: float
+    """Expected calibration error (see `asl_edge.metrics.expected_calibration_error`)."""
+    coverage: float
+    accuracy_when_answered: float | None
+    """At the threshold; None where nothing is answered."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature and reject threshold, and what they were fitted on."""
+
+    temperature: float
+    threshold: float | None
+    """None where no threshold keeps the promise."""
+    target: float
+    """Share of right answers among those given that the threshold was chosen for."""
+    coverage: float | None
+    """Share of pictures that are answered at the threshold, every source counting alike."""
+    accuracy_when_answered: float | None
+    curve: tuple[tuple[float, float, float], ...]
+    """(threshold, coverage, accuracy of the answers), every source counting alike."""
+    sources: tuple[SourceCalibration, ...]
+    about: str = ""
+    """Whose answers these are, in words."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, as `calibration.json` keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """Read what `to_dict` gave.
+
+        Raises:
+            TypeError, KeyError: a field is missing or of another kind.
+        """
+        curve = tuple((float(a), float(b), float(c)) for a, b, c in values["curve"])
+        sources = tuple(SourceCalibration(**source) for source in values["sources"])
+        return cls(**{**values, "curve": curve, "sources": sources})
+
+
+def calibrate(answers: Sequence[Answers], *, target: float = TARGET, about: str = "") -> Calibration:
+    """Fit temperature and threshold.
+
+    Args:
+        answers: of sources that the network was not trained on; every source counts alike, whatever its size.
+        target: share of right answers among those given.
+        about: whose answers they are, in words, kept with the figures.
+
+    Raises:
+        DataError: there are too few pictures.
+        UserError: the target is no share.
+    """
+    if not 0 < target < 1:
+        raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
+    count = sum(len(one.labels) for one in answers)
+    if count < _FEWEST:
+        raise DataError(f"Calibration needs {_FEWEST} pictures or more. Received: {count}")
+    answers = [one for one in answers if len(one.labels)]
+    weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in answers])
+    weights /= weights.sum()
+    probabilities = np.concatenate([one.probabilities for one in answers])
+    labels = np.concatenate([one.labels for one in answers])
+    temperature = fit_temperature(probabilities, labels, weights)
+    tempered = metrics.with_temperature(probabilities, temperature)
+    confidence = tempered.max(axis=1)
+    right = tempered.argmax(axis=1) == labels
+    threshold = choose_threshold(confidence, right, weights, target)
+    coverage, accuracy = _answered(confidence, right, weights, threshold) if threshold is not None else (None, None)
+    return Calibration(
+        temperature=temperature,
+        threshold=threshold,
+        target=target,
+        coverage=coverage,
+        accuracy_when_answered=accuracy,
+        curve=_curve(confidence, right, weights, threshold),
+        sources=tuple(_of_source(one, temperature, threshold) for one in answers),
+        about=about,
+    )
+
+
+def fit_temperature(
+    probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], weights: npt.NDArray[np.floating]
+) -> float:
+    """Return the temperature of least (weighted) log loss (Guo et al. 2017, arXiv 1706.04599, section 4.2).
+
+    Args:
+        probabilities: float (N, C), the softmax at temperature 1.
+        labels: integer (N,).
+        weights: of each picture, (N,), adding up to 1.
+
+    Raises:
+        MissingPackageError: SciPy, which comes with scikit-learn, is not installed.
+    """
+    from asl_edge.errors import MissingPackageError
+
+    try:
+        from scipy.optimize import minimize_scalar
+    except ImportError as error:
+        raise MissingPackageError("Calibration needs SciPy: pip install 'asl-edge[report]'") from error
+
+    def loss(log_temperature: float) -> float:
+        tempered = metrics.with_temperature(probabilities, float(np.exp(log_temperature)))
+        picked = tempered[np.arange(len(labels)), labels].astype(np.float64)
+        return float(-(weights * np.log(np.maximum(picked, 1e-12))).sum())
+
+    bounds = tuple(np.log(_TEMPERATURES))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def choose_threshold(
+    confidence: npt.NDArray[np.floating],
+    right: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.floating],
+    target: float,
+) -> float | None:
+    """Return the threshold that answers most while at least `target` of the answers are right; None if none does.
+
+    Args:
+        confidence: of each picture, (N,).
+        right: whether its best class is the right one, (N,).
+        weights: of each picture, (N,), adding up to 1.
+        target: share of right answers among those given.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    covered = np.cumsum(weights[order])
+    accuracy = np.cumsum((weights * right)[order]) / covered
+    last_of_its_value = np.append(ordered[1:] < ordered[:-1], True)
+    keeps = last_of_its_value & (accuracy >= target) & (covered >= _LOWEST_COVERAGE)
+    if not keeps.any():
+        return None
+    # Rounded down, so that the picture itself is still answered, but short enough to be read.
+    return float(np.floor(ordered[np.flatnonzero(keeps)[-1]] * 1e4) / 1e4)
+
+
+def _answered(
+    confidence: npt.NDArray[np.floating],
+    right: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.floating],
+    threshold: float,
+) -> tuple[float, float | None]:
+    given = confidence >= threshold
+    covered = float(weights[given].sum())
+    return covered, float((weights * right)[given].sum() / covered) if covered else None
+
+
+def _curve(
+    confidence: npt.NDArray[np.floating],
+    right: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.floating],
+    chosen: float | None,
+) -> tuple[tuple[float, float, float], ...]:
+    thresholds = {round(step / 20, 2) for step in range(20)} | ({chosen} if chosen is not None else set())
+    points = []
+    for threshold in sorted(thresholds):
+        covered, accuracy = _answered(confidence, right, weights, threshold)
+        if accuracy is not None:
+            points.append((threshold, round(min(covered, 1.0), 6), round(min(accuracy, 1.0), 6)))
+    return tuple(points)
+
+
+def _of_source(answers: Answers, temperature: float, threshold: float | None) -> SourceCalibration:
+    tempered = metrics.with_temperature(answers.probabilities, temperature)
+    coverage, accuracy = metrics.coverage_and_accuracy(tempered, answers.labels, threshold or 0.0)
+    return SourceCalibration(
+        source=answers.source,
+        pictures=len(answers.labels),
+        accuracy=metrics.accuracy(tempered, answers.labels),
+        ece_before=metrics.expected_calibration_error(answers.probabilities, answers.labels),
+        ece_after=metrics.expected_calibration_error(tempered, answers.labels),
+        coverage=coverage,
+        accuracy_when_answered=accuracy,
+    )
+
+
+def write_calibration(run: str | os.PathLike[str], calibration: Calibration) -> Path:
+    """Write `calibration.json` into a run folder, where export finds it."""
+    path = Path(run) / CALIBRATION_FILE
+    atomic.write_json(path, calibration.to_dict())
+    return path
+
+
+def read_calibration(run: str | os.PathLike[str]) -> Calibration | None:
+    """Read the calibration of a run; None where it has none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    import json
+
+    path = Path(run) / CALIBRATION_FILE
+    try:
+        return Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path} is damaged ({error}). Calibrate again: asl-edge calibrate {run} PICTURES") from error

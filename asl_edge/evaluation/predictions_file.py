@@ -1,0 +1,118 @@
+"""`predictions.csv`: what a model answered to each picture, written by an evaluation and read back to calibrate."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import DataError
+from asl_edge.evaluation.csv_file import write_csv
+from asl_edge.evaluation.report import EvaluationReport
+
+PREDICTIONS = "predictions.csv"
+
+_COLUMNS = ("source", "label", "predicted", "confidence")
+_PROBABILITY = "p_"
+_MOST_OFF = 0.01  # a softmax in half precision misses a sum of 1 by less
+_REMEDY = "Evaluate again."
+
+
+class Predictions(NamedTuple):
+    """What stands in a `predictions.csv`."""
+
+    classes: tuple[str, ...]
+    """The model's C classes, in the order of its outputs."""
+    labels: npt.NDArray[np.int64]
+    """int64 array of shape (N,): the right column of each picture."""
+    probabilities: npt.NDArray[np.float32]
+    """float32 array of shape (N, C): what the model answered, to the last bit."""
+    sources: tuple[str, ...]
+    """Where each picture came from, N names."""
+
+
+def write_predictions(path: str | os.PathLike[str], report: EvaluationReport) -> None:
+    """Write source, label, predicted class, confidence, and the probability of each class (`p_A`, `p_B`, ...).
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    write_csv(path, [*_COLUMNS, *(_PROBABILITY + name for name in report.classes)], _rows(report))
+
+
+def _rows(report: EvaluationReport) -> Iterator[list[str]]:
+    columns = report.probabilities.argmax(axis=1)
+    for source, label, column, row in zip(report.sources, report.labels, columns, report.probabilities, strict=True):
+        # str() of a float32 writes as many digits as it takes to read the same float32 again.
+        shares = [str(share) for share in row]
+        yield [source, report.classes[label], report.classes[column], f"{row[column]:.6f}", *shares]
+
+
+def read_predictions(path: str | os.PathLike[str]) -> Predictions:
+    """Read a `predictions.csv` back.
+
+    Raises:
+        DataError: there is no such file, it cannot be read, or it is no such table; of a row that is damaged the
+            message names the line.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a byte order mark before it
+            return _read(path, file)
+    except FileNotFoundError as error:
+        raise DataError(f"No such file: {path}. `asl-edge evaluate` writes {PREDICTIONS} with --out.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is damaged or no CSV file ({error}). {_REMEDY}") from error
+
+
+def _read(path: Path, file: IO[str]) -> Predictions:
+    reader = csv.reader(file, strict=True)
+    header = next(reader, [])
+    classes, source, label, first = _columns_of(path, header)
+    column_of = {name: column for column, name in enumerate(classes)}
+    labels, rows, sources = list[int](), list[npt.NDArray[np.float32]](), list[str]()
+    for row in reader:
+        if not row:  # an empty line, as editors leave one at the end
+            continue
+        where = f"Line {reader.line_num} of {path}"
+        if len(row) != len(header):
+            raise DataError(f"{where} has {len(row)} values, the heading {len(header)}. {_REMEDY}")
+        if row[label] not in column_of:
+            raise DataError(f"{where}: {row[label]!r} is none of the classes {','.join(classes)}. {_REMEDY}")
+        labels.append(column_of[row[label]])
+        rows.append(_probabilities(where, row[first : first + len(classes)]))
+        sources.append(row[source])
+    if not rows:
+        raise DataError(f"{path} holds no pictures. {_REMEDY}")
+    return Predictions(classes, np.array(labels, np.int64), np.stack(rows), tuple(sources))
+
+
+def _columns_of(path: Path, header: list[str]) -> tuple[tuple[str, ...], int, int, int]:
+    """Return the classes, and where source, label and the first probability stand."""
+    if "source" not in header or "label" not in header:
+        raise DataError(f"{path} is no {PREDICTIONS} of an evaluation: it lacks the columns source and label.")
+    places = [place for place, name in enumerate(header) if name.startswith(_PROBABILITY)]
+    classes = tuple(header[place].removeprefix(_PROBABILITY) for place in places)
+    if not classes:
+        raise DataError(f"{path} holds no probabilities (columns {_PROBABILITY}A and so on). {_REMEDY}")
+    if len(set(classes)) < len(classes) or places != list(range(places[0], places[0] + len(places))):
+        raise DataError(f"{path} must hold one column a class, side by side. Received: {', '.join(header)}")
+    return classes, header.index("source"), header.index("label"), places[0]
+
+
+def _probabilities(where: str, cells: list[str]) -> npt.NDArray[np.float32]:
+    try:
+        shares = np.array([float(cell) for cell in cells], np.float32)
+    except ValueError as error:
+        raise DataError(f"{where} holds a probability that is no number ({error}). {_REMEDY}") from error
+    # Written so that a NaN fails it too.
+    if not (shares.min() >= 0 and abs(float(shares.sum()) - 1) <= _MOST_OFF):
+        raise DataError(f"{where}: probabilities must lie between 0 and 1 and add up to 1. {_REMEDY}")
+    return shares

@@ -1,0 +1,362 @@
+"""Adapting a model to one person on the device itself: its last layer fitted again, in NumPy, in seconds.
+
+The graph gives what its last layer computes with as a second output, the features f. An adapted model answers
+
+    softmax((log p + f W + b) / T)
+
+with p the probabilities of the model and W, b, T fitted to the person's pictures. log p holds the last layer as it
+was, so W and b are what is added to its weights, and a penalty on W pulls towards the model as it came.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge import atomic
+from asl_edge.errors import DataError, ModelError, PictureError
+from asl_edge.labels import canonical, in_alphabet_order
+from asl_edge.preprocess import Picture
+from asl_edge.runtime.sources import items
+
+if TYPE_CHECKING:
+    from asl_edge.runtime.predictor import Predictor
+    from asl_edge.spec import ModelSpec
+
+Floats = npt.NDArray[np.float32]
+
+SUFFIX = ".npz"
+
+_FORMAT = 1
+_FEWEST = 2
+"""Pictures of a class that are needed at least, so that one can be kept back."""
+_FOLDS = 5
+_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
+"""Tried by cross-validation; of the features' mean square, so that they fit any network. Strong ones are quick, and
+where they end is a good place for the next to begin."""
+_MOST_STEPS = 400
+_SMALL_GRADIENT = 5e-4
+_LOWEST = 1e-12
+_LARGEST_FILE = 64_000_000
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What is added to one model for one person.
+
+    Raises:
+        ModelError: on construction, when the shapes do not fit each other.
+    """
+
+    classes: tuple[str, ...]
+    """The model's, in the order of its outputs."""
+    weights: Floats
+    """float32 (F, C)."""
+    bias: Floats
+    """float32 (C,)."""
+    temperature: float
+    network_id: str | None
+    """The spec's `weights_sha256` of the model that it was made for."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        shape = self.weights.shape
+        if len(shape) != 2 or self.bias.shape != shape[1:] or shape[1] != len(self.classes):
+            raise ModelError(f"weights {shape}, bias {self.bias.shape} and {len(self.classes)} classes do not fit.")
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all() and 0 < self.temperature < 1e6):
+            raise ModelError("an adaptation holds something that is no number.")
+
+    def apply(self, probabilities: Floats, features: Floats) -> Floats:
+        """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
+        logits = np.log(np.maximum(probabilities, _LOWEST)) + features @ self.weights + self.bias
+        return _softmax(logits / np.float32(self.temperature))
+
+    def refuse_other_model(self, spec: ModelSpec) -> None:
+        """Raise ModelError unless this was made for the model with that spec."""
+        if self.network_id != spec.weights_sha256 or self.classes != spec.classes:
+            raise ModelError("it was made for another model. Adapt this one: asl-edge adapt PICTURES --out mine")
+        if spec.features != len(self.weights):
+            raise ModelError(f"it needs {len(self.weights)} features, the model gives {spec.features}.")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a `.npz` file, whole or not at all."""
+        file = BytesIO()
+        np.savez_compressed(
+            file,
+            format=np.array(_FORMAT),
+            classes=np.array(self.classes),
+            weights=self.weights,
+            bias=self.bias,
+            temperature=np.array(self.temperature),
+            network_id=np.array(self.network_id or ""),
+        )
+        final = Path(path)
+        atomic.write_bytes(final, file.getvalue())
+        return final
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Adaptation:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: there is no such file, or it is none of ours, or damaged.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise ModelError(f"There is no adaptation {path}. Make one: asl-edge adapt PICTURES --out {path}")
+        try:
+            if file.stat().st_size > _LARGEST_FILE:
+                raise ValueError("it is too large")
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
+                if int(values["format"]) > _FORMAT:
+                    raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
+                return cls(
+                    classes=tuple(str(name) for name in values["classes"]),
+                    weights=np.asarray(values["weights"], np.float32),
+                    bias=np.asarray(values["bias"], np.float32),
+                    temperature=float(values["temperature"]),
+                    network_id=str(values["network_id"]) or None,
+                )
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise ModelError(f"{path} is damaged or no adaptation ({error}). Adapt again.") from error
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class AdaptationReport:
+    """How much an adaptation helps, by cross-validation: every picture answered by a fit that has not seen it."""
+
+    pictures: int
+    classes: tuple[str, ...]
+    """Classes that the person gave pictures of."""
+    accuracy_before: float
+    accuracy_after: float
+    penalty: float
+    skipped: tuple[tuple[str, str], ...]
+    """Pictures that could not be read, as (path, reason)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON knows."""
+        return {
+            **vars(self),
+            "classes": list(self.classes),
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+        }
+
+
+def adapt(
+    predictor: Predictor,
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[Adaptation, AdaptationReport]:
+    """Fit the last layer of a model to a person's pictures.
+
+    Classes without pictures are left as they are: only the given ones are told from each other anew.
+
+    Args:
+        predictor: of the model, not adapted; it must offer features.
+        folders: each holds one folder a class (`A`, `B`, ... `space`).
+        on_progress: called with the number of pictures read so far.
+
+    Raises:
+        ModelError: the model offers no features.
+        DataError: there are too few pictures, or of one class only.
+    """
+    if predictor.spec.features is None:
+        raise ModelError(
+            f"{predictor.model} offers no features to adapt with. Export it again with this asl-edge, or take the "
+            "model in the box."
+        )
+    labels, probabilities, features, skipped = _answers(predictor, folders, on_progress)
+    classes = predictor.spec.classes
+    present = np.unique(labels)
+    counts = np.bincount(labels, minlength=len(classes))
+    if len(present) < 2 or counts[present].min() < _FEWEST:
+        few = ", ".join(f"{classes[column]} ({counts[column]})" for column in present if counts[column] < _FEWEST)
+        raise DataError(
+            f"Adapting needs {_FEWEST} pictures or more of each class that is given, and two classes at least. "
+            + (
+                f"Too few: {few}."
+                if few
+                else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
+            )
+        )
+    fitted, penalty, before, after = fit(np.log(np.maximum(probabilities, _LOWEST)), features, labels)
+    weights, bias, temperature = fitted
+    adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
+    names = tuple(in_alphabet_order(classes[column] for column in present))
+    return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
+
+
+def fit(
+    offsets: Floats, features: Floats, labels: npt.NDArray[np.int64]
+) -> tuple[tuple[Floats, Floats, float], float, float, float]:
+    """Fit weights, bias and temperature by penalised multinomial logistic regression with an offset.
+
+    The penalty is the one of least log loss in cross-validation by runs of consecutive pictures (neighbours in a video
+    are nearly the same), the temperature that of the pictures that were kept back.
+
+    Args:
+        offsets: the model's log probabilities, float32 (N, C).
+        features: float32 (N, F).
+        labels: right columns, int64 (N,), in the order in which the pictures were taken within each class.
+
+    Returns:
+        (weights (F, C), bias (C,), temperature), the penalty, and the share of pictures read rightly before and, by
+        cross-validation, after.
+    """
+    present = np.unique(labels)
+    column_of = {column: place for place, column in enumerate(present.tolist())}
+    targets = np.array([column_of[label] for label in labels.tolist()], np.int64)
+    centre = features.mean(axis=0)
+    scale = float(np.sqrt(np.square(features - centre).mean() * features.shape[1])) or 1.0
+    x, z = (features - centre) / scale, offsets[:, present]
+    folds = _folds(targets)
+    best: tuple[float, float, Floats] | None = None
+    starts: dict[int, Floats] = {}
+    for penalty in _PENALTIES:
+        held_out = np.empty_like(z)
+        for fold in range(folds.max() + 1):
+            kept, out = folds != fold, folds == fold
+            starts[fold] = _minimise(x[kept], z[kept], targets[kept], penalty, starts.get(fold))
+            held_out[out] = z[out] + x[out] @ starts[fold][:-1] + starts[fold][-1]
+        temperature = _temperature(held_out, targets)
+        loss = _log_loss(held_out / temperature, targets)
+        if best is None or loss < best[0]:
+            best = loss, penalty, held_out
+    assert best is not None
+    _, penalty, held_out = best
+    inner = _minimise(x, z, targets, penalty, starts[0])
+    weights = np.zeros((features.shape[1], offsets.shape[1]), np.float32)
+    bias = np.zeros(offsets.shape[1], np.float32)
+    weights[:, present] = inner[:-1] / scale
+    bias[present] = inner[-1] - centre @ weights[:, present]
+    before = float((z.argmax(axis=1) == targets).mean())
+    after = float((held_out.argmax(axis=1) == targets).mean())
+    return (weights, bias, _temperature(held_out, targets)), penalty, before, after
+
+
+def _folds(targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Give each picture a fold: runs of consecutive pictures within its class."""
+    folds = np.zeros(len(targets), np.int64)
+    for column in np.unique(targets):
+        rows = np.flatnonzero(targets == column)
+        folds[rows] = np.arange(len(rows)) * min(_FOLDS, len(rows)) // len(rows)
+    return folds
+
+
+def _minimise(
+    x: Floats, z: Floats, targets: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
+) -> Floats:
+    """Return weights and, in the last row, bias (F + 1, K) of least penalised loss.
+
+    By accelerated gradient descent with restarts, from `start` on.
+
+    Nesterov 1983; restarts after O'Donoghue and Candes, arXiv 1204.3982. The softmax's curvature is at most 1/2.
+    """
+    count = len(x)
+    x = np.hstack([x, np.ones((count, 1), np.float32)]).astype(np.float32)
+    one_hot = np.zeros_like(z)
+    one_hot[np.arange(count), targets] = 1
+    step = np.float32(1 / (0.5 * np.linalg.norm(x.T @ x / count, 2) + penalty))
+    shrink = np.full((x.shape[1], 1), penalty, np.float32)
+    shrink[-1] = 0  # the bias is free
+    now: Floats = np.zeros((x.shape[1], z.shape[1]), np.float32) if start is None else start
+    ahead: Floats = now
+    momentum = 1.0
+    for _ in range(_MOST_STEPS):
+        gradient: Floats = x.T @ (_softmax(z + x @ ahead) - one_hot) / np.float32(count) + shrink * ahead
+        following: Floats = ahead - step * gradient
+        if np.abs(gradient).max() < _SMALL_GRADIENT:
+            now = following
+            break
+        if float((gradient * (following - now)).sum()) > 0:
+            momentum = 1.0
+        grown = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = following + np.float32((momentum - 1) / grown) * (following - now)
+        now, momentum = following, grown
+    return now
+
+
+def _temperature(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
+    """Return the temperature of least log loss, by golden section over its logarithm."""
+    low, high, ratio = np.log(0.1), np.log(10.0), (np.sqrt(5) - 1) / 2
+
+    def loss(logarithm: float) -> float:
+        return _log_loss(logits / np.float32(np.exp(logarithm)), targets)
+
+    while high - low > 0.01:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return float(np.exp((low + high) / 2))
+
+
+def _log_loss(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _answers(
+    predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
+) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
+    labels: list[int] = []
+    pictures: list[Picture] = []
+    parts: list[tuple[Floats, Floats]] = []
+    skipped: list[tuple[str, str]] = []
+
+    def flush() -> None:
+        if pictures:
+            parts.append(predictor.probabilities_and_features(np.stack(pictures)))
+            pictures.clear()
+
+    for column, folder in _class_folders(folders, predictor.spec.classes):
+        for item in items([folder]):
+            try:
+                pictures.append(predictor.prepare(item))
+            except PictureError as error:
+                skipped.append((item.source, str(error)))
+                continue
+            labels.append(column)
+            if len(pictures) >= predictor.batch_size:
+                flush()
+                if on_progress is not None:
+                    on_progress(len(labels))
+    flush()
+    if not parts:
+        raise DataError(f"No picture in {', '.join(str(folder) for folder in folders)} can be read.")
+    probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return np.array(labels, np.int64), probabilities, features, skipped
+
+
+def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str, ...]) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder. Adapting needs folders that hold one folder a class: A, B, ...")
+        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+        for child in children:
+            name = canonical(child.name)
+            if name in classes:
+                found.append((classes.index(name), str(child)))
+    if not found:
+        raise DataError(
+            f"No folder of a class that the model knows in {', '.join(str(folder) for folder in folders)}. It needs "
+            "one folder a class: A, B, ... (asl-edge data capture makes them)."
+        )
+    return found

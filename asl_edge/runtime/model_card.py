@@ -1,0 +1,160 @@
+"""The model card: what is known of a model, as Markdown made from its spec.
+
+After Mitchell et al., "Model Cards for Model Reporting" (arXiv 1810.03993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from asl_edge.labels import CLASSES, MOTION_LETTERS
+from asl_edge.spec import ModelSpec
+
+_STORED = {
+    "fp32": "float32",
+    "fp16": "half precision, arithmetic too",
+    "fp16-weights": "half precision, arithmetic in float32",
+    "int8": "8-bit integers",
+}
+
+
+def card(spec: ModelSpec, name: str, written: str | None = None) -> str:
+    """Return the card of a model.
+
+    Args:
+        spec: the model's.
+        name: of its file.
+        written: what a person wrote of it; it comes first, the facts of the spec after it.
+    """
+    parts = [written.strip() + "\n\n# Facts of the file"] if written else [f"# {name}"]
+    parts += [_about(spec, name), _trained_on(spec), _figures(spec), _calibration(spec), _parity(spec)]
+    if not written:
+        parts.append(_limits(spec))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about(spec: ModelSpec, name: str) -> str:
+    classes = "all 29 classes" if set(spec.classes) == set(CLASSES) else f"{len(spec.classes)} classes"
+    lines = [
+        ("file", name),
+        ("network", spec.network),
+        ("classes", f"{classes}: {', '.join(spec.classes)}"),
+        ("input", f"{spec.input_size}x{spec.input_size} pixels, {spec.colour}, made square by {spec.fit}"),
+        ("weights", _STORED.get(spec.precision, spec.precision)),
+        ("made with", ", ".join(f"{package} {version}" for package, version in sorted(spec.made_with.items()))),
+    ]
+    return "\n".join(f"- {what}: {value}" for what, value in lines if value)
+
+
+def _trained_on(spec: ModelSpec) -> str:
+    known = spec.trained_on
+    if not known:
+        return "## Trained on\n\nThe file does not say."
+    sources = [source for source in known.get("sources", []) if isinstance(source, dict)]
+    rows = [
+        (source.get("name", "?"), source.get("train", "?"), "yes" if source.get("mirrored") else "no")
+        for source in sources
+    ]
+    table = _table(("source", "training pictures", "mirrored"), rows) if rows else ""
+    names = ("recipe", "epochs", "augmentation", "seed")
+    chosen = ", ".join(f"{what} {known[what]}" for what in names if known.get(what) is not None)
+    return "\n\n".join(part for part in ("## Trained on", chosen and f"{chosen}.", table) if part)
+
+
+def _figures(spec: ModelSpec) -> str:
+    if not spec.evaluation:
+        return ""
+    rows = []
+    for source, figures in spec.evaluation.items():
+        low, high = figures.get("accuracy_interval_95", (None, None))
+        interval = f" ({low:.1%}-{high:.1%})" if low is not None else ""
+        rows.append(
+            (
+                source,
+                f"{figures['pictures']:,}",
+                f"{figures['accuracy']:.1%}{interval}",
+                _percent(figures.get("top_3_accuracy")),
+                _percent(figures.get("coverage")),
+                _percent(figures.get("accuracy_when_answered")),
+                f"{figures['expected_calibration_error']:.3f}" if "expected_calibration_error" in figures else "",
+            )
+        )
+    names = ("source", "pictures", "accuracy (95% interval)", "top-3", "answered", "right when answered", "ECE")
+    parts = ["## How well it reads", _table(names, rows)]
+    classes = [name for name in spec.classes if any(name in f.get("right_of", {}) for f in spec.evaluation.values())]
+    if classes:
+        header = ("class", *spec.evaluation)
+        by_class = [
+            (name, *(_of_class(figures.get("right_of", {}).get(name)) for figures in spec.evaluation.values()))
+            for name in classes
+        ]
+        parts += ["Read rightly, by class:", _table(header, by_class)]
+    confused = [
+        f"- {source}: " + ", ".join(f"{label} read as {read} ({count})" for label, read, count in pairs)
+        for source, figures in spec.evaluation.items()
+        if (pairs := figures.get("most_confused"))
+    ]
+    if confused:
+        parts += ["Most confused:", "\n".join(confused)]
+    return "\n\n".join(parts)
+
+
+def _calibration(spec: ModelSpec) -> str:
+    if not spec.calibration:
+        return "## Calibration\n\nNone: confidences are as the network gives them, and every picture is answered."
+    kept = spec.calibration
+    lines = [f"Temperature {spec.temperature:.3f}, applied inside the graph."]
+    if kept.get("about"):
+        lines.append(f"Fitted on {kept['about']}.")
+    if spec.reject_threshold is None:
+        lines.append("Every picture is answered.")
+    else:
+        lines.append(
+            f'Below a confidence of {spec.reject_threshold:.3f} the answer is "not sure". There '
+            f"{_percent(kept.get('coverage'))} were answered, {_percent(kept.get('accuracy_when_answered'))} of them "
+            "rightly."
+        )
+    rows = [(f"{point[0]:.3f}", _percent(point[1]), _percent(point[2])) for point in spec.reject_curve]
+    table = _table(("threshold", "answered", "right when answered"), rows) if rows else ""
+    return "\n\n".join(part for part in ("## Calibration", " ".join(lines), table) if part)
+
+
+def _parity(spec: ModelSpec) -> str:
+    known = spec.parity
+    if not known:
+        return ""
+    agreement, pictures = known.get("label_agreement"), known.get("pictures")
+    return (
+        f"## Agreement with Keras\n\n{_percent(agreement)} of {pictures} labels agree; the largest difference of a "
+        f"probability is {known.get('max_probability_difference', 0):.2g}."
+    )
+
+
+def _limits(spec: ModelSpec) -> str:
+    lines = ["## Limits", ""]
+    motions = sorted(MOTION_LETTERS & set(spec.classes))
+    if motions:
+        lines.append(f"- {' and '.join(motions)} are movements; one picture shows only the shape in which they begin.")
+    lines += [
+        "- It reads single handshapes of the American manual alphabet, which is not American Sign Language: no words, "
+        "no grammar, no face, no second hand.",
+        "- What was not among its training people, rooms and cameras it may read wrongly, and confidently so.",
+        "- It must not decide anything about a person: no identification, no assessment, no interpreting in medical, "
+        "legal or emergency matters.",
+    ]
+    return "\n".join(lines)
+
+
+def _of_class(pair: Sequence[int] | None) -> str:
+    return f"{pair[0]} of {pair[1]}" if pair else ""
+
+
+def _percent(value: Any) -> str:
+    return f"{value:.1%}" if isinstance(value, int | float) else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)

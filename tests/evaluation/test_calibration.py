@@ -1,0 +1,112 @@
+"""Calibration: confidences that mean what they say, and a threshold whose promise holds on what it was chosen on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asl_edge import metrics
+from asl_edge.errors import DataError, RunError, UserError
+from asl_edge.evaluation.calibration import (
+    Answers,
+    Calibration,
+    calibrate,
+    choose_threshold,
+    fit_temperature,
+    read_calibration,
+    write_calibration,
+)
+
+
+def answers(count: int = 4000, *, temperature: float = 2.5, spread: float = 2.0, seed: int = 0) -> Answers:
+    """Answers that are `temperature` times too sure: labels are drawn from the softmax at that temperature."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread * temperature, (count, 5))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    honest = metrics.with_temperature(probabilities, temperature).astype(np.float64)
+    honest /= honest.sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(5, p=row) for row in honest])
+    return Answers("strangers", probabilities, labels)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_by_which_answers_are_too_sure_is_found(temperature: float) -> None:
+    found = answers(temperature=temperature)
+    fitted = fit_temperature(found.probabilities, found.labels, np.full(4000, 1 / 4000))
+    assert fitted == pytest.approx(temperature, rel=0.1)
+
+
+def test_calibration_mends_the_error_and_keeps_its_promise() -> None:
+    result = calibrate([answers()], about="drawn answers")
+    (one,) = result.sources
+    assert one.ece_before > 0.15
+    assert one.ece_after < 0.03
+    assert result.threshold is not None
+    assert one.accuracy_when_answered is not None
+    assert one.accuracy_when_answered >= 0.949
+    assert 0.05 < one.coverage == pytest.approx(result.coverage, abs=1e-6)
+    tempered = metrics.with_temperature(answers().probabilities, result.temperature)
+    assert metrics.coverage_and_accuracy(tempered, answers().labels, result.threshold)[0] == one.coverage
+    assert [point[0] for point in result.curve] == sorted(point[0] for point in result.curve)
+    assert result.curve[0][:2] == (0.0, 1.0)
+
+
+def test_sources_count_alike_whatever_their_size() -> None:
+    sure, unsure = answers(4000, temperature=1.0), answers(200, temperature=4.0, seed=1)
+    together = calibrate([sure, unsure]).temperature
+    assert together > 1.2
+    assert together == pytest.approx(
+        calibrate([sure, Answers("x", *map(np.concatenate, ([unsure[1]] * 5, [unsure[2]] * 5)))]).temperature, rel=0.01
+    )
+
+
+def test_no_threshold_where_none_keeps_the_promise() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(5), 500).astype(np.float32)
+    result = calibrate([Answers("noise", probabilities, rng.integers(0, 5, 500))])
+    assert result.threshold is None
+    assert result.coverage is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=5, max_size=60),
+    st.sampled_from([0.5, 0.8, 0.95]),
+)
+def test_the_threshold_answers_most_of_all_that_keep_the_promise(pairs: list[tuple[int, bool]], target: float) -> None:
+    confidence = np.array([value / 10 for value, _ in pairs])
+    right = np.array([value for _, value in pairs])
+    weights = np.full(len(pairs), 1 / len(pairs))
+    possible = {}
+    for threshold in set(confidence.tolist()):
+        given_answers = confidence >= threshold
+        if right[given_answers].mean() >= target and given_answers.mean() >= 0.05:
+            possible[threshold] = given_answers.mean()
+    found = choose_threshold(confidence, right, weights, target)
+    if not possible:
+        assert found is None
+    else:
+        assert found is not None
+        assert (confidence >= found).mean() == pytest.approx(max(possible.values()))
+
+
+def test_it_travels_in_the_run(tmp_path: Path) -> None:
+    result = calibrate([answers(500)], about="people")
+    assert read_calibration(tmp_path) is None
+    path = write_calibration(tmp_path, result)
+    assert read_calibration(tmp_path) == result == Calibration.from_dict(json.loads(path.read_text()))
+    path.write_text("{}")
+    with pytest.raises(RunError, match=r"asl-edge calibrate"):
+        read_calibration(tmp_path)
+
+
+def test_what_cannot_be_calibrated_is_refused() -> None:
+    with pytest.raises(DataError, match="50 pictures"):
+        calibrate([answers(49)])
+    with pytest.raises(UserError, match="share between 0 and 1"):
+        calibrate([answers(100)], target=95)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asl_edge.errors import DataError
+from asl_edge.evaluation.evaluate import Measured, make_report
+from asl_edge.evaluation.predictions_file import read_predictions, write_predictions
+from asl_edge.evaluation.report import EvaluationReport
+from asl_edge.labels import CLASSES
+
+# What `printable` gives for the path of a picture: any text but half a surrogate pair and NUL.
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+def report_of(
+    classes: tuple[str, ...], labels: np.ndarray, probabilities: np.ndarray, sources: tuple[str, ...]
+) -> EvaluationReport:
+    return make_report(
+        Measured(labels, probabilities, sources, None),
+        model="m.onnx",
+        data="hands",
+        split=None,
+        classes=classes,
+        threshold=None,
+        left_out={},
+        skipped=(),
+        said=(),
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(NAMES, min_size=1, max_size=6),
+    st.lists(st.sampled_from(CLASSES) | NAMES, min_size=2, max_size=29, unique=True),
+    st.sampled_from([0.02, 0.3, 5]),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_is_written_is_read_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory, sources: list[str], classes: list[str], sharpness: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.full(len(classes), sharpness), len(sources)).astype(np.float32)
+    labels = random.integers(0, len(classes), len(sources))
+    path = tmp_path_factory.mktemp("written") / "predictions.csv"
+    write_predictions(path, report_of(tuple(classes), labels, probabilities, tuple(sources)))
+    read = read_predictions(path)
+    assert read.classes == tuple(classes)
+    assert read.sources == tuple(sources)
+    np.testing.assert_array_equal(read.labels, labels)
+    np.testing.assert_array_equal(read.probabilities, probabilities)
+    assert (read.labels.dtype, read.probabilities.dtype) == (np.int64, np.float32)
+
+
+GOOD = "source,label,predicted,confidence,p_A,p_B\nx.jpg,A,A,0.900000,0.9,0.1\n"
+
+
+def test_what_spreadsheets_leave_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (GOOD.replace("\n", "\r\n") + "\r\n").encode())
+    read = read_predictions(path)
+    assert (read.classes, read.sources, read.labels.tolist()) == (("A", "B"), ("x.jpg",), [0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no predictions.csv of an evaluation: it lacks the columns source and label"),
+        ("right class,A,B\nA,1,0\n", "lacks the columns source and label"),
+        ("source,label,predicted,confidence\nx.jpg,A,A,0.9\n", "holds no probabilities.*Evaluate again"),
+        (GOOD.replace("p_B", "p_A"), "one column a class, side by side"),
+        (GOOD.replace("confidence,p_A,p_B", "p_A,confidence,p_B"), "one column a class, side by side"),
+        (GOOD.partition("\n")[0] + "\n", "holds no pictures"),
+        (GOOD + "y.jpg,A,A,0.9\n", r"Line 3 of .*p\.csv has 4 values, the heading 6"),
+        (GOOD + "y.jpg,Z,A,0.9,0.9,0.1\n", "Line 3 .*'Z' is none of the classes A,B"),
+        (GOOD + "y.jpg,A,A,0.9,0.9,x\n", "Line 3 .*is no number"),
+        (GOOD + "y.jpg,A,A,0.9,,0.1\n", "Line 3 .*is no number"),
+        (GOOD + "y.jpg,A,A,nan,nan,nan\n", "Line 3 .*add up to 1"),
+        (GOOD + "y.jpg,A,A,inf,inf,0\n", "Line 3 .*add up to 1"),
+        (GOOD + "y.jpg,A,A,1.2,1.2,-0.2\n", "Line 3 .*between 0 and 1"),
+        (GOOD + "y.jpg,A,A,0.5,0.5,0.3\n", "Line 3 .*add up to 1"),
+        (GOOD + '"y.jpg,A,A,0.9,0.9,0.1\n', "damaged or no CSV file"),
+        (b"\xff\xfe\x00source", "damaged or no CSV file"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=message):
+        read_predictions(path)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No such file: .*missing\.csv"):
+        read_predictions(tmp_path / "missing.csv")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_predictions(tmp_path)
