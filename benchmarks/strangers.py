@@ -122,7 +122,10 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         if name != options.leave_out and name in (options.only or SOURCES):
             count(f"blocks {name}", report, lambda source, name=name: f"/{SOURCES[name]}/" in source)
     if options.leave_out:
-        left_out = evaluate(run, options.data / SOURCES[options.leave_out])
+        folder = options.data / SOURCES[options.leave_out]
+        if options.leave_out in MIRRORED:  # as training would have seen it
+            folder = unmirrored(folder, options.work / f"{options.leave_out}-unmirrored")
+        left_out = evaluate(run, folder, mirrored=True)
         count("left out", left_out)
         write_report(left_out, run / "evaluation" / options.leave_out)  # what `asl-edge calibrate` reads
     if options.look:
@@ -131,6 +134,19 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         count("dev-rooms, clean", rooms, lambda source: not Path(source).name.startswith("aug_"))
         count("dev-rooms, aug", rooms, lambda source: Path(source).name.startswith("aug_"))
     return figures
+
+
+def unmirrored(source: Path, folder: Path) -> Path:
+    """Copy pictures to `folder`, turned left to right without loss; return it."""
+    import cv2
+
+    if not folder.is_dir():
+        for path in sorted(source.rglob("*.jp*g")):
+            target = (folder.with_name(f"{folder.name}.partial") / path.relative_to(source)).with_suffix(".png")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), cv2.imread(str(path))[:, ::-1])
+        folder.with_name(f"{folder.name}.partial").rename(folder)
+    return folder
 
 
 def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[int]]) -> None:

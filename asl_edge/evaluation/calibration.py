@@ -74,7 +74,12 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, as `calibration.json` keeps them."""
-        return asdict(self)
+        # Lists, as JSON gives them back: the spec that holds them is compared with what is read from the file.
+        return {
+            **asdict(self),
+            "curve": [list(point) for point in self.curve],
+            "sources": [asdict(source) for source in self.sources],
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:

@@ -79,6 +79,7 @@ _H = Pose(
 _H_TUCKED = replace(_H, thumb=((20, 30), (-20, 14), (-30, 10)), weight=0.7)
 _I = Pose((*_FIST[:3], _lean(_STRAIGHT, -4)), _OVER_FINGERS, (30, 70))
 _J = replace(_I, view=(0, 0, 45))
+_J_FLAT = replace(_I, view=(-10, 0, 85), weight=0.7)  # further on in the movement: the little finger lies
 _K = Pose(
     (_lean(_STRAIGHT, 6), (28, 8, 6, -7), *_FIST[2:]), ((21, 34), (-13, 24), (-15, 12)), (60, 40), view=(-18, 0, 0)
 )
@@ -136,7 +137,11 @@ _W = Pose(
 _X = Pose(((14, 70, 45, 0), *_FIST[1:]), ((30, 42), (-32, 36), (-55, 8)), (30, 70), view=(-48, 0, 0))
 _X_FRONT = replace(_X, view=(-5, 0, 0), weight=0.35)
 _Y = Pose((*_fist(76, 92, 40)[:3], _lean(_STRAIGHT, -24)), ((48, 18), (46, 8), (36, 0)), (0, 80))
-_Z = replace(_D, fingers=(_lean(_STRAIGHT, 1), *_FIST[1:]), thumb=_OVER_FINGERS, view=(0, 0, 25))
+_Z = replace(_D, fingers=(_lean(_STRAIGHT, 1), *_FIST[1:]), thumb=_OVER_FINGERS, view=(0, 0, 25), weight=0.6)
+# The finger leans to either side as it draws the letter, stands upright, or points at the viewer.
+_Z_RIGHT = replace(_Z, view=(0, 0, -35), weight=1.0)
+_Z_UP = replace(_Z, view=(-8, 0, 0), weight=0.7)
+_Z_POINT = replace(_Z, view=(-15, 50, 15), weight=0.5)
 _DEL = Pose(
     ((50, 24, 14, 0), (52, 24, 14, 0), (54, 24, 14, 0), (54, 24, 14, 0)),
     ((22, 32), (4, 46), (-4, 54)),
@@ -162,7 +167,7 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "G": (_G, _G_PINCH),
     "H": (_H, _H_TUCKED),
     "I": (_I,),
-    "J": (_J,),
+    "J": (_J, _J_FLAT),
     "K": (_K,),
     "L": (_L,),
     "M": (_M, _M_DOWN),
@@ -178,7 +183,7 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "W": (_W,),
     "X": (_X, _X_FRONT),
     "Y": (_Y,),
-    "Z": (_Z,),
+    "Z": (_Z, _Z_RIGHT, _Z_UP, _Z_POINT),
     "del": (_DEL,),
     "space": (_SPACE,),
 }

@@ -1,0 +1,178 @@
+"""`asl-edge adapt`, `calibrate` and `model-card`, and predict with the model in the box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from asl_edge.cli import main
+from asl_edge.evaluation.calibration import Answers, calibrate, write_calibration
+from asl_edge.export.exporter import export_run
+from asl_edge.runtime.box import box_model
+from asl_edge.runtime.predictor import Predictor
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def model(mini_run: Path, tmp_path: Path) -> Path:
+    export_run(mini_run, tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
+@pytest.fixture
+def hands(tmp_path: Path, write_pictures: Callable[..., Path]) -> Path:
+    return write_pictures(tmp_path / "hands", classes="ABC", per_class=8)
+
+
+def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, advice = run(capsys, "adapt", hands, "--out", tmp_path / "mine", "--model", model)
+    assert code == 0
+    assert "24 pictures of 3 classes" in printed
+    assert f"--adapted {tmp_path / 'mine.npz'} --model {model}" in advice
+    words = ("predict", hands, "--model", model, "--json")
+    labels = {}
+    for name, more in (("plain", ()), ("adapted", ("--adapted", tmp_path / "mine.npz"))):
+        code, printed, _ = run(capsys, *words, *more)
+        answers = [json.loads(line) for line in printed.splitlines()]
+        labels[name] = np.mean([answer["label"] == Path(answer["source"]).parent.name for answer in answers])
+        assert code == 0
+    assert labels["adapted"] > 0.8 > labels["plain"]
+
+
+def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "a.npz"
+    code, printed, _ = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
+    values = json.loads(printed)
+    assert (code, values["pictures"], values["classes"]) == (0, 24, ["A", "B", "C"])
+    assert 0 <= values["accuracy_before"] <= values["accuracy_after"] <= 1
+    assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "damaged or no adaptation"),
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
+        (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is no folder"),
+        (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),
+    ],
+)
+def test_mistakes_are_told(
+    model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: Any, message: str
+) -> None:
+    places = {"hand": next((hands / "A").iterdir()), "hands": hands, "model": model, "out": tmp_path / "mine"}
+    code, _, said = run(capsys, *(word.format(**places) for word in words))
+    assert code == 2
+    assert message in " ".join(said.split())
+    assert not (tmp_path / "mine.npz").exists()
+
+
+def test_calibrate_from_pictures_and_from_files_of_answers(
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
+    strangers = write_pictures(tmp_path / "strangers", classes="ABC", per_class=30)
+    code, printed, advice = run(capsys, "calibrate", folder, strangers, "--target", "0.5", "--about", "three colours")
+    assert code == 0
+    assert "Temperature" in printed
+    assert f"asl-edge export {folder}" in advice
+    first = json.loads((folder / "calibration.json").read_text())
+    assert first["temperature"] != 1.0
+    assert first["about"] == "three colours"
+
+    # Again, now from the answers in a file: the run answers calibrated by now, its best.keras as before.
+    run(capsys, "evaluate", folder / "best.keras", strangers, "--out", tmp_path / "report")
+    code, _, _ = run(capsys, "calibrate", folder, tmp_path / "report" / "predictions.csv", "--target", "0.5")
+    second = json.loads((folder / "calibration.json").read_text())
+    assert second["temperature"] == pytest.approx(first["temperature"], rel=1e-4)
+    assert second["sources"][0]["source"] == "report"
+    assert first["sources"][0]["source"] == "strangers"
+
+
+def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
+    rng = np.random.default_rng(0)
+    given = rng.dirichlet(np.ones(3) * 0.3, 400).astype(np.float32)
+    labels = np.where(rng.random(400) < given.max(axis=1), given.argmax(axis=1), rng.integers(0, 3, 400))
+    calibration = calibrate([Answers("drawn", given, labels)], target=0.95)
+    assert calibration.temperature != 1.0
+    assert calibration.threshold is not None
+    write_calibration(folder, calibration)
+    (folder / "model-card.md").write_text("# For my class\n")
+    result = export_run(folder, tmp_path / "model.onnx")
+    assert result.parity.passed
+    assert (result.spec.temperature, result.spec.reject_threshold) == (calibration.temperature, calibration.threshold)
+    assert result.spec.reject_curve == calibration.curve
+    assert result.spec.calibration["sources"][0]["source"] == "drawn"
+
+    strangers = write_pictures(tmp_path / "strangers", classes="ABC", per_class=10)
+    of_run, of_file = (
+        json.loads(run(capsys, "evaluate", model, strangers, "--json")[1])
+        for model in (folder, tmp_path / "model.onnx")
+    )
+    for name in ("expected_calibration_error", "coverage", "accuracy_when_answered", "threshold"):
+        assert of_run[name] == pytest.approx(of_file[name], abs=1e-4), name
+    code, _, _ = run(capsys, "verify", tmp_path / "model.onnx", "--against", folder)
+    assert code == 0
+
+    code, printed, _ = run(capsys, "model-card", tmp_path / "model.onnx")
+    assert code == 0
+    assert printed.startswith("# For my class\n\n# Facts of the file\n")
+    assert f"Temperature {calibration.temperature:.3f}" in printed
+    spec = json.loads(run(capsys, "model-card", tmp_path / "model.onnx", "--json")[1])["spec"]
+    assert spec["temperature"] == calibration.temperature
+
+
+def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from asl_edge.data.synthetic.drawing import draw_hand
+
+    for number in range(6):
+        picture = draw_hand("LV"[number % 2], np.random.default_rng(number), 224)
+        cv2.imwrite(str(tmp_path / f"{'LV'[number % 2]}{number}.png"), picture[..., ::-1])
+    code, printed, _ = run(capsys, "predict", tmp_path, "--json", "--threshold", "0")
+    answers = [json.loads(line) for line in printed.splitlines()]
+    assert code == 0
+    assert sum(answer["label"] == Path(answer["source"]).name[0] for answer in answers) >= 5
+    with Predictor("box") as named, Predictor() as unnamed:
+        assert named.spec == unnamed.spec
+        assert len(named.spec.classes) == 29
+
+
+def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert box_model().stat().st_size <= 8_000_000
+    with Predictor() as predictor:
+        spec = predictor.spec
+    assert spec.precision == "fp16-weights"
+    assert spec.features == 256
+    assert spec.reject_threshold is not None
+    assert 0 < spec.reject_threshold < 1
+    assert spec.evaluation
+    code, printed, _ = run(capsys, "model-card")
+    assert code == 0
+    card = (Path(__file__).parents[2] / "docs" / "model-card.md").read_text(encoding="utf-8")
+    assert printed.startswith(card.strip())
+
+
+def test_the_model_in_the_box_reads_strangers(real_data: Path) -> None:
+    """Its promise, on people whom training never saw; the targets of its first release."""
+    with Predictor(batch_size=64) as predictor:
+        for name, least in (("dev-wall", 0.85), ("dev-rooms", 0.60)):
+            files = sorted(path for path in (real_data / name).rglob("*.jpg") if not path.name.startswith("aug_"))
+            right = sum(prediction.label == Path(prediction.source).parent.name for prediction in predictor(files))
+            assert right / len(files) >= least, name
