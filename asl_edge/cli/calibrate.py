@@ -20,6 +20,12 @@ def calibrate(
         help="Labelled pictures of people whom it was not trained on: folders, zips, or the predictions.csv of "
         "evaluations (of the same recipe trained without a source, say). Each counts alike.",
     ),
+    threshold_on: list[Path] = typer.Option(
+        [],
+        "--threshold-on",
+        help="Other such pictures to choose the threshold on, where answers of weaker networks gave the temperature. "
+        "Repeatable.",
+    ),
     target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
     about: str = typer.Option("", "--about", help="Whose pictures they are, in words, kept with the figures."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -35,7 +41,8 @@ def calibrate(
     opened = RunFolder.open(run)
     # The file, not the run: the network's own answers are wanted, without an earlier calibration.
     answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
-    result = calibration.calibrate(answers, target=target, about=about)
+    others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on]
+    result = calibration.calibrate(answers, threshold_on=others or None, target=target, about=about)
     path = calibration.write_calibration(run, result)
     if as_json:
         print_json(result.to_dict())
@@ -73,13 +80,14 @@ def _print(result: Calibration, path: Path) -> None:
     from asl_edge.cli.console import out, warn
 
     table = Table(box=box.SIMPLE_HEAD)
+    several = any(one.used_for != "both" for one in result.sources)
     for name in ("source", "pictures", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
         table.add_column(name, justify="left" if name == "source" else "right")
     for one in result.sources:
         right = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
         table.add_row(
-            one.source, f"{one.pictures:,}", f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}",
-            f"{one.coverage:.1%}", right,
+            f"{one.source} ({one.used_for})" if several else one.source, f"{one.pictures:,}",
+            f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", right,
         )  # fmt: skip
     out.print(table)
     out.print(f"Temperature {result.temperature:.3f}")

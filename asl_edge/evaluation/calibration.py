@@ -25,6 +25,7 @@ TARGET = 0.95
 _LOWEST_COVERAGE = 0.05
 """A promise that is kept by answering less than this is none."""
 _TEMPERATURES = (0.05, 20.0)
+_ROUNDING = 1e-9  # of sums of weights
 _FEWEST = 50
 """Of fewer pictures neither the temperature nor the threshold says anything."""
 
@@ -52,6 +53,8 @@ class SourceCalibration:
     coverage: float
     accuracy_when_answered: float | None
     """At the threshold; None where nothing is answered."""
+    used_for: str = "both"
+    """What was fitted on it: `temperature`, `threshold` or `both`."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,20 @@ class Calibration:
         return cls(**{**values, "curve": curve, "sources": sources})
 
 
-def calibrate(answers: Sequence[Answers], *, target: float = TARGET, about: str = "") -> Calibration:
+def calibrate(
+    answers: Sequence[Answers],
+    *,
+    threshold_on: Sequence[Answers] | None = None,
+    target: float = TARGET,
+    about: str = "",
+) -> Calibration:
     """Fit temperature and threshold.
 
     Args:
         answers: of sources that the network was not trained on; every source counts alike, whatever its size.
+        threshold_on: answers to choose the threshold on, of sources that the network was not trained on either; None
+            takes the same. The threshold must be chosen on answers of the very network that will use it, while a
+            temperature may come from weaker ones, such as networks that were trained without a source.
         target: share of right answers among those given.
         about: whose answers they are, in words, kept with the figures.
 
@@ -107,15 +119,8 @@ def calibrate(answers: Sequence[Answers], *, target: float = TARGET, about: str 
     """
     if not 0 < target < 1:
         raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
-    count = sum(len(one.labels) for one in answers)
-    if count < _FEWEST:
-        raise DataError(f"Calibration needs {_FEWEST} pictures or more. Received: {count}")
-    answers = [one for one in answers if len(one.labels)]
-    weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in answers])
-    weights /= weights.sum()
-    probabilities = np.concatenate([one.probabilities for one in answers])
-    labels = np.concatenate([one.labels for one in answers])
-    temperature = fit_temperature(probabilities, labels, weights)
+    temperature = fit_temperature(*_pooled(answers))
+    probabilities, labels, weights = _pooled(answers if threshold_on is None else threshold_on)
     tempered = metrics.with_temperature(probabilities, temperature)
     confidence = tempered.max(axis=1)
     right = tempered.argmax(axis=1) == labels
@@ -128,8 +133,37 @@ def calibrate(answers: Sequence[Answers], *, target: float = TARGET, about: str 
         coverage=coverage,
         accuracy_when_answered=accuracy,
         curve=_curve(confidence, right, weights, threshold),
-        sources=tuple(_of_source(one, temperature, threshold) for one in answers),
+        sources=tuple(
+            _of_source(one, temperature, threshold, used_for)
+            for used_for, group in _groups(answers, threshold_on)
+            for one in group
+            if len(one.labels)
+        ),
         about=about,
+    )
+
+
+def _groups(
+    answers: Sequence[Answers], threshold_on: Sequence[Answers] | None
+) -> tuple[tuple[str, Sequence[Answers]], ...]:
+    if threshold_on is None:
+        return (("both", answers),)
+    return ("temperature", answers), ("threshold", threshold_on)
+
+
+def _pooled(
+    answers: Sequence[Answers],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return probabilities, labels and weights of all sources; the weights of each add up to the same."""
+    count = sum(len(one.labels) for one in answers)
+    if count < _FEWEST:
+        raise DataError(f"Calibration needs {_FEWEST} pictures or more. Received: {count}")
+    filled = [one for one in answers if len(one.labels)]
+    weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in filled]) / len(filled)
+    return (
+        np.concatenate([one.probabilities for one in filled]),
+        np.concatenate([one.labels for one in filled]),
+        weights,
     )
 
 
@@ -181,7 +215,7 @@ def choose_threshold(
     covered = np.cumsum(weights[order])
     accuracy = np.cumsum((weights * right)[order]) / covered
     last_of_its_value = np.append(ordered[1:] < ordered[:-1], True)
-    keeps = last_of_its_value & (accuracy >= target) & (covered >= _LOWEST_COVERAGE)
+    keeps = last_of_its_value & (accuracy >= target - _ROUNDING) & (covered >= _LOWEST_COVERAGE - _ROUNDING)
     if not keeps.any():
         return None
     # Rounded down, so that the picture itself is still answered, but short enough to be read.
@@ -214,7 +248,7 @@ def _curve(
     return tuple(points)
 
 
-def _of_source(answers: Answers, temperature: float, threshold: float | None) -> SourceCalibration:
+def _of_source(answers: Answers, temperature: float, threshold: float | None, used_for: str) -> SourceCalibration:
     tempered = metrics.with_temperature(answers.probabilities, temperature)
     coverage, accuracy = metrics.coverage_and_accuracy(tempered, answers.labels, threshold or 0.0)
     return SourceCalibration(
@@ -225,6 +259,7 @@ def _of_source(answers: Answers, temperature: float, threshold: float | None) ->
         ece_after=metrics.expected_calibration_error(tempered, answers.labels),
         coverage=coverage,
         accuracy_when_answered=accuracy,
+        used_for=used_for,
     )
 
 

@@ -110,3 +110,20 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         calibrate([answers(49)])
     with pytest.raises(UserError, match="share between 0 and 1"):
         calibrate([answers(100)], target=95)
+
+
+def test_the_threshold_can_be_chosen_on_other_answers_than_the_temperature() -> None:
+    weak, own = answers(2000, temperature=2.5), answers(2000, temperature=2.5, spread=4.0, seed=3)
+    both = calibrate([weak], threshold_on=[own])
+    assert both.temperature == calibrate([weak]).temperature
+    assert [(one.source, one.used_for) for one in both.sources] == [
+        ("strangers", "temperature"),
+        ("strangers", "threshold"),
+    ]
+    assert both.threshold is not None
+    tempered = metrics.with_temperature(own.probabilities, both.temperature)
+    coverage, accuracy = metrics.coverage_and_accuracy(tempered, own.labels, both.threshold)
+    assert coverage == pytest.approx(both.coverage)
+    assert accuracy is not None
+    assert accuracy >= 0.949
+    assert Calibration.from_dict(json.loads(json.dumps(both.to_dict()))) == both
