@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    files = sorted(path for path in options.pictures.rglob("*.jpg") if not path.name.startswith("aug_"))
+    files = sorted(path.resolve() for path in options.pictures.rglob("*.jpg") if not path.name.startswith("aug_"))
     files = [files[place * len(files) // options.count] for place in range(options.count)]
     with tempfile.TemporaryDirectory() as scratch:
         environment = Path(scratch) / "environment"

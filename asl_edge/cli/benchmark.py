@@ -42,14 +42,14 @@ def benchmark(
     from asl_edge.cli import console
     from asl_edge.evaluation.latency_plot import plot as draw
     from asl_edge.evaluation.latency_plot import require_plottable
-    from asl_edge.runtime.box import box_model
+    from asl_edge.runtime.box import box_model, resolve
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
     if plot is not None:
         require_plottable(plot)
     chosen = variants(
-        [*model, *(more_models or [])] or [box_model()],
+        [resolve(path) for path in (*model, *(more_models or []))] or [box_model()],
         _providers(provider),
         [_number(word, "--batch-size") for word in batch_size.split(",")],
         [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],

@@ -82,7 +82,6 @@ def test_all_providers(run: Run, colour_model: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "needs at least one model"),
         (["--model", "nope.onnx"], "There is no model file nope.onnx"),
         (["--model", "m.onnx", "--batch-size", "1,x"], "--batch-size takes whole numbers"),
         (["--model", "m.onnx", "--threads", "none"], "--threads takes whole numbers"),
@@ -154,3 +153,9 @@ def test_the_plot_without_matplotlib(
     code, _, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / "p.png")
     assert code == 2
     assert "pip install 'asl-edge[report]'" in err
+
+
+def test_without_a_model_the_one_in_the_box_is_measured(run: Run) -> None:
+    code, out, _ = run("--rounds", "1", "--runs", "2", "--json")
+    assert code == 0
+    assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge.onnx"]

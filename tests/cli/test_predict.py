@@ -17,6 +17,7 @@ import pytest
 from read_only import read_only
 
 from asl_edge.cli import main
+from asl_edge.labels import CLASSES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -236,11 +237,12 @@ def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
     assert "asl-edge export" in err
 
 
-def test_a_missing_model_option(run: Run) -> None:
-    code, _, err = run("a.jpg")
+def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    code, out, err = run(tmp_path / "a.png", "--json", "--threshold", "0")
 
-    assert code == 2
-    assert "--model" in err
+    assert (code, err) == (0, "")
+    assert json.loads(out)["label"] in CLASSES
 
 
 def test_only_the_device_tier_is_imported(colour_model: Path, pictures: Path) -> None:

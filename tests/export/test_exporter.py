@@ -158,7 +158,7 @@ def test_what_cannot_be_the_output(mini_run: Path, tmp_path: Path) -> None:
     for out, message in cases:
         with pytest.raises(UserError, match=message):
             export_run(mini_run, out)
-    with pytest.raises(UserError, match=r"Unknown precision 'fp8'. The precisions are: fp32, fp16\."):
+    with pytest.raises(UserError, match=r"Unknown precision 'fp8'. The precisions are: fp32, fp16, fp16-weights\."):
         export_run(mini_run, tmp_path / "model.onnx", precision="fp8")
 
 
