@@ -74,7 +74,9 @@ class TableSink(TextSink):
         self._heading_due = True
 
     def _line(self, prediction: Prediction) -> str:
-        others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in prediction.top[1:])
+        # Where the answer does not name the best class, it stands first among the candidates.
+        candidates = prediction.top[1:] if prediction.accepted else prediction.top[: self._others]
+        others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in candidates)
         name = on_one_line(prediction.source)
         if prediction.frame is not None:
             name += f" frame {prediction.frame}"

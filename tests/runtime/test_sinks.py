@@ -88,6 +88,8 @@ def test_the_table_is_aligned() -> None:
     assert heading.split() == ["letter", "sure", "then", "ms", "picture"]
     assert sure.split() == ["A", "98.8%", "space", "1%", "B", "0%", "3.2", "hands/ä,", "1.jpg"]
     assert unsure.startswith("not sure")
+    # What it would have said stands among the candidates.
+    assert f"{UNSURE.label} {UNSURE.confidence:.0%}" in unsure
     assert unsure.endswith("clip.mp4 frame 7")
     assert heading.index("picture") == sure.index("hands") == unsure.index("clip")
 
