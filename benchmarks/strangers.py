@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=0, help="drawn pictures a class")
     parser.add_argument("--variety", choices=VARIETY, default="wide", help="how far the drawn hands differ")
     parser.add_argument("--leave-out", choices=SOURCES)
+    parser.add_argument("--mirror", choices=SOURCES, nargs="*", default=list(MIRRORED), help="sources to mirror back")
     parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
     parser.add_argument("--recipe", default="strangers")
@@ -83,8 +84,10 @@ def prepared(options: argparse.Namespace) -> Path:
 
     names = [name for name in options.only or SOURCES if name != options.leave_out]
     folders = [options.data / SOURCES[name] for name in names]
-    mirror = tuple(str(options.data / SOURCES[name]) for name in MIRRORED if name in names)
+    mirror = tuple(str(options.data / SOURCES[name]) for name in options.mirror if name in names)
     label = f"arrays-{options.size}"
+    if set(options.mirror) != set(MIRRORED):
+        label += f"-mirrored-{'-'.join(sorted(options.mirror))}"
     if options.only:
         label += f"-only-{'-'.join(options.only)}"
     if options.leave_out:
@@ -123,7 +126,7 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
             count(f"blocks {name}", report, lambda source, name=name: f"/{SOURCES[name]}/" in source)
     if options.leave_out:
         folder = options.data / SOURCES[options.leave_out]
-        if options.leave_out in MIRRORED:  # as training would have seen it
+        if options.leave_out in options.mirror:  # as training would have seen it
             folder = unmirrored(folder, options.work / f"{options.leave_out}-unmirrored")
         left_out = evaluate(run, folder, mirrored=True)
         count("left out", left_out)
@@ -165,6 +168,7 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     config = json.loads((run / "config.json").read_text())
     what = f"{config['network']} {options.size}px, {config['recipe']}, {config['epochs']} epochs"
     what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn pictures"
+    what += f", mirrored: {', '.join(options.mirror)}" if set(options.mirror) != set(MIRRORED) else ""
     what += f", photographs of {', '.join(options.only)} alone" if options.only else ""
     what += f", without {options.leave_out}" if options.leave_out else ""
     what += f", {' '.join(options.settings)}" if options.settings else ""
