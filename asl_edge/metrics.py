@@ -88,6 +88,12 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 
     return float(np.abs(gap).sum() / len(labels))
 
 
+def softmax(logits: Floats) -> Floats:
+    """Return probabilities of shape (N, C), of the dtype of `logits` (N, C)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 def with_temperature(probabilities: Floats, temperature: float) -> npt.NDArray[np.float32]:
     """Return the softmax at another temperature, from the one at temperature 1.
 
@@ -100,8 +106,7 @@ def with_temperature(probabilities: Floats, temperature: float) -> npt.NDArray[n
     """
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities.astype(np.float64)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return softmax(logits).astype(np.float32)
 
 
 def _check(probabilities: Floats, labels: Ints) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -58,7 +57,7 @@ def main() -> None:
 
 
 def halve(pictures: Path, folder: Path, way: str, count: int) -> None:
-    """Link half of the pictures of each class into `folder/adapt`, the other half into `folder/test`."""
+    """Copy half of the pictures of each class into `folder/adapt`, the other half into `folder/test`."""
     for letter in sorted(path for path in pictures.iterdir() if path.is_dir()):
         names = sorted((path.name for path in letter.iterdir()), key=natural_key)
         first = names[::2] if way == "turns" else names[: len(names) // 2]
@@ -68,14 +67,7 @@ def halve(pictures: Path, folder: Path, way: str, count: int) -> None:
         for half, members in (("adapt", chosen), ("test", rest)):
             (folder / half / letter.name).mkdir(parents=True)
             for name in members:
-                os.link(letter / name, folder / half / letter.name / name) if same_disk(
-                    letter, folder
-                ) else shutil.copy(letter / name, folder / half / letter.name / name)
-
-
-def same_disk(one: Path, other: Path) -> bool:
-    """Whether a hard link can be made from one to the other."""
-    return one.stat().st_dev == other.stat().st_dev
+                shutil.copy(letter / name, folder / half / letter.name / name)
 
 
 def measured(model: Path | None, folder: Path) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def train(
 
 
 def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str | None:
-    from asl_edge.training.config import BOX
+    from asl_edge.runtime.box import BOX
 
     if start_from is None:
         return BOX if from_pretrained else None

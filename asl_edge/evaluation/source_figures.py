@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from asl_edge.errors import RunError
@@ -32,15 +32,11 @@ def read_figures(run: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(run) / SOURCES_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {_name(report): _short(report) for report in values["sources"]}
+        return {str(report["name"]): _short(report) for report in values["sources"]}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise RunError(f"{path} is damaged ({error!r}). Evaluate again, or take the file away.") from error
-
-
-def _name(report: dict[str, Any]) -> str:
-    return str(report.get("name") or PurePath(report["data"]).name)
 
 
 def _short(report: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +44,7 @@ def _short(report: dict[str, Any]) -> dict[str, Any]:
     right_of = {name: [row[column], sum(row)] for column, (name, row) in enumerate(zip(names, counts, strict=True))}
     confused = [[pair["label"], pair["predicted"], pair["count"]] for pair in report["most_confused"][:_CONFUSED]]
     return {
-        **{name: report[name] for name in _KEPT if name in report},
+        **{name: report[name] for name in _KEPT},
         "right_of": {name: pair for name, pair in right_of.items() if pair[1]},
         "most_confused": confused,
     }

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.export.toolchain import load, load_keras
+from asl_edge.metrics import softmax
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
     if temperature == 1.0:
         return outputs
     logits = outputs.logits / np.float32(temperature)
-    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
-    return Outputs(logits, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32))
+    return Outputs(logits, softmax(logits.astype(np.float64)).astype(np.float32))
 
 
 def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Outputs:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from asl_edge import atomic
 from asl_edge.errors import DataError, ModelError, PictureError
 from asl_edge.labels import canonical, in_alphabet_order
+from asl_edge.metrics import softmax
 from asl_edge.preprocess import Picture
 from asl_edge.runtime.sources import items
 
@@ -77,8 +78,8 @@ class Adaptation:
 
     def apply(self, probabilities: Floats, features: Floats) -> Floats:
         """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
-        logits = np.log(np.maximum(probabilities, _LOWEST)) + features @ self.weights + self.bias
-        return _softmax(logits / np.float32(self.temperature))
+        logits = _log(probabilities) + features @ self.weights + self.bias
+        return np.asarray(softmax(logits / np.float32(self.temperature)), np.float32)
 
     def refuse_other_model(self, spec: ModelSpec) -> None:
         """Raise ModelError unless this was made for the model with that spec."""
@@ -192,7 +193,7 @@ def adapt(
                 else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
             )
         )
-    fitted, penalty, before, after = fit(np.log(np.maximum(probabilities, _LOWEST)), features, labels)
+    fitted, penalty, before, after = fit(_log(probabilities), features, labels)
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
     names = tuple(in_alphabet_order(classes[column] for column in present))
@@ -276,7 +277,7 @@ def _minimise(
     ahead: Floats = now
     momentum = 1.0
     for _ in range(_MOST_STEPS):
-        gradient: Floats = x.T @ (_softmax(z + x @ ahead) - one_hot) / np.float32(count) + shrink * ahead
+        gradient: Floats = x.T @ (softmax(z + x @ ahead) - one_hot) / np.float32(count) + shrink * ahead
         following: Floats = ahead - step * gradient
         if np.abs(gradient).max() < _SMALL_GRADIENT:
             now = following
@@ -302,14 +303,13 @@ def _temperature(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
     return float(np.exp((low + high) / 2))
 
 
+def _log(probabilities: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(probabilities, _LOWEST)), np.float32)
+
+
 def _log_loss(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]).mean())
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _answers(

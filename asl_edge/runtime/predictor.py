@@ -144,7 +144,7 @@ class Predictor:
                 opencv()  # its import is not part of the first picture's time
             started = time.perf_counter()
             try:
-                picture = self._prepare(item)
+                picture = self.prepare(item)
             except PictureError as error:
                 if on_skip is None:
                     raise PictureError(f"{item.source}: {error}") from error
@@ -198,14 +198,6 @@ class Predictor:
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
         return probabilities, features
 
-    def prepare(self, item: Item) -> Picture:
-        """Return an item's picture as the network wants it: uint8 (input_size, input_size, 3), RGB.
-
-        Raises:
-            PictureError: it cannot be read.
-        """
-        return self._prepare(item)
-
     def _check_pictures(self, pictures: Picture) -> None:
         size = self.spec.input_size
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (size, size, 3):
@@ -239,8 +231,12 @@ class Predictor:
     ) -> None:
         self.close()
 
-    def _prepare(self, item: Item) -> Picture:
-        """Return the item's picture as uint8 of shape (input_size, input_size, 3), RGB."""
+    def prepare(self, item: Item) -> Picture:
+        """Return an item's picture as the network wants it: uint8 (input_size, input_size, 3), RGB.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
         if item.problem is not None:
             raise PictureError(item.problem)
         if isinstance(item.picture, np.ndarray):

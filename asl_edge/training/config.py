@@ -16,9 +16,6 @@ Precision = Literal["auto", "float32", "mixed"]
 Keep = Literal["best3", "all"]
 Switch = Literal["auto", "on", "off"]
 
-BOX = "box"
-"""As `start_from`: the model in the box."""
-
 
 @dataclass(frozen=True)
 class TrainConfig:

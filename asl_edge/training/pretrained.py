@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from asl_edge.data.arrays import sha256_of
 from asl_edge.errors import ModelError, RunError
+from asl_edge.runtime.box import BOX, box_model
 from asl_edge.training import networks
 from asl_edge.training.backend import dtype_policy
 from asl_edge.training.batch_statistics import restate
-from asl_edge.training.config import BOX, TrainConfig
+from asl_edge.training.config import TrainConfig
 from asl_edge.training.devices import alone
-from asl_edge.training.onnx_weights import Affine, Stage, read_stages
+from asl_edge.training.onnx_layers import Weights, from_onnx
 from asl_edge.training.samples import TRAIN_SAMPLES, stratified_rows
 from asl_edge.training.state import Values, values_of
 from asl_edge.training.stored_model import load_keras_file, run_around
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
 
 _BATCH = 32
-
-_Weights = dict[str, list[npt.NDArray[Any]]]
-"""Values of `layer.weights` by the name of the layer."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +113,7 @@ def open_pretrained(start_from: str) -> Pretrained:
         UserError: the model in the box is not there.
     """
     if start_from == BOX:
-        from asl_edge.runtime.box import box_model
-
-        return _described_by_spec("the model in the box", Path(box_model()))
+        return _described_by_spec("the model in the box", box_model())
     path = Path(start_from)
     if not path.exists():
         raise ModelError(f"There is nothing at {path} to start from. Name a run folder, a .keras or an .onnx file.")
@@ -208,8 +204,8 @@ def load_weights(network: keras.Model, source: Pretrained, arrays: PreparedArray
         ModelError: the file is damaged, its network is another one, or it does not fit pictures of this size.
     """
     layers = [layer for layer in network.layers if layer.weights]
-    from_onnx = source.path.suffix == ".onnx"
-    found = _from_onnx(network, source) if from_onnx else _from_keras(layers, source)
+    exported = source.path.suffix == ".onnx"
+    found = from_onnx(network, source) if exported else _from_keras(layers, source)
     if source.colour != "RGB":
         _swap_colours(layers[0], found, source)
     head = layers[-1]
@@ -220,7 +216,7 @@ def load_weights(network: keras.Model, source: Pretrained, arrays: PreparedArray
             if not np.isfinite(value).all():
                 raise ModelError(f"{source.path} is damaged: {layer.name} holds what is no number. Export it again.")
             variable.assign(value)
-    if from_onnx:
+    if exported:
         restate(network, _some_pictures(arrays, seed))
     left_out = tuple(name for name in source.classes or () if name not in arrays.classes)
     return TakenOver(source, sha256_of(source.path), len(layers), matched, new, left_out, _notes(source, arrays))
@@ -270,7 +266,7 @@ def _match_columns(
     return tuple(name for name in classes if name in columns), tuple(name for name in classes if name not in columns)
 
 
-def _check_shapes(layers: list[keras.layers.Layer], found: _Weights, size: int, source: Pretrained) -> None:
+def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, source: Pretrained) -> None:
     """Compare shapes; of the last layer all but the number of classes, which is the source's own."""
     for layer in layers:
         ours, theirs = [tuple(w.shape) for w in layer.weights], [value.shape for value in found[layer.name]]
@@ -295,7 +291,7 @@ def _shapes(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
-def _swap_colours(first: keras.layers.Layer, found: _Weights, source: Pretrained) -> None:
+def _swap_colours(first: keras.layers.Layer, found: Weights, source: Pretrained) -> None:
     """Have the first convolution take RGB where it was trained on BGR."""
     import keras
 
@@ -308,7 +304,7 @@ def _swap_colours(first: keras.layers.Layer, found: _Weights, source: Pretrained
     found[first.name][0] = kernel[:, :, ::-1]
 
 
-def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> _Weights:
+def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> Weights:
     theirs = [layer for layer in load_keras_file(source.path).layers if layer.weights]
     by_name = {layer.name: layer for layer in theirs}
     if set(by_name) == {layer.name for layer in layers}:
@@ -320,111 +316,3 @@ def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> _Weight
             f"{', '.join(kinds[1]) or 'none'}; they must be {', '.join(kinds[0])}."
         )
     return {layer.name: values_of(other.weights) for layer, other in zip(layers, theirs, strict=True)}
-
-
-class _Place(NamedTuple):
-    """What of a network is one `Stage` of an exported file."""
-
-    layer: keras.layers.Layer | None
-    """With a kernel; None for what is done to the picture before."""
-    direct: keras.layers.Layer | None
-    """Batch normalisation of its result."""
-    later: list[keras.layers.Layer]
-    """Batch normalisation behind an activation or a pooling."""
-
-
-def _places(network: keras.Model) -> list[_Place]:
-    import keras
-
-    places = [_Place(None, None, [])]
-    separated = False
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-            places.append(_Place(layer, None, []))
-            separated = layer.activation is not keras.activations.linear
-        elif isinstance(layer, keras.layers.BatchNormalization) and layer.scale and layer.center and len(places) > 1:
-            if separated or places[-1].direct is not None:
-                places[-1].later.append(layer)
-            else:
-                places[-1] = places[-1]._replace(direct=layer)
-        elif layer.weights:
-            raise ModelError(
-                f"{network.name} has a layer {layer.name} ({type(layer).__name__}), which cannot be read from an "
-                ".onnx file. Start from a run folder or a .keras file."
-            )
-        elif not isinstance(layer, keras.layers.Dropout | keras.layers.Rescaling | keras.layers.InputLayer):
-            separated = True
-    return places
-
-
-def _from_onnx(network: keras.Model, source: Pretrained) -> _Weights:
-    places, stages = _places(network), read_stages(source.path)
-    ours = [place.layer.name for place in places if place.layer is not None]
-    theirs = [stage.name for stage in stages[1:]]
-    if len(ours) != len(theirs) or (set(ours) == set(theirs) and ours != theirs):
-        raise ModelError(
-            f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
-            f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
-        )
-    _check_rescaling(network, stages[0].direct, source)
-    found: _Weights = {}
-    for place, stage in zip(places, stages, strict=True):
-        name = stage.name if place.layer is None else place.layer.name
-        direct = stage.direct
-        if place.direct is not None:
-            found[place.direct.name] = _as_norm(direct, place.direct, source)
-            direct = Affine()
-        if place.layer is not None:
-            found[place.layer.name] = _as_layer(stage, direct, place.layer, source)
-        if len(place.later) != len(stage.later):
-            raise ModelError(
-                f"{source.where} is no {source.network} of this version of asl-edge: behind {name} it has "
-                f"{len(stage.later)} places with a scale or an offset; there must be {len(place.later)}."
-            )
-        for norm, affine in zip(place.later, stage.later, strict=True):
-            found[norm.name] = _as_norm(affine, norm, source)
-    return found
-
-
-def _as_norm(affine: Affine, norm: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:
-    """Return gamma, beta, mean and variance of a batch normalisation that computes `affine`."""
-    channels = int(norm.gamma.shape[0])
-    if not {affine.scale.size, affine.shift.size} <= {1, channels}:
-        raise ModelError(
-            f"{norm.name} of {source.network} has {channels} channels here and "
-            f"{max(affine.scale.size, affine.shift.size)} in {source.where}."
-        )
-    vector = np.ones(channels, np.float32)
-    return [affine.scale * vector, affine.shift * vector, 0 * vector, np.float32(1 - norm.epsilon) * vector]
-
-
-def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:
-    """Return kernel and bias of a layer whose result `direct` is applied to."""
-    assert stage.kernel is not None
-    filters = stage.kernel.shape[-1]
-    if not {direct.scale.size, direct.shift.size} <= {1, filters}:
-        raise ModelError(f"{source.where} is damaged: {stage.name} does not fit what follows it. Export it again.")
-    weights: list[npt.NDArray[Any]] = [stage.kernel * direct.scale]
-    if layer.use_bias:
-        weights.append(direct.shift * np.ones(filters, np.float32))
-    elif direct.shift.any():
-        raise ModelError(f"{stage.name} of {source.where} has a bias, and {layer.name} of {source.network} has none.")
-    return weights
-
-
-def _check_rescaling(network: keras.Model, found: Affine, source: Pretrained) -> None:
-    """Make sure that the first layer sees the numbers that it was trained on."""
-    import keras
-
-    wanted = Affine()
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Rescaling):
-            wanted = wanted.then("Mul", np.float32(layer.scale).reshape(-1))
-            wanted = wanted.then("Add", np.float32(layer.offset).reshape(-1))
-    pixels = np.array([[0.0], [255.0]])  # a line is known by two of its points
-    here, there = (pixels * each.scale + each.shift for each in (wanted, found))
-    if not np.allclose(here, there, atol=1e-3):
-        raise ModelError(
-            f"{source.where} rescales pixels to {there.min():.4g} ... {there.max():.4g}, and {source.network} of this "
-            f"version of asl-edge to {here.min():.4g} ... {here.max():.4g}. Start from another model."
-        )
