@@ -46,7 +46,9 @@ def adapt(
         adaptation.save(path)
     except OSError as error:
         kind = UserError if isinstance(error, PermissionError) else AslEdgeError
-        raise kind(f"{path} cannot be written ({error.strerror or error}). Name another place with --out.") from error
+        raise kind(
+            f"{path} cannot be written ({error.strerror or error}). Make room, or name another place with --out."
+        ) from error
     seconds = time.perf_counter() - began
     for source, reason in report.skipped[:10]:
         warn(f"Skipped {source}: {reason}")
@@ -60,7 +62,9 @@ def adapt(
         f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated among these classes: each "
         "picture answered by a fit that has not seen it or its neighbours)."
     )
-    if report.accuracy_after <= report.accuracy_before:
+    if report.accuracy_before == 1:
+        warn("All of these pictures were read rightly before: there is nothing to mend in them.")
+    elif report.accuracy_after <= report.accuracy_before:
         warn("It does not help on these pictures. More of them, or of more places, may.")
     console.print(f"Written: {path} ({path.stat().st_size / 1000:.0f} kB)", markup=False)
     words = ["asl-edge", "predict", "PICTURE", "--adapted", str(path)]
