@@ -1,13 +1,14 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--only SOURCE ...] [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
-it. `--look` looks at the dev folders, which nothing is ever trained on. Every look is a line in
-benchmarks/results/model-in-the-box/looks.md: date, what was trained, figures with 95% intervals (Wilson). Arrays and
-runs stay in `--work`; a run that stands there goes on or is only looked at.
+it. `--start-from` goes on from the weights of another run in `--work`. `--look` looks at the dev folders, which nothing
+is ever trained on. Every look is a line in benchmarks/results/model-in-the-box/looks.md: date, what was trained,
+figures with 95% intervals (Wilson). Arrays and runs stay in `--work`; a run that stands there goes on or is only
+looked at.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ SOURCES = {
     "signer-m": "signer-m",
     "signer-l": "signer-l",
 }
-MIRRORED = ("signer-r", "signer-m")
-VARIETY = {"usual": Variety(), "wide": Variety(spread=1.8, left=0.2, cut_out=0.35)}
+MIRRORED = ("signer-r", "signer-m", "signer-l")
+VARIETY = {
+    "usual": Variety(),
+    "wide": Variety(spread=1.8, left=0.2, cut_out=0.35),
+    "wider": Variety(spread=1.8, left=0.2, cut_out=0.3, backlit=0.15, idle=0.65),
+}
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
     "Accuracy of `best.keras` with 95% interval (Wilson), n pictures. `blocks`: frames of the training sources that "
@@ -50,12 +55,13 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--drawn", type=int, default=0, help="drawn pictures a class")
-    parser.add_argument("--variety", choices=VARIETY, default="wide", help="how far the drawn hands differ")
+    parser.add_argument("--variety", choices=VARIETY, default="wider", help="how far the drawn hands differ")
     parser.add_argument("--leave-out", choices=SOURCES)
     parser.add_argument("--mirror", choices=SOURCES, nargs="*", default=list(MIRRORED), help="sources to mirror back")
     parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
     parser.add_argument("--recipe", default="strangers")
+    parser.add_argument("--start-from", metavar="NAME", help="the run in --work whose weights training starts from")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--work", type=Path, default=Path("strangers"))
     options = parser.parse_args()
@@ -65,6 +71,8 @@ def main() -> None:
         words = [sys.executable, "-m", "asl_edge", "train", str(arrays), "--out", str(run), "--no-check"]
         begun = (run / "config.json").is_file()
         words += ["--resume"] if begun else ["--recipe", options.recipe, *sets(options.settings)]
+        if options.start_from and not begun:
+            words += ["--start-from", str(options.work / options.start_from)]
         subprocess.run(words, check=True)
     figures = look(options, run, arrays)
     print(json.dumps(figures, indent=1))
@@ -171,6 +179,7 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     what += f", mirrored: {', '.join(options.mirror)}" if set(options.mirror) != set(MIRRORED) else ""
     what += f", photographs of {', '.join(options.only)} alone" if options.only else ""
     what += f", without {options.leave_out}" if options.leave_out else ""
+    what += f", from the weights of {options.start_from}" if options.start_from else ""
     what += f", {' '.join(options.settings)}" if options.settings else ""
     cells = [datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"), options.name, what]
     columns = ("blocks kaggle", "blocks phone", "left out", "dev-wall", "dev-rooms, clean", "dev-rooms, aug")

@@ -30,6 +30,10 @@ def synthesize(
     cut_out: float | None = typer.Option(
         None, "--cut-out", help="Share of hands on black, for augmentation to lay over rooms.", show_default="0.1"
     ),
+    backlit: float | None = typer.Option(
+        None, "--backlit", help="Share of hands dark before a bright background.", show_default="0.1, dim ones"
+    ),
+    idle: float = typer.Option(0.0, "--idle", help="Share of `nothing` that shows a hand in no sign."),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -65,7 +69,7 @@ def synthesize(
             size=size,
             clip_frames=clip_frames,
             framing=cast("Framing", framing),
-            variety=Variety(spread=spread, left=left, cut_out=cut_out),
+            variety=Variety(spread=spread, left=left, cut_out=cut_out, backlit=backlit, idle=idle),
             workers=workers,
             on_progress=advance,
         )

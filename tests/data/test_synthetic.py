@@ -15,7 +15,7 @@ import pytest
 
 from asl_edge.data.synthetic import SynthesisReport, draw_hand, synthesize
 from asl_edge.data.synthetic.drawing import draw_frame
-from asl_edge.data.synthetic.poses import POSES
+from asl_edge.data.synthetic.poses import POSES, idle_pose
 from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
 from asl_edge.data.synthetic.scene import Framing, Variety, random_scene, vary
 from asl_edge.data.synthetic.skeleton import JOINTS, average_build, pose_hand, random_build, rotation
@@ -408,7 +408,44 @@ def test_so_many_hands_are_cut_out_as_is_asked_for() -> None:
         assert black == pytest.approx(share, abs=0.1)
 
 
-@pytest.mark.parametrize("fields", [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}])
+def test_backlit_hands_are_darker_than_what_is_behind_them() -> None:
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        frame = draw_frame(random_scene("V", rng, 96, variety=Variety(backlit=1.0, cut_out=0.0)), rng, 96)
+        hand, behind = frame.picture[frame.mask > 0].mean(), frame.picture[frame.mask == 0].mean()
+        assert hand < 0.9 * behind
+
+
+def test_so_many_pictures_of_nothing_show_a_hand_in_no_sign_as_is_asked_for() -> None:
+    def shown(idle: float) -> float:
+        rngs = (np.random.default_rng(number) for number in range(300))
+        return float(
+            np.mean([random_scene("nothing", r, 64, variety=Variety(idle=idle)).pose is not None for r in rngs])
+        )
+
+    assert shown(0.0) == 0.0
+    assert shown(0.6) == pytest.approx(0.6, abs=0.1)
+    assert shown(1.0) == 1.0
+    rng = np.random.default_rng(0)
+    assert (draw_frame(random_scene("nothing", rng, 96, variety=Variety(idle=1.0)), rng, 96).mask > 0).mean() > 0.02
+
+
+def test_an_idle_hand_holds_the_fingers_of_no_letter() -> None:
+    """With some fingers straight and others folded, it is never a set of straight fingers that a letter has."""
+    letters = {tuple(bend < 30 for bend in np.array(pose.fingers)[:, 1]) for ways in POSES.values() for pose in ways}
+    rng = np.random.default_rng(2)
+    seen = set()
+    for _ in range(300):
+        bends = np.array(idle_pose(rng).fingers)[:, 1]
+        if bends.max() > 60:
+            seen.add(tuple(bend < 30 for bend in bends))
+    assert len(seen) >= 4
+    assert not seen & letters
+
+
+@pytest.mark.parametrize(
+    "fields", [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}, {"backlit": -0.1}, {"idle": 1.1}]
+)
 def test_a_variety_out_of_range_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(DataError, match=next(iter(fields))):
         Variety(**fields)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 Angles = tuple[float, float]
 Finger = tuple[float, float, float, float]
 
@@ -188,3 +190,45 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "space": (_SPACE,),
 }
 """The ways to make each class; `nothing` has none."""
+
+_OPEN = Pose(
+    (_lean(_STRAIGHT, 15), _lean(_STRAIGHT, 4), _lean(_STRAIGHT, -8), _lean(_STRAIGHT, -20)),
+    ((52, 24), (54, 14), (52, 8)),
+    (20, 80),
+)
+_AT_REST = Pose(
+    ((14, 22, 12, 4), (20, 28, 14, 1), (24, 32, 16, -2), (28, 34, 18, -6)),
+    ((40, 34), (28, 34), (14, 28)),
+    (40, 50),
+)
+_THUMB_OUT = ((50, 20), (58, 10), (62, 4))
+_THUMB_IN = _OVER_FINGERS
+# Which fingers are straight, from index to little finger, where no letter has just these straight.
+_NO_LETTER = ((1, 0, 0, 1), (1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 1, 1), (1, 1, 0, 1))
+
+
+def idle_pose(rng: np.random.Generator) -> Pose:
+    """Return a hand that makes no sign: open with spread fingers, at rest, or with fingers out that no letter has.
+
+    Palm or back is to the viewer, the hand mostly upright.
+    """
+    kind = rng.random()
+    if kind < 0.6:
+        bend = rng.uniform(0, 22)
+        pose = replace(
+            _OPEN, fingers=tuple((a + bend * 0.6, b + bend, c + bend * 0.7, d) for a, b, c, d in _OPEN.fingers)
+        )
+    elif kind < 0.82:
+        pose = _AT_REST
+    else:
+        straight = _NO_LETTER[int(rng.integers(len(_NO_LETTER)))]
+        fingers = tuple(
+            _lean(_STRAIGHT, lean) if out else (*folded[:3], folded[3])
+            for out, lean, folded in zip(straight, (6, 2, -4, -10), _FIST, strict=True)
+        )
+        pose = replace(_OPEN, fingers=fingers, thumb=_THUMB_OUT if rng.random() < 0.5 else _THUMB_IN)
+    # Palm or back to the viewer: a bent hand that is seen from the side would be a C or a `space`.
+    yaw = rng.normal(0, 16) if rng.random() < 0.5 else rng.normal(180, 28)
+    roll = rng.normal(0, 40) if rng.random() < 0.85 else rng.uniform(-180, 180)
+    view = (float(yaw), float(rng.normal(0, 18)), float(roll))
+    return replace(pose, view=view, forearm=(float(rng.normal(0, 8)), float(rng.normal(0, 12))))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from asl_edge.data.synthetic.background import draw_background
-from asl_edge.data.synthetic.poses import POSES, Pose
+from asl_edge.data.synthetic.poses import POSES, Pose, idle_pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.errors import DataError
@@ -80,10 +80,15 @@ class Variety:
     """Share of left hands, 0 to 1."""
     cut_out: float | None = None
     """Share of hands on black, 0 to 1, for augmentation to lay over other pictures; None leaves the usual tenth."""
+    backlit: float | None = None
+    """Share of hands before a bright background that leaves them dark, down to silhouettes, 0 to 1; None leaves the
+    usual tenth, whose hands are dim before any background."""
+    idle: float = 0.0
+    """Share of the pictures of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0)):
+        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0), ("backlit", 1.0), ("idle", 1.0)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= highest:
                 raise DataError(f"{name} must be between 0 and {highest:g}. Received: {value!r}")
@@ -104,15 +109,20 @@ def random_scene(
         weights = np.array([variant.weight for variant in variants])
         pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2 * variety.spread**0.5)
         view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread
+    elif variety.idle and rng.random() < variety.idle:
+        pose = vary(idle_pose(rng), rng, 4.2)
+        view = np.array(pose.view)
     background = draw_background(rng, int(size * MARGIN), variety.cut_out)
     cut_out = background.max() < 12
+    silhouette = variety.backlit is not None and not cut_out and bool(rng.random() < variety.backlit)
+    against = None if variety.backlit is None else silhouette
     return Scene(
         build=random_build(rng),
         pose=pose,
         view=view,
         skin=_random_skin(rng),
-        light=_random_light(rng),
-        background=background,
+        light=_random_light(rng, against),
+        background=_bright(background, rng) if silhouette else background,
         fill=float(rng.uniform(0.82, 0.98) if cut_out else np.clip(rng.normal(mean, deviation), least, 1.0)),
         offset=rng.uniform(-1, 1, 2),
         distance=float(rng.uniform(32, 90)),
@@ -169,10 +179,19 @@ def _random_skin(rng: np.random.Generator) -> Skin:
     )
 
 
-def _random_light(rng: np.random.Generator) -> Light:
+def _bright(background: Picture, rng: np.random.Generator) -> Picture:
+    """Let daylight into the background: a window, a sky, a lit wall."""
+    shade = rng.uniform(0.05, 0.5)
+    return np.asarray(255 - background * shade).astype(np.uint8)
+
+
+def _random_light(rng: np.random.Generator, against: bool | None = None) -> Light:
+    """Return some light; `against` says whether it comes from behind the hand, None leaves that to chance."""
     direction = np.array([rng.normal(0, 0.55), rng.normal(-0.5, 0.4), rng.uniform(0.35, 1.0)])
-    against = rng.random() < 0.1  # the window is behind the hand
-    total = rng.uniform(0.25, 0.6) if against else rng.uniform(0.85, 1.35)
+    if against is None:
+        total = rng.uniform(0.25, 0.6) if rng.random() < 0.1 else rng.uniform(0.85, 1.35)
+    else:
+        total = rng.uniform(0.03, 0.5) if against else rng.uniform(0.85, 1.35)
     ambient = total * rng.uniform(0.25, 0.65)
     return Light(
         direction=direction / np.linalg.norm(direction),
