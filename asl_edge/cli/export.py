@@ -37,6 +37,9 @@ def export(
     bgr: bool = BGR,
     pixels: str = PIXELS,
     weights: Path = WEIGHTS,
+    optimize: bool = typer.Option(
+        True, "--optimize/--no-optimize", help="Fold normalisations into weights: exact, and faster."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
@@ -49,7 +52,7 @@ def export(
     described = describe(classes, fit, bgr, pixels, weights)
     try:
         with err.status("Exporting and comparing with Keras ..."):
-            result = export_run(source, out, precision=precision, data=data, described=described)
+            result = export_run(source, out, precision=precision, data=data, described=described, optimized=optimize)
     except OutOfToleranceError as error:
         if as_json:
             print_json({"written": False, "parity": error.report.to_dict()})

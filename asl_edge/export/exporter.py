@@ -16,7 +16,8 @@ from asl_edge.evaluation.calibration import Calibration, read_calibration
 from asl_edge.evaluation.source_figures import read_figures
 from asl_edge.export.conversion import check, to_onnx
 from asl_edge.export.half_precision import to_half
-from asl_edge.export.head import apply_temperature, offer_features
+from asl_edge.export.head import apply_temperature, features_tensor, offer_features
+from asl_edge.export.optimization import PassReport, optimize
 from asl_edge.export.outputs import at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.parity import OutOfToleranceError, ParityReport, compare
 from asl_edge.export.parity_pictures import ParityPictures, parity_pictures
@@ -50,6 +51,10 @@ class ExportResult:
     """Importing Keras and reading the model."""
     conversion_seconds: float
     """Keras to an ONNX graph in memory, half precision included."""
+    optimization_seconds: float
+    """The exact work on the graph, with a comparison after every pass."""
+    passes: tuple[PassReport, ...]
+    """What that work did; empty where it was not wanted."""
     parity_seconds: float
     notes: tuple[str, ...]
     """What was assumed, in sentences for the person."""
@@ -62,6 +67,7 @@ class ExportResult:
             "report_path": str(self.report_path),
             "spec": asdict(self.spec),
             "parity": self.parity.to_dict(),
+            "passes": [report.to_dict() for report in self.passes],
             "notes": list(self.notes),
         }
 
@@ -73,6 +79,7 @@ def export_run(
     precision: str = "fp32",
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
+    optimized: bool = True,
 ) -> ExportResult:
     """Export a model to ONNX and prove it.
 
@@ -84,6 +91,7 @@ def export_run(
             precision and arithmetic in float32; input and output stay the same.
         data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
         described: class names and the rest, for a model outside a run.
+        optimized: bring the graph to its shortest form (`asl_edge.export.optimization`); False leaves it as converted.
 
     Raises:
         OutOfToleranceError: the ONNX model disagrees with Keras; nothing is written.
@@ -104,11 +112,18 @@ def export_run(
     started = time.perf_counter()
     graph = converted.model
     apply_temperature(graph, temperature)
+    # Folded into the last product, the features would be others than those that an adaptation was made for.
+    tensor = features_tensor(graph)
+    passes: tuple[PassReport, ...] = ()
+    if optimized:
+        passes = optimize(graph, pictures.pictures, keep=() if tensor is None else (tensor,))
+    optimization_seconds = time.perf_counter() - started
+    started = time.perf_counter()
     if precision == "fp16":
         graph = to_half(graph)
     elif precision == "fp16-weights":
         graph = store_in_half(graph)
-    features = offer_features(graph)
+    features = offer_features(graph, tensor)
     check(graph)
     conversion_seconds = converted.seconds + time.perf_counter() - started
 
@@ -138,10 +153,13 @@ def export_run(
         sha256=digest,
         load_seconds=load_seconds,
         conversion_seconds=conversion_seconds,
+        optimization_seconds=optimization_seconds,
+        passes=passes,
         parity_seconds=parity_seconds,
         notes=opened.notes + pictures.notes,
     )
     report = {"model": model_path.name, "sha256": digest, "source": str(source), **parity.to_dict()}
+    report["passes"] = [item.to_dict() for item in passes]
     _writing(report_path, lambda: atomic.write_json(report_path, {**report, "made_with": spec.made_with}))
     return result
 

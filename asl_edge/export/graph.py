@@ -126,10 +126,10 @@ def infer(model: onnx.ModelProto) -> onnx.GraphProto:
     return onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True).graph
 
 
-def drop_unused(model: onnx.ModelProto) -> None:
-    """Remove nodes and initializers whose results nothing reads."""
+def drop_unused(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> None:
+    """Remove nodes and initializers whose results nothing reads, but for the tensors in `keep`."""
     graph = model.graph
-    used = {value.name for value in graph.output}
+    used = {value.name for value in graph.output} | set(keep)
     kept_nodes = []
     for node in reversed(graph.node):
         if used.intersection(node.output):

@@ -41,11 +41,13 @@ def apply_temperature(model: onnx.ModelProto, temperature: float) -> None:
     graph.node.insert(at, onnx.helper.make_node("Mul", [logits, factor], [scaled], name=scaled))
 
 
-def offer_features(model: onnx.ModelProto) -> int | None:
+def offer_features(model: onnx.ModelProto, tensor: str | None = None) -> int | None:
     """Make what the last layer computes the logits from a second output, `features`, float32 (N, F).
 
     Args:
         model: changed in place; in half precision the features are cast to float32.
+        tensor: what `features_tensor` said before the graph was optimised, so that the features stay those of Keras's
+            last layer; None looks for it.
 
     Returns:
         F, or None where the network has no last layer of that kind; the graph is then as it was.
@@ -55,7 +57,7 @@ def offer_features(model: onnx.ModelProto) -> int | None:
     """
     onnx = load("onnx")
     graph = model.graph
-    tensor = _input_of_last_product(model)
+    tensor = tensor or features_tensor(model)
     if tensor is None or tensor in {value.name for value in graph.input}:
         return None
     known = {value.name: value.type.tensor_type for value in infer(model).value_info}
@@ -78,7 +80,12 @@ def offer_features(model: onnx.ModelProto) -> int | None:
     return int(sizes[1])
 
 
-def _input_of_last_product(model: onnx.ModelProto) -> str | None:
+def features_tensor(model: onnx.ModelProto) -> str | None:
+    """Return the name of what the last product makes the logits from, or None where there is no such product.
+
+    Raises:
+        ModelError: the probabilities are not made by a Softmax.
+    """
     makers = {name: node for node in model.graph.node for name in node.output}
     stored = {tensor.name for tensor in model.graph.initializer}
     tensor = softmax_input(model)
