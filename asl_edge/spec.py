@@ -65,6 +65,8 @@ class ModelSpec:
     """Sources, split and number of pictures that the network was trained on."""
     parity: dict[str, Any] = field(default_factory=dict)
     """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
+    quantization: dict[str, Any] = field(default_factory=dict)
+    """How INT8 came about (see `asl_edge.export.sensitivity`); empty for other precisions."""
     weights_sha256: str | None = None
     """SHA-256 of the trained float32 weights, the same for every precision; adaptations are made for them."""
     made_with: dict[str, str] = field(default_factory=dict)

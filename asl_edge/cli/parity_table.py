@@ -32,6 +32,8 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
     if report.accuracy_keras is not None and report.accuracy_onnx is not None:
         table.add_row("accuracy of Keras", f"{report.accuracy_keras:.2%}", "")
         table.add_row("accuracy of the export", f"{report.accuracy_onnx:.2%}", "")
+    if report.ece_keras is not None and report.ece_onnx is not None:
+        table.add_row("ECE of Keras, of the export", f"{report.ece_keras:.3f}, {report.ece_onnx:.3f}", "")
     out.print(table)
     if worst:
         _print_worst(report)

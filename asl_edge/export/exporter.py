@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,14 @@ from asl_edge.export.head import apply_temperature, features_tensor, offer_featu
 from asl_edge.export.optimization import PassReport, optimize
 from asl_edge.export.outputs import at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.parity import OutOfToleranceError, ParityReport, compare
-from asl_edge.export.parity_pictures import ParityPictures, parity_pictures
+from asl_edge.export.parity_pictures import (
+    CALIBRATION_PICTURES,
+    ParityPictures,
+    calibration_pictures,
+    parity_pictures,
+)
+from asl_edge.export.quantization import QuantizationConfig
+from asl_edge.export.sensitivity import WANTED_AGREEMENT, QuantizationReport, quantize_measured
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.stored_half import store_in_half
 from asl_edge.export.toolchain import load, versions
@@ -31,7 +38,20 @@ from asl_edge.training.run_folder import MODEL_CARD_FILE
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("fp32", "fp16", "fp16-weights")
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
+
+
+@dataclass(frozen=True)
+class Int8Choices:
+    """What INT8 is made for, and from what."""
+
+    config: QuantizationConfig = field(default_factory=QuantizationConfig)
+    calibration: str | os.PathLike[str] | None = None
+    """Prepared arrays or a folder of pictures to take ranges from; the run's training sample by default."""
+    count: int = CALIBRATION_PICTURES
+    """Most pictures of them."""
+    wanted_agreement: float = WANTED_AGREEMENT
+    """Share of labels that must stay, or layers go back to float32."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,8 @@ class ExportResult:
     """The exact work on the graph, with a comparison after every pass."""
     passes: tuple[PassReport, ...]
     """What that work did; empty where it was not wanted."""
+    quantization: QuantizationReport | None
+    """How INT8 came about; None for other precisions."""
     parity_seconds: float
     notes: tuple[str, ...]
     """What was assumed, in sentences for the person."""
@@ -68,6 +90,7 @@ class ExportResult:
             "spec": asdict(self.spec),
             "parity": self.parity.to_dict(),
             "passes": [report.to_dict() for report in self.passes],
+            "quantization": None if self.quantization is None else self.quantization.to_dict(),
             "notes": list(self.notes),
         }
 
@@ -80,6 +103,7 @@ def export_run(
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
     optimized: bool = True,
+    int8: Int8Choices | None = None,
 ) -> ExportResult:
     """Export a model to ONNX and prove it.
 
@@ -87,11 +111,12 @@ def export_run(
         source: a run folder, a `.keras` file or the tutorial's `model.json`.
         out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
             `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
-        precision: `fp32`, `fp16` for weights and arithmetic in half precision, or `fp16-weights` for weights in half
-            precision and arithmetic in float32; input and output stay the same.
+        precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
+            precision and arithmetic in float32, or `int8`; input and output stay the same.
         data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: bring the graph to its shortest form (`asl_edge.export.optimization`); False leaves it as converted.
+        int8: the choices for `int8`.
 
     Raises:
         OutOfToleranceError: the ONNX model disagrees with Keras; nothing is written.
@@ -100,11 +125,15 @@ def export_run(
     """
     if precision not in PRECISIONS:
         raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
+    if precision == "int8" and not optimized:
+        raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
     model_path = _checked_out(out, Path(source), precision)
     started = time.perf_counter()
     opened = open_source(source, described)
     load_seconds = time.perf_counter() - started
     pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
+    int8 = int8 or Int8Choices()
+    calibrated = calibration_pictures(opened, int8.calibration, int8.count) if precision == "int8" else None
 
     converted = to_onnx(opened.model, name=opened.network)
     calibration = None if opened.run is None else read_calibration(opened.run.path)
@@ -123,6 +152,16 @@ def export_run(
         graph = to_half(graph)
     elif precision == "fp16-weights":
         graph = store_in_half(graph)
+    quantization = None
+    if calibrated is not None:
+        graph, quantization = quantize_measured(
+            graph,
+            calibrated.pictures,
+            pictures.pictures,
+            int8.config,
+            wanted=int8.wanted_agreement,
+            calibrated_on=calibrated.described,
+        )
     features = offer_features(graph, tensor)
     check(graph)
     conversion_seconds = converted.seconds + time.perf_counter() - started
@@ -138,7 +177,7 @@ def export_run(
             f"{remedy}{untouched}",
             parity,
         )
-    spec = _spec(opened, parity, precision, calibration, features)
+    spec = _spec(opened, parity, precision, calibration, features, quantization)
     replaced = model_path.exists()
     size, digest = _write(model_path, graph, spec, pictures, _written_card(opened))
     report_path = model_path.with_suffix(".parity.json")
@@ -155,10 +194,12 @@ def export_run(
         conversion_seconds=conversion_seconds,
         optimization_seconds=optimization_seconds,
         passes=passes,
+        quantization=quantization,
         parity_seconds=parity_seconds,
-        notes=opened.notes + pictures.notes,
+        notes=opened.notes + pictures.notes + (calibrated.notes if calibrated is not None else ()),
     )
     report = {"model": model_path.name, "sha256": digest, "source": str(source), **parity.to_dict()}
+    report["quantization"] = None if quantization is None else quantization.to_dict()
     report["passes"] = [item.to_dict() for item in passes]
     _writing(report_path, lambda: atomic.write_json(report_path, {**report, "made_with": spec.made_with}))
     return result
@@ -193,7 +234,12 @@ def _checked_out(out: str | os.PathLike[str] | None, source: Path, precision: st
 
 
 def _spec(
-    source: Source, parity: ParityReport, precision: str, calibration: Calibration | None, features: int | None
+    source: Source,
+    parity: ParityReport,
+    precision: str,
+    calibration: Calibration | None,
+    features: int | None,
+    quantization: QuantizationReport | None,
 ) -> ModelSpec:
     config = {} if source.run is None else source.run.config
     kept = {} if calibration is None else calibration.to_dict()
@@ -206,6 +252,7 @@ def _spec(
         network=source.network,
         precision=precision,
         features=features,
+        quantization={} if quantization is None else quantization.to_dict(),
         weights_sha256=_digest(source.model),
         temperature=1.0 if calibration is None else calibration.temperature,
         reject_threshold=None if calibration is None else calibration.threshold,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ParityError
 from asl_edge.export.outputs import Outputs
-from asl_edge.metrics import accuracy
+from asl_edge.metrics import accuracy, expected_calibration_error
 
 WORST_SHOWN = 10
 
@@ -38,6 +38,8 @@ TOLERANCES: Mapping[str, Tolerances] = {
     "fp16": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
     # The same of the weights alone; the arithmetic adds nothing to it.
     "fp16-weights": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
+    # 8 bits round to 0.4% of each tensor's range, in every layer anew: unsure pictures may change, sure ones may not.
+    "int8": Tolerances(max_probability_difference=None, max_logit_relative=0.3, close_margin=0.3, max_close_share=0.01),
 }
 """Precision -> what it is held to."""
 
@@ -85,6 +87,9 @@ class ParityReport:
     """`max_logit_difference` as a share of `largest_logit`."""
     accuracy_keras: float | None
     accuracy_onnx: float | None
+    ece_keras: float | None
+    """Expected calibration error, 15 bins; None when the pictures have no labels."""
+    ece_onnx: float | None
     tolerances: Tolerances
     failures: tuple[str, ...]
     """Each rule that is broken, in words; empty when the models agree."""
@@ -190,6 +195,8 @@ def compare(
         max_logit_relative=float(logit_differences.max() / max(largest_logit, np.finfo(np.float32).tiny)),
         accuracy_keras=None if labels is None else accuracy(expected.probabilities, labels),
         accuracy_onnx=None if labels is None else accuracy(answered.probabilities, labels),
+        ece_keras=None if labels is None else expected_calibration_error(expected.probabilities, labels),
+        ece_onnx=None if labels is None else expected_calibration_error(answered.probabilities, labels),
         tolerances=tolerances,
         failures=(),
         worst=worst,

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from asl_edge.errors import DataError, RunError
 from asl_edge.export.source import Source
+from asl_edge.training.run_folder import SampleSet
 
 MOST_PICTURES = 512
+CALIBRATION_PICTURES = 256
 _BATCH = 64
 _NOTES_SHOWN = 5
 
@@ -42,16 +44,42 @@ def parity_pictures(source: Source, data: str | os.PathLike[str] | None = None) 
         DataError: there is no real picture, or the pictures do not fit the model.
         RunError: the run's sample is damaged.
     """
+    return _pictures(source, data, "test", MOST_PICTURES, _remedy())
+
+
+def calibration_pictures(
+    source: Source, data: str | os.PathLike[str] | None = None, count: int = CALIBRATION_PICTURES
+) -> ParityPictures:
+    """Read up to `count` pictures that INT8 takes its ranges from: of training, so that the test stays unseen.
+
+    Args:
+        source: the model; its run's training sample (256 pictures) is taken unless `data` is given.
+        data: prepared arrays (the training split) or a folder or zip of labelled pictures.
+        count: most pictures.
+
+    Raises:
+        DataError: `count` is below 1, there is no picture, or the pictures do not fit the model.
+        RunError: the run's sample is damaged.
+    """
+    if count < 1:
+        raise DataError(f"INT8 needs one calibration picture or more. Received: {count}")
+    remedy = "INT8 takes its ranges from training pictures: name prepared arrays or a folder with --calibration."
+    return _pictures(source, data, "train", count, remedy)
+
+
+def _pictures(
+    source: Source, data: str | os.PathLike[str] | None, sample: SampleSet, most: int, remedy: str
+) -> ParityPictures:
     notes: tuple[str, ...] = ()
     if data is None:
-        pictures, labels, described = _from_run(source)
+        pictures, labels, described = _from_run(source, sample, most, remedy)
     else:
-        pictures, labels, described, notes = _from_data(source, Path(data))
+        pictures, labels, described, notes = _from_data(source, Path(data), sample, most, remedy)
     expected = (source.input_size, source.input_size, 3)
     if pictures.dtype != np.uint8 or pictures.shape[1:] != expected:
         raise DataError(f"The {described} must be uint8 {expected}. Received: {pictures.dtype} {pictures.shape[1:]}")
     if not len(pictures):
-        raise DataError(f"The {described} hold no picture. {_remedy()}")
+        raise DataError(f"The {described} hold no picture. {remedy}")
     if source.colour == "BGR":
         pictures = np.ascontiguousarray(pictures[..., ::-1])
     return ParityPictures(pictures, labels, described, notes)
@@ -61,19 +89,30 @@ def _remedy() -> str:
     return "An export is proved on real pictures: name prepared arrays or a folder of labelled pictures with --data."
 
 
-def _from_run(source: Source) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str]:
+def _from_run(
+    source: Source, sample: SampleSet, most: int, remedy: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str]:
     if source.run is None:
-        raise DataError(f"{source.path} stands alone, without pictures to compare it on. {_remedy()}")
+        need = "to compare it on" if sample == "test" else "to take ranges from"
+        raise DataError(f"{source.path} stands alone, without pictures {need}. {remedy}")
     try:
-        pictures, labels = source.run.samples("test")
+        pictures, labels = source.run.samples(sample)
     except RunError as error:
-        raise RunError(f"{error} Or name other pictures with --data.") from error
-    return pictures[:MOST_PICTURES], labels[:MOST_PICTURES], f"test sample of {source.run.path.name}"
+        option = "--data" if sample == "test" else "--calibration"
+        raise RunError(f"{error} Or name other pictures with {option}.") from error
+    described = f"{'test' if sample == 'test' else 'training'} sample of {source.run.path.name}"
+    if len(pictures) > most:
+        # The sample's pictures stand in the order of their files, so the first would all be of one class.
+        rows = np.linspace(0, len(pictures) - 1, most).astype(np.int64)
+        pictures, labels = pictures[rows], labels[rows]
+    return pictures, labels, described
 
 
-def _from_data(source: Source, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
+def _from_data(
+    source: Source, path: Path, sample: SampleSet, most: int, remedy: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], str, tuple[str, ...]]:
     if not path.exists():
-        raise DataError(f"There is no folder of pictures or arrays at {path}. {_remedy()}")
+        raise DataError(f"There is no folder of pictures or arrays at {path}. {remedy}")
     from asl_edge.data.arrays import FILES, MANIFEST_FILE
     from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 
@@ -83,17 +122,17 @@ def _from_data(source: Source, path: Path) -> tuple[npt.NDArray[np.uint8], npt.N
     labelled = open_labelled_data(
         path,
         Wanted(source.classes, source.input_size, source.fit),
-        split=_split_of(path) if arrays else "test",
+        split=(_split_of(path) if sample == "test" else "train") if arrays else "test",
         bgr=bare,
         classes=source.classes if bare else None,
-        most=MOST_PICTURES,
+        most=most,
     )
     try:
         batches = list(labelled.batches(_BATCH))
     finally:
         labelled.close()
     if not batches:
-        raise DataError(f"None of the pictures in {path} can be read. {_remedy()}")
+        raise DataError(f"None of the pictures in {path} can be read. {remedy}")
     notes = [f"{where} is left out: {reason}" for where, reason in labelled.skipped[:_NOTES_SHOWN]]
     if len(labelled.skipped) > _NOTES_SHOWN:
         notes.append(f"{len(labelled.skipped) - _NOTES_SHOWN} more pictures are left out.")

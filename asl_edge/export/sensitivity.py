@@ -1,0 +1,119 @@
+"""INT8 that is measured: which layers stay in float so that enough answers stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.export.outputs import Outputs, onnx_outputs
+from asl_edge.export.quantization import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
+
+if TYPE_CHECKING:
+    import onnx
+
+WANTED_AGREEMENT = 0.995
+"""Share of labels that INT8 shall leave as they are, unless another is asked for."""
+
+
+@dataclass(frozen=True)
+class QuantizationReport:
+    """How an INT8 graph came about."""
+
+    target: str
+    method: str
+    calibration_pictures: int
+    calibrated_on: str
+    """Where the calibration pictures came from, in words."""
+    label_agreement: float
+    """With the float32 graph, over the pictures of the comparison."""
+    wanted_agreement: float
+    layers: int
+    """Heavy layers that could be quantised."""
+    float_layers: tuple[str, ...]
+    """Those that stayed in float32, in the order in which the search took them."""
+    sensitivity: dict[str, float]
+    """Layer -> what INT8 in it alone adds to the logits, root mean square as a share of that of the logits; empty
+    where no search was needed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {**asdict(self), "float_layers": list(self.float_layers)}
+
+
+def quantize_measured(
+    model: onnx.ModelProto,
+    calibration: npt.NDArray[np.uint8],
+    pictures: npt.NDArray[np.uint8],
+    config: QuantizationConfig | None = None,
+    *,
+    wanted: float = WANTED_AGREEMENT,
+    calibrated_on: str = "",
+    on_step: Callable[[str], None] | None = None,
+) -> tuple[onnx.ModelProto, QuantizationReport]:
+    """Quantise a float32 graph; where too many labels change, give layers back to float32, the most harmful first.
+
+    What a layer harms is measured on the calibration pictures, with that layer alone in INT8; when to stop, on
+    `pictures`.
+
+    Args:
+        model: as `asl_edge.export.optimization.optimize` leaves it; not changed.
+        calibration: uint8 (N, S, S, 3), of training.
+        pictures: uint8 (M, S, S, 3), to count labels on.
+        config: target, method and what stays in float32 in any case.
+        wanted: share of labels that must stay; the search ends there, or when one layer is left in INT8.
+        calibrated_on: where the calibration pictures came from, in words.
+        on_step: called with a sentence on each step of the search.
+
+    Raises:
+        ModelError: the network has no layer that could be quantised.
+    """
+    config = config or QuantizationConfig()
+    ranges = calibrate(model, calibration)
+    expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
+
+    def attempt(chosen: QuantizationConfig) -> tuple[onnx.ModelProto, float]:
+        graph = to_int8(model, ranges, chosen)
+        answered = onnx_outputs(graph, pictures).logits.argmax(axis=1)
+        return graph, float((answered == expected).mean())
+
+    layers = chosen_nodes(model, config)
+    graph, agreement = attempt(config)
+    taken: list[str] = []
+    harm: dict[str, float] = {}
+    if agreement < wanted and len(layers) > 1:
+        if on_step is not None:
+            on_step(f"{agreement:.2%} of the labels stay; searching for layers to leave in float32")
+        reference = onnx_outputs(model, calibration)
+        for name in layers:
+            others = tuple(layer for layer in layers if layer != name)
+            alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)))
+            harm[name] = _harm(reference, onnx_outputs(alone, calibration))
+        for name in sorted(layers, key=lambda layer: -harm[layer])[:-1]:
+            taken.append(name)
+            graph, agreement = attempt(replace(config, keep_float=(*config.keep_float, *taken)))
+            if on_step is not None:
+                on_step(f"{agreement:.2%} with {', '.join(taken)} in float32")
+            if agreement >= wanted:
+                break
+    report = QuantizationReport(
+        target=config.target,
+        method=config.method,
+        calibration_pictures=len(calibration),
+        calibrated_on=calibrated_on,
+        label_agreement=agreement,
+        wanted_agreement=wanted,
+        layers=len(heavy_nodes(model)),
+        float_layers=(*config.keep_float, *taken),
+        sensitivity=harm,
+    )
+    return graph, report
+
+
+def _harm(reference: Outputs, answered: Outputs) -> float:
+    difference = answered.logits.astype(np.float64) - reference.logits
+    size = np.sqrt((reference.logits.astype(np.float64) ** 2).mean())
+    return float(np.sqrt((difference**2).mean()) / max(size, np.finfo(np.float32).tiny))
