@@ -198,6 +198,8 @@ class _Quantizer:
             else:
                 for place, name in enumerate(copy.input):
                     copy.input[place] = self.doubled.get(name, name)
+                if copy.input and copy.input[0] in self.doubled.values() and node.op_type in _HEAVY:
+                    copy.input[0] = self.apart(copy.input[0])
             self.nodes.append(copy)
             for name in node.output:
                 if name in rounded:
@@ -326,6 +328,18 @@ class _Quantizer:
             self.nodes.append(self.node("DequantizeLinear", [cast.input[0], *self.numbers(source, scale)], back))
             self.doubled[source] = back
         return self.doubled[source]
+
+    def apart(self, name: str) -> str:
+        """Return a tensor like `name` that stands apart from its DequantizeLinear.
+
+        ONNX Runtime (WeightBiasQuantization) would otherwise round the weights of a layer that stays in float, and
+        with one scale for all of its channels. The largest of x and the least number is x.
+        """
+        held = f"{name}/float"
+        if f"{held}/lowest" not in self.arrays:
+            self.arrays[f"{held}/lowest"] = np.float32(np.finfo(np.float32).min)
+            self.nodes.append(self.node("Max", [name, f"{held}/lowest"], held))
+        return held
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> Any:
         return self.onnx.helper.make_node(kind, list(inputs), [output], name=output, **attributes)

@@ -15,7 +15,7 @@ from asl_edge.export.quantization import QuantizationConfig, calibrate, chosen_n
 if TYPE_CHECKING:
     import onnx
 
-WANTED_AGREEMENT = 0.995
+WANTED_AGREEMENT = 0.99
 """Share of labels that INT8 shall leave as they are, unless another is asked for."""
 
 
