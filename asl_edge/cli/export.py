@@ -58,7 +58,8 @@ def export(
     from asl_edge.cli.console import err, print_json, print_next, warn
     from asl_edge.cli.console import out as console
     from asl_edge.cli.parity_table import print_parity
-    from asl_edge.export.exporter import Int8Choices, export_run
+    from asl_edge.export.building import Int8Choices
+    from asl_edge.export.exporter import export_run
     from asl_edge.export.parity import OutOfToleranceError
     from asl_edge.export.quantization import quantization_config
 

@@ -110,6 +110,13 @@ def without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
+def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a model with its weights."""
+    copy = load("onnx").ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
 def infer(model: onnx.ModelProto) -> onnx.GraphProto:
     """Infer the types and shapes of all tensors, without copying the weights.
 

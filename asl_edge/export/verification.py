@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.errors import ModelError, ParityError
+from asl_edge.export.building import parity_of
 from asl_edge.export.conversion import check
-from asl_edge.export.exporter import parity_of
 from asl_edge.export.parity import OutOfToleranceError, ParityReport, tolerances_for
 from asl_edge.export.parity_pictures import parity_pictures
 from asl_edge.export.source import Described, Source, open_source

@@ -16,7 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 from asl_edge.errors import AslEdgeError, DataError, UserError
-from asl_edge.export import exporter
+from asl_edge.export import building
 from asl_edge.export.exporter import export_run
 from asl_edge.export.parity import OutOfToleranceError
 from asl_edge.export.source import Described
@@ -53,6 +53,24 @@ def test_the_report_beside_it_names_exactly_this_file(mini_run: Path, tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.parity.json"}
 
 
+def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path) -> None:
+    plain = export_run(mini_run, tmp_path / "plain.onnx", optimized=False)
+    short = export_run(mini_run, tmp_path / "short.onnx")
+    assert plain.passes == ()
+    assert short.passes[0].name == "fold factors and addends into weights"
+    sessions = [onnxruntime.InferenceSession(str(tmp_path / name)) for name in ("plain.onnx", "short.onnx")]
+    kinds = [[node.op_type for node in onnx.load(tmp_path / name).graph.node] for name in ("plain.onnx", "short.onnx")]
+    assert "Mul" in kinds[0]
+    assert len(kinds[1]) < len(kinds[0])
+    # What feeds the answers holds no factor any more; the features keep theirs beside the way.
+    pictures = np.load(mini_run / "samples/test_pictures.npy")[:20]
+    here, there = (session.run(["features", "probabilities"], {"image": pictures}) for session in sessions)
+    np.testing.assert_allclose(there[0], here[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(there[1], here[1], atol=1e-5)
+    report = json.loads((tmp_path / "short.parity.json").read_text(encoding="utf-8"))
+    assert report["passes"][0]["nodes_after"] < report["passes"][0]["nodes_before"]
+
+
 def test_half_precision(mini_run: Path, tmp_path: Path) -> None:
     full, half = (export_run(mini_run, tmp_path / f"{p}.onnx", precision=p) for p in ("fp32", "fp16"))
     assert half.size_bytes < 0.6 * full.size_bytes
@@ -72,7 +90,7 @@ def test_alexnet_in_half_precision(alexnet: Any, make_run: Any, tmp_path: Path) 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
     """Let the conversion be real, and one of its weights wrong afterwards."""
-    convert = exporter.to_onnx
+    convert = building.to_onnx
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         conversion = convert(*arguments, **options)
@@ -82,7 +100,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
                 return conversion
         raise AssertionError(f"no weight {name}")
 
-    monkeypatch.setattr(exporter, "to_onnx", wrong)
+    monkeypatch.setattr(building, "to_onnx", wrong)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +176,9 @@ def test_what_cannot_be_the_output(mini_run: Path, tmp_path: Path) -> None:
     for out, message in cases:
         with pytest.raises(UserError, match=message):
             export_run(mini_run, out)
-    with pytest.raises(UserError, match=r"Unknown precision 'fp8'. The precisions are: fp32, fp16, fp16-weights\."):
+    with pytest.raises(
+        UserError, match=r"Unknown precision 'fp8'. The precisions are: fp32, fp16, fp16-weights, int8\."
+    ):
         export_run(mini_run, tmp_path / "model.onnx", precision="fp8")
 
 

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as arrays
 from onnx import numpy_helper
 
 from asl_edge.errors import DataError, ModelError, RunError, UserError
-from asl_edge.export.exporter import Int8Choices, export_run
+from asl_edge.export.building import Int8Choices
+from asl_edge.export.exporter import export_run
 from asl_edge.export.quantization import (
     Method,
     QuantizationConfig,

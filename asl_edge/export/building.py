@@ -1,0 +1,278 @@
+"""From a Keras model to a proved ONNX graph in memory, in any precision."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asl_edge.errors import UserError
+from asl_edge.evaluation.calibration import Calibration, read_calibration
+from asl_edge.evaluation.source_figures import read_figures
+from asl_edge.export.conversion import check, to_onnx
+from asl_edge.export.graph import copy_of
+from asl_edge.export.half_precision import to_half
+from asl_edge.export.head import apply_temperature, features_tensor, offer_features
+from asl_edge.export.optimization import PassReport, optimize
+from asl_edge.export.outputs import Outputs, at_temperature, keras_outputs, onnx_outputs
+from asl_edge.export.parity import ParityReport, compare
+from asl_edge.export.parity_pictures import (
+    CALIBRATION_PICTURES,
+    ParityPictures,
+    calibration_pictures,
+    parity_pictures,
+)
+from asl_edge.export.quantization import QuantizationConfig
+from asl_edge.export.sensitivity import WANTED_AGREEMENT, QuantizationReport, quantize_measured
+from asl_edge.export.source import Described, Source, open_source
+from asl_edge.export.stored_half import store_in_half
+from asl_edge.export.toolchain import load, versions
+from asl_edge.preprocess import PREPROCESS_VERSION
+from asl_edge.spec import CARD_KEY, ModelSpec
+from asl_edge.training.run_folder import MODEL_CARD_FILE
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
+
+
+@dataclass(frozen=True)
+class Int8Choices:
+    """What INT8 is made for, and from what."""
+
+    config: QuantizationConfig = field(default_factory=QuantizationConfig)
+    calibration: str | os.PathLike[str] | None = None
+    """Prepared arrays or a folder of pictures to take ranges from; the run's training sample by default."""
+    count: int = CALIBRATION_PICTURES
+    """Most pictures of them."""
+    wanted_agreement: float = WANTED_AGREEMENT
+    """Share of labels that must stay, or layers go back to float32."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model converted to float32 ONNX once, from which every precision is made."""
+
+    source: Source
+    pictures: ParityPictures
+    """What every precision is compared on."""
+    graph: onnx.ModelProto
+    """float32, optimised where that was wanted."""
+    optimized: bool
+    features: str | None
+    """The tensor from which Keras's last layer makes the logits."""
+    calibration: Calibration | None
+    expected: Outputs
+    """Keras's answers to the pictures, calibrated."""
+    passes: tuple[PassReport, ...]
+    load_seconds: float
+    conversion_seconds: float
+    optimization_seconds: float
+
+    @property
+    def temperature(self) -> float:
+        """The calibration temperature, 1 where there is none."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+
+@dataclass(frozen=True)
+class Built:
+    """A graph in one precision, compared with Keras; whether it passed is for the caller to look at."""
+
+    graph: onnx.ModelProto
+    spec: ModelSpec
+    parity: ParityReport
+    quantization: QuantizationReport | None
+    seconds: float
+    """From the float32 graph to this one."""
+    parity_seconds: float
+    notes: tuple[str, ...]
+
+    def to_bytes(self, card: str | None) -> bytes:
+        """Return the content of the `.onnx` file, its spec and the model card inside."""
+        metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
+        load("onnx").helper.set_model_props(self.graph, metadata)
+        return bytes(self.graph.SerializeToString())
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    described: Described | None = None,
+    optimized: bool = True,
+) -> Prepared:
+    """Read a model, convert it to float32 ONNX and bring the graph to its shortest form.
+
+    Args:
+        source: a run folder, a `.keras` file or the tutorial's `model.json`.
+        data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
+        described: class names and the rest, for a model outside a run.
+        optimized: False leaves the graph as it was converted.
+
+    Raises:
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_pictures`,
+            `to_onnx` and `optimize`.
+    """
+    started = time.perf_counter()
+    opened = open_source(source, described)
+    load_seconds = time.perf_counter() - started
+    pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
+    converted = to_onnx(opened.model, name=opened.network)
+    calibration = None if opened.run is None else read_calibration(opened.run.path)
+    temperature = 1.0 if calibration is None else calibration.temperature
+    graph = converted.model
+    apply_temperature(graph, temperature)
+    # Folded into the last product, the features would be others than those that an adaptation was made for.
+    tensor = features_tensor(graph)
+    started = time.perf_counter()
+    passes: tuple[PassReport, ...] = ()
+    if optimized:
+        passes = optimize(graph, pictures.pictures, keep=() if tensor is None else (tensor,))
+    return Prepared(
+        source=opened,
+        pictures=pictures,
+        graph=graph,
+        optimized=optimized,
+        features=tensor,
+        calibration=calibration,
+        expected=at_temperature(keras_outputs(opened.model, pictures.pictures), temperature),
+        passes=passes,
+        load_seconds=load_seconds,
+        conversion_seconds=converted.seconds,
+        optimization_seconds=time.perf_counter() - started,
+    )
+
+
+def check_precision(precision: str, optimized: bool = True) -> None:
+    """Raise UserError where a precision is unknown, or is INT8 without the optimised graph."""
+    if precision not in PRECISIONS:
+        raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
+    if precision == "int8" and not optimized:
+        raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
+
+
+def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -> Built:
+    """Make one precision of a prepared model, and compare it with Keras.
+
+    Args:
+        prepared: what `prepare` returned; not changed.
+        precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
+            precision and arithmetic in float32, or `int8`; input and output stay the same.
+        int8: the choices for `int8`.
+
+    Raises:
+        UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
+        ModelError, RunError, DataError: see `to_half`, `store_in_half`, `quantize_measured`, `calibration_pictures`.
+    """
+    check_precision(precision, prepared.optimized)
+    started = time.perf_counter()
+    pictures, source = prepared.pictures, prepared.source
+    quantization = None
+    notes: tuple[str, ...] = ()
+    if precision == "fp16":
+        graph = to_half(prepared.graph)
+    elif precision == "fp16-weights":
+        graph = store_in_half(prepared.graph)
+    elif precision == "int8":
+        int8 = int8 or Int8Choices()
+        calibrated = calibration_pictures(source, int8.calibration, int8.count)
+        graph, quantization = quantize_measured(
+            prepared.graph,
+            calibrated.pictures,
+            pictures.pictures,
+            int8.config,
+            wanted=int8.wanted_agreement,
+            calibrated_on=calibrated.described,
+        )
+        notes = calibrated.notes
+    else:
+        graph = copy_of(prepared.graph)
+    features = offer_features(graph, prepared.features)
+    check(graph)
+    seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    parity = compare(
+        prepared.expected,
+        onnx_outputs(graph, pictures.pictures),
+        precision=precision,
+        classes=source.classes,
+        labels=pictures.labels,
+        pictures_from=pictures.described,
+    )
+    parity_seconds = time.perf_counter() - started
+    spec = _spec(prepared, parity, precision, features, quantization)
+    return Built(graph, spec, parity, quantization, seconds, parity_seconds, notes)
+
+
+def parity_of(
+    source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str, temperature: float = 1.0
+) -> ParityReport:
+    """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
+    return compare(
+        at_temperature(keras_outputs(source.model, pictures.pictures), temperature),
+        onnx_outputs(graph, pictures.pictures),
+        precision=precision,
+        classes=source.classes,
+        labels=pictures.labels,
+        pictures_from=pictures.described,
+    )
+
+
+def written_card(source: Source) -> str | None:
+    """Return the model card that a person put into the run."""
+    if source.run is None:
+        return None
+    path = source.run.path / MODEL_CARD_FILE
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}). Mend it or take it away.") from error
+
+
+def _spec(
+    prepared: Prepared,
+    parity: ParityReport,
+    precision: str,
+    features: int | None,
+    quantization: QuantizationReport | None,
+) -> ModelSpec:
+    source, calibration = prepared.source, prepared.calibration
+    config = {} if source.run is None else source.run.config
+    kept = {} if calibration is None else calibration.to_dict()
+    return ModelSpec(
+        classes=source.classes,
+        input_size=source.input_size,
+        fit=source.fit,
+        colour=source.colour,
+        preprocess_version=int(config.get("preprocess_version", PREPROCESS_VERSION)),
+        network=source.network,
+        precision=precision,
+        features=features,
+        quantization={} if quantization is None else quantization.to_dict(),
+        weights_sha256=_digest(source.model),
+        temperature=prepared.temperature,
+        reject_threshold=None if calibration is None else calibration.threshold,
+        reject_curve=() if calibration is None else calibration.curve,
+        calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
+        evaluation={} if source.run is None else read_figures(source.run.path),
+        trained_on=source.trained_on,
+        parity=parity.summary(),
+        made_with=versions(),
+    )
+
+
+def _digest(model: Any) -> str:
+    """SHA-256 of the float32 weights in their order."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+    return digest.hexdigest()
