@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from asl_edge.export.building import Int8Choices
     from asl_edge.export.sensitivity import QuantizationReport
     from asl_edge.export.source import Described
 
@@ -27,11 +28,15 @@ def export(
     out: Path = typer.Option(
         None, "--out", "-o", help="The .onnx file to write.", show_default="model.onnx in the run"
     ),
+    bundle: Path = typer.Option(
+        None, "--bundle", help="Write one .aslz file instead: several precisions, and examples that prove a device."
+    ),
     precision: str = typer.Option(
-        "fp32",
+        None,
         "--precision",
         help="fp32; fp16 for half the size; fp16-weights for half the size and arithmetic in fp32; int8 for a quarter "
-        "of the size, and speed.",
+        "of the size, and speed. In a bundle several, with commas.",
+        show_default="fp32; in a bundle fp32,fp16,int8",
     ),
     data: Path = DATA,
     classes: str = CLASSES,
@@ -52,12 +57,17 @@ def export(
     agreement: float = typer.Option(
         0.99, "--agreement", help="INT8: share of labels that must stay; else layers go back to fp32."
     ),
+    golden: int = typer.Option(24, "--golden", help="Bundle: how many examples, 16 or more."),
+    real_examples: bool = typer.Option(
+        False, "--real-examples", help="Bundle: examples are real pictures, which everybody who gets it can see."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
     from asl_edge.cli.console import err, print_json, print_next, warn
     from asl_edge.cli.console import out as console
     from asl_edge.cli.parity_table import print_parity
+    from asl_edge.errors import UserError
     from asl_edge.export.building import Int8Choices
     from asl_edge.export.exporter import export_run
     from asl_edge.export.parity import OutOfToleranceError
@@ -66,10 +76,21 @@ def export(
     described = describe(classes, fit, bgr, pixels, weights)
     config = quantization_config(target, calibration_method, keep_float)
     int8 = Int8Choices(config, calibration, calibration_count, agreement)
+    if bundle is not None:
+        if out is not None or not optimize:
+            raise UserError("--bundle names the file itself and holds optimised graphs: without --out, --no-optimize.")
+        _export_bundle(source, bundle, precision, data, described, int8, golden, real_examples, as_json)
+        return
     try:
         with err.status("Exporting and comparing with Keras ..."):
             result = export_run(
-                source, out, precision=precision, data=data, described=described, optimized=optimize, int8=int8
+                source,
+                out,
+                precision=precision or "fp32",
+                data=data,
+                described=described,
+                optimized=optimize,
+                int8=int8,
             )
     except OutOfToleranceError as error:
         if as_json:
@@ -93,6 +114,63 @@ def export(
     )
     console.print(f"{result.report_path}: the parity report", markup=False)
     print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(result.model_path))}")
+
+
+def _export_bundle(
+    source: Path,
+    bundle: Path,
+    precisions: str | None,
+    data: Path | None,
+    described: Described,
+    int8: Int8Choices,
+    golden: int,
+    real_examples: bool,
+    as_json: bool,
+) -> None:
+    from asl_edge.cli.console import err, print_json, print_next, warn
+    from asl_edge.cli.console import out as console
+    from asl_edge.cli.golden_table import print_golden
+    from asl_edge.cli.parity_table import print_parity
+    from asl_edge.export.bundling import DEFAULT_PRECISIONS, export_bundle
+    from asl_edge.export.parity import OutOfToleranceError
+
+    names = DEFAULT_PRECISIONS if precisions is None else tuple(part.strip() for part in precisions.split(","))
+    try:
+        with err.status("Bundling ...") as status:
+            result = export_bundle(
+                source,
+                bundle,
+                precisions=names,
+                data=data,
+                described=described,
+                int8=int8,
+                golden=golden,
+                real_examples=real_examples,
+                on_step=lambda text: status.update(f"{text} ..."),
+            )
+    except OutOfToleranceError as error:
+        if as_json:
+            print_json({"written": False, "parity": error.report.to_dict()})
+        else:
+            print_parity(error.report, worst=True)
+        raise
+    for note in dict.fromkeys(result.notes):
+        warn(note)
+    if as_json:
+        print_json({"written": True, **result.to_dict()})
+        return
+    for built in result.models:
+        print_parity(built.parity)
+        if built.quantization is not None:
+            console.print(_int8_in_words(built.quantization), markup=False)
+    print_golden(result.verified)
+    replaced = ", replacing the older file" if result.replaced else ""
+    console.print(
+        f"{result.path}: {result.size_bytes / 1e6:.1f} MB, {len(result.models)} precisions, {result.golden} golden "
+        f"examples ({result.golden_from}){replaced}",
+        markup=False,
+    )
+    print_next(f"asl-edge verify {shlex.quote(str(result.path))}    # on the device")
 
 
 def _int8_in_words(report: QuantizationReport) -> str:

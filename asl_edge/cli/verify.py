@@ -1,4 +1,4 @@
-"""`asl-edge verify`: an exported file is compared again with the model that it came from."""
+"""`asl-edge verify`: an exported file is compared with the model that it came from, a bundle with its own examples."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 import typer
 
 from asl_edge.cli.export import BGR, CLASSES, DATA, FIT, PIXELS, WEIGHTS, describe
-from asl_edge.errors import ParityError
+from asl_edge.errors import ParityError, UserError
 
 
 def verify(
-    model: Path = typer.Argument(..., metavar="MODEL", help="The exported .onnx file."),
+    model: Path = typer.Argument(..., metavar="MODEL", help="The exported .onnx file, or a bundle (.aslz)."),
     against: Path = typer.Option(
-        ..., "--against", metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json."
+        None, "--against", metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json; for .onnx."
     ),
+    provider: str = typer.Option("auto", "--provider", "-p", help="Bundle: the execution provider to prove."),
+    threads: int = typer.Option(None, "--threads", help="Bundle: threads.", show_default="one a core"),
+    precision: str = typer.Option(None, "--precision", help="Bundle: which, with commas.", show_default="all"),
     data: Path = DATA,
     classes: str = CLASSES,
     fit: str = FIT,
@@ -24,7 +27,17 @@ def verify(
     weights: Path = WEIGHTS,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Compare an exported model with the run it came from, on real pictures; exit 1 when they differ."""
+    """Compare an exported model with the run it came from, on real pictures; exit 1 when they differ.
+
+    A bundle needs no run: its golden examples are run on this device.
+    """
+    from asl_edge.runtime.bundle_name import is_bundle
+
+    if is_bundle(model) and against is None:
+        _verify_bundle(model, provider, threads, precision, as_json)
+        return
+    if against is None:
+        raise UserError(f"Say what {model} came from: asl-edge verify {shlex.quote(str(model))} --against RUN")
     from asl_edge.cli.console import err, out, print_json, print_next, warn
     from asl_edge.cli.parity_table import print_parity
     from asl_edge.export.verification import verify as verify_model
@@ -49,3 +62,24 @@ def verify(
     print_parity(result.parity)
     out.print(f"{result.model_path} agrees with {against}.", markup=False)
     print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(result.model_path))}")
+
+
+def _verify_bundle(path: Path, provider: str, threads: int | None, precision: str | None, as_json: bool) -> None:
+    from asl_edge.cli.console import err, out, print_json, print_next
+    from asl_edge.cli.golden_table import print_golden
+    from asl_edge.runtime.bundle import Bundle
+    from asl_edge.runtime.golden import verify_bundle
+
+    names = None if precision is None else tuple(part.strip() for part in precision.split(","))
+    with err.status("Running the golden examples ..."):
+        results = verify_bundle(Bundle(path), provider=provider, threads=threads, precisions=names)
+    failed = [result.precision for result in results if not result.passed]
+    if as_json:
+        print_json({"path": str(path), "passed": not failed, "results": [result.to_dict() for result in results]})
+    else:
+        print_golden(results)
+    if failed:
+        raise ParityError(f"{path} does not answer here as it did where it was made, in {', '.join(failed)}.")
+    if not as_json:
+        out.print(f"{path} answers here as it did where it was made.", markup=False)
+        print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(path))}")

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
 from asl_edge.runtime.adaptation import Adaptation
-from asl_edge.runtime.box import resolve
-from asl_edge.runtime.model_file import check_signature, read_spec
+from asl_edge.runtime.model_file import check_signature
+from asl_edge.runtime.model_source import open_model
 from asl_edge.runtime.prediction import Prediction
-from asl_edge.runtime.session import open_session
 from asl_edge.runtime.sources import Item
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
 
@@ -34,7 +33,7 @@ class Predictor:
     """Answers pictures with letters. Several threads may use one predictor at once.
 
     Args:
-        model: path of an `.onnx` file made by `asl-edge export`; None or `box` takes the model in the box.
+        model: path of an `.onnx` file or a bundle made by `asl-edge export`; None or `box` takes the model in the box.
         provider: our name of an execution provider, or `auto` for the best that works here.
         strict: raise ProviderError where a ProviderWarning would say that another provider is used.
         threads: threads within one operator; None for one a core that the process may use.
@@ -42,6 +41,7 @@ class Predictor:
         threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
         top_k: how many classes a prediction lists.
         short_lived: only a few pictures are to be answered, so opening fast counts most.
+        precision: which of a bundle's precisions to take; None for the one that suits the provider.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
 
     Raises:
@@ -67,6 +67,7 @@ class Predictor:
         threshold: float | None = None,
         top_k: int = 3,
         short_lived: bool = False,
+        precision: str | None = None,
         adaptation: Adaptation | str | os.PathLike[str] | None = None,
     ) -> None:
         if batch_size < 1:
@@ -75,20 +76,20 @@ class Predictor:
             raise UserError(f"top_k must be 1 or more. Received: {top_k}")
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
-        model = resolve(model)
-        self.model = os.fspath(model)
-        self.spec: ModelSpec = read_spec(model)
         self.batch_size = batch_size
-        self.top_k = min(top_k, len(self.spec.classes))
-        self.threshold = self.spec.reject_threshold if threshold is None else threshold
-        opened = open_session(
+        found, opened = open_model(
             model,
             provider=provider,
             strict=strict,
             threads=threads,
-            short_lived=short_lived and self.spec.precision != "int8",
+            short_lived=short_lived,
+            precision=precision,
             stacklevel=3,
         )
+        self.model = found.name
+        self.spec: ModelSpec = found.spec
+        self.top_k = min(top_k, len(self.spec.classes))
+        self.threshold = self.spec.reject_threshold if threshold is None else threshold
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
         self.provider_requested = opened.requested

@@ -1,0 +1,134 @@
+"""Golden examples: a device runs a bundle's examples and compares with what was answered where the bundle was made."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from asl_edge.errors import ModelError
+from asl_edge.runtime.bundle import Bundle
+from asl_edge.runtime.model_file import check_signature
+from asl_edge.runtime.providers import ProviderWarning
+from asl_edge.runtime.session import open_session
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+WORST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class GoldenDifference:
+    """One example that a device answers otherwise."""
+
+    example: int
+    """Number of the example, from 0."""
+    expected: str
+    answered: str
+    probability_difference: float
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """One precision, run on this device."""
+
+    precision: str
+    target: str | None
+    provider: str
+    """What was asked for."""
+    providers_used: tuple[str, ...]
+    threads: int | None
+    examples: int
+    labels_equal: int
+    max_probability_difference: float
+    tolerance: float
+    failures: tuple[str, ...]
+    worst: tuple[GoldenDifference, ...]
+    """The examples that differ most."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether this device answers as it should."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    provider: str = "auto",
+    threads: int | None = None,
+    precisions: tuple[str, ...] | None = None,
+) -> tuple[GoldenResult, ...]:
+    """Run a bundle's golden examples with a provider, one precision after the other.
+
+    A precision passes where no probability differs by more than the bundle's tolerance for it, and no label whose
+    lead over the second is larger than twice that.
+
+    Args:
+        bundle: an opened bundle; all of its members are checked first.
+        provider: our name of an execution provider, or `auto`.
+        threads: threads within one operator; None for one a core.
+        precisions: which; all by default.
+
+    Raises:
+        ModelError: the bundle was changed, or lacks a precision.
+        ProviderError: the provider is unknown, or does not really work here.
+    """
+    bundle.check()
+    return tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
+
+
+def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:
+    entry = bundle.model(precision)
+    data, spec = bundle.onnx(precision)
+    pictures, expected = bundle.golden(precision)
+    name = f"{entry.member} in {bundle.path}"
+    with warnings.catch_warnings():
+        # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
+        warnings.simplefilter("ignore" if provider == "auto" else "default", ProviderWarning)
+        opened = open_session(data, provider=provider, strict=provider != "auto", threads=threads)
+    check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
+    size = spec.input_size
+    if pictures.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):
+        raise ModelError(f"{name} and its golden examples do not fit each other. Make the bundle again.")
+    if spec.colour == "BGR":
+        pictures = np.ascontiguousarray(pictures[..., ::-1])
+    answered = np.concatenate(
+        [opened.session.run([OUTPUT_NAME], {INPUT_NAME: pictures[row : row + 1]})[0] for row in range(len(pictures))]
+    )
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(answered - expected).max(axis=1)
+    there, here = expected.argmax(axis=1), answered.argmax(axis=1)
+    top_two = np.sort(expected, axis=1)[:, -2:]
+    clear = top_two[:, 1] - top_two[:, 0] > 2 * entry.tolerance
+    failures = []
+    if not np.isfinite(answered).all():
+        failures.append("An answer is not a number.")
+    elif differences.max() > entry.tolerance:
+        failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is right.")
+    changed = int(((there != here) & clear).sum())
+    if changed:
+        failures.append(f"{changed} of {len(pictures)} examples have another label.")
+    order = np.lexsort((-np.nan_to_num(differences, nan=np.inf), there == here))[:WORST_SHOWN]
+    return GoldenResult(
+        precision=precision,
+        target=entry.target,
+        provider=opened.requested,
+        providers_used=opened.used,
+        threads=threads,
+        examples=len(pictures),
+        labels_equal=int((there == here).sum()),
+        max_probability_difference=float(differences.max()),
+        tolerance=entry.tolerance,
+        failures=tuple(failures),
+        worst=tuple(
+            GoldenDifference(int(row), spec.classes[there[row]], spec.classes[here[row]], float(differences[row]))
+            for row in order
+            if differences[row] > 0 or there[row] != here[row]
+        ),
+    )

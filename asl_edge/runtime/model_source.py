@@ -1,0 +1,96 @@
+"""Where a predictor's model comes from: an `.onnx` file, the model in the box, or the fitting precision of a bundle."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+from asl_edge.runtime import providers
+from asl_edge.runtime.box import resolve
+from asl_edge.runtime.bundle_name import is_bundle
+from asl_edge.runtime.model_file import read_spec
+from asl_edge.runtime.providers import AUTO_ORDER, ProviderWarning
+from asl_edge.runtime.session import OpenedSession, open_session
+from asl_edge.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that can be opened."""
+
+    name: str
+    """What messages call it."""
+    content: str | bytes
+    """A path, or the model itself."""
+    spec: ModelSpec
+
+
+def find_model(
+    model: str | os.PathLike[str] | None, *, provider: str = "auto", precision: str | None = None
+) -> ModelSource:
+    """Find the model that a path or a word means, and read its spec.
+
+    Args:
+        model: an `.onnx` file, a bundle, None or `box` for the model in the box.
+        provider: for which a bundle's precision is chosen; of `auto` the first that this ONNX Runtime offers.
+        precision: the precision to take of a bundle, instead of the one that suits best.
+
+    Raises:
+        ModelError: see `asl_edge.runtime.model_file.read_spec` and `asl_edge.runtime.bundle.Bundle`.
+        ProviderError: the provider is unknown.
+    """
+    path = resolve(model)
+    if not is_bundle(path):
+        return ModelSource(os.fspath(path), os.fspath(path), read_spec(path))
+    from asl_edge.runtime.bundle import Bundle
+    from asl_edge.runtime.precision import best_for
+
+    bundle = Bundle(path)
+    chosen = precision or best_for(bundle.models, _likely(provider)).precision
+    data, spec = bundle.onnx(chosen)
+    return ModelSource(f"{os.fspath(path)} ({chosen})", data, spec)
+
+
+def open_model(
+    model: str | os.PathLike[str] | None,
+    *,
+    provider: str = "auto",
+    strict: bool = False,
+    threads: int | None = None,
+    short_lived: bool = False,
+    precision: str | None = None,
+    stacklevel: int = 2,
+) -> tuple[ModelSource, OpenedSession]:
+    """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
+
+    Where `auto` ends on another provider than a bundle's precision was chosen for, the precision for that one is taken.
+    """
+    found = find_model(model, provider=provider, precision=precision)
+
+    def opened_for(source: ModelSource, asked: str) -> OpenedSession:
+        return open_session(
+            source.content,
+            provider=asked,
+            strict=strict,
+            threads=threads,
+            short_lived=short_lived and source.spec.precision != "int8",
+            stacklevel=stacklevel + 2,
+        )
+
+    opened = opened_for(found, provider)
+    if isinstance(found.content, bytes) and precision is None and opened.used[0] != _likely(provider):
+        other = find_model(model, provider=opened.used[0])
+        if other.spec.precision != found.spec.precision:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ProviderWarning)  # the first attempt has said it
+                return other, opened_for(other, opened.used[0])
+    return found, opened
+
+
+def _likely(provider: str) -> str:
+    name = provider.strip().casefold()
+    if name != "auto":
+        return providers.get(provider).name
+    offered = providers.offered()
+    return next((candidate for candidate in AUTO_ORDER if candidate in offered), "cpu")

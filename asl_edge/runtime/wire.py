@@ -1,0 +1,70 @@
+"""Reading protocol buffers field by field, without a schema: enough to look into an ONNX file before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
+"""Wire types."""
+
+
+class Field(NamedTuple):
+    """One field of a message."""
+
+    number: int
+    wire_type: int
+    value: int | memoryview
+    """A whole number for VARINT, the raw bytes for the others."""
+
+
+def fields(message: memoryview) -> Iterator[Field]:
+    """Yield the fields of a message, in their order.
+
+    Raises:
+        ValueError: the bytes are no message, or cut off.
+    """
+    position, size = 0, len(message)
+    while position < size:
+        tag, position = _varint(message, position)
+        number, wire_type = tag >> 3, tag & 7
+        if number == 0:
+            raise ValueError("its bytes are no protocol buffer")
+        if wire_type == VARINT:
+            value, position = _varint(message, position)
+            yield Field(number, wire_type, value)
+            continue
+        if wire_type == LENGTH:
+            length, position = _varint(message, position)
+        elif wire_type in (FIXED_64, FIXED_32):
+            length = 8 if wire_type == FIXED_64 else 4
+        else:
+            raise ValueError("its bytes are no protocol buffer")
+        if length > size - position:
+            raise ValueError("it is cut off")
+        yield Field(number, wire_type, message[position : position + length])
+        position += length
+
+
+def text(value: int | memoryview) -> str:
+    """Return a text field as text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, int):
+        raise ValueError("a number stands where a text must")
+    return bytes(value).decode()  # a UnicodeDecodeError is a ValueError
+
+
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(message):
+            raise ValueError("it is cut off")
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("its bytes are no protocol buffer")
