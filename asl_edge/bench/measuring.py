@@ -15,7 +15,7 @@ import asl_edge
 from asl_edge.bench.report import BenchmarkReport, VariantResult
 from asl_edge.bench.scenarios import Effort, Variant
 from asl_edge.runtime.machine import describe
-from asl_edge.runtime.model_file import read_spec
+from asl_edge.runtime.model_source import find_model
 
 
 @dataclass
@@ -48,7 +48,7 @@ def benchmark(
         ModelError: a model file is missing, or is none of asl-edge's.
     """
     effort = effort or Effort()
-    sizes = {variant.model: read_spec(variant.model).input_size for variant in variants}
+    sizes = {variant.model: find_model(variant.model).spec.input_size for variant in variants}
     turns = {variant: _Turns() for variant in variants}
     for number in range(effort.rounds):
         for variant in variants if number % 2 == 0 else reversed(variants):

@@ -26,7 +26,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     from asl_edge.runtime import providers
     from asl_edge.runtime.machine import peak_memory_bytes
-    from asl_edge.runtime.session import open_session
+    from asl_edge.runtime.model_source import open_model
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     runtime = providers.onnxruntime()  # imported before the clock starts: loading is the model's own time
@@ -36,7 +36,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         started = time.perf_counter()
-        opened = open_session(
+        found, opened = open_model(
             request["model"], provider=request["provider"], strict=request["strict"], threads=request["threads"]
         )
         load_ms = (time.perf_counter() - started) * 1000
@@ -57,6 +57,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         "samples_ms": samples_ms,
         "peak_memory_bytes": peak_memory_bytes(),
         "providers_used": list(opened.used),
+        "precision": found.spec.precision,
         "onnxruntime": runtime.__version__,
         "warnings": [str(warning.message) for warning in said],
     }

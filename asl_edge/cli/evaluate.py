@@ -175,8 +175,10 @@ def _shown_on(bar: Any) -> Callable[[str, int, int], None]:
 
 def _is_onnx(model: Path) -> bool:
     from asl_edge.runtime.box import resolve
+    from asl_edge.runtime.bundle_name import is_bundle
 
-    return Path(resolve(model)).suffix.lower() == ".onnx"
+    path = Path(resolve(model))
+    return path.suffix.lower() == ".onnx" or is_bundle(path)
 
 
 def _next(model: Path, report: EvaluationReport, classes: str | None, fit: str | None) -> list[str]:

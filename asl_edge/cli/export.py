@@ -55,7 +55,7 @@ def export(
     calibration_method: str = typer.Option("minmax", "--calibration-method", help="INT8: minmax, mse or percentile."),
     keep_float: str = typer.Option("", "--keep-float", help="INT8: layers that stay in fp32, such as conv1,conv2."),
     agreement: float = typer.Option(
-        0.99, "--agreement", help="INT8: share of labels that must stay; else layers go back to fp32."
+        0.99, "--agreement", help="INT8: share of labels that must stay, 0.99 to 1; else layers go back to fp32."
     ),
     golden: int = typer.Option(24, "--golden", help="Bundle: how many examples, 16 or more."),
     real_examples: bool = typer.Option(

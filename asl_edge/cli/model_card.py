@@ -19,13 +19,21 @@ def model_card(
 
     from asl_edge.cli.console import out, print_json
     from asl_edge.runtime.box import resolve
+    from asl_edge.runtime.bundle import Bundle
+    from asl_edge.runtime.bundle_name import is_bundle
     from asl_edge.runtime.model_card import card
     from asl_edge.runtime.model_file import read_metadata, read_spec
+    from asl_edge.runtime.model_source import find_model
     from asl_edge.spec import CARD_KEY
 
     path = Path(resolve(model))
-    spec = read_spec(path)
-    written = read_metadata(path).get(CARD_KEY)
+    if is_bundle(path):
+        bundle = Bundle(path)
+        spec = find_model(path).spec
+        written: str | None = bundle.read("MODEL_CARD.md").decode("utf-8", errors="replace")
+    else:
+        spec = read_spec(path)
+        written = read_metadata(path).get(CARD_KEY)
     if as_json:
         print_json({"model": str(path), "spec": json.loads(spec.to_json()), "card": written})
         return

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.runtime.box import resolve
+from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.spec import Fit
 
 
@@ -98,8 +99,8 @@ def open_classifier(
     """Open a model for evaluation.
 
     Args:
-        path: a run folder (its `best.keras`), a `.keras` file, an exported `.onnx` file, or `box`. A `.keras` file
-            inside a run folder takes class names and fit from that run, but not its calibration.
+        path: a run folder (its `best.keras`), a `.keras` file, an exported `.onnx` file or bundle, or `box`. A
+            `.keras` file inside a run folder takes class names and fit from that run, but not its calibration.
         classes: names of the outputs of a `.keras` file outside a run, in their order.
         fit: how pictures become square, for a `.keras` file outside a run; `crop` if not given.
         provider: execution provider for an `.onnx` file.
@@ -116,7 +117,7 @@ def open_classifier(
     if not path.exists():
         raise ModelError(f"No model at {path}. Give a run folder, a .keras file or an .onnx file.")
     suffix = path.suffix.lower()
-    if suffix == ".onnx" and path.is_file():
+    if path.is_file() and (suffix == ".onnx" or is_bundle(path)):
         classifier = OnnxClassifier(path, provider=provider, strict=strict)
         refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
         return classifier

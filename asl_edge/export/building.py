@@ -50,7 +50,12 @@ class Int8Choices:
     count: int = CALIBRATION_PICTURES
     """Most pictures of them."""
     wanted_agreement: float = WANTED_AGREEMENT
-    """Share of labels that must stay, or layers go back to float32."""
+    """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not WANTED_AGREEMENT <= self.wanted_agreement <= 1:
+            raise UserError(f"The agreement is {WANTED_AGREEMENT:g} to 1. Received: {self.wanted_agreement:g}")
 
 
 @dataclass(frozen=True)

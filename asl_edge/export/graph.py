@@ -226,7 +226,8 @@ def _tensor_names(graph: onnx.GraphProto) -> list[str]:
 
 def _tidy(name: str, layers: list[str]) -> str:
     """`alexnet_1/norm1_1/batchnorm/mul_1:0` becomes `norm1/batchnorm/mul_1`."""
-    parts = re.sub(r":0$", "", name).split("/")
+    # tf2onnx numbers what it adds through all conversions of a process; the same network shall have the same names.
+    parts = re.sub(r"__\d+$", "/input", re.sub(r":0$", "", name)).split("/")
     for index, part in enumerate(parts[:-1]):
         again = re.fullmatch(r"(.+)_\d+", part)
         if again and again[1] in layers and part not in layers:

@@ -1,0 +1,474 @@
+"""Bundles: what a device reads of them, and what it refuses before anything is run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from asl_edge.errors import ModelError, ProviderError
+from asl_edge.runtime import bundle as bundle_module
+from asl_edge.runtime import precision as precision_module
+from asl_edge.runtime.bundle import Bundle, BundledModel
+from asl_edge.runtime.bundle_name import MANIFEST, is_bundle
+from asl_edge.runtime.golden import verify_bundle
+from asl_edge.runtime.model_check import look_into, refuse_strange_models
+from asl_edge.runtime.model_source import find_model, open_model
+from asl_edge.runtime.predictor import Predictor
+from asl_edge.spec import ModelSpec
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+
+
+def tiny(precision: str = "fp32", bias: float = 0.0) -> bytes:
+    """A model that answers by the brightness of red, green and blue."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (uint8[N,8,8,3] image) => (float[N,3] probabilities) {
+        cast = Cast <to = 1> (image)
+        mean = ReduceMean <axes = [1, 2], keepdims = 0> (cast)
+        small = Mul (mean, factor)
+        logits = Add (small, bias)
+        probabilities = Softmax (logits) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "factor"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32([bias, 0, 0]), "bias"))
+    spec = ModelSpec(classes=("A", "B", "C"), input_size=8, network="tiny", precision=precision)
+    helper.set_model_props(model, spec.to_metadata())
+    return bytes(model.SerializeToString())
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def answers(model: bytes) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["probabilities"], {"image": PICTURES})[0])
+
+
+def members_of(models: dict[str, bytes]) -> dict[str, bytes]:
+    members = {"golden/pictures.npy": npy(PICTURES), "MODEL_CARD.md": b"# tiny\n", "labels.txt": b"A\nB\nC\n"}
+    for name, content in models.items():
+        members[f"models/{name}.onnx"] = content
+        members[f"golden/{name}.npy"] = npy(answers(content))
+    return members
+
+
+def write(
+    path: Path,
+    models: dict[str, bytes] | None = None,
+    *,
+    change: Callable[[dict[str, Any], dict[str, bytes]], None] | None = None,
+    extra: list[tuple[zipfile.ZipInfo, bytes]] | None = None,
+    targets: dict[str, str] | None = None,
+) -> Path:
+    """Write a bundle by hand; `change` may spoil manifest and members after the sums were made."""
+    models = models or {"fp32": tiny(), "int8": tiny("int8", bias=0.001)}
+    members = members_of(models)
+    manifest: dict[str, Any] = {
+        "format": 1,
+        "asl_edge": {"made_with": "0.1.0", "at_least": "0.1.0", "below": "1.0"},
+        "network": "tiny",
+        "models": [
+            {
+                "precision": name,
+                "target": (targets or {"int8": "x86"}).get(name),
+                "file": f"models/{name}.onnx",
+                "answers": f"golden/{name}.npy",
+                "tolerance": 0.01,
+            }
+            for name in models
+        ],
+        "golden": {"pictures": "golden/pictures.npy", "from": "noise"},
+        "members": {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in members.items()},
+    }
+    if change is not None:
+        change(manifest, members)
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr(MANIFEST, json.dumps(manifest))
+        for name, content in members.items():
+            opened.writestr(name, content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a name that stands there twice
+            for entry, content in extra or []:
+                opened.writestr(entry, content)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "tiny.aslz")
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_read(path: Path) -> None:
+    opened = Bundle(path)
+    assert opened.precisions == ("fp32", "int8")
+    data, spec = opened.onnx("int8")
+    assert data == tiny("int8", bias=0.001)
+    assert spec.precision == "int8"
+    pictures, expected = opened.golden("fp32")
+    assert np.array_equal(pictures, PICTURES)
+    np.testing.assert_array_equal(expected, answers(tiny()))
+    opened.check()
+    with pytest.raises(ModelError, match=r"holds fp32, int8\. Received: fp16"):
+        opened.onnx("fp16")
+
+
+def test_what_is_a_bundle(path: Path, tmp_path: Path) -> None:
+    assert is_bundle(path)
+    assert is_bundle("not/there.aslz")
+    renamed = shutil.copy(path, tmp_path / "renamed.bin")
+    assert is_bundle(renamed)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        other.writestr("a.txt", "x")
+    (tmp_path / "m.onnx").write_bytes(tiny())
+    for name in ("other.zip", "m.onnx", "none.onnx"):
+        assert not is_bundle(tmp_path / name)
+
+
+def test_a_predictor_takes_the_precision_that_suits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    for vnni, wanted in ((True, "int8"), (False, "fp32")):
+        monkeypatch.setattr(precision_module, "processor", lambda: "x86")
+        monkeypatch.setattr(precision_module, "has_vnni", lambda vnni=vnni: vnni)
+        with Predictor(path, provider="cpu") as predictor:
+            assert predictor.spec.precision == wanted
+            assert predictor.model == f"{path} ({wanted})"
+            assert predictor(red)[0].answer == "A"
+    with Predictor(path, provider="cpu", precision="fp32") as predictor:
+        assert predictor.spec.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("provider", "machine", "vnni", "wanted"),
+    [
+        ("cpu", "x86", True, "int8 x86"),
+        ("cpu", "x86", None, "int8 x86"),
+        ("cpu", "x86", False, "fp32"),
+        ("cpu", "arm", None, "int8 arm"),
+        ("cpu", "other", None, "fp32"),
+        ("openvino", "x86", True, "int8 x86"),
+        ("cuda", "x86", True, "fp16"),
+        ("tensorrt", "arm", None, "int8 tensorrt"),
+        ("coreml", "arm", None, "fp16"),
+        ("xnnpack", "arm", None, "fp32"),
+    ],
+)
+def test_which_precision_suits(
+    provider: str, machine: str, vnni: bool | None, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_module, "processor", lambda: machine)
+    monkeypatch.setattr(precision_module, "has_vnni", lambda: vnni)
+    models = [BundledModel(name, "", None, "", 0.0) for name in ("fp16", "fp32")]
+    models += [BundledModel("int8", "", target, "", 0.0) for target in ("x86", "arm", "tensorrt")]
+    best = precision_module.best_for(models, provider)
+    assert (f"{best.precision} {best.target}" if best.target else best.precision) == wanted
+
+
+def test_vnni_is_read_from_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for text, wanted in (("flags\t\t: fpu avx512_vnni\n", True), ("flags : fpu avx2\n", False), (None, None)):
+        file = tmp_path / "cpuinfo"
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text)
+        monkeypatch.setattr(precision_module, "Path", lambda _, file=file: file)
+        assert precision_module.has_vnni() is wanted
+
+
+def test_where_auto_ends_elsewhere_the_other_precision_is_taken(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine whose ONNX Runtime offers CUDA without a GPU, the session is the CPU's, and so is the precision."""
+    from asl_edge.runtime import model_source
+
+    both = write(tmp_path / "both.aslz", {"fp16": tiny("fp16"), "int8": tiny("int8")})
+    monkeypatch.setattr(model_source, "_likely", lambda provider: "cuda" if provider == "auto" else provider)
+    monkeypatch.setattr(precision_module, "preference", lambda p: (("fp16" if p == "cuda" else "int8", None),))
+    found, opened = open_model(both)
+    assert opened.used == ("cpu",)
+    assert found.spec.precision == "int8"
+
+
+# Golden examples -----------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_answers_alike_passes(path: Path) -> None:
+    results = verify_bundle(Bundle(path), provider="cpu", threads=1)
+    assert [result.precision for result in results] == ["fp32", "int8"]
+    for result in results:
+        assert result.passed
+        assert (result.examples, result.labels_equal) == (16, 16)
+        assert result.providers_used == ("cpu",)
+        assert result.max_probability_difference <= 1e-6
+        assert json.loads(json.dumps(result.to_dict()))["passed"] is True
+
+
+def test_a_device_that_answers_otherwise_fails_and_says_where(tmp_path: Path) -> None:
+    def other_answers(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        expected = answers(tiny())
+        expected[3] = np.roll(expected[3], 1)
+        expected[5, 0] += np.float32(0.02)
+        members["golden/fp32.npy"] = npy(expected)
+        facts = {"sha256": hashlib.sha256(npy(expected)).hexdigest(), "bytes": len(npy(expected))}
+        manifest["members"]["golden/fp32.npy"] = facts
+
+    result = verify_bundle(Bundle(write(tmp_path / "b.aslz", change=other_answers)), provider="cpu")[0]
+    assert not result.passed
+    assert result.worst[0].example == 3
+    assert result.worst[0].expected != result.worst[0].answered
+    assert "differs by" in result.failures[0]
+
+
+def test_a_named_provider_must_really_run(path: Path) -> None:
+    with pytest.raises(ProviderError):
+        verify_bundle(Bundle(path), provider="cuda")
+
+
+def test_examples_of_another_size_are_refused(tmp_path: Path) -> None:
+    def smaller(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        content = npy(PICTURES[:, :4])
+        members["golden/pictures.npy"] = content
+        manifest["members"]["golden/pictures.npy"] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
+
+    with pytest.raises(ModelError, match="do not fit each other"):
+        verify_bundle(Bundle(write(tmp_path / "b.aslz", change=smaller)), provider="cpu")
+
+
+# Refused -------------------------------------------------------------------------------------------------------------
+
+
+def refused(path: Path, match: str) -> None:
+    """Whatever is asked of it, and before a session is made."""
+    with pytest.raises(ModelError, match=match) as raised:
+        Bundle(path).check()
+    assert str(path) in str(raised.value)
+    with pytest.raises(ModelError):
+        Predictor(path, provider="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("name", ["models/fp32.onnx", "golden/pictures.npy", "MODEL_CARD.md"])
+def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
+    def change(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        content = bytearray(members[name])
+        content[len(content) // 2] ^= 1
+        members[name] = bytes(content)
+
+    path = write(tmp_path / "b.aslz", change=change)
+    with pytest.raises(ModelError, match=f"{name} is not what it was"):
+        Bundle(path).check()
+    with pytest.raises(ModelError):
+        verify_bundle(Bundle(path), provider="cpu")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_byte_can_change_unseen(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Wherever in the file: it is refused, or (in what zip itself does not read) every member is as it was."""
+    folder = tmp_path_factory.mktemp("bytes")
+    path = write(folder / "b.aslz")
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        opened = Bundle(path)
+        opened.check()
+        members = {name: opened.read(name) for name in opened._members}
+    except ModelError:
+        return
+    assert members == members_of({"fp32": tiny(), "int8": tiny("int8", bias=0.001)})
+    assert opened.precisions == ("fp32", "int8")
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/etc/x", "a/../b", "C:\\x", "a/b/c", ".hidden", "a//b", "..", "a\nb"])
+def test_a_path_that_leaves_is_refused(tmp_path: Path, name: str) -> None:
+    entry = zipfile.ZipInfo("placeholder")
+    entry.filename = name
+    refused(write(tmp_path / "b.aslz", extra=[(entry, b"x")]), "no plain file inside")
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("link")
+    entry.external_attr = 0o120777 << 16
+    refused(write(tmp_path / "b.aslz", extra=[(entry, b"/etc/passwd")]), "no plain file inside")
+
+
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipfile.ZipInfo("bomb.bin")
+    bomb.compress_type = zipfile.ZIP_DEFLATED
+    refused(write(tmp_path / "b.aslz", extra=[(bomb, bytes(3_000_000))]), "would unpack to")
+    monkeypatch.setattr(bundle_module, "_LARGEST", 1000)
+    refused(write(tmp_path / "c.aslz"), "would unpack to")
+
+
+def test_a_size_that_lies_is_found_before_it_fills_the_memory(tmp_path: Path) -> None:
+    """The directory says 10 bytes, the data unpacks to millions: no more than a chunk of them is read."""
+    content = bytes(8_000_000)
+
+    def shrink(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        manifest["members"]["big.bin"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": 10}
+
+    entry = zipfile.ZipInfo("big.bin")
+    path = write(tmp_path / "b.aslz", change=shrink, extra=[(entry, content)])
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"PK\x01\x02", 0, data.rfind(b"big.bin"))
+    data[at + 24 : at + 28] = struct.pack("<I", 10)
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="big.bin"):
+        Bundle(path).check()
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    refused(write(tmp_path / "b.aslz", extra=[(zipfile.ZipInfo("labels.txt"), b"x")]), "labels.txt twice")
+
+
+def test_more_or_fewer_members_than_said_are_refused(tmp_path: Path) -> None:
+    refused(write(tmp_path / "a.aslz", extra=[(zipfile.ZipInfo("more.txt"), b"x")]), "differ in more.txt")
+    refused(write(tmp_path / "b.aslz", change=lambda _, members: members.pop("labels.txt")), "differ in labels.txt")
+    many = [(zipfile.ZipInfo(f"m{number}"), b"x") for number in range(80)]
+    refused(write(tmp_path / "c.aslz", extra=many), "members; a bundle has 64 at most")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format": 2}, "format 2, this asl-edge reads 1"),
+        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "wants asl-edge 7.0 or newer"),
+        ({"asl_edge": {"at_least": "0.0.1", "below": "0.0.2"}}, "below 0.0.2"),
+        ({"asl_edge": None}, "which asl-edge can read it"),
+        ({"asl_edge": {"at_least": "x", "below": "y"}}, "which asl-edge can read it"),
+        ({"models": []}, "lacks a model"),
+        ({"models": [{"precision": "fp32"}]}, "does not describe its models"),
+        ({"members": []}, "does not say what is in it"),
+        ({"golden": {}}, "does not describe its models"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, Any], match: str) -> None:
+    refused(write(tmp_path / "b.aslz", change=lambda manifest, _: manifest.update(change)), match)
+
+
+def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
+    for name, content, match in (
+        ("empty.aslz", b"", "no bundle"),
+        ("text.aslz", b"hello", "no bundle"),
+        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "no bundle"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path / name, match)
+    with zipfile.ZipFile(tmp_path / "other.aslz", "w") as other:
+        other.writestr("a.txt", "x")
+    refused(tmp_path / "other.aslz", f"has no {MANIFEST}")
+    refused(tmp_path / "missing.aslz", "There is no bundle")
+    (tmp_path / "folder.aslz").mkdir()
+    refused(tmp_path / "folder.aslz", "is a folder")
+
+
+# Models --------------------------------------------------------------------------------------------------------------
+
+
+def changed(edit: Callable[[Any], None]) -> bytes:
+    model = onnx.load_from_string(tiny())
+    edit(model)
+    return bytes(model.SerializeToString())
+
+
+def foreign(model: Any) -> None:
+    model.graph.node.append(helper.make_node("Launch", ["mean"], ["x"], domain="evil.ops"))
+
+
+def external(model: Any) -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../../secret.bin")
+    model.graph.initializer.append(tensor)
+
+
+def external_in_a_branch(model: Any) -> None:
+    inner = onnx.GraphProto(name="branch")
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="hidden.bin")
+    inner.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
+    model.graph.node.append(helper.make_node("If", ["cond"], ["y"], then_branch=inner, else_branch=inner))
+
+
+def own_operator(model: Any) -> None:
+    model.functions.append(helper.make_function("ai.onnx", "F", ["a"], ["b"], [], []))
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (foreign, "evil.ops"),
+        (lambda model: model.opset_import.add(domain="com.microsoft", version=1), "com.microsoft"),
+        (external, r"\.\./\.\./secret\.bin"),
+        (external_in_a_branch, "hidden.bin"),
+        (own_operator, "defines operators by itself"),
+    ],
+)
+def test_strange_models_are_refused_before_they_are_run(
+    tmp_path: Path, edit: Callable[[Any], None], match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = changed(edit)
+    with pytest.raises(ModelError, match=match):
+        refuse_strange_models(content, "the model")
+
+    def spoil(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+        members["models/fp32.onnx"] = content
+        manifest["members"]["models/fp32.onnx"] = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+        }
+
+    path = write(tmp_path / "b.aslz", change=spoil)
+    from asl_edge.runtime import golden, model_source
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a session was made")
+
+    for module in (golden, model_source):
+        monkeypatch.setattr(module, "open_session", never)
+    with pytest.raises(ModelError, match=match):
+        verify_bundle(Bundle(path), provider="cpu")
+    with pytest.raises(ModelError, match=match):
+        find_model(path, precision="fp32")
+
+
+def test_a_model_is_looked_into() -> None:
+    facts = look_into(tiny())
+    assert facts.operators == {"Cast": 1, "ReduceMean": 1, "Mul": 1, "Add": 1, "Softmax": 1}
+    assert facts.domains == {""}
+    assert facts.external == []
+    assert ModelSpec.from_metadata(facts.metadata).network == "tiny"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.integers(0, 10_000))
+def test_no_bytes_break_the_reader(noise: bytes, cut: int) -> None:
+    """Any bytes, and any part of a model: an answer or a ValueError."""
+    for content in (noise, tiny()[: cut % len(tiny())], tiny() + noise):
+        with contextlib.suppress(ValueError):
+            look_into(content)
