@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
             f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
             f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
         )
-    _check_rescaling(network, stages[0].direct, source)
+    stages[1] = _for_our_pixels(network, stages[0].direct, stages[1], places[1].layer, source)
     found: Weights = {}
     for place, stage in zip(places, stages, strict=True):
         name = stage.name if place.layer is None else place.layer.name
@@ -46,12 +47,14 @@ def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
             direct = Affine()
         if place.layer is not None:
             found[place.layer.name] = _as_layer(stage, direct, place.layer, source)
-        if len(place.later) != len(stage.later):
+        # Folded into the weights that follow, they are nothing any more: statistics that do nothing stand for them.
+        later = stage.later or [Affine()] * len(place.later)
+        if len(place.later) != len(later):
             raise ModelError(
                 f"{source.where} is no {source.network} of this version of asl-edge: behind {name} it has "
                 f"{len(stage.later)} places with a scale or an offset; there must be {len(place.later)}."
             )
-        for norm, affine in zip(place.later, stage.later, strict=True):
+        for norm, affine in zip(place.later, later, strict=True):
             found[norm.name] = _as_norm(affine, norm, source)
     return found
 
@@ -117,19 +120,40 @@ def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: P
     return weights
 
 
-def _check_rescaling(network: keras.Model, found: Affine, source: Pretrained) -> None:
-    """Make sure that the first layer sees the numbers that it was trained on."""
+def _for_our_pixels(
+    network: keras.Model, found: Affine, stage: Stage, layer: keras.layers.Layer | None, source: Pretrained
+) -> Stage:
+    """Return the first layer for pictures as this network rescales them; in the file that may be part of its weights.
+
+    With y = a x + b here and c x + d in the file, W (c x + d) is (W c / a) y + W (d - b c / a).
+    """
     import keras
 
+    assert stage.kernel is not None
     wanted = Affine()
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Rescaling):
-            wanted = wanted.then("Mul", np.float32(layer.scale).reshape(-1))
-            wanted = wanted.then("Add", np.float32(layer.offset).reshape(-1))
+    for item in network.layers:
+        if isinstance(item, keras.layers.Rescaling):
+            wanted = wanted.then("Mul", np.float32(item.scale).reshape(-1))
+            wanted = wanted.then("Add", np.float32(item.offset).reshape(-1))
+    factor = np.asarray(found.scale / wanted.scale, np.float64)
+    offset = np.asarray(found.shift, np.float64) - wanted.shift * factor
     pixels = np.array([[0.0], [255.0]])  # a line is known by two of its points
     here, there = (pixels * each.scale + each.shift for each in (wanted, found))
-    if not np.allclose(here, there, atol=1e-3):
+    if np.allclose(here, there, atol=1e-3):
+        return stage
+    # What is added to a picture is not added to the zeros that a convolution puts around it.
+    if np.abs(offset).max() > 1e-3 and getattr(layer, "padding", "valid") != "valid":
         raise ModelError(
             f"{source.where} rescales pixels to {there.min():.4g} ... {there.max():.4g}, and {source.network} of this "
             f"version of asl-edge to {here.min():.4g} ... {here.max():.4g}. Start from another model."
         )
+    inputs = stage.kernel.shape[-2]
+    axes = tuple(range(stage.kernel.ndim - 1))
+    added = (stage.kernel * np.broadcast_to(offset, (inputs,))[:, None]).sum(axis=axes)
+    kernel = stage.kernel * np.broadcast_to(factor, (inputs,))[:, None]
+    shift = stage.direct.shift + stage.direct.scale * added
+    return replace(
+        stage,
+        kernel=kernel.astype(np.float32),
+        direct=Affine(stage.direct.scale, np.asarray(shift, np.float32)),
+    )

@@ -1,8 +1,8 @@
 """The weights of an exported `.onnx` file, read back: kernels, and what multiplies and adds to their results.
 
-An exported graph knows no layers. Batch normalisation is a multiplication and an addition in it or has vanished into a
-convolution, a dense layer is a MatMul and an Add, and weights may be stored in another type behind a Cast. So the graph
-is walked from the picture to the softmax, and all of these are read alike.
+An exported graph knows no layers. Batch normalisation is a multiplication and an addition in it or has vanished into
+the weights before or behind it, a dense layer is a MatMul and an Add, and weights may be stored in another type behind
+a Cast. So the graph is walked from the picture to the softmax, and all of these are read alike.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Stage:
 def read_stages(path: Path) -> list[Stage]:
     """Read the weights of a network that asl-edge exported, in the order in which the picture meets them, float32.
 
-    A multiplication of all logits by one number, which is how a temperature is applied, is left out.
+    The calibration temperature is left out, whether it is a multiplication of all logits or in the last weights.
 
     Raises:
         ModelError: the file is damaged, or its graph is no chain of layers such as asl-edge exports.
@@ -73,6 +73,7 @@ def read_stages(path: Path) -> list[Stage]:
     last_product = max((index for index, node in enumerate(chain) if node.op_type in _PRODUCTS), default=0)
     stages = [Stage("the picture")]
     separated = fresh = False
+    temperature = _temperature(model)
     for index, node in enumerate(chain):
         if node.op_type in _PRODUCTS:
             stages.append(_product(node, constants, path))
@@ -80,7 +81,8 @@ def read_stages(path: Path) -> list[Stage]:
         elif node.op_type in _AFFINE:
             value = _constant_of(node, constants, path)
             if index > last_product and value.size == 1 and node.op_type in ("Mul", "Div"):
-                continue  # the temperature
+                temperature = 1.0  # it is this multiplication, so it is not in the weights
+                continue
             stage = stages[-1]
             if not separated:
                 stage.direct = stage.direct.then(node.op_type, value)
@@ -91,7 +93,20 @@ def read_stages(path: Path) -> list[Stage]:
                 stage.later[-1] = stage.later[-1].then(node.op_type, value)
         elif node.op_type not in _SAME_VALUES:
             separated = fresh = True
+    last = stages[-1]
+    if temperature != 1.0 and last.kernel is not None:
+        factor = np.float32(temperature)
+        last.kernel = last.kernel * factor
+        last.direct = replace(last.direct, shift=last.direct.shift * factor)
     return stages
+
+
+def _temperature(model: onnx.ModelProto) -> float:
+    """Return the calibration temperature that the file was exported with; 1 where it does not say."""
+    from asl_edge.spec import METADATA_KEY, ModelSpec
+
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return ModelSpec.from_metadata(metadata).temperature if METADATA_KEY in metadata else 1.0
 
 
 def _load(path: Path) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ from onnx import helper, numpy_helper
 
 from asl_edge.data.arrays import PreparedArrays, sha256_of
 from asl_edge.errors import ModelError, RunError, UserError
+from asl_edge.export.affine import fold_affine
 from asl_edge.export.exporter import export_run
 from asl_edge.export.head import apply_temperature
 from asl_edge.export.source import Described
@@ -78,6 +79,15 @@ def exported(trained, tmp_path_factory):
     for name, run in trained.items():
         export_run(run, folder / f"{name}.onnx")
     return {name: folder / f"{name}.onnx" for name in trained}
+
+
+@pytest.fixture(scope="module")
+def plain(trained, tmp_path_factory):
+    """The same, their graphs as they were converted: batch normalisation and rescaling still stand in them."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name in ("mini", "alexnet-edge"):
+        export_run(trained[name], folder / f"{name}.onnx", optimized=False)
+    return {name: folder / f"{name}.onnx" for name in ("mini", "alexnet-edge")}
 
 
 def with_classes(arrays, folder, classes, size=None):
@@ -203,16 +213,38 @@ def fold_batch_normalisation(model):
     graph.node.extend(nodes)
 
 
-def test_batch_normalisation_that_vanished_into_convolutions(exported, four, tmp_path):
-    path = changed(exported["alexnet-edge"], tmp_path / "folded.onnx", fold_batch_normalisation)
+def test_graphs_as_they_were_converted(plain, exported, four):
+    pictures = four.rgb("test", slice(None))
+    for name, path in plain.items():
+        assert np.abs(answers(path, pictures) - answers(exported[name], pictures)).max() < 1e-4
+        network, _ = loaded(name, path, four)
+        assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+
+
+def test_another_rescaling_goes_into_the_first_weights(plain, four, tmp_path):
+    path = changed(plain["mini"], tmp_path / "rescaled.onnx", other_rescaling)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(answers(path, pictures) - answers(plain["mini"], pictures)).max() > 0.01
+    network, _ = loaded("mini", path, four)
+    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+
+
+def test_batch_normalisation_that_vanished_into_convolutions(plain, exported, four, tmp_path):
+    path = changed(plain["alexnet-edge"], tmp_path / "folded.onnx", fold_batch_normalisation)
     pictures = four.rgb("test", slice(None))
     assert np.abs(answers(path, pictures) - answers(exported["alexnet-edge"], pictures)).max() < 1e-4
     network, _ = loaded("alexnet-edge", path, four)
     assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
 
 
-def test_a_calibration_temperature_is_no_weight(exported, four, tmp_path):
-    path = changed(exported["mini"], tmp_path / "calibrated.onnx", lambda model: apply_temperature(model, 3.0))
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_calibration_temperature_is_no_weight(exported, four, tmp_path, folded):
+    def change(model):
+        apply_temperature(model, 3.0)
+        if folded:
+            fold_affine(model)
+
+    path = changed(exported["mini"], tmp_path / "calibrated.onnx", change)
     path = with_spec(path, path, temperature=3.0)
     pictures = four.rgb("test", slice(None))
     assert np.abs(answers(path, pictures) - answers(exported["mini"], pictures)).max() > 0.05
@@ -358,14 +390,13 @@ def fewer_layers(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (other_rescaling, "rescales pixels to 0 ... 2, and mini of this version of asl-edge to 0 ... 1"),
         (branched, "is no chain of layers: Add twice joins 2"),
         (not_a_number, "logits holds what is no number"),
         (fewer_layers, "its layers are conv1, dense2; they must be conv1, dense2, logits"),
     ],
 )
-def test_files_that_do_not_fit_are_explained(change, message, exported, four, tmp_path):
-    path = changed(exported["mini"], tmp_path / "model.onnx", change)
+def test_files_that_do_not_fit_are_explained(change, message, plain, four, tmp_path):
+    path = changed(plain["mini"], tmp_path / "model.onnx", change)
     with pytest.raises(ModelError, match=message):
         loaded("mini", path, four)
 
@@ -400,8 +431,11 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
         loaded("mini", with_spec(colour_model, tmp_path / "colour.onnx", network="mini"), four)
 
 
-def test_the_stages_of_an_exported_file(exported):
-    stages = read_stages(exported["alexnet-edge"])
+def test_the_stages_of_an_exported_file(plain, exported):
+    folded = read_stages(exported["alexnet-edge"])
+    assert folded[0].direct.scale == 1
+    stages = read_stages(plain["alexnet-edge"])
+    assert [stage.name for stage in folded] == [stage.name for stage in stages]
     assert [stage.name for stage in stages] == ["the picture", *(f"conv{n}" for n in range(1, 6)), "logits"]
     assert [stage.kernel.shape for stage in stages[1:]] == [
         (11, 11, 3, 96), (5, 5, 96, 256), (3, 3, 256, 384), (3, 3, 384, 384), (3, 3, 384, 256), (256, 4),
