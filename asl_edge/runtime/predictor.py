@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,18 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
 from asl_edge.runtime.adaptation import Adaptation
+from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import open_model
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.sources import Item
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    _Prepared = tuple[Item, Picture | PictureError, float]
+    """An item, its picture as the network wants it (or why there is none), and the seconds that took."""
 
 PictureInput = Union[str, "os.PathLike[str]", bytes, Picture]
 """A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
@@ -27,6 +35,8 @@ PictureInput = Union[str, "os.PathLike[str]", bytes, Picture]
 Floats = npt.NDArray[np.float32]
 
 DEFAULT_BATCH_SIZE = 16
+
+_MOST_DECODERS = 8
 
 
 class Predictor:
@@ -126,7 +136,9 @@ class Predictor:
         batch_size: int | None = None,
         on_skip: Callable[[str, PictureError], None] | None = None,
     ) -> Iterator[tuple[Item, Prediction]]:
-        """Answer items as they come, in order, holding no more than one batch of them.
+        """Answer items as they come, in order, holding no more than three batches of them, of video one.
+
+        Files are decoded in other threads while the network answers.
 
         Args:
             items: from `asl_edge.runtime.sources.items`, or your own.
@@ -140,23 +152,58 @@ class Predictor:
         """
         size = self.batch_size if batch_size is None else batch_size
         waiting: list[tuple[Item, Picture, float]] = []
-        for item in items:
-            if not isinstance(item.picture, np.ndarray):
-                opencv()  # its import is not part of the first picture's time
-            started = time.perf_counter()
-            try:
-                picture = self.prepare(item)
-            except PictureError as error:
+        for item, picture, seconds in self._prepared(items, 2 * size if size > 1 else 0):
+            if isinstance(picture, PictureError):
                 if on_skip is None:
-                    raise PictureError(f"{item.source}: {error}") from error
-                on_skip(item.source, error)
+                    raise PictureError(f"{item.source}: {picture}") from picture
+                on_skip(item.source, picture)
                 continue
-            waiting.append((item, picture, time.perf_counter() - started))
+            waiting.append((item, picture, seconds))
             if len(waiting) >= size:
                 yield from self._answer(waiting)
                 waiting = []
         if waiting:
             yield from self._answer(waiting)
+
+    def _prepared(self, items: Iterable[Item], ahead: int) -> Iterator[_Prepared]:
+        """Yield items with their pictures as the network wants them, in order; files are decoded up to `ahead` ahead.
+
+        OpenCV and ONNX Runtime both leave Python's lock while they work, so threads decode while the network answers.
+        """
+        pending: deque[Future[_Prepared]] = deque()
+        pool: ThreadPoolExecutor | None = None
+        first = True
+        try:
+            for item in items:
+                in_memory = item.problem is not None or isinstance(item.picture, np.ndarray)
+                if not in_memory:
+                    opencv()  # its import is not part of the first picture's time
+                if in_memory or first or ahead < 1:  # one picture alone shall not wait for threads to start
+                    while pending:
+                        yield pending.popleft().result()
+                    yield self._timed(item)
+                    first = first and in_memory
+                    continue
+                if pool is None:
+                    from concurrent.futures import ThreadPoolExecutor
+
+                    pool = ThreadPoolExecutor(min(available_cores(), _MOST_DECODERS))
+                pending.append(pool.submit(self._timed, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _timed(self, item: Item) -> _Prepared:
+        started = time.perf_counter()
+        try:
+            picture: Picture | PictureError = self.prepare(item)
+        except PictureError as error:
+            picture = error
+        return item, picture, time.perf_counter() - started
 
     def probabilities(self, pictures: Picture) -> Floats:
         """Return the probability of each class for prepared pictures.

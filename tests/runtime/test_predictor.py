@@ -4,7 +4,7 @@ import gc
 import json
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -187,6 +187,62 @@ def test_streaming_one_by_one_answers_before_it_asks_for_more(colour_model: Path
     assert len(asked) == 1
     next(stream)
     assert len(asked) == 2
+
+
+def test_files_are_decoded_ahead_in_order_and_not_too_far(colour_model: Path, files: list[Path]) -> None:
+    asked: list[Path] = []
+
+    def items() -> Iterator[Item]:
+        for path in files * 30:
+            asked.append(path)
+            yield Item(str(path), path)
+
+    with Predictor(colour_model, batch_size=4) as predictor:
+        answered = []
+        for item, prediction in predictor.stream(items()):
+            answered.append((item.source, prediction.label))
+            assert len(asked) - len(answered) <= 3 * 4
+        one_by_one = [(item.source, prediction.label) for item, prediction in predictor.stream(items(), batch_size=1)]
+    assert answered == one_by_one
+    assert len(answered) == 30 * len(files)
+
+
+def test_frames_are_not_held_ahead(colour_model: Path) -> None:
+    asked = 0
+
+    def items() -> Iterator[Item]:
+        nonlocal asked
+        for _ in range(40):
+            asked += 1
+            yield Item("frame", picture("A"))
+
+    stream = Predictor(colour_model, batch_size=4).stream(items())
+    next(stream)
+    assert asked == 4
+
+
+def test_a_stream_can_be_left(colour_model: Path, files: list[Path]) -> None:
+    stream = Predictor(colour_model, batch_size=2).stream(Item(str(path), path) for path in files * 20)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+
+
+def test_a_fault_in_a_decoder_is_not_swallowed(
+    colour_model: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(colour_model)
+    real = predictor.prepare
+
+    def fails(item: Item) -> object:
+        if item.source.endswith("last"):
+            raise RuntimeError("a fault")
+        return real(item)
+
+    monkeypatch.setattr(predictor, "prepare", fails)
+    items = [*(Item(str(path), path) for path in files), Item("last", files[0])]
+    with pytest.raises(RuntimeError, match="a fault"):
+        list(predictor.stream(items))
 
 
 def test_a_closed_predictor_says_so(colour_model: Path) -> None:
