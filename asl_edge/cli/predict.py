@@ -53,6 +53,12 @@ def predict(
         "auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
     ),
     strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
+    provider_option: list[str] = typer.Option(
+        [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
+    ),
+    explain_placement: bool = typer.Option(
+        False, "--explain-placement", help="Say first how many nodes of the model run on which provider."
+    ),
     threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network.", show_default="one a core"),
     show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
     save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
@@ -64,13 +70,21 @@ def predict(
     """
     from asl_edge.cli import discard
     from asl_edge.runtime.answering import answer
+    from asl_edge.runtime.providers import parse_options
     from asl_edge.runtime.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
     with ExitStack() as stack:
+        options = parse_options(provider_option)
+        if explain_placement:
+            from asl_edge.runtime.placement import in_words, placement
+
+            _tell(in_words(placement(model, provider=provider, threads=threads, provider_options=options)), quiet=True)
         sinks = _video_sinks(stack, sources, show, save_video)
-        predictor = _open(model, adapted, sources, provider, strict, threads, batch_size, show, threshold, top_k)
+        predictor = _open(
+            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k
+        )
         stack.enter_context(predictor)
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
         try:
@@ -98,6 +112,7 @@ def _open(
     sources: list[str],
     provider: str,
     strict: bool,
+    provider_options: dict[str, str],
     threads: int | None,
     batch_size: int | None,
     show: bool,
@@ -117,6 +132,7 @@ def _open(
             model,
             provider=provider,
             strict=strict,
+            provider_options=provider_options,
             threads=threads,
             batch_size=batch_size or batch_size_for(sources, shown=show),
             threshold=threshold,

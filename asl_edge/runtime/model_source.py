@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from asl_edge.runtime import providers
@@ -60,6 +61,7 @@ def open_model(
     threads: int | None = None,
     short_lived: bool = False,
     precision: str | None = None,
+    provider_options: Mapping[str, str] | None = None,
     stacklevel: int = 2,
 ) -> tuple[ModelSource, OpenedSession]:
     """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
@@ -75,6 +77,7 @@ def open_model(
             strict=strict,
             threads=threads,
             short_lived=short_lived and source.spec.precision != "int8",
+            provider_options=provider_options,
             stacklevel=stacklevel + 2,
         )
 

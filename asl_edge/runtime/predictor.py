@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
@@ -52,6 +52,7 @@ class Predictor:
         top_k: how many classes a prediction lists.
         short_lived: only a few pictures are to be answered, so opening fast counts most.
         precision: which of a bundle's precisions to take; None for the one that suits the provider.
+        provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
 
     Raises:
@@ -78,6 +79,7 @@ class Predictor:
         top_k: int = 3,
         short_lived: bool = False,
         precision: str | None = None,
+        provider_options: Mapping[str, str] | None = None,
         adaptation: Adaptation | str | os.PathLike[str] | None = None,
     ) -> None:
         if batch_size < 1:
@@ -94,6 +96,7 @@ class Predictor:
             threads=threads,
             short_lived=short_lived,
             precision=precision,
+            provider_options=provider_options,
             stacklevel=3,
         )
         self.model = found.name

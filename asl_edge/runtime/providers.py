@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +134,21 @@ def options_for(provider: Provider, threads: int | None) -> dict[str, str]:
     if provider.name == "qnn":
         return {"backend_path": "QnnHtp.dll" if sys.platform == "win32" else "libQnnHtp.so"}
     return {}
+
+
+def parse_options(words: Sequence[str]) -> dict[str, str]:
+    """Read provider options as the command line takes them, `name=value` each.
+
+    Raises:
+        ProviderError: a word has no `=`, no name, or repeats a name.
+    """
+    options: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip() or name.strip() in options:
+            raise ProviderError(f"A provider option is written once, as name=value. Received: {word!r}")
+        options[name.strip()] = value.strip()
+    return options
 
 
 def preload_libraries(provider: Provider) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import providers
@@ -39,6 +40,8 @@ def open_session(
     strict: bool = False,
     threads: int | None = None,
     short_lived: bool = False,
+    provider_options: Mapping[str, str] | None = None,
+    profile: str | os.PathLike[str] | None = None,
     stacklevel: int = 2,
 ) -> OpenedSession:
     """Open a session for a model file, or for the bytes of one.
@@ -50,6 +53,9 @@ def open_session(
         threads: threads within one operator; None for one a core that the process may use.
         short_lived: the session will answer a few pictures only, so that opening it fast counts for more than the
             last part of its speed. Not for INT8 models, which run several times slower so.
+        provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
+            not for `auto`, since every provider has its own.
+        profile: beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called.
         stacklevel: as in `warnings.warn`: whose line a warning names, 2 for the caller's.
 
     Returns:
@@ -63,6 +69,9 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise ProviderError(f"threads must be 1 or more. Received: {threads}")
+    if provider_options and provider.strip().casefold() in ("auto", "cpu"):
+        raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
+    wishes = _Wishes(threads, short_lived, provider_options or {}, profile)
     if provider.strip().casefold() == "auto":
         candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
     else:
@@ -72,7 +81,7 @@ def open_session(
     for candidate in candidates:
         if candidate.name == "cpu":
             break
-        session, reason = try_provider(model, candidate, threads, short_lived)
+        session, reason = _try(model, candidate, wishes)
         if session is not None:
             return OpenedSession(session, _name(provider), _used(session), threads)
         failures.append(f"{candidate.name} does not work here ({reason})")
@@ -81,17 +90,38 @@ def open_session(
         if strict:
             raise ProviderError(message)
         warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=stacklevel)
-    return OpenedSession(_open_on_cpu(model, threads, short_lived), _name(provider), ("cpu",), threads)
+    return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), threads)
 
 
 def try_provider(
     model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None, short_lived: bool = False
 ) -> tuple[Any, str]:
     """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
+    return _try(model, provider, _Wishes(threads, short_lived, {}, None))
+
+
+class _Wishes(NamedTuple):
+    """What a session shall be like, whatever provider it ends on."""
+
+    threads: int | None
+    short_lived: bool
+    provider_options: Mapping[str, str]
+    profile: str | os.PathLike[str] | None
+
+    def session_options(self) -> Any:
+        options = session_options(self.threads, self.short_lived, severity=_FATAL_ONLY)
+        if self.profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = os.fspath(self.profile)
+        return options
+
+
+def _try(model: str | os.PathLike[str] | bytes, provider: Provider, wishes: _Wishes) -> tuple[Any, str]:
     runtime = providers.onnxruntime()
     said = _first_line(providers.preload_libraries(provider))
-    options = session_options(threads, short_lived, severity=_FATAL_ONLY)
-    chosen = [(provider.ort_name, providers.options_for(provider, threads)), ("CPUExecutionProvider", {})]
+    options = wishes.session_options()
+    settings = {**providers.options_for(provider, wishes.threads), **wishes.provider_options}
+    chosen = [(provider.ort_name, settings), ("CPUExecutionProvider", {})]
     runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; we say it in one
     try:
         session = _make(model, options, chosen)
@@ -105,8 +135,8 @@ def try_provider(
     return session, ""
 
 
-def _open_on_cpu(model: str | os.PathLike[str] | bytes, threads: int | None, short_lived: bool) -> Any:
-    options = session_options(threads, short_lived, severity=_FATAL_ONLY)
+def _open_on_cpu(model: str | os.PathLike[str] | bytes, wishes: _Wishes) -> Any:
+    options = wishes.session_options()
     name = "The model" if isinstance(model, bytes) else f"{os.fspath(model)}: the model"
     try:
         return _make(model, options, [("CPUExecutionProvider", {})])
