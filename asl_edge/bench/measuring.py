@@ -83,6 +83,11 @@ def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool) 
         "warmup": effort.warmup,
         "runs": effort.runs,
     }
+    return take_turn(request)
+
+
+def take_turn(request: dict[str, Any]) -> dict[str, Any]:
+    """Let a fresh process measure what `asl_edge.bench.worker.measure` describes; a failure is its `error`."""
     done = subprocess.run(
         [sys.executable, "-m", "asl_edge.bench.worker"],
         input=json.dumps(request).encode(),

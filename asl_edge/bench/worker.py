@@ -17,7 +17,8 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Load the model, run it, and return what was measured.
 
     Args:
-        request: `model`, `input_size`, `provider`, `strict`, `threads`, `batch_size`, `warmup` and `runs`.
+        request: `model`, `input_size`, `provider`, `strict`, `threads`, `batch_size`, `warmup` and `runs`; `precision`
+            where one of a bundle is meant.
 
     Returns:
         `load_ms`, `first_ms`, `samples_ms`, `peak_memory_bytes`, `providers_used`, `onnxruntime`, `warnings`.
@@ -37,7 +38,11 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         warnings.simplefilter("always")
         started = time.perf_counter()
         found, opened = open_model(
-            request["model"], provider=request["provider"], strict=request["strict"], threads=request["threads"]
+            request["model"],
+            provider=request["provider"],
+            strict=request["strict"],
+            threads=request["threads"],
+            precision=request.get("precision"),
         )
         load_ms = (time.perf_counter() - started) * 1000
     run = opened.session.run

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model-card": ("asl_edge.cli.model_card", "model_card"),
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
+    "tune": ("asl_edge.cli.tune", "tune"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }

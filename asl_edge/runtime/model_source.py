@@ -13,6 +13,7 @@ from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.runtime.model_file import read_spec
 from asl_edge.runtime.providers import AUTO_ORDER, ProviderWarning
 from asl_edge.runtime.session import OpenedSession, open_session
+from asl_edge.runtime.tuned import read_tuned
 from asl_edge.spec import ModelSpec
 
 
@@ -66,8 +67,15 @@ def open_model(
 ) -> tuple[ModelSource, OpenedSession]:
     """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
 
-    Where `auto` ends on another provider than a bundle's precision was chosen for, the precision for that one is taken.
+    Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
+    counts. Where `auto` ends on another provider than a bundle's precision was chosen for, the precision for that one
+    is taken.
     """
+    if provider.strip().casefold() == "auto" and threads is None and precision is None and not provider_options:
+        tuned = read_tuned(resolve(model))
+        if tuned is not None:
+            provider, threads = tuned.provider, tuned.threads
+            precision = tuned.precision if is_bundle(resolve(model)) else None
     found = find_model(model, provider=provider, precision=precision)
 
     def opened_for(source: ModelSource, asked: str) -> OpenedSession:
