@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.export.building import Int8Choices
+    from asl_edge.export.building import Int8Choices, OptimizeFor
     from asl_edge.export.sensitivity import QuantizationReport
     from asl_edge.export.source import Described
+    from asl_edge.export.throughput import ThroughputReport
 
 CLASSES = typer.Option(None, "--classes", help="Names of the outputs in their order, for a model outside a run: A,B,C")
 FIT = typer.Option(
@@ -36,7 +37,7 @@ def export(
         "--precision",
         help="fp32; fp16 for half the size; fp16-weights for half the size and arithmetic in fp32; int8 for a quarter "
         "of the size, and speed. In a bundle several, with commas.",
-        show_default="fp32; in a bundle fp32,fp16,int8",
+        show_default="fp32, fp16-weights for size; in a bundle fp32,fp16,int8",
     ),
     data: Path = DATA,
     classes: str = CLASSES,
@@ -46,6 +47,12 @@ def export(
     weights: Path = WEIGHTS,
     optimize: bool = typer.Option(
         True, "--optimize/--no-optimize", help="Fold normalisations into weights: exact, and faster."
+    ),
+    optimize_for: str = typer.Option(
+        "latency",
+        "--optimize-for",
+        help="latency; throughput: large convolutions by Fourier transform where that is faster here; size: weights "
+        "stored in half.",
     ),
     target: str = typer.Option("x86", "--target", help="INT8 for: x86, arm or tensorrt."),
     calibration: Path = typer.Option(
@@ -64,6 +71,8 @@ def export(
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
+    from typing import cast
+
     from asl_edge.cli.console import err, print_json, print_next, warn
     from asl_edge.cli.console import out as console
     from asl_edge.cli.parity_table import print_parity
@@ -86,11 +95,12 @@ def export(
             result = export_run(
                 source,
                 out,
-                precision=precision or "fp32",
+                precision=precision,
                 data=data,
                 described=described,
                 optimized=optimize,
                 int8=int8,
+                optimize_for=cast("OptimizeFor", optimize_for),
             )
     except OutOfToleranceError as error:
         if as_json:
@@ -104,6 +114,8 @@ def export(
         print_json({"written": True, **result.to_dict()})
         return
     print_parity(result.parity)
+    if result.throughput is not None:
+        console.print(_throughput_in_words(result.throughput), markup=False)
     if result.quantization is not None:
         console.print(_int8_in_words(result.quantization), markup=False)
     replaced = ", replacing the older file" if result.replaced else ""
@@ -171,6 +183,16 @@ def _export_bundle(
         markup=False,
     )
     print_next(f"asl-edge verify {shlex.quote(str(result.path))}    # on the device")
+
+
+def _throughput_in_words(report: ThroughputReport) -> str:
+    if report.plain_ms is None or report.fourier_ms is None:
+        return "Throughput: no convolution is large enough for its Fourier transform; the graph is that for latency."
+    verdict = "taken" if report.taken else "not taken"
+    return (
+        f"Throughput, {report.batch_size} pictures at once on this machine: {report.plain_ms:.0f} ms, with "
+        f"{', '.join(report.convolutions)} through the Fourier transform {report.fourier_ms:.0f} ms: {verdict}."
+    )
 
 
 def _int8_in_words(report: QuantizationReport) -> str:

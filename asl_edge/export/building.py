@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from asl_edge.export.quantization import QuantizationConfig
 from asl_edge.export.sensitivity import WANTED_AGREEMENT, QuantizationReport, quantize_measured
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.stored_half import store_in_half
+from asl_edge.export.throughput import ThroughputReport, for_throughput
 from asl_edge.export.toolchain import load, versions
 from asl_edge.preprocess import PREPROCESS_VERSION
 from asl_edge.spec import CARD_KEY, ModelSpec
@@ -36,6 +37,9 @@ from asl_edge.training.run_folder import MODEL_CARD_FILE
 
 if TYPE_CHECKING:
     import onnx
+
+OptimizeFor = Literal["latency", "throughput", "size"]
+"""What counts most: one picture soon, many pictures a second, or a small file."""
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 
@@ -92,6 +96,8 @@ class Built:
     spec: ModelSpec
     parity: ParityReport
     quantization: QuantizationReport | None
+    throughput: ThroughputReport | None
+    """What was measured where throughput was asked for; None otherwise."""
     seconds: float
     """From the float32 graph to this one."""
     parity_seconds: float
@@ -153,6 +159,17 @@ def prepare(
     )
 
 
+def default_precision(optimize_for: str) -> str:
+    """Return the precision that is taken where none is named.
+
+    Raises:
+        UserError: what to optimise for is unknown.
+    """
+    if optimize_for not in get_args(OptimizeFor):
+        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
+    return "fp16-weights" if optimize_for == "size" else "fp32"
+
+
 def check_precision(precision: str, optimized: bool = True) -> None:
     """Raise UserError where a precision is unknown, or is INT8 without the optimised graph."""
     if precision not in PRECISIONS:
@@ -161,7 +178,9 @@ def check_precision(precision: str, optimized: bool = True) -> None:
         raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
 
 
-def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -> Built:
+def build(
+    prepared: Prepared, precision: str, int8: Int8Choices | None = None, *, optimize_for: OptimizeFor = "latency"
+) -> Built:
     """Make one precision of a prepared model, and compare it with Keras.
 
     Args:
@@ -169,6 +188,8 @@ def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -
         precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
             precision and arithmetic in float32, or `int8`; input and output stay the same.
         int8: the choices for `int8`.
+        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` go through their Fourier
+            transform where that is faster on this machine (see `asl_edge.export.throughput`).
 
     Raises:
         UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
@@ -177,12 +198,15 @@ def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -
     check_precision(precision, prepared.optimized)
     started = time.perf_counter()
     pictures, source = prepared.pictures, prepared.source
-    quantization = None
+    quantization = throughput = None
     notes: tuple[str, ...] = ()
+    full = prepared.graph
+    if optimize_for == "throughput" and precision in ("fp32", "fp16-weights"):
+        full, throughput = for_throughput(full, pictures.pictures)
     if precision == "fp16":
         graph = to_half(prepared.graph)
     elif precision == "fp16-weights":
-        graph = store_in_half(prepared.graph)
+        graph = store_in_half(full)
     elif precision == "int8":
         int8 = int8 or Int8Choices()
         calibrated = calibration_pictures(source, int8.calibration, int8.count)
@@ -196,7 +220,7 @@ def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -
         )
         notes = calibrated.notes
     else:
-        graph = copy_of(prepared.graph)
+        graph = copy_of(full)
     features = offer_features(graph, prepared.features)
     check(graph)
     seconds = time.perf_counter() - started
@@ -211,7 +235,7 @@ def build(prepared: Prepared, precision: str, int8: Int8Choices | None = None) -
     )
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
-    return Built(graph, spec, parity, quantization, seconds, parity_seconds, notes)
+    return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
 
 
 def parity_of(

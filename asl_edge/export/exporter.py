@@ -12,12 +12,22 @@ import numpy as np
 
 from asl_edge import atomic
 from asl_edge.errors import AslEdgeError, ModelError, UserError
-from asl_edge.export.building import Built, Int8Choices, build, check_precision, prepare, written_card
+from asl_edge.export.building import (
+    Built,
+    Int8Choices,
+    OptimizeFor,
+    build,
+    check_precision,
+    default_precision,
+    prepare,
+    written_card,
+)
 from asl_edge.export.optimization import PassReport
 from asl_edge.export.parity import OutOfToleranceError, ParityReport
 from asl_edge.export.parity_pictures import ParityPictures
 from asl_edge.export.sensitivity import QuantizationReport
 from asl_edge.export.source import Described
+from asl_edge.export.throughput import ThroughputReport
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 
@@ -44,6 +54,8 @@ class ExportResult:
     """What that work did; empty where it was not wanted."""
     quantization: QuantizationReport | None
     """How INT8 came about; None for other precisions."""
+    throughput: ThroughputReport | None
+    """What was measured where throughput was asked for; None otherwise."""
     parity_seconds: float
     notes: tuple[str, ...]
     """What was assumed, in sentences for the person."""
@@ -58,6 +70,7 @@ class ExportResult:
             "parity": self.parity.to_dict(),
             "passes": [report.to_dict() for report in self.passes],
             "quantization": None if self.quantization is None else self.quantization.to_dict(),
+            "throughput": None if self.throughput is None else self.throughput.to_dict(),
             "notes": list(self.notes),
         }
 
@@ -66,11 +79,12 @@ def export_run(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
-    precision: str = "fp32",
+    precision: str | None = None,
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
     optimized: bool = True,
     int8: Int8Choices | None = None,
+    optimize_for: OptimizeFor = "latency",
 ) -> ExportResult:
     """Export a model to ONNX and prove it.
 
@@ -78,21 +92,23 @@ def export_run(
         source: a run folder, a `.keras` file or the tutorial's `model.json`.
         out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
             `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
-        precision: see `asl_edge.export.building.build`.
+        precision: see `asl_edge.export.building.build`; by default `fp32`, or `fp16-weights` for `size`.
         data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: bring the graph to its shortest form (`asl_edge.export.optimization`); False leaves it as converted.
         int8: the choices for `int8`.
+        optimize_for: see `asl_edge.export.building.build`.
 
     Raises:
         OutOfToleranceError: the ONNX model disagrees with Keras; nothing is written.
         ModelError, RunError, DataError, ParityError, MissingPackageError: see `prepare` and `build`.
         UserError: the precision is unknown or `out` cannot be written.
     """
+    precision = precision or default_precision(optimize_for)
     check_precision(precision, optimized)
     model_path = _checked_out(out, Path(source), precision)
     prepared = prepare(source, data=data, described=described, optimized=optimized)
-    built = build(prepared, precision, int8)
+    built = build(prepared, precision, int8, optimize_for=optimize_for)
     refuse_out_of_tolerance(built, model_path)
     card = written_card(prepared.source)
     replaced = model_path.exists()
@@ -112,6 +128,7 @@ def export_run(
         optimization_seconds=prepared.optimization_seconds,
         passes=prepared.passes,
         quantization=built.quantization,
+        throughput=built.throughput,
         parity_seconds=built.parity_seconds,
         notes=prepared.source.notes + prepared.pictures.notes + built.notes,
     )
@@ -121,6 +138,7 @@ def export_run(
         "source": str(source),
         **built.parity.to_dict(),
         "quantization": None if built.quantization is None else built.quantization.to_dict(),
+        "throughput": None if built.throughput is None else built.throughput.to_dict(),
         "passes": [item.to_dict() for item in prepared.passes],
         "made_with": built.spec.made_with,
     }

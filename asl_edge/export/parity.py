@@ -88,7 +88,7 @@ class ParityReport:
     accuracy_keras: float | None
     accuracy_onnx: float | None
     ece_keras: float | None
-    """Expected calibration error, 15 bins; None when the pictures have no labels."""
+    """Expected calibration error, 15 bins; None when the pictures have no labels, or an answer is not a number."""
     ece_onnx: float | None
     tolerances: Tolerances
     failures: tuple[str, ...]
@@ -195,14 +195,20 @@ def compare(
         max_logit_relative=float(logit_differences.max() / max(largest_logit, np.finfo(np.float32).tiny)),
         accuracy_keras=None if labels is None else accuracy(expected.probabilities, labels),
         accuracy_onnx=None if labels is None else accuracy(answered.probabilities, labels),
-        ece_keras=None if labels is None else expected_calibration_error(expected.probabilities, labels),
-        ece_onnx=None if labels is None else expected_calibration_error(answered.probabilities, labels),
+        ece_keras=_calibration_error(expected, labels),
+        ece_onnx=_calibration_error(answered, labels),
         tolerances=tolerances,
         failures=(),
         worst=worst,
     )
     finite = all(bool(np.isfinite(array).all()) for array in (*expected, *answered))
     return _with_failures(report, finite)
+
+
+def _calibration_error(outputs: Outputs, labels: npt.NDArray[np.integer] | None) -> float | None:
+    if labels is None or not np.isfinite(outputs.probabilities).all():
+        return None
+    return expected_calibration_error(outputs.probabilities, labels)
 
 
 def _finite(value: Any) -> Any:

@@ -53,7 +53,7 @@ def test_out_of_tolerance_shows_the_worst_and_exits_1(
     half = ("export", folder, "--out", tmp_path / "half.onnx", "--precision", "fp16", "--no-optimize")
     code, printed, advice = run(capsys, *half)
     assert code == 1
-    assert "Worst pictures" in printed
+    assert "Worst pictures" in printed, advice
     assert "half.onnx is not written" in advice
     assert "--precision fp32" in advice
     code, printed, _ = run(capsys, *half, "--json")
