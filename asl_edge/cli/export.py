@@ -14,13 +14,33 @@ if TYPE_CHECKING:
     from asl_edge.export.source import Described
     from asl_edge.export.throughput import ThroughputReport
 
-CLASSES = typer.Option(None, "--classes", help="Names of the outputs in their order, for a model outside a run: A,B,C")
-FIT = typer.Option(
-    None, "--fit", help="How its pictures are made square, for a model outside a run: crop, stretch or pad."
+CLASSES = typer.Option(
+    None,
+    "--classes",
+    help="Names of the outputs in their order, for a model outside a run: A,B,C",
+    rich_help_panel="A model outside a run",
 )
-BGR = typer.Option(None, "--bgr/--rgb", help="Colour order that a model outside a run was trained on.")
-PIXELS = typer.Option("auto", "--pixels", help="What a network with a float input expects: auto, 0-1 or 0-255.")
-WEIGHTS = typer.Option(None, "--weights", help="The weights that belong to a model.json.")
+FIT = typer.Option(
+    None,
+    "--fit",
+    help="How its pictures are made square, for a model outside a run: crop, stretch or pad.",
+    rich_help_panel="A model outside a run",
+)
+BGR = typer.Option(
+    None,
+    "--bgr/--rgb",
+    help="Colour order that a model outside a run was trained on.",
+    rich_help_panel="A model outside a run",
+)
+PIXELS = typer.Option(
+    "auto",
+    "--pixels",
+    help="What a network with a float input expects: auto, 0-1 or 0-255.",
+    rich_help_panel="A model outside a run",
+)
+WEIGHTS = typer.Option(
+    None, "--weights", help="The weights that belong to a model.json.", rich_help_panel="A model outside a run"
+)
 DATA = typer.Option(None, "--data", help="Real pictures to compare on: prepared arrays, or a folder of labelled ones.")
 
 
@@ -54,19 +74,33 @@ def export(
         help="latency; throughput: large convolutions by Fourier transform where that is faster here; size: weights "
         "stored in half.",
     ),
-    target: str = typer.Option("x86", "--target", help="INT8 for: x86, arm or tensorrt."),
+    target: str = typer.Option("x86", "--target", help="What it is for: x86, arm or tensorrt.", rich_help_panel="INT8"),
     calibration: Path = typer.Option(
-        None, "--calibration", help="INT8: pictures of training to take ranges from.", show_default="the run's sample"
+        None,
+        "--calibration",
+        help="Pictures of training to take ranges from.",
+        show_default="the run's sample",
+        rich_help_panel="INT8",
     ),
-    calibration_count: int = typer.Option(256, "--calibration-count", help="INT8: how many of them."),
-    calibration_method: str = typer.Option("minmax", "--calibration-method", help="INT8: minmax, mse or percentile."),
-    keep_float: str = typer.Option("", "--keep-float", help="INT8: layers that stay in fp32, such as conv1,conv2."),
+    calibration_count: int = typer.Option(256, "--calibration-count", help="How many of them.", rich_help_panel="INT8"),
+    calibration_method: str = typer.Option(
+        "minmax", "--calibration-method", help="Ranges by minmax, mse or percentile.", rich_help_panel="INT8"
+    ),
+    keep_float: str = typer.Option(
+        "", "--keep-float", help="Layers that stay in fp32, such as conv1,conv2.", rich_help_panel="INT8"
+    ),
     agreement: float = typer.Option(
-        0.99, "--agreement", help="INT8: share of labels that must stay, 0.99 to 1; else layers go back to fp32."
+        0.99,
+        "--agreement",
+        help="Share of labels that must stay, 0.99 to 1; else layers go back to fp32.",
+        rich_help_panel="INT8",
     ),
-    golden: int = typer.Option(24, "--golden", help="Bundle: how many examples, 16 or more."),
+    golden: int = typer.Option(24, "--golden", help="How many examples, 16 or more.", rich_help_panel="Bundle"),
     real_examples: bool = typer.Option(
-        False, "--real-examples", help="Bundle: examples are real pictures, which everybody who gets it can see."
+        False,
+        "--real-examples",
+        help="Examples are real pictures, which everybody who gets it can see.",
+        rich_help_panel="Bundle",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -77,7 +111,7 @@ def export(
     from asl_edge.cli.console import out as console
     from asl_edge.cli.parity_table import print_parity
     from asl_edge.errors import UserError
-    from asl_edge.export.building import Int8Choices
+    from asl_edge.export.building import Int8Choices, slower_where
     from asl_edge.export.exporter import export_run
     from asl_edge.export.parity import OutOfToleranceError
     from asl_edge.export.quantization import quantization_config
@@ -90,6 +124,9 @@ def export(
             raise UserError("--bundle names the file itself and holds optimised graphs: without --out, --no-optimize.")
         _export_bundle(source, bundle, precision, data, described, int8, golden, real_examples, as_json)
         return
+    said = slower_where(precision or "fp32", target)
+    if said is not None:
+        err.print(said, style="dim", markup=False)
     try:
         with err.status("Exporting and comparing with Keras ..."):
             result = export_run(

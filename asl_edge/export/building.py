@@ -32,6 +32,7 @@ from asl_edge.export.stored_half import store_in_half
 from asl_edge.export.throughput import ThroughputReport, for_throughput
 from asl_edge.export.toolchain import load, versions
 from asl_edge.preprocess import PREPROCESS_VERSION
+from asl_edge.runtime.precision import has_vnni, processor
 from asl_edge.spec import CARD_KEY, ModelSpec
 from asl_edge.training.run_folder import MODEL_CARD_FILE
 
@@ -176,6 +177,21 @@ def check_precision(precision: str, optimized: bool = True) -> None:
         raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
     if precision == "int8" and not optimized:
         raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
+
+
+def slower_where(precision: str, target: str = "x86") -> str | None:
+    """Return in a sentence where a precision is no gain, or None where it is one everywhere it runs.
+
+    Measured in benchmarks/results/precisions-alexnet.md, and as `asl_edge.runtime.precision` says.
+    """
+    if precision == "fp16":
+        return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."
+    if precision == "int8" and target == "x86":
+        here = " This machine has none." if processor() == "x86" and has_vnni() is False else ""
+        return f"int8 for x86 wants VNNI (Intel since 2019, AMD since Zen 4); without it answers may differ.{here}"
+    if precision == "int8" and processor() != "arm":
+        return f"int8 for {target} is compared on this machine's processor; prove it on the device: asl-edge verify."
+    return None
 
 
 def build(
