@@ -1,0 +1,82 @@
+"""Average the weights of a run and of the run that it started from: steadier on strangers than either of them.
+
+    python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--pictures 2048]
+
+The weights are `share` of AFTER's and the rest of BEFORE's (Wortsman et al., "Robust fine-tuning of zero-shot models",
+2022). Batch normalisation gets the mean and variance of what it sees in the averaged network, layer by layer, over
+training pictures of ARRAYS without augmentation. RUN is AFTER's folder with those weights; its config.json says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BATCH = 256
+
+
+def main() -> None:
+    """Average and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("arrays", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=0.75)
+    parser.add_argument("--pictures", type=int, default=2048)
+    options = parser.parse_args()
+    if not 0 <= options.share <= 1:
+        parser.error("--share is between 0 and 1")
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training.run_folder import RunFolder
+
+    before, after = (RunFolder.open(path).load_model() for path in (options.before, options.after))
+    pairs = zip(before.get_weights(), after.get_weights(), strict=True)
+    after.set_weights([(1 - options.share) * one + options.share * other for one, other in pairs])
+    arrays = PreparedArrays.open(options.arrays)
+    count = len(arrays.split("train").labels)
+    rows = np.sort(np.random.default_rng(0).choice(count, min(options.pictures, count), replace=False))
+    measure_batches(after, arrays.rgb("train", rows))
+    shutil.copytree(
+        options.after,
+        options.out,
+        ignore=shutil.ignore_patterns("checkpoints", "evaluation", ".lock", "model.*", "results.json"),
+    )
+    after.save(options.out / "best.keras")
+    config = json.loads((options.out / "config.json").read_text())
+    config["averaged"] = {
+        "before": options.before.name,
+        "after": options.after.name,
+        "share_of_after": options.share,
+        "pictures_for_batch_normalisation": len(rows),
+    }
+    (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def measure_batches(network: Any, pictures: np.ndarray) -> None:
+    """Give each batch normalisation the statistics of what it sees, the first one first."""
+    import keras
+
+    for layer in network.layers:
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        seen = keras.Model(network.inputs, layer.input)
+        total: Any = 0.0
+        square: Any = 0.0
+        count = 0
+        for start in range(0, len(pictures), _BATCH):
+            values = np.asarray(seen(pictures[start : start + _BATCH], training=False), np.float64)
+            values = values.reshape(-1, values.shape[-1])
+            total, square, count = total + values.sum(axis=0), square + (values**2).sum(axis=0), count + len(values)
+        mean = total / count
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(np.maximum(square / count - mean**2, 0.0))
+
+
+if __name__ == "__main__":
+    main()
