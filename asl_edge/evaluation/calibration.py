@@ -218,8 +218,17 @@ def choose_threshold(
     keeps = last_of_its_value & (accuracy >= target - _ROUNDING) & (covered >= _LOWEST_COVERAGE - _ROUNDING)
     if not keeps.any():
         return None
-    # Rounded down, so that the picture itself is still answered, but short enough to be read.
-    return float(np.floor(ordered[np.flatnonzero(keeps)[-1]] * 1e4) / 1e4)
+    last = int(np.flatnonzero(keeps)[-1])
+    return _between(float(ordered[last]), float(ordered[last + 1]) if last + 1 < len(ordered) else 0.0)
+
+
+def _between(answered: float, refused: float) -> float:
+    """Return a number that is easily read, at most `answered` and above `refused`, the next lower confidence."""
+    for digits in range(2, 10):
+        rounded = float(np.floor(answered * 10**digits) / 10**digits)
+        if rounded > refused:
+            return rounded
+    return answered
 
 
 def _answered(

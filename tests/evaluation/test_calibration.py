@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asl_edge import metrics
@@ -127,3 +127,26 @@ def test_the_threshold_can_be_chosen_on_other_answers_than_the_temperature() -> 
     assert accuracy is not None
     assert accuracy >= 0.949
     assert Calibration.from_dict(json.loads(json.dumps(both.to_dict()))) == both
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.015625, 0.9990234375, width=32), st.booleans()), min_size=3, max_size=60),
+    st.sampled_from([0.5, 0.8, 0.95]),
+)
+def test_the_threshold_keeps_its_promise_on_what_it_was_chosen_on(
+    pictures: list[tuple[float, bool]], target: float
+) -> None:
+    """Rounding it must not let in the next picture, which may be the wrong answer too many."""
+    confidence = np.array([value for value, _ in pictures], np.float32)
+    right = np.array([value for _, value in pictures])
+    weights = np.full(len(pictures), 1 / len(pictures))
+    threshold = choose_threshold(confidence, right, weights, target)
+    if threshold is not None:
+        assert right[confidence >= threshold].mean() >= target - 1e-9
+
+
+def test_two_confidences_that_differ_late_are_kept_apart() -> None:
+    confidence = np.array([0.9, 0.85, 0.81685, 0.81682, 0.3], np.float32)
+    right = np.array([True, True, True, False, False])
+    assert choose_threshold(confidence, right, np.full(5, 0.2), 0.95) == pytest.approx(0.81684, abs=1e-5)
