@@ -90,6 +90,36 @@ def tune(
     _refuse_unwritable(out)
     ways = _ways(path, providers_to_try)
     wrong = _failing(path, ways)
+    request = {"model": str(path.resolve()), "input_size": size, "batch_size": batch_size}
+    candidates = _measured(request, ways, wrong, effort, is_bundle(path), on_turn)
+    right = [item for item in candidates if item.median_ms is not None and item.reason is None]
+    if not right:
+        raise AslEdgeError(f"{path} could not be measured: {candidates[0].reason}")
+    chosen = right[0]
+    atomic.write_json(
+        out,
+        {
+            "format": FORMAT,
+            "model": model_id(path),
+            "machine": machine_id(),
+            "chosen": {"provider": chosen.provider, "threads": chosen.threads, "precision": chosen.precision},
+            "batch_size": batch_size,
+            "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "candidates": [asdict(item) for item in candidates],
+        },
+    )
+    return TuningReport(os.fspath(path), out, chosen, tuple(candidates))
+
+
+def _measured(
+    request: dict[str, Any],
+    ways: Sequence[Tuned],
+    wrong: dict[tuple[str, str], str],
+    effort: Effort,
+    bundled: bool,
+    on_turn: Callable[[int, int], None] | None,
+) -> list[Candidate]:
+    """Let the ways take turns; return them with their medians, the fastest first, those that failed last."""
     samples: dict[Tuned, list[float]] = {way: [] for way in ways}
     loads: dict[Tuned, list[float]] = {way: [] for way in ways}
     reasons: dict[Tuned, str] = {}
@@ -101,13 +131,11 @@ def tune(
                 continue
             answer = take_turn(
                 {
-                    "model": str(path.resolve()),
-                    "input_size": size,
+                    **request,
                     "provider": way.provider,
                     "strict": True,
                     "threads": way.threads,
-                    "precision": way.precision if is_bundle(path) else None,
-                    "batch_size": batch_size,
+                    "precision": way.precision if bundled else None,
                     "warmup": effort.warmup,
                     "runs": effort.runs,
                 }
@@ -128,24 +156,7 @@ def tune(
         )
         for way in ways
     ]
-    candidates.sort(key=lambda item: (item.median_ms is None, item.median_ms))
-    right = [item for item in candidates if item.median_ms is not None and item.reason is None]
-    if not right:
-        raise AslEdgeError(f"{path} could not be measured: {candidates[0].reason}")
-    chosen = right[0]
-    atomic.write_json(
-        out,
-        {
-            "format": FORMAT,
-            "model": model_id(path),
-            "machine": machine_id(),
-            "chosen": {"provider": chosen.provider, "threads": chosen.threads, "precision": chosen.precision},
-            "batch_size": batch_size,
-            "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "candidates": [asdict(item) for item in candidates],
-        },
-    )
-    return TuningReport(os.fspath(path), out, chosen, tuple(candidates))
+    return sorted(candidates, key=lambda item: (item.median_ms is None, item.median_ms or 0.0))
 
 
 def _ways(path: Path, names: Sequence[str] | None) -> list[Tuned]:

@@ -13,7 +13,6 @@ padding is not normalised.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,29 +20,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.export.affine_algebra import Affine, Vector, axis_of, composed, reshaped
 from asl_edge.export.graph import drop_unused, infer
 from asl_edge.export.toolchain import load
 
 if TYPE_CHECKING:
     import onnx
 
-Vector = npt.NDArray[np.float64]
 Edit = Callable[[], None]
 
 _ARITHMETIC = frozenset(("Add", "Sub", "Mul", "Div"))
 _PRODUCTS = frozenset(("MatMul", "Gemm"))
 _SAME = frozenset(("Identity", "Dropout"))
-
-
-class Affine(NamedTuple):
-    """y = scale x + shift along one axis of a tensor."""
-
-    axis: int | None
-    """None where one factor and one addend hold for all of it."""
-    scale: Vector
-    """float64 (C,), or (1,) where the axis is None."""
-    shift: Vector
-    """float64, of the same shape."""
 
 
 class _Chain(NamedTuple):
@@ -115,7 +103,7 @@ class _Graph:
                 if end in self.kept or len(following) != 1:
                     break
                 behind = self.affine_of(following[0][0])
-                merged = None if behind is None or behind[0] != end else _composed(affine, behind[1])
+                merged = None if behind is None or behind[0] != end else composed(affine, behind[1])
                 if merged is None:
                     break
                 affine = merged
@@ -143,11 +131,11 @@ class _Graph:
         shape = self.shapes.get(other)
         if shape is None or len(self.stored[node.input[constant]].dims) > len(shape):
             return None
-        along = _along(list(self.stored[node.input[constant]].dims), shape)
-        if along is None:
+        found = axis_of(list(self.stored[node.input[constant]].dims), shape)
+        if found is None:
             return None
         value = self.values(node.input[constant]).ravel()
-        axis, one, zero = along[0], np.ones_like(value), np.zeros_like(value)
+        axis, one, zero = found[0], np.ones_like(value), np.zeros_like(value)
         if node.op_type == "Mul":
             return other, Affine(axis, value, zero)
         if node.op_type == "Add":
@@ -299,7 +287,7 @@ class _Graph:
             order = _attribute(node, "perm", list(range(len(source)))[::-1])
             return affine._replace(axis=order.index(affine.axis))
         if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
-            return _reshaped(affine, source, target)
+            return reshaped(affine, source, target)
         return None
 
     def weighted(self, node: onnx.NodeProto) -> bool:
@@ -362,51 +350,6 @@ class _Graph:
 
 def _to_gemm(node: onnx.NodeProto) -> None:
     node.op_type = "Gemm"
-
-
-def _composed(first: Affine, then: Affine) -> Affine | None:
-    if None not in (first.axis, then.axis) and first.axis != then.axis:
-        return None
-    axis = then.axis if first.axis is None else first.axis
-    return Affine(axis, first.scale * then.scale, first.shift * then.scale + then.shift + 0 * first.scale)
-
-
-def _along(constant: list[int], shape: list[int | None]) -> tuple[int | None] | None:
-    """Return the only axis of a tensor along which a constant differs, as a tuple of one; None if there are several."""
-    axes = [index + len(shape) - len(constant) for index, size in enumerate(constant) if size != 1]
-    if len(axes) > 1 or (axes and shape[axes[0]] != math.prod(constant)):
-        return None
-    return (axes[0] if axes else None,)
-
-
-def _reshaped(affine: Affine, source: list[int | None], target: list[int | None]) -> Affine | None:
-    """Follow an affine along axis A through a change of shape that keeps the order of the elements."""
-    inner, wanted = source[1:], target[1:]
-    if affine.axis in (None, 0) or None in inner or None in wanted or source[0] != target[0]:
-        return None
-    sizes, new = [int(size or 0) for size in inner], [int(size or 0) for size in wanted]
-    if math.prod(sizes) != math.prod(new):
-        return None
-    assert affine.axis is not None
-    along = [1] * len(sizes)
-    along[affine.axis - 1] = -1
-    values = []
-    for vector in affine[1:]:
-        full = np.broadcast_to(vector.reshape(along), sizes).reshape(new)
-        values.append(full)
-    axes = [index for index, size in enumerate(new) if size != 1]
-    # All of the picture's values must stand along one axis again, or the channels alone must.
-    for axis in axes or [0]:
-        first = tuple(slice(None) if index == axis else 0 for index in range(len(new)))
-        vectors = [value[first] for value in values]
-        back = [1] * len(new)
-        back[axis] = -1
-        if all(
-            np.array_equal(value, np.broadcast_to(v.reshape(back), new))
-            for value, v in zip(values, vectors, strict=True)
-        ):
-            return Affine(axis + 1, vectors[0].copy(), vectors[1].copy())
-    return None
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:

@@ -118,25 +118,11 @@ def export_bundle(
     card = written_card(prepared.source)
     pictures, golden_from = _examples(prepared, golden, real_examples)
     models: list[Built] = []
-    members: dict[str, bytes] = {"golden/pictures.npy": _npy(pictures)}
-    entries = []
     for precision in precisions:
         say(f"Making {precision}, and comparing it with Keras")
-        built = build(prepared, precision, int8)
-        refuse_out_of_tolerance(built, path)
-        content = built.to_bytes(card)
-        names = f"models/{precision}.onnx", f"golden/{precision}.npy"
-        members[names[0]], members[names[1]] = content, _npy(_answers(content, pictures, prepared.source.colour))
-        entries.append(
-            {
-                "precision": precision,
-                "target": built.quantization.target if built.quantization is not None else None,
-                "file": names[0],
-                "answers": names[1],
-                "tolerance": TOLERANCES[precision],
-            }
-        )
-        models.append(built)
+        models.append(build(prepared, precision, int8))
+        refuse_out_of_tolerance(models[-1], path)
+    entries, members = _entries(models, card, pictures, prepared.source.colour)
     members |= _papers(prepared, models, card)
     manifest = _manifest(prepared, members, entries, golden_from)
     replaced = path.exists()
@@ -170,6 +156,29 @@ def export_bundle(
         verified=verified,
         notes=prepared.source.notes + prepared.pictures.notes + tuple(note for built in models for note in built.notes),
     )
+
+
+def _entries(
+    models: Sequence[Built], card: str | None, pictures: npt.NDArray[np.uint8], colour: str
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Return what the manifest says of each model, and the members: models, examples, their answers."""
+    members: dict[str, bytes] = {"golden/pictures.npy": _npy(pictures)}
+    entries = []
+    for built in models:
+        precision = built.spec.precision
+        content = built.to_bytes(card)
+        names = f"models/{precision}.onnx", f"golden/{precision}.npy"
+        members[names[0]], members[names[1]] = content, _npy(_answers(content, pictures, colour))
+        entries.append(
+            {
+                "precision": precision,
+                "target": built.quantization.target if built.quantization is not None else None,
+                "file": names[0],
+                "answers": names[1],
+                "tolerance": TOLERANCES[precision],
+            }
+        )
+    return entries, members
 
 
 def _checked_out(out: str | os.PathLike[str]) -> Path:

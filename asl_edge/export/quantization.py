@@ -14,32 +14,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, UserError
 from asl_edge.export.graph import drop_unused, without_initializers
+from asl_edge.export.rounding import BINS, Floats, Method, Range, Scale, choose_scale, round_weights
 from asl_edge.export.toolchain import load
 from asl_edge.spec import INPUT_NAME
 
 if TYPE_CHECKING:
     import onnx
 
-Floats = npt.NDArray[np.floating[Any]]
 Target = Literal["x86", "arm", "tensorrt"]
 """Where a file will run: `x86` activations are 0 to 255, `arm` and `tensorrt` symmetric, -127 to 127."""
-Method = Literal["minmax", "mse", "percentile"]
-"""How the range of an activation is chosen: all that was seen, the least squared error, or 99.99% of it."""
 
 _HEAVY = frozenset(("Conv", "Gemm", "MatMul"))
 _FOLLOWING = frozenset(("Relu", "MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose"))
 """What does not need other numbers than those that go in: computed on whole numbers as well."""
-_BINS = 2048
 _BATCH = 16
-_PERCENTILE = 0.9999
-_LEAST_SCALE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,25 +75,6 @@ def quantization_config(target: str, method: str, keep_float: str = "") -> Quant
     return QuantizationConfig(cast("Target", target), cast("Method", method), names)
 
 
-class Range(NamedTuple):
-    """What an activation does over the calibration pictures."""
-
-    low: float
-    high: float
-    histogram: npt.NDArray[np.int64]
-    """(2048,): how often it was in each part between low and high."""
-    mean: Floats
-    """(C,): mean of each channel."""
-
-
-class Scale(NamedTuple):
-    """How real numbers become whole ones."""
-
-    scale: float
-    zero_point: int
-    dtype: type[np.uint8] | type[np.int8]
-
-
 def heavy_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that INT8 is worth its while for, in their order.
 
@@ -128,11 +104,11 @@ def calibrate(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> dict[s
         for name, value in zip(wanted, values, strict=True):
             low, high = ends.get(name, (0.0, 0.0))
             ends[name] = (min(low, float(value.min())), max(high, float(value.max())))
-    counts = {name: np.zeros(_BINS, np.int64) for name in wanted}
+    counts = {name: np.zeros(BINS, np.int64) for name in wanted}
     sums: dict[str, Any] = dict.fromkeys(wanted, 0.0)
     for values in _run(model, wanted, pictures):
         for name, value in zip(wanted, values, strict=True):
-            counts[name] += np.histogram(value, _BINS, ends[name] if ends[name][1] > ends[name][0] else (0, 1))[0]
+            counts[name] += np.histogram(value, BINS, ends[name] if ends[name][1] > ends[name][0] else (0, 1))[0]
             inner = tuple(axis for axis in range(value.ndim) if axis != 1)
             sums[name] = sums[name] + value.mean(axis=inner, dtype=np.float64) * len(value)
     for name in wanted:
@@ -343,62 +319,6 @@ class _Quantizer:
 
     def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> Any:
         return self.onnx.helper.make_node(kind, list(inputs), [output], name=output, **attributes)
-
-
-def choose_scale(found: Range, method: Method, symmetric: bool) -> Scale:
-    """Choose how an activation is rounded: unsigned from its least to its largest value, or symmetric around 0."""
-    if symmetric:
-        top = max(abs(found.low), abs(found.high), _LEAST_SCALE)
-        clipped = _clipped(found, method, levels=127, symmetric=True) if method != "minmax" else top
-        return Scale(max(clipped / 127, _LEAST_SCALE), 0, np.int8)
-    share = _clipped(found, method, levels=255, symmetric=False) if method != "minmax" else 1.0
-    low, high = found.low * share, found.high * share
-    scale = max((high - low) / 255, _LEAST_SCALE)
-    return Scale(scale, round(-low / scale), np.uint8)
-
-
-def _clipped(found: Range, method: Method, *, levels: int, symmetric: bool) -> float:
-    """Return where to cut: the largest magnitude (symmetric), or the share of the range that is kept."""
-    edges = np.linspace(found.low, found.high, _BINS + 1)
-    middles, counts = (edges[1:] + edges[:-1]) / 2, found.histogram.astype(np.float64)
-    top = max(abs(found.low), abs(found.high), _LEAST_SCALE)
-    if method == "percentile":
-        order = np.argsort(np.abs(middles))
-        seen = np.cumsum(counts[order])
-        cut = float(np.abs(middles)[order][np.searchsorted(seen, _PERCENTILE * seen[-1])])
-        return cut if symmetric else min(1.0, cut / top)
-    shares = np.linspace(0.3, 1.0, 71)
-    errors = []
-    for share in shares:
-        low, high = (-top * share, top * share) if symmetric else (found.low * share, found.high * share)
-        step = max((high - low) / (2 * levels if symmetric else levels), _LEAST_SCALE)
-        rounded = np.rint(np.clip(middles, low, high) / step) * step
-        # Inside, values within a bin are spread evenly, so that rounding costs step^2 / 12 whatever the bins are.
-        inside = (middles >= low) & (middles <= high)
-        cost = np.where(inside, step**2 / 12, (middles - rounded) ** 2)
-        errors.append(float((counts * cost).sum()))
-    best = float(shares[int(np.argmin(errors))])
-    return best * top if symmetric else best
-
-
-def round_weights(kernel: Floats, axis: int) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Round weights to -127..127 with a scale for each output channel, chosen by the least squared error.
-
-    Returns:
-        int8 weights of the kernel's shape, and float64 scales (channels,).
-    """
-    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
-    top = np.maximum(np.abs(rows).max(axis=1), _LEAST_SCALE)
-    best, scales = np.full(len(rows), np.inf), top / 127
-    for share in np.linspace(0.5, 1.0, 26):
-        step = (top * share / 127)[:, None]
-        error = ((np.clip(np.rint(rows / step), -127, 127) * step - rows) ** 2).sum(axis=1)
-        better = error < best
-        best[better], scales[better] = error[better], step[better, 0]
-    along = [1] * kernel.ndim
-    along[axis] = -1
-    whole = np.clip(np.rint(kernel / scales.reshape(along)), -127, 127).astype(np.int8)
-    return whole, scales
 
 
 def _activations(model: onnx.ModelProto) -> set[str]:

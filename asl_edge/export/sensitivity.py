@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asl_edge.export.outputs import Outputs, onnx_outputs
 from asl_edge.export.quantization import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
+from asl_edge.export.work import multiply_adds
 
 if TYPE_CHECKING:
     import onnx
@@ -54,10 +55,11 @@ def quantize_measured(
     calibrated_on: str = "",
     on_step: Callable[[str], None] | None = None,
 ) -> tuple[onnx.ModelProto, QuantizationReport]:
-    """Quantise a float32 graph; where too many labels change, give layers back to float32, the most harmful first.
+    """Quantise a float32 graph; where too many labels change, give layers back to float32, one after the other.
 
-    What a layer harms is measured on the calibration pictures, with that layer alone in INT8; when to stop, on
-    `pictures`.
+    First go those that harm most for the arithmetic that they save. What a layer harms is measured on the calibration
+    pictures, with that layer alone in INT8; when to stop, on `pictures`. Layers that turn out not to have been the
+    fault go back to INT8 in the end, the largest first.
 
     Args:
         model: as `asl_edge.export.optimization.optimize` leaves it; not changed.
@@ -92,13 +94,22 @@ def quantize_measured(
             others = tuple(layer for layer in layers if layer != name)
             alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)))
             harm[name] = _harm(reference, onnx_outputs(alone, calibration))
-        for name in sorted(layers, key=lambda layer: -harm[layer])[:-1]:
+        work = multiply_adds(model)
+        # What a layer harms for the time that it takes: a large convolution is the last to be given up.
+        for name in sorted(layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))[:-1]:
             taken.append(name)
             graph, agreement = attempt(replace(config, keep_float=(*config.keep_float, *taken)))
             if on_step is not None:
                 on_step(f"{agreement:.2%} with {', '.join(taken)} in float32")
             if agreement >= wanted:
                 break
+        for name in sorted(taken[:-1], key=lambda layer: -work.get(layer, 0)):
+            fewer = [layer for layer in taken if layer != name]
+            candidate, kept = attempt(replace(config, keep_float=(*config.keep_float, *fewer)))
+            if agreement >= wanted and kept >= wanted:
+                graph, agreement, taken = candidate, kept, fewer
+                if on_step is not None:
+                    on_step(f"{agreement:.2%} with {name} in INT8 again")
     report = QuantizationReport(
         target=config.target,
         method=config.method,

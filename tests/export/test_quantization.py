@@ -20,17 +20,15 @@ from asl_edge.errors import DataError, ModelError, RunError, UserError
 from asl_edge.export.building import Int8Choices
 from asl_edge.export.exporter import export_run
 from asl_edge.export.quantization import (
-    Method,
     QuantizationConfig,
-    Range,
     Target,
     calibrate,
-    choose_scale,
     heavy_nodes,
-    round_weights,
     to_int8,
 )
+from asl_edge.export.rounding import Method, Range, choose_scale, round_weights
 from asl_edge.export.sensitivity import quantize_measured
+from asl_edge.export.work import multiply_adds
 
 RNG = np.random.default_rng(5)
 PICTURES = RNG.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
@@ -246,3 +244,13 @@ def test_int8_wants_the_optimised_graph_and_pictures(mini_run: Path, tmp_path: P
     with pytest.raises(DataError, match="--calibration"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(calibration=tmp_path / "none"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_arithmetic_of_each_layer() -> None:
+    # Rows x columns of the result, filters, weights of one filter.
+    assert multiply_adds(network()) == {
+        "conv1/c": 7 * 7 * 8 * 4 * 4 * 3,
+        "conv2/c": 6 * 6 * 12 * 3 * 3 * 8,
+        "conv3/c": 5 * 5 * 10 * 2 * 2 * 12,
+        "logits/m": 50,
+    }

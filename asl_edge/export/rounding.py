@@ -1,0 +1,91 @@
+"""How real numbers become whole ones of 8 bits: scales for activations and for weights."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Method = Literal["minmax", "mse", "percentile"]
+"""How the range of an activation is chosen: all that was seen, the least squared error, or 99.99% of it."""
+
+BINS = 2048
+_PERCENTILE = 0.9999
+_LEAST_SCALE = 1e-12
+
+
+class Range(NamedTuple):
+    """What an activation does over the calibration pictures."""
+
+    low: float
+    high: float
+    histogram: npt.NDArray[np.int64]
+    """(2048,): how often it was in each part between low and high."""
+    mean: Floats
+    """(C,): mean of each channel."""
+
+
+class Scale(NamedTuple):
+    """How real numbers become whole ones."""
+
+    scale: float
+    zero_point: int
+    dtype: type[np.uint8] | type[np.int8]
+
+
+def choose_scale(found: Range, method: Method, symmetric: bool) -> Scale:
+    """Choose how an activation is rounded: unsigned from its least to its largest value, or symmetric around 0."""
+    if symmetric:
+        top = max(abs(found.low), abs(found.high), _LEAST_SCALE)
+        clipped = _clipped(found, method, levels=127, symmetric=True) if method != "minmax" else top
+        return Scale(max(clipped / 127, _LEAST_SCALE), 0, np.int8)
+    share = _clipped(found, method, levels=255, symmetric=False) if method != "minmax" else 1.0
+    low, high = found.low * share, found.high * share
+    scale = max((high - low) / 255, _LEAST_SCALE)
+    return Scale(scale, round(-low / scale), np.uint8)
+
+
+def _clipped(found: Range, method: Method, *, levels: int, symmetric: bool) -> float:
+    """Return where to cut: the largest magnitude (symmetric), or the share of the range that is kept."""
+    edges = np.linspace(found.low, found.high, BINS + 1)
+    middles, counts = (edges[1:] + edges[:-1]) / 2, found.histogram.astype(np.float64)
+    top = max(abs(found.low), abs(found.high), _LEAST_SCALE)
+    if method == "percentile":
+        order = np.argsort(np.abs(middles))
+        seen = np.cumsum(counts[order])
+        cut = float(np.abs(middles)[order][np.searchsorted(seen, _PERCENTILE * seen[-1])])
+        return cut if symmetric else min(1.0, cut / top)
+    shares = np.linspace(0.3, 1.0, 71)
+    errors = []
+    for share in shares:
+        low, high = (-top * share, top * share) if symmetric else (found.low * share, found.high * share)
+        step = max((high - low) / (2 * levels if symmetric else levels), _LEAST_SCALE)
+        rounded = np.rint(np.clip(middles, low, high) / step) * step
+        # Inside, values within a bin are spread evenly, so that rounding costs step^2 / 12 whatever the bins are.
+        inside = (middles >= low) & (middles <= high)
+        cost = np.where(inside, step**2 / 12, (middles - rounded) ** 2)
+        errors.append(float((counts * cost).sum()))
+    best = float(shares[int(np.argmin(errors))])
+    return best * top if symmetric else best
+
+
+def round_weights(kernel: Floats, axis: int) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Round weights to -127..127 with a scale for each output channel, chosen by the least squared error.
+
+    Returns:
+        int8 weights of the kernel's shape, and float64 scales (channels,).
+    """
+    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
+    top = np.maximum(np.abs(rows).max(axis=1), _LEAST_SCALE)
+    best, scales = np.full(len(rows), np.inf), top / 127
+    for share in np.linspace(0.5, 1.0, 26):
+        step = (top * share / 127)[:, None]
+        error = ((np.clip(np.rint(rows / step), -127, 127) * step - rows) ** 2).sum(axis=1)
+        better = error < best
+        best[better], scales[better] = error[better], step[better, 0]
+    along = [1] * kernel.ndim
+    along[axis] = -1
+    whole = np.clip(np.rint(kernel / scales.reshape(along)), -127, 127).astype(np.int8)
+    return whole, scales
