@@ -57,7 +57,8 @@ def quantize_measured(
 ) -> tuple[onnx.ModelProto, QuantizationReport]:
     """Quantise a float32 graph; where too many labels change, give layers back to float32, one after the other.
 
-    First go those that harm most for the arithmetic that they save. What a layer harms is measured on the calibration
+    First go those that harm most for the arithmetic that they save; where that does not lead there, those that harm
+    most. What a layer harms is measured on the calibration
     pictures, with that layer alone in INT8; when to stop, on `pictures`. Layers that turn out not to have been the
     fault go back to INT8 in the end, the largest first.
 
@@ -95,12 +96,18 @@ def quantize_measured(
             alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)))
             harm[name] = _harm(reference, onnx_outputs(alone, calibration))
         work = multiply_adds(model)
-        # What a layer harms for the time that it takes: a large convolution is the last to be given up.
-        for name in sorted(layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))[:-1]:
-            taken.append(name)
-            graph, agreement = attempt(replace(config, keep_float=(*config.keep_float, *taken)))
-            if on_step is not None:
-                on_step(f"{agreement:.2%} with {', '.join(taken)} in float32")
+        # First what harms most for the arithmetic that it saves, so that a large convolution is the last to be given up;
+        # where that one is the fault itself, what harms most.
+        by_arithmetic = sorted(layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))
+        for order in (by_arithmetic, sorted(layers, key=lambda layer: -harm[layer])):
+            taken = []
+            for name in order[:-1]:
+                taken.append(name)
+                graph, agreement = attempt(replace(config, keep_float=(*config.keep_float, *taken)))
+                if on_step is not None:
+                    on_step(f"{agreement:.2%} with {', '.join(taken)} in float32")
+                if agreement >= wanted:
+                    break
             if agreement >= wanted:
                 break
         for name in sorted(taken[:-1], key=lambda layer: -work.get(layer, 0)):
