@@ -96,7 +96,7 @@ def quantize_measured(
             alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)))
             harm[name] = _harm(reference, onnx_outputs(alone, calibration))
         work = multiply_adds(model)
-        # First what harms most for the arithmetic that it saves, so that a large convolution is the last to be given up;
+        # First what harms most for the arithmetic that it saves, so that a large convolution is given up last;
         # where that one is the fault itself, what harms most.
         by_arithmetic = sorted(layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))
         for order in (by_arithmetic, sorted(layers, key=lambda layer: -harm[layer])):
