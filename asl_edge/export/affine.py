@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.export.affine_algebra import Affine, Vector, axis_of, composed, reshaped
-from asl_edge.export.graph import drop_unused, infer
+from asl_edge.export.graph import attributes, drop_unused, shapes_of
 from asl_edge.export.toolchain import load
 
 if TYPE_CHECKING:
@@ -78,12 +78,7 @@ class _Graph:
                 self.readers[name].append((node, place))
         self.kept = {value.name for value in self.graph.output} | set(keep)
         self.floats = load("onnx").TensorProto.FLOAT
-        known = infer(model)
-        self.shapes: dict[str, list[int | None]] = {}
-        for value in (*known.value_info, *known.input, *known.output):
-            kind = value.type.tensor_type
-            if kind.HasField("shape") and kind.elem_type == self.floats:
-                self.shapes[value.name] = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+        self.shapes = shapes_of(model, of_type=self.floats)
 
     def chains(self) -> Iterator[_Chain]:
         """Yield every run of affine nodes, each as long as it gets."""
@@ -353,8 +348,4 @@ def _to_gemm(node: onnx.NodeProto) -> None:
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for item in node.attribute:
-        if item.name == name:
-            value = load("onnx").helper.get_attribute_value(item)
-            return list(value) if isinstance(value, list | tuple) else value
-    return default
+    return attributes(node).get(name, default)

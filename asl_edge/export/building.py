@@ -241,14 +241,7 @@ def build(
     check(graph)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    parity = compare(
-        prepared.expected,
-        onnx_outputs(graph, pictures.pictures),
-        precision=precision,
-        classes=source.classes,
-        labels=pictures.labels,
-        pictures_from=pictures.described,
-    )
+    parity = _compared(prepared.expected, source, graph, pictures, precision)
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
     return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
@@ -258,8 +251,15 @@ def parity_of(
     source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str, temperature: float = 1.0
 ) -> ParityReport:
     """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
+    expected = at_temperature(keras_outputs(source.model, pictures.pictures), temperature)
+    return _compared(expected, source, graph, pictures, precision)
+
+
+def _compared(
+    expected: Outputs, source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str
+) -> ParityReport:
     return compare(
-        at_temperature(keras_outputs(source.model, pictures.pictures), temperature),
+        expected,
         onnx_outputs(graph, pictures.pictures),
         precision=precision,
         classes=source.classes,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from asl_edge import atomic
 from asl_edge.errors import UserError
 from asl_edge.export.building import Built, Int8Choices, Prepared, build, check_precision, prepare, written_card
-from asl_edge.export.exporter import refuse_out_of_tolerance, writing
+from asl_edge.export.exporter import checked_file, refuse_out_of_tolerance, writing
 from asl_edge.export.source import Described
 from asl_edge.runtime.bundle import FORMAT
 from asl_edge.runtime.bundle_name import MANIFEST, SUFFIX
@@ -105,7 +105,7 @@ def export_bundle(
     from asl_edge.runtime.bundle import Bundle
     from asl_edge.runtime.golden import verify_bundle
 
-    path = _checked_out(out)
+    path = checked_file(Path(out), SUFFIX, "--bundle")
     if not precisions or len(set(precisions)) != len(precisions):
         raise UserError(f"Name each precision once. Received: {', '.join(precisions) or 'none'}")
     for precision in precisions:
@@ -179,17 +179,6 @@ def _entries(
             }
         )
     return entries, members
-
-
-def _checked_out(out: str | os.PathLike[str]) -> Path:
-    path = Path(out)
-    if path.suffix != SUFFIX:
-        raise UserError(f"A bundle's name must end in {SUFFIX}. Received: {path}")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder. Name the file to write: --bundle {path / f'model{SUFFIX}'}")
-    if any(parent.exists() and not parent.is_dir() for parent in path.parents):
-        raise UserError(f"{path} cannot be written: a part of its path is a file, not a folder.")
-    return path
 
 
 def _examples(prepared: Prepared, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:

@@ -162,11 +162,15 @@ def _checked_out(out: str | os.PathLike[str] | None, source: Path, precision: st
     if out is None:
         folder = source if source.is_dir() else source.parent
         return folder / ("model.onnx" if precision == "fp32" else f"model-{precision}.onnx")
-    path = Path(out)
+    return checked_file(Path(out), ".onnx", "--out")
+
+
+def checked_file(path: Path, suffix: str, option: str) -> Path:
+    """Return the path of a file to write, or raise UserError where it cannot be one; `option` is what named it."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder. Name the file to write: --out {path / 'model.onnx'}")
-    if path.suffix != ".onnx":
-        raise UserError(f"The exported file must end in .onnx. Received: {path}")
+        raise UserError(f"{path} is a folder. Name the file to write: {option} {path / f'model{suffix}'}")
+    if path.suffix != suffix:
+        raise UserError(f"The exported file must end in {suffix}. Received: {path}")
     if any(parent.exists() and not parent.is_dir() for parent in path.parents):
         raise UserError(f"{path} cannot be written: a part of its path is a file, not a folder.")
     return path

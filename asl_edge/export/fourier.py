@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.export.graph import drop_unused, infer
+from asl_edge.export.graph import attributes, drop_unused, shapes_of
 from asl_edge.export.toolchain import load
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SMALLEST_KERNEL = 7
 def large_convolutions(model: onnx.ModelProto) -> list[str]:
     """Return the names of the convolutions that can go through their transform: 7x7 or larger, stride 1, one group."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    shapes = _shapes(model)
+    shapes = shapes_of(model)
     return [node.name for node in model.graph.node if _suits(node, stored, shapes)]
 
 
@@ -44,7 +44,7 @@ def through_fourier(model: onnx.ModelProto, names: list[str]) -> None:
         names: of `large_convolutions`.
     """
     onnx = load("onnx")
-    shapes = _shapes(model)
+    shapes = shapes_of(model)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
@@ -67,7 +67,7 @@ def _suits(node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[
     if len(node.input) > 2 and node.input[2] and node.input[2] not in stored:
         return False
     kernel, shape = list(stored[node.input[1]].dims), shapes.get(str(node.input[0]))
-    settings = _settings(node)
+    settings = attributes(node)
     plain = (
         all(value == 1 for name in ("strides", "dilations") for value in settings.get(name, []))
         and settings.get("group", 1) == 1
@@ -91,7 +91,7 @@ def _replaced(
     kernel = np.asarray(onnx.numpy_helper.to_array(stored[node.input[1]]), np.float64)
     filters, channels, rows, columns = kernel.shape
     height, width = (int(size or 0) for size in shapes[source][2:])
-    top, left, bottom, right = _settings(node).get("pads", [0, 0, 0, 0])
+    top, left, bottom, right = attributes(node).get("pads", [0, 0, 0, 0])
     tall, wide = height + top + bottom, width + left + right
     out_rows, out_columns = tall - rows + 1, wide - columns + 1
     half = wide // 2 + 1
@@ -172,18 +172,3 @@ def _replaced(
         result = add("Add", [result, named("bias")], named("biased"))
     made.append(onnx.helper.make_node("Transpose", [result], [end], name=node.name, perm=[3, 2, 0, 1]))
     return made, constants
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, list[int | None]]:
-    known = infer(model)
-    return {
-        value.name: [
-            size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim
-        ]
-        for value in (*known.value_info, *known.input, *known.output)
-        if value.type.tensor_type.HasField("shape")
-    }
-
-
-def _settings(node: onnx.NodeProto) -> dict[str, Any]:
-    return {item.name: load("onnx").helper.get_attribute_value(item) for item in node.attribute}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.export.toolchain import load
@@ -131,6 +131,35 @@ def infer(model: onnx.ModelProto) -> onnx.GraphProto:
         else:
             light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True).graph
+
+
+def shapes_of(model: onnx.ModelProto, *, of_type: int | None = None) -> dict[str, list[int | None]]:
+    """Return the inferred shapes of a graph's tensors, None for open dimensions; of one element type where one is given."""
+    known = infer(model)
+    return {
+        value.name: [
+            size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim
+        ]
+        for value in (*known.value_info, *known.input, *known.output)
+        if value.type.tensor_type.HasField("shape") and of_type in (None, value.type.tensor_type.elem_type)
+    }
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's attributes as plain values."""
+    return {item.name: load("onnx").helper.get_attribute_value(item) for item in node.attribute}
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
+    """Return a model as bytes, with float32 tensors as further outputs."""
+    onnx = load("onnx")
+    present = {value.name for value in model.graph.output}
+    graph = onnx.GraphProto()
+    graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in present
+    )
+    # Messages that are written one after the other are merged, so more outputs need no copy of the weights.
+    return bytes(model.SerializeToString() + onnx.ModelProto(graph=graph).SerializeToString())
 
 
 def drop_unused(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> None:

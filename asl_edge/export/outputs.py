@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
+from asl_edge.export.graph import with_outputs
 from asl_edge.export.toolchain import load, load_keras
 from asl_edge.metrics import softmax
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
@@ -74,7 +75,7 @@ def onnx_outputs(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> Out
     """
     from asl_edge.runtime.session import open_session
 
-    opened = open_session(_with_logits(model), provider="cpu")
+    opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu")
     names = [softmax_input(model), OUTPUT_NAME]
     parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(pictures)]
     return _joined(parts)
@@ -92,16 +93,6 @@ def softmax_input(model: onnx.ModelProto) -> str:
                 break
             return str(node.input[0])
     raise ModelError(f"The output {OUTPUT_NAME} must come from a Softmax, so that logits can be compared.")
-
-
-def _with_logits(model: onnx.ModelProto) -> bytes:
-    onnx = load("onnx")
-    extra = onnx.helper.make_tensor_value_info(softmax_input(model), onnx.TensorProto.FLOAT, None)
-    graph = onnx.GraphProto()
-    graph.output.append(extra)
-    # Messages that are written one after the other are merged, so a second output needs no copy of the weights.
-    addition = onnx.ModelProto(graph=graph)
-    return bytes(model.SerializeToString() + addition.SerializeToString())
 
 
 def _batches(pictures: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:

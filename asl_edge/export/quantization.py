@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, UserError
-from asl_edge.export.graph import drop_unused, without_initializers
+from asl_edge.export.graph import attributes, drop_unused, with_outputs, without_initializers
 from asl_edge.export.rounding import BINS, Floats, Method, Range, Scale, choose_scale, round_weights
 from asl_edge.export.toolchain import load
 from asl_edge.spec import INPUT_NAME
@@ -335,15 +335,7 @@ def _activations(model: onnx.ModelProto) -> set[str]:
 def _run(model: onnx.ModelProto, names: list[str], pictures: npt.NDArray[np.uint8]) -> Iterator[list[Floats]]:
     from asl_edge.runtime.session import open_session
 
-    onnx = load("onnx")
-    graph = onnx.GraphProto()
-    present = {value.name for value in model.graph.output}
-    graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in present
-    )
-    # Messages that are written one after the other are merged, so more outputs need no copy of the weights.
-    data = bytes(model.SerializeToString() + onnx.ModelProto(graph=graph).SerializeToString())
-    session = open_session(data, provider="cpu").session
+    session = open_session(with_outputs(model, names), provider="cpu").session
     for start in range(0, len(pictures), _BATCH):
         yield session.run(names, {INPUT_NAME: np.ascontiguousarray(pictures[start : start + _BATCH])})
 
@@ -358,7 +350,7 @@ def _readers(model: onnx.ModelProto) -> dict[str, list[Any]]:
 
 
 def _transposed(node: Any) -> bool:
-    return any(item.name == "transB" and item.i for item in node.attribute)
+    return bool(attributes(node).get("transB", 0))
 
 
 def _is_float(tensor: Any, model: onnx.ModelProto) -> bool:
