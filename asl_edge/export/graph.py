@@ -134,7 +134,7 @@ def infer(model: onnx.ModelProto) -> onnx.GraphProto:
 
 
 def shapes_of(model: onnx.ModelProto, *, of_type: int | None = None) -> dict[str, list[int | None]]:
-    """Return the inferred shapes of a graph's tensors, None for open dimensions; of one element type where one is given."""
+    """Return the inferred shapes of a graph's tensors, None for open dimensions; `of_type` alone where given."""
     known = infer(model)
     return {
         value.name: [

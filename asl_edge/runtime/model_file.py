@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 from asl_edge.errors import ModelError
 from asl_edge.preprocess import PREPROCESS_VERSION
+from asl_edge.runtime.wire import FIXED_32, FIXED_64, LENGTH, VARINT, fields, text
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 # ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
 _IR_VERSION, _GRAPH, _METADATA, _KEY, _VALUE = 1, 7, 14, 1, 2
-_VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5  # wire types of protocol buffers
 _MAX_METADATA_BYTES = 64 * 2**20
 
 
@@ -132,7 +132,7 @@ def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
         tag = _read_varint(file)
         number, wire_type = tag >> 3, tag & 7
         seen.add(number)
-        if wire_type == _LENGTH:
+        if wire_type == LENGTH:
             length = _read_varint(file)
             if length > size - file.tell():
                 raise ValueError("it is cut off")
@@ -143,10 +143,10 @@ def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
                 metadata[key] = value
             else:
                 file.seek(length, os.SEEK_CUR)
-        elif wire_type == _VARINT:
+        elif wire_type == VARINT:
             _read_varint(file)
-        elif wire_type in (_FIXED_64, _FIXED_32):
-            file.seek(8 if wire_type == _FIXED_64 else 4, os.SEEK_CUR)
+        elif wire_type in (FIXED_64, FIXED_32):
+            file.seek(8 if wire_type == FIXED_64 else 4, os.SEEK_CUR)
         else:
             raise ValueError("its bytes are no protocol buffer")
     if not {_IR_VERSION, _GRAPH} <= seen or file.tell() != size:
@@ -155,19 +155,8 @@ def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
 
 
 def _read_entry(data: bytes) -> tuple[str, str]:
-    import io
-
-    file, parts = io.BytesIO(data), {_KEY: b"", _VALUE: b""}
-    while file.tell() < len(data):
-        tag = _read_varint(file)
-        if tag & 7 != _LENGTH:
-            raise ValueError("a metadata entry is no pair of texts")
-        length = _read_varint(file)
-        part = file.read(length)
-        if len(part) != length:
-            raise ValueError("a metadata entry is cut off")
-        parts[tag >> 3] = part
-    return parts[_KEY].decode(), parts[_VALUE].decode()
+    parts = {part.number: text(part.value) for part in fields(memoryview(data))}
+    return parts.get(_KEY, ""), parts.get(_VALUE, "")
 
 
 def _read_varint(file: BinaryIO | Any) -> int:
