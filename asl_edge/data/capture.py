@@ -18,7 +18,7 @@ import numpy.typing as npt
 from asl_edge import atomic
 from asl_edge.data.capture_guide import Guide, Moment, Wish
 from asl_edge.data.finding import frame_number, printable, session_of
-from asl_edge.data.interruption import sigterm_as_interrupt
+from asl_edge.data.interruption import interrupts_wait, sigterm_as_interrupt
 from asl_edge.data.leak import NEAR_DISTANCE, perceptual_hashes
 from asl_edge.data.rows import thumbnail
 from asl_edge.errors import AslEdgeError, DataError, UserError
@@ -232,19 +232,18 @@ class _Label:
         _, encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         while (path := self._folder / f"{self._session}_{self.report.label}{self._next}.jpg").exists():
             self._next += 1  # another capture has taken it meanwhile
-        try:
-            atomic.write_bytes(path, encoded.tobytes())
-        except OSError as error:
-            raise AslEdgeError(
-                f"{path} cannot be written ({error.strerror or error}). The pictures before it are kept. "
-                "Make room, or name another place with --out."
-            ) from error
-        finally:
-            if path.exists():  # also where Ctrl-C came when it had just got its name
-                self.report.taken += 1
-                self.report.first = self.report.first or self._next
-                self.report.last = self._next
-                self._next += 1
+        with interrupts_wait():  # a picture that got its name is counted, whenever Ctrl-C comes
+            try:
+                atomic.write_bytes(path, encoded.tobytes())
+            except OSError as error:
+                raise AslEdgeError(
+                    f"{path} cannot be written ({error.strerror or error}). The pictures before it are kept. "
+                    "Make room, or name another place with --out."
+                ) from error
+            self.report.taken += 1
+            self.report.first = self.report.first or self._next
+            self.report.last = self._next
+            self._next += 1
         hashed = np.unpackbits(perceptual_hashes(thumbnail(picture)[None]))
         if self._hash is not None and np.count_nonzero(hashed != self._hash) <= NEAR_DISTANCE:
             self.report.still += 1

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from read_only import read_only
 
+from asl_edge.data import capture as capture_module
 from asl_edge.data.capture import CaptureConfig, CaptureReport, Interrupted, capture, evenly, session_name
 from asl_edge.data.capture_guide import Moment, Wish
 from asl_edge.data.prepare import PrepareConfig, prepare
@@ -334,6 +337,51 @@ def test_a_signal_leaves_whole_pictures_and_no_traces(tmp_path: Path, number: st
     assert 3 < len(kept) < 6000
     assert all(cv2.imread(str(tmp_path / "mine" / name)) is not None for name in kept)
     assert not [name for name in kept if "partial" in name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
+    tmp_path: Path, film_hand: Film, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A signal at each line in turn that runs while the pictures of one capture are saved."""
+    film = film_hand(tmp_path / "a.avi", "A", 3, 1)
+    trace = sys.gettrace()
+    told: set[int] = set()
+    for moment in range(10_000):
+        lines = 0
+
+        def at_each_line(frame: FrameType, event: str, argument: object, moment: int = moment) -> object:
+            nonlocal lines
+            if Path(frame.f_code.co_filename).name not in {"capture.py", "atomic.py", "interruption.py"}:
+                return None
+            if event == "line":
+                lines += 1
+                if lines == moment:
+                    signal.raise_signal(number)
+            return at_each_line
+
+        real = capture_module._Label.take
+
+        def traced(self: object, picture: object, tracer: object = at_each_line, take: Any = real) -> None:
+            sys.settrace(tracer)  # type: ignore[arg-type]
+            try:
+                take(self, picture)
+            finally:
+                sys.settrace(trace)
+
+        monkeypatch.setattr(capture_module._Label, "take", traced)
+        out = tmp_path / f"mine{moment}"
+        try:
+            report = from_videos(out, {"A": film}, frames=3)
+        except Interrupted as stop:
+            report = stop.report
+        monkeypatch.undo()
+        assert len(names(out) if out.is_dir() else []) == report.pictures, (moment, names(out))
+        told.add(report.pictures)
+        if report.ended == "complete" and moment > lines:
+            break
+    assert told == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(
