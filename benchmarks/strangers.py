@@ -1,14 +1,15 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--only SOURCE ...] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--last] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
-it. `--start-from` goes on from the weights of another run in `--work`. `--look` looks at the dev folders, which nothing
-is ever trained on. Every look is a line in benchmarks/results/model-in-the-box/looks.md: date, what was trained,
-figures with 95% intervals (Wilson). Arrays and runs stay in `--work`; a run that stands there goes on or is only
-looked at.
+it. `--last` validates on drawn hands alone: photographs that were for validation are trained on as well, and those for
+the test stay the same. `--start-from` goes on from the weights of another run in `--work`. `--look` looks at the dev
+folders, which nothing is ever trained on. Every look is a line in benchmarks/results/model-in-the-box/looks.md: date,
+what was trained, figures with 95% intervals (Wilson). Arrays and runs stay in `--work`; a run that stands there goes on
+or is only looked at.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ VARIETY = {
     "usual": Variety(),
     "wide": Variety(spread=1.8, left=0.2, cut_out=0.35),
     "wider": Variety(spread=1.8, left=0.2, cut_out=0.3, backlit=0.15, idle=0.65),
+    "widest": Variety(spread=2.0, left=0.3, cut_out=0.25, backlit=0.2, idle=0.65),
 }
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
@@ -59,6 +61,8 @@ def main() -> None:
     parser.add_argument("--leave-out", choices=SOURCES)
     parser.add_argument("--mirror", choices=SOURCES, nargs="*", default=list(MIRRORED), help="sources to mirror back")
     parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
+    parser.add_argument("--last", action="store_true", help="validate on drawn hands alone")
+    parser.add_argument("--drawn-seed", type=int, default=1)
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
     parser.add_argument("--recipe", default="strangers")
     parser.add_argument("--start-from", metavar="NAME", help="the run in --work whose weights training starts from")
@@ -88,7 +92,6 @@ def prepared(options: argparse.Namespace) -> Path:
     """Prepare the arrays, once for each size, left-out source and number of drawn pictures."""
     from asl_edge.data.prepare import PrepareConfig, prepare
     from asl_edge.data.split import SplitPlan
-    from asl_edge.data.synthetic import synthesize
 
     names = [name for name in options.only or SOURCES if name != options.leave_out]
     folders = [options.data / SOURCES[name] for name in names]
@@ -101,19 +104,32 @@ def prepared(options: argparse.Namespace) -> Path:
     if options.leave_out:
         label += f"-without-{options.leave_out}"
     if options.drawn:
-        drawn = options.work / f"drawn-{options.drawn}-{options.variety}"
-        if not drawn.is_dir():
-            size = options.size * 5 // 4
-            synthesize(
-                drawn, per_class=options.drawn, clip_frames=1, seed=1, size=size, variety=VARIETY[options.variety]
-            )
+        drawn = hands(options, options.drawn, options.drawn_seed)
         folders.append(drawn)
-        label += f"-drawn-{options.drawn}-{options.variety}"
+        label += f"-{drawn.name}"
+    shares, validation = (0.82, 0.06, 0.12), []
+    if options.last:  # these shares leave the very pictures for the test that those above leave
+        shares, validation = (0.882, 0.0, 0.118), [hands(options, 40, 99)]
+        folders += validation
+        label += "-last"
     arrays: Path = options.work / label
     if not arrays.is_dir():
-        plan = SplitPlan(fractions=(0.82, 0.06, 0.12))
-        prepare(PrepareConfig(tuple(folders), arrays, size=options.size, split=plan, mirror=mirror))
+        plan = SplitPlan(fractions=shares)
+        kept = tuple(map(str, validation))
+        prepare(PrepareConfig(tuple(folders), arrays, size=options.size, split=plan, mirror=mirror, val_sources=kept))
     return arrays
+
+
+def hands(options: argparse.Namespace, per_class: int, seed: int) -> Path:
+    """Return the folder of so many drawn pictures a class; draw them where they are not there."""
+    from asl_edge.data.synthetic import synthesize
+
+    name = f"drawn-{per_class}-{options.variety}" + (f"-seed-{seed}" if seed != 1 else "")
+    folder: Path = options.work / name
+    if not folder.is_dir():
+        variety = VARIETY[options.variety]
+        synthesize(folder, per_class=per_class, clip_frames=1, seed=seed, size=options.size * 5 // 4, variety=variety)
+    return folder
 
 
 def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list[int]]:
@@ -178,6 +194,7 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn pictures"
     what += f", mirrored: {', '.join(options.mirror)}" if set(options.mirror) != set(MIRRORED) else ""
     what += f", photographs of {', '.join(options.only)} alone" if options.only else ""
+    what += ", validated on drawn hands alone" if options.last else ""
     what += f", without {options.leave_out}" if options.leave_out else ""
     what += f", from the weights of {options.start_from}" if options.start_from else ""
     what += f", {' '.join(options.settings)}" if options.settings else ""

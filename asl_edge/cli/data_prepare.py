@@ -44,10 +44,14 @@ def prepare(
         [], help="Flip this source left to right: made with the other hand. Repeatable.", show_default=False
     ),
     val_source: list[str] = typer.Option(
-        [], help="With --split source: a source for validation. Repeatable.", show_default="the last but one of three"
+        [],
+        help="A source kept whole for validation; --split blocks then cuts the others alone. Repeatable.",
+        show_default="with --split source the last but one of three",
     ),
     test_source: list[str] = typer.Option(
-        [], help="With --split source: a source for test. Repeatable.", show_default="the last"
+        [],
+        help="A source kept whole for test; --split blocks then cuts the others alone. Repeatable.",
+        show_default="with --split source the last",
     ),
     workers: int | None = typer.Option(None, help="Threads, at most 256.", show_default="one a core"),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the arrays that stand in --out."),

@@ -21,7 +21,7 @@ from asl_edge.data.parallel import MAX_WORKERS, single_threaded_opencv, worker_c
 from asl_edge.data.report import PrepareReport, describe
 from asl_edge.data.rows import THUMBNAIL_SIDE, RowWriter
 from asl_edge.data.selection import Selection, select, split
-from asl_edge.data.split import SplitPlan
+from asl_edge.data.split import KEPT_SOURCES_RULE, SplitPlan
 from asl_edge.data.whole_folder import check_place, check_space, whole_folder
 from asl_edge.errors import DataError
 from asl_edge.preprocess import Picture, opencv
@@ -72,8 +72,8 @@ class PrepareConfig:
             raise DataError(f"--workers must be at least 1 and at most {MAX_WORKERS}. Received: {self.workers}")
         if self.classes is not None and len(self.classes) < 1:
             raise DataError("No class was chosen. Name them like this: --classes A,B,C")
-        if self.split.method != "source" and (self.val_sources or self.test_sources):
-            raise DataError("--val-source and --test-source go with --split source.")
+        if (self.val_sources or self.test_sources) and not self.split.may_keep_sources:
+            raise DataError(KEPT_SOURCES_RULE)
 
 
 def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:

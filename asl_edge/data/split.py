@@ -24,6 +24,14 @@ FRACTIONS = (0.70, 0.15, 0.15)
 
 AUTOMATIC_GAP = 0.02
 """Share of a block split's frames that each guard gap takes by default; Kaggle's 3000 frames a class make 60."""
+KEPT_SOURCES_RULE = (
+    "--val-source and --test-source go with --split source, and with --split blocks by shares, which then cuts the "
+    "other sources alone."
+)
+"""What is said where a source is named for a split that keeps none."""
+NO_SOURCE_TO_TRAIN_ON = (
+    "--val-source and --test-source leave no source to train on. Name fewer of them, or give more sources."
+)
 _NO_GAP_BELOW = 10
 _SHORTEST_SESSION = 10
 """Sessions of fewer frames are cut together, since one alone does not fill three splits."""
@@ -50,7 +58,8 @@ class SplitPlan:
     seed: int = 0
     val_sources: frozenset[int] = frozenset()
     test_sources: frozenset[int] = frozenset()
-    """For `source`: numbers of the sources that are kept for validation and test."""
+    """Numbers of the sources that are kept whole for validation and test. With `blocks`, the other sources are cut into
+    training and what has no source of its own."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -77,8 +86,8 @@ class SplitPlan:
             raise DataError("--gap belongs to the block split; the random split has no blocks.")
         if self.method == "source" and self.train_per_class is not None:
             raise DataError("--train-per-class does not go with --split source, which keeps sources whole.")
-        if self.method != "source" and (self.val_sources or self.test_sources):
-            raise DataError("--val-source and --test-source go with --split source.")
+        if (self.val_sources or self.test_sources) and not self.may_keep_sources:
+            raise DataError(KEPT_SOURCES_RULE)
         if self.val_sources & self.test_sources:
             raise DataError("A source cannot be both for validation and for test.")
 
@@ -91,6 +100,11 @@ class SplitPlan:
     def by_count(self) -> bool:
         """Whether sizes are numbers of pictures and not fractions."""
         return self.train_per_class is not None
+
+    @property
+    def may_keep_sources(self) -> bool:
+        """Whether sources can be kept whole for validation or test."""
+        return self.method != "random" and not self.by_count
 
 
 @dataclass(frozen=True)
@@ -146,7 +160,7 @@ def assign(
         for number, size in enumerate(sizes):
             split_of[members[start : start + size]] = number
             start += size + (gap if size else 0)
-    _check_every_class(labels, split_of, plan, partial, classes)
+    _check_every_class(labels, split_of, plan, {*whole.values(), *_wanted(partial)}, classes)
     return split_of
 
 
@@ -166,8 +180,14 @@ def _groups(
 
 def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple[float, float, float]]:
     """Return the split of each source that stays whole, and the fractions in which the others are cut."""
-    if plan.method != "source":
+    kept = dict.fromkeys(plan.test_sources, 2) | dict.fromkeys(plan.val_sources, 1)
+    if plan.method != "source" and not kept:
         return {}, plan.shares
+    if kept and len(kept) == len(names):
+        raise DataError(NO_SOURCE_TO_TRAIN_ON)
+    if plan.method == "blocks":
+        shares = [0.0 if number in kept.values() else share for number, share in enumerate(plan.shares)]
+        return kept, (1 - shares[1] - shares[2], shares[1], shares[2])
     if len(names) < 2:
         raise DataError(
             f"--split source keeps whole sources apart and needs two or more. Received one: {', '.join(names)}. "
@@ -180,7 +200,7 @@ def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple
         val = {max(number for number in everything if number not in test)}
     train = [number for number in everything if number not in test | val]
     if not train:
-        raise DataError("--split source leaves no source to train on. Name fewer with --val-source and --test-source.")
+        raise DataError(NO_SOURCE_TO_TRAIN_ON)
     whole = dict.fromkeys(test, 2) | dict.fromkeys(val, 1)
     if val:
         return whole | dict.fromkeys(train, 0), plan.shares
@@ -198,7 +218,7 @@ def _gap(plan: SplitPlan, frames: int) -> int:
 
 def _by_fraction(frames: int, gap: int, fractions: tuple[float, float, float]) -> Sizes:
     """Cut what the gaps leave of `frames` by `fractions`; each split that is wanted gets one while there are any."""
-    wanted = [number for number, part in enumerate(fractions) if part > 0]
+    wanted = _wanted(fractions)
     usable = max(0, frames - gap * (len(wanted) - 1))
     if usable < len(wanted):
         sizes = [0, 0, 0]
@@ -238,6 +258,10 @@ def _shares_of_counts(
     return shares
 
 
+def _wanted(fractions: tuple[float, float, float]) -> list[int]:
+    return [number for number, part in enumerate(fractions) if part > 0]
+
+
 def _proportional(total: int, capacities: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     exact = total * capacities / capacities.sum()
     parts: npt.NDArray[np.int64] = np.floor(exact).astype(np.int64)
@@ -250,17 +274,15 @@ def _check_every_class(
     labels: npt.NDArray[np.integer],
     split_of: npt.NDArray[np.int8],
     plan: SplitPlan,
-    partial: tuple[float, float, float],
+    wanted: set[int],
     classes: Sequence[str],
 ) -> None:
     if plan.by_count or plan.method == "source":
-        wanted: Sequence[int] = range(len(SPLITS))
-    else:
-        wanted = [number for number, part in enumerate(partial) if part > 0]
+        wanted = set(range(len(SPLITS)))
     for label, name in enumerate(classes):
         mine = split_of[labels == label]
         counts = np.bincount(mine[mine >= 0], minlength=len(SPLITS))
-        for number in wanted:
+        for number in sorted(wanted):
             if counts[number] == 0:
                 spread = ", ".join(f"{split} {count}" for split, count in zip(SPLITS, counts, strict=True))
                 raise DataError(

@@ -231,6 +231,14 @@ def test_split_by_source(tmp_path, write_pictures):
     assert used == {"ann": [0, 0, 36], "bob": [0, 36, 0], "eve": [36, 0, 0]}
 
 
+def test_blocks_beside_a_source_kept_for_validation(tmp_path, write_pictures):
+    sources = [write_pictures(tmp_path / name, seed=seed) for seed, name in enumerate(("ann", "bob"))]
+    report = run(tmp_path / "out", *sources, split=SplitPlan(fractions=(0.5, 0.25, 0.25)), val_sources=("bob",))
+    ann, bob = ([source[split] for split in SPLITS] for source in report.sources)
+    assert bob == [0, 36, 0]
+    assert ann[0] > 2 * ann[2] > 0 == ann[1]
+
+
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 def test_fit_and_size(tmp_path, write_pictures, fit):
     source = write_pictures(tmp_path / "in")
@@ -357,7 +365,8 @@ def test_a_full_disk_is_said_before_work_begins(tmp_path, write_pictures, monkey
         ({"workers": 0}, "at least 1"),
         ({"workers": 100_000}, "at most 256"),
         ({"classes": ()}, "No class"),
-        ({"test_sources": ("x",)}, "--split source"),
+        ({"test_sources": ("x",), "split": SplitPlan(method="random")}, "go with --split source, and with"),
+        ({"test_sources": ("x",)}, "--test-source x: no such source"),
         ({"classes": ("A", "Q")}, "No picture of class Q in the sources. They hold: A,B,C. Leave it out of --classes."),
         ({"classes": ("Q", "X")}, "No picture of class Q, X in the sources. They hold: A,B,C."),
     ],

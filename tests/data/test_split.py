@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,6 +103,20 @@ def test_two_sources_take_validation_as_a_block_of_the_training_one():
     assert result[:40].tolist() == [0] * 31 + [-1] * 2 + [1] * 7
 
 
+def test_blocks_are_cut_in_the_sources_that_are_not_kept_whole():
+    plan = SplitPlan(fractions=(0.6, 0.2, 0.2), gap=1, val_sources=frozenset({1}))
+    result = split([0] * 26, [0] * 21 + [1] * 5, plan)
+    assert result.tolist() == [0] * 16 + [-1] + [2] * 4 + [1] * 5
+
+    plan = SplitPlan(fractions=(0.6, 0.2, 0.2), val_sources=frozenset({1}), test_sources=frozenset({0}))
+    assert split([0] * 9, [0] * 2 + [1] * 3 + [2] * 4, plan).tolist() == [2] * 2 + [1] * 3 + [0] * 4
+
+    with pytest.raises(DataError, match="no source to train on"):
+        split([0] * 9, [0] * 4 + [1] * 5, plan)
+    with pytest.raises(DataError, match=r"Class B .* none left for validation"):
+        split([0] * 26 + [1] * 9, [0] * 21 + [1] * 5 + [0] * 9, replace(plan, test_sources=frozenset()))
+
+
 def test_one_source_cannot_be_kept_apart():
     with pytest.raises(DataError, match="two or more"):
         split([0] * 9, plan=SplitPlan(method="source"))
@@ -138,7 +154,8 @@ def test_a_split_may_be_wanted_empty():
         ({"fractions": (0.7, 0.15, 0.15), "train_per_class": 5, "val_per_class": 5}, "--fractions does not go with"),
         ({"gap": 3, "method": "random"}, "block split"),
         ({"method": "source", "train_per_class": 5, "val_per_class": 5}, "keeps sources whole"),
-        ({"test_sources": frozenset({0})}, "--split source"),
+        ({"method": "random", "test_sources": frozenset({0})}, "go with --split source, and with --split blocks"),
+        ({"train_per_class": 5, "val_per_class": 5, "val_sources": frozenset({0})}, "--split blocks by shares"),
         (
             {"method": "source", "test_sources": frozenset({0}), "val_sources": frozenset({0})},
             "both for validation and for test",

@@ -92,12 +92,20 @@ def test_other_backends_resume_within_an_epoch(backend: str, shared_colour_array
             assert ours[name] == theirs[name]
 
 
-def test_two_devices_of_one_host_train_as_one(shared_colour_arrays: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def alone(shared_colour_arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """What a training with JAX on one device said, and its run folder."""
     needs("jax")
-    one = begin(shared_colour_arrays, tmp_path / "one", CONFIG, KERAS_BACKEND="jax")
+    run = tmp_path_factory.mktemp("alone") / "one"
+    return ended(begin(shared_colour_arrays, run, CONFIG, KERAS_BACKEND="jax")), run
+
+
+def test_two_devices_of_one_host_train_as_one(
+    shared_colour_arrays: Path, tmp_path: Path, alone: tuple[dict[str, Any], Path]
+) -> None:
     flags = "--xla_force_host_platform_device_count=2"
     two = begin(shared_colour_arrays, tmp_path / "two", CONFIG, KERAS_BACKEND="jax", XLA_FLAGS=flags)
-    check_alike(ended(one), ended(two), tmp_path / "one", tmp_path / "two")
+    check_alike(alone[0], ended(two), alone[1], tmp_path / "two")
     odd = begin(
         shared_colour_arrays, tmp_path / "odd", CONFIG | {"batch_size": 15}, KERAS_BACKEND="jax", XLA_FLAGS=flags
     )
@@ -126,9 +134,9 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(shared_colour_arrays: Path, tmp_path: Path) -> None:
-    needs("jax")
-    one = begin(shared_colour_arrays, tmp_path / "one", CONFIG, KERAS_BACKEND="jax")
+def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(
+    shared_colour_arrays: Path, tmp_path: Path, alone: tuple[dict[str, Any], Path]
+) -> None:
     port = free_port()
     hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
     both = [begin(shared_colour_arrays, tmp_path / "two", CONFIG, hosts, index) for index in (0, 1)]
@@ -137,7 +145,7 @@ def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(shared_colour_arr
         assert {k: mine[k] for k in ("loss", "val_loss", "accuracy")} == {
             k: others[k] for k in ("loss", "val_loss", "accuracy")
         }
-    check_alike(ended(one), first, tmp_path / "one", tmp_path / "two")
+    check_alike(alone[0], first, alone[1], tmp_path / "two")
 
     port = free_port()
     hosts = f"127.0.0.1:{port},127.0.0.1:{port}"

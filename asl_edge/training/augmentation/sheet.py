@@ -50,13 +50,14 @@ def write_sheet(
 
 
 def _samples(pictures: npt.NDArray[np.uint8], augmentation: Augmentation | None, seed: int) -> list[Picture]:
-    """Return changed copies of the whole batch, `SAMPLES` times."""
+    """Return changed copies of the whole batch, `SAMPLES` times; all are made in one call, which is quicker."""
     if augmentation is None:
         return [pictures] * SAMPLES
     import keras
 
     layer = build_layer(augmentation, seed=seed)
-    return [keras.ops.convert_to_numpy(layer(pictures, training=True)) for _ in range(SAMPLES)]
+    changed = layer(np.tile(pictures, (SAMPLES, 1, 1, 1)), training=True)
+    return np.split(keras.ops.convert_to_numpy(changed), SAMPLES)
 
 
 def _draw(columns: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Picture:
