@@ -1,7 +1,7 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--only SOURCE ...] [--last] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--last] [--network NETWORK] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--drawn-seed", type=int, default=1)
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
     parser.add_argument("--recipe", default="strangers")
+    parser.add_argument("--network", help="another network than the recipe's, such as alexnet with --size 224")
     parser.add_argument("--start-from", metavar="NAME", help="the run in --work whose weights training starts from")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     parser.add_argument("--work", type=Path, default=Path("strangers"))
@@ -75,6 +76,8 @@ def main() -> None:
         words = [sys.executable, "-m", "asl_edge", "train", str(arrays), "--out", str(run), "--no-check"]
         begun = (run / "config.json").is_file()
         words += ["--resume"] if begun else ["--recipe", options.recipe, *sets(options.settings)]
+        if options.network and not begun:
+            words += ["--network", options.network]
         if options.start_from and not begun:
             words += ["--start-from", str(options.work / options.start_from)]
         subprocess.run(words, check=True)

@@ -81,6 +81,24 @@ def onnx_outputs(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> Out
     return _joined(parts)
 
 
+def tensors(
+    model: onnx.ModelProto, names: list[str], pictures: npt.NDArray[np.uint8], batch_size: int = 16
+) -> Iterator[list[npt.NDArray[Any]]]:
+    """Yield what a graph computes in the named tensors, a batch after the other: all at once would take gigabytes.
+
+    Args:
+        model: not changed.
+        names: of tensors.
+        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        batch_size: pictures at once.
+    """
+    from asl_edge.runtime.session import open_session
+
+    session = open_session(with_outputs(model, names), provider="cpu").session
+    for batch in _batches(pictures, batch_size):
+        yield session.run(names, {INPUT_NAME: batch})
+
+
 def softmax_input(model: onnx.ModelProto) -> str:
     """Return the name of the logits: the tensor that goes into the final Softmax.
 
@@ -95,9 +113,9 @@ def softmax_input(model: onnx.ModelProto) -> str:
     raise ModelError(f"The output {OUTPUT_NAME} must come from a Softmax, so that logits can be compared.")
 
 
-def _batches(pictures: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
-    for start in range(0, len(pictures), BATCH_SIZE):
-        yield np.ascontiguousarray(pictures[start : start + BATCH_SIZE])
+def _batches(pictures: npt.NDArray[np.uint8], size: int = BATCH_SIZE) -> Iterator[npt.NDArray[np.uint8]]:
+    for start in range(0, len(pictures), size):
+        yield np.ascontiguousarray(pictures[start : start + size])
 
 
 def _joined(parts: list[tuple[Any, ...]]) -> Outputs:

@@ -12,7 +12,7 @@ Sources: Jacob et al., "Quantization and Training of Neural Networks for Efficie
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -20,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, UserError
-from asl_edge.export.graph import attributes, drop_unused, with_outputs, without_initializers
-from asl_edge.export.rounding import BINS, Floats, Method, Range, Scale, choose_scale, round_weights
+from asl_edge.export.compensation import channel_axis
+from asl_edge.export.graph import drop_unused, without_initializers
+from asl_edge.export.outputs import tensors
+from asl_edge.export.rounding import BINS, Floats, Method, Range, RoundedKernel, Scale, choose_scale, round_weights
 from asl_edge.export.toolchain import load
 from asl_edge.spec import INPUT_NAME
 
@@ -34,7 +36,6 @@ Target = Literal["x86", "arm", "tensorrt"]
 _HEAVY = frozenset(("Conv", "Gemm", "MatMul"))
 _FOLLOWING = frozenset(("Relu", "MaxPool", "Reshape", "Flatten", "Squeeze", "Transpose"))
 """What does not need other numbers than those that go in: computed on whole numbers as well."""
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ def calibrate(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> dict[s
     ranges = {}
     # Twice: the histogram needs its ends. Activations of all pictures at once would take gigabytes.
     ends: dict[str, tuple[float, float]] = {}
-    for values in _run(model, wanted, pictures):
+    for values in tensors(model, wanted, pictures):
         for name, value in zip(wanted, values, strict=True):
             low, high = ends.get(name, (0.0, 0.0))
             ends[name] = (min(low, float(value.min())), max(high, float(value.max())))
     counts = {name: np.zeros(BINS, np.int64) for name in wanted}
     sums: dict[str, Any] = dict.fromkeys(wanted, 0.0)
-    for values in _run(model, wanted, pictures):
+    for values in tensors(model, wanted, pictures):
         for name, value in zip(wanted, values, strict=True):
             counts[name] += np.histogram(value, BINS, ends[name] if ends[name][1] > ends[name][0] else (0, 1))[0]
             inner = tuple(axis for axis in range(value.ndim) if axis != 1)
@@ -117,7 +118,10 @@ def calibrate(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> dict[s
 
 
 def to_int8(
-    model: onnx.ModelProto, ranges: Mapping[str, Range], config: QuantizationConfig | None = None
+    model: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    config: QuantizationConfig | None = None,
+    rounded: Mapping[str, RoundedKernel] | None = None,
 ) -> onnx.ModelProto:
     """Return a copy of a float32 model whose heavy layers compute in INT8.
 
@@ -125,12 +129,14 @@ def to_int8(
         model: as `asl_edge.export.optimization.optimize` leaves it.
         ranges: what `calibrate` returned for it.
         config: target, method, and what stays in float32.
+        rounded: weights by the name of their node, as `round_layers` returned them for it; those that are not there
+            are rounded one by one.
 
     Raises:
         ModelError: the network has no layer that could be quantised.
     """
     config = config or QuantizationConfig()
-    return _Quantizer(model, ranges, config).result()
+    return _Quantizer(model, ranges, config, rounded or {}).result()
 
 
 def chosen_nodes(model: onnx.ModelProto, config: QuantizationConfig) -> list[str]:
@@ -151,9 +157,15 @@ def chosen_nodes(model: onnx.ModelProto, config: QuantizationConfig) -> list[str
 class _Quantizer:
     """One model on its way to INT8."""
 
-    def __init__(self, model: onnx.ModelProto, ranges: Mapping[str, Range], config: QuantizationConfig) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        ranges: Mapping[str, Range],
+        config: QuantizationConfig,
+        rounded: Mapping[str, RoundedKernel],
+    ) -> None:
         self.onnx = load("onnx")
-        self.model, self.ranges, self.config = model, ranges, config
+        self.model, self.ranges, self.config, self.rounded = model, ranges, config, rounded
         self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
         self.maker = {name: node for node in model.graph.node for name in node.output}
         self.chosen = chosen_nodes(model, config)
@@ -243,21 +255,21 @@ class _Quantizer:
         """Give a layer whole numbers as weights, and inputs that are rounded."""
         source = str(node.input[0])
         if self.is_bytes(source):
-            step, mean = 1.0, None
+            step = 1.0
             node.input[0] = self.bytes_in(source)
         else:
             node.input[0] = self.doubled[source]
-            step, mean = float(self.arrays[f"{source}/scale"]), self.ranges[source].mean
+            step = float(self.arrays[f"{source}/scale"])
         kernel = np.asarray(self.onnx.numpy_helper.to_array(self.stored[node.input[1]]), np.float64)
-        axis = 0 if node.op_type == "Conv" or _transposed(node) else kernel.ndim - 1
-        whole, scales = round_weights(kernel, axis)
+        axis = channel_axis(node, kernel.ndim)
+        whole, scales = self.rounded.get(node.name) or round_weights(kernel, axis)
         name = str(node.input[1])
         weights = [f"{name}/int8", f"{name}/scale", f"{name}/zero_point"]
         for key, value in zip(weights, (whole, scales.astype(np.float32), np.zeros(len(scales), np.int8)), strict=True):
             self.arrays[key] = value
         node.input[1] = f"{name}/dequantized"
         self.nodes.append(self.node("DequantizeLinear", weights, node.input[1], axis=axis))
-        self.set_bias(node, kernel, whole, scales, axis, step, mean)
+        self.set_bias(node, kernel, whole, scales, axis, step, self.ranges[source].mean)
 
     def set_bias(
         self,
@@ -267,7 +279,7 @@ class _Quantizer:
         scales: Floats,
         axis: int,
         step: float,
-        mean: Floats | None,
+        mean: Floats,
     ) -> None:
         """Store the bias in 32 bits, less what the rounded weights add on average (Nagel et al. 2019)."""
         has_bias = len(node.input) > 2 and bool(node.input[2])
@@ -275,13 +287,12 @@ class _Quantizer:
         if has_bias:
             stored = self.onnx.numpy_helper.to_array(self.stored[node.input[2]])
             bias = np.broadcast_to(np.asarray(stored, np.float64).ravel(), bias.shape)
-        if mean is not None:
-            along = [1] * kernel.ndim
-            along[axis] = -1
-            error = np.moveaxis(whole * scales.reshape(along) - kernel, axis, 0)
-            error = error.reshape(*error.shape[:2], -1).sum(axis=2)
-            if error.shape[1] == len(mean):  # not so where a convolution reads its channels in groups
-                bias = bias - error @ mean
+        along = [1] * kernel.ndim
+        along[axis] = -1
+        error = np.moveaxis(whole * scales.reshape(along) - kernel, axis, 0)
+        error = error.reshape(*error.shape[:2], -1).sum(axis=2)
+        if error.shape[1] == len(mean):  # not so where a convolution reads its channels in groups
+            bias = bias - error @ mean
         if node.op_type == "MatMul":
             node.op_type = "Gemm"
         units = step * scales
@@ -332,14 +343,6 @@ def _activations(model: onnx.ModelProto) -> set[str]:
     return names - {value.name for value in model.graph.input}
 
 
-def _run(model: onnx.ModelProto, names: list[str], pictures: npt.NDArray[np.uint8]) -> Iterator[list[Floats]]:
-    from asl_edge.runtime.session import open_session
-
-    session = open_session(with_outputs(model, names), provider="cpu").session
-    for start in range(0, len(pictures), _BATCH):
-        yield session.run(names, {INPUT_NAME: np.ascontiguousarray(pictures[start : start + _BATCH])})
-
-
 def _readers(model: onnx.ModelProto) -> dict[str, list[Any]]:
     readers: dict[str, list[Any]] = {name: [] for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -347,10 +350,6 @@ def _readers(model: onnx.ModelProto) -> dict[str, list[Any]]:
             if name in readers:
                 readers[name].append(node)
     return readers
-
-
-def _transposed(node: Any) -> bool:
-    return bool(attributes(node).get("transB", 0))
 
 
 def _is_float(tensor: Any, model: onnx.ModelProto) -> bool:

@@ -71,21 +71,38 @@ def _clipped(found: Range, method: Method, *, levels: int, symmetric: bool) -> f
     return best * top if symmetric else best
 
 
-def round_weights(kernel: Floats, axis: int) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Round weights to -127..127 with a scale for each output channel, chosen by the least squared error.
+class RoundedKernel(NamedTuple):
+    """Weights of a layer as whole numbers."""
+
+    whole: npt.NDArray[np.int8]
+    """In the kernel's shape, -127 to 127."""
+    scales: Floats
+    """float64 (channels,): what one step is worth in each output channel."""
+
+
+def round_weights(kernel: Floats, axis: int) -> RoundedKernel:
+    """Round weights to -127..127, one by one, with a scale for each output channel along `axis`."""
+    scales = least_error_scales(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1))
+    along = [1] * kernel.ndim
+    along[axis] = -1
+    return RoundedKernel(np.clip(np.rint(kernel / scales.reshape(along)), -127, 127).astype(np.int8), scales)
+
+
+def least_error_scales(rows: Floats, importance: Floats | float = 1.0) -> Floats:
+    """Return for each row of weights the scale whose rounding to -127..127 has the least squared error.
+
+    Args:
+        rows: (channels, K).
+        importance: (K,), what the squared error of each weight counts.
 
     Returns:
-        int8 weights of the kernel's shape, and float64 scales (channels,).
+        float64 (channels,).
     """
-    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
     top = np.maximum(np.abs(rows).max(axis=1), _LEAST_SCALE)
     best, scales = np.full(len(rows), np.inf), top / 127
     for share in np.linspace(0.5, 1.0, 26):
         step = (top * share / 127)[:, None]
-        error = ((np.clip(np.rint(rows / step), -127, 127) * step - rows) ** 2).sum(axis=1)
+        error = (((np.clip(np.rint(rows / step), -127, 127) * step - rows) ** 2) * importance).sum(axis=1)
         better = error < best
         best[better], scales[better] = error[better], step[better, 0]
-    along = [1] * kernel.ndim
-    along[axis] = -1
-    whole = np.clip(np.rint(kernel / scales.reshape(along)), -127, 127).astype(np.int8)
-    return whole, scales
+    return np.asarray(scales, np.float64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.export.compensation import round_layers
 from asl_edge.export.outputs import Outputs, onnx_outputs
 from asl_edge.export.quantization import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
 from asl_edge.export.work import multiply_adds
@@ -76,14 +77,15 @@ def quantize_measured(
     """
     config = config or QuantizationConfig()
     ranges = calibrate(model, calibration)
+    layers = chosen_nodes(model, config)
+    rounded = round_layers(model, layers, calibration)
     expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
 
     def attempt(chosen: QuantizationConfig) -> tuple[onnx.ModelProto, float]:
-        graph = to_int8(model, ranges, chosen)
+        graph = to_int8(model, ranges, chosen, rounded)
         answered = onnx_outputs(graph, pictures).logits.argmax(axis=1)
         return graph, float((answered == expected).mean())
 
-    layers = chosen_nodes(model, config)
     graph, agreement = attempt(config)
     taken: list[str] = []
     harm: dict[str, float] = {}
@@ -93,7 +95,7 @@ def quantize_measured(
         reference = onnx_outputs(model, calibration)
         for name in layers:
             others = tuple(layer for layer in layers if layer != name)
-            alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)))
+            alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)), rounded)
             harm[name] = _harm(reference, onnx_outputs(alone, calibration))
         work = multiply_adds(model)
         # First what harms most for the arithmetic that it saves, so that a large convolution is given up last;
