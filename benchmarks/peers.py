@@ -108,13 +108,14 @@ def make_files(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def make_litert(model: Any, pictures: Any, folder: Path) -> None:
     """Convert with TensorFlow's converter: float32, and INT8 calibrated on the pictures that ours is calibrated on."""
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     size = pictures.shape[1]
-    function = tf.function(
-        lambda picture: model(picture, training=False), input_signature=[tf.TensorSpec((1, size, size, 3), tf.float32)]
-    ).get_concrete_function()
+    signature = [tf.TensorSpec((1, size, size, 3), tf.float32)]
+    function = tf.function(lambda picture: model(picture, training=False), input_signature=signature)
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function())
     for name in ("float", "int8"):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         if name == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (
@@ -290,7 +291,7 @@ def markdown(results: dict[str, Any]) -> str:
     kept = ", ".join(quantization["float_layers"]) or "none"
     lines += [
         "",
-        f"Our INT8: ranges ({quantization['method']}) from {quantization['calibration_pictures']} training pictures; "
+        f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from {quantization['calibration_pictures']} training pictures; "
         f"layers left in float32: {kept}. LiteRT's is made from the same pictures by TensorFlow's converter.",
         "",
         *(

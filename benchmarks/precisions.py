@@ -221,7 +221,8 @@ def markdown(name: str, results: dict[str, Any]) -> str:
     kept = ", ".join(quantization["float_layers"]) or "none"
     lines += [
         "",
-        f"INT8 for {quantization['target']}: ranges ({quantization['method']}) from "
+        f"INT8 for {quantization['target']}: ranges ({quantization['method']}, {quantization['headroom']:g} times as "
+        f"wide) from "
         f"{quantization['calibration_pictures']} training pictures; layers left in float32: {kept}.",
         "",
         f"Made in: reading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "

@@ -233,9 +233,10 @@ def _throughput_in_words(report: ThroughputReport) -> str:
 
 
 def _int8_in_words(report: QuantizationReport) -> str:
+    wider = "" if report.headroom == 1 else f", {report.headroom:g} times as wide"
     text = (
         f"INT8 for {report.target}: {report.layers - len(report.float_layers)} of {report.layers} layers, ranges "
-        f"({report.method}) from {report.calibration_pictures} pictures ({report.calibrated_on}); "
+        f"({report.method}{wider}) from {report.calibration_pictures} pictures ({report.calibrated_on}); "
         f"{report.label_agreement:.2%} of the labels as in fp32"
     )
     return f"{text}; in fp32: {', '.join(report.float_layers)}" if report.float_layers else text

@@ -50,6 +50,9 @@ class QuantizationConfig:
     method: Method = "minmax"
     keep_float: tuple[str, ...] = ()
     """Layers that stay in float32, such as `conv1`, or names of their nodes."""
+    headroom: float = 1.0
+    """How much wider the ranges of activations are than the calibration pictures asked for: other pictures may ask
+    for more, and what lies outside is cut off."""
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -59,6 +62,8 @@ class QuantizationConfig:
         ):
             if value not in choices:
                 raise UserError(f"The {name} is one of {', '.join(choices)}. Received: {value!r}")
+        if not 1 <= self.headroom <= 4:
+            raise UserError(f"The headroom is 1 to 4. Received: {self.headroom:g}")
 
     @property
     def symmetric(self) -> bool:
@@ -236,7 +241,8 @@ class _Quantizer:
         return False
 
     def scale_of(self, name: str) -> Scale:
-        return choose_scale(self.ranges[name], self.config.method, self.config.symmetric)
+        chosen = choose_scale(self.ranges[name], self.config.method, self.config.symmetric)
+        return chosen._replace(scale=chosen.scale * self.config.headroom)
 
     def round(self, name: str, scale: Scale) -> None:
         """Put a QuantizeLinear and a DequantizeLinear behind a tensor."""

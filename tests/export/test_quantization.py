@@ -196,6 +196,26 @@ def test_nothing_is_searched_where_labels_stay() -> None:
     assert report.sensitivity == {}
 
 
+def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
+    """Calibrated on dark pictures, the bright ones go beyond the ranges."""
+    model = network()
+    dark = PICTURES // 5 * 4
+    narrow = to_int8(model, calibrate(model, dark))
+    before = float((answers(narrow).argmax(1) == answers(model).argmax(1)).mean())
+    said: list[str] = []
+    graph, report = quantize_measured(model, dark, PICTURES, wanted=1.0, on_step=said.append)
+    assert before < 1
+    assert "with ranges 1.25 times as wide" in said[0]
+    assert report.headroom == 1.25
+    scales = {tensor.name: tensor for tensor in graph.graph.initializer}
+    narrower = {tensor.name: tensor for tensor in narrow.graph.initializer}
+    assert numpy_helper.to_array(scales["r1/scale"]) == pytest.approx(
+        1.25 * numpy_helper.to_array(narrower["r1/scale"])
+    )
+    with pytest.raises(UserError, match="headroom is 1 to 4"):
+        QuantizationConfig(headroom=0.5)
+
+
 def test_the_layer_that_spoils_the_answers_goes_back_to_float() -> None:
     model = network(spoiled=3000.0)
     alone = to_int8(model, calibrate(model, PICTURES))
