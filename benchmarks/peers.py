@@ -291,8 +291,9 @@ def markdown(results: dict[str, Any]) -> str:
     kept = ", ".join(quantization["float_layers"]) or "none"
     lines += [
         "",
-        f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from {quantization['calibration_pictures']} training pictures; "
-        f"layers left in float32: {kept}. LiteRT's is made from the same pictures by TensorFlow's converter.",
+        f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from "
+        f"{quantization['calibration_pictures']} training pictures; layers left in float32: {kept}. LiteRT's is made "
+        "from the same pictures by TensorFlow's converter.",
         "",
         *(
             f"Not run: {name}: `{error.splitlines()[-1] if error else ''}`\n"

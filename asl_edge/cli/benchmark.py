@@ -30,13 +30,17 @@ def benchmark(
     as_json: bool = typer.Option(False, "--json", help="JSON with every sample instead of the table."),
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
+    compare: Path = typer.Option(
+        None, "--compare", metavar="OLD.json", help="Say what changed since this earlier --json, beyond the noise."
+    ),
     plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs the extra `report`)."),
 ) -> None:
     """Measure latency, pictures per second, loading and memory of models on this machine.
 
     Every variant (model x provider x batch size x threads) runs in a process of its own, in turns. Exit code 1 when a
-    variant could not be measured.
+    variant could not be measured, or became slower than in --compare.
     """
+    from asl_edge.bench import comparison
     from asl_edge.bench.measuring import benchmark as measure
     from asl_edge.bench.scenarios import Effort, variants
     from asl_edge.cli import console
@@ -46,6 +50,9 @@ def benchmark(
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
+    if compare is not None and as_csv:
+        raise UserError("--compare goes with the table, --json and --markdown. Leave --csv out.")
+    before = None if compare is None else comparison.read_report(compare)
     if plot is not None:
         require_plottable(plot)
     chosen = variants(
@@ -58,20 +65,26 @@ def benchmark(
     with console.progress_bar() as progress:
         task = progress.add_task("Measuring", total=len(chosen) * rounds, rate="")
         report = measure(chosen, effort, strict=strict, on_turn=lambda *_: progress.advance(task))
+    changes = None if before is None else comparison.compare(report, before, str(compare))
     if as_json:
-        console.print_json(report.to_dict())
+        more = {} if changes is None else {"comparison": changes.to_dict()}
+        console.print_json(report.to_dict() | more)
     elif as_csv:
         console.print_text(report.to_csv())
     elif as_markdown:
-        console.print_text(report.to_markdown())
+        console.print_text(report.to_markdown() + ("" if changes is None else "\n" + changes.to_markdown()))
     else:
         _print_table(report)
+        if changes is not None:
+            console.out.print("\n".join(["", *changes.lines()]), markup=False)
     for result, text in report.notes():
         console.warn(f"{result.variant.model}, {result.variant.provider}: {text}")
     if plot is not None:  # last, so that figures which took minutes are seen whatever becomes of it
         draw(report, plot)
         console.err.print(f"Plot: {plot}", markup=False)
-    if report.failed:
+    for note in [] if changes is None else changes.notes:
+        console.warn(note)
+    if report.failed or (changes is not None and changes.slower):
         raise typer.Exit(1)
 
 

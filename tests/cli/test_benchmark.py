@@ -159,3 +159,41 @@ def test_without_a_model_the_one_in_the_box_is_measured(run: Run) -> None:
     code, out, _ = run("--rounds", "1", "--runs", "2", "--json")
     assert code == 0
     assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge.onnx"]
+
+
+def test_compared_with_an_earlier_one(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    words = ("--model", colour_model, "--rounds", "3", "--runs", "3", "--warmup", "0")
+    code, out, _ = run(*words, "--json")
+    assert code == 0
+    before = json.loads(out)
+    for name, factor in (("slow", 1e4), ("fast", 1e-4)):
+        for row in before["results"]:
+            row["raw"]["samples_ms"] = [[factor * ms for ms in turn] for turn in row["raw"]["samples_ms"]]
+        (tmp_path / f"{name}.json").write_text(json.dumps(before))
+        before = json.loads(out)
+
+    code, said, _ = run(*words, "--compare", tmp_path / "slow.json")
+    assert code == 0
+    assert said.splitlines()[-1].split()[-1] == "faster"
+    code, said, _ = run(*words, "--compare", tmp_path / "fast.json", "--json")
+    assert code == 1
+    (found,) = json.loads(said)["comparison"]["comparisons"]
+    assert (found["verdict"], found["model"]) == ("slower", str(colour_model))
+    code, said, _ = run(*words, "--compare", tmp_path / "fast.json", "--markdown")
+    assert code == 1
+    assert said.rstrip().endswith("| slower |")
+
+
+def test_what_cannot_be_compared_is_said_before_anything_is_measured(
+    run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asl_edge.bench.measuring.benchmark", lambda *_, **__: pytest.fail("measured"))
+    (tmp_path / "old.json").write_text("{}")
+    for option, message in (
+        (("--compare", tmp_path / "old.json"), "no benchmark of asl-edge"),
+        (("--compare", tmp_path / "old.json", "--csv"), "Leave --csv out"),
+        (("--compare", tmp_path / "none.json"), "cannot be read"),
+    ):
+        code, _, err = run("--model", colour_model, *option)
+        assert code == 2
+        assert message in " ".join(err.split())

@@ -1,0 +1,200 @@
+"""A benchmark beside an earlier one: what changed by more than the noise of both."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from asl_edge.bench.report import BenchmarkReport, VariantResult
+from asl_edge.errors import UserError
+
+Verdict = Literal["faster", "slower", "no difference", "cannot tell"]
+
+LEAST_CHANGE = 0.03
+"""Relative difference below which nothing is called a change, however quiet the machine was."""
+
+_FEWEST_ROUNDS = 3
+"""Three rounds before and three after are all apart by chance once in ten times, fewer more often."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One variant now and before."""
+
+    model: str
+    provider: str
+    batch_size: int
+    threads: int | None
+    before_ms: float
+    """Median of all samples of the earlier benchmark."""
+    now_ms: float
+    ratio: float
+    """Now by before: above 1 is slower."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """All variants that both benchmarks have."""
+
+    path: str
+    """Of the earlier benchmark."""
+    created: str
+    """When that one was measured."""
+    comparisons: list[Comparison]
+    notes: list[str]
+    """What differs besides the models: machine, versions, variants that the earlier one does not have."""
+
+    @property
+    def slower(self) -> list[Comparison]:
+        """Those that became slower by more than the noise."""
+        return [one for one in self.comparisons if one.verdict == "slower"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values that JSON knows."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return aligned lines for people, a heading first."""
+        rows = [("model", "provider", "batch", "threads", "before ms", "now ms", "ratio", "verdict")]
+        for one in self.comparisons:
+            threads = "all" if one.threads is None else str(one.threads)
+            figures = (f"{one.before_ms:.3f}", f"{one.now_ms:.3f}", f"{one.ratio:.3f}")
+            rows.append((Path(one.model).name, one.provider, str(one.batch_size), threads, *figures, one.verdict))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        aligned = [
+            "  ".join(
+                text.ljust(width) if column in (0, 1, 7) else text.rjust(width)
+                for column, (text, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        return [f"Compared with {self.path} of {self.created}:", *aligned]
+
+    def to_markdown(self) -> str:
+        """Return a table in Markdown."""
+        lines = [f"Compared with {self.path} of {self.created}:", ""]
+        lines += ["| model | provider | batch | threads | before ms | now ms | ratio | verdict |"]
+        lines += ["|---|---|---:|---:|---:|---:|---:|---|"]
+        for one in self.comparisons:
+            threads = "all" if one.threads is None else str(one.threads)
+            lines.append(
+                f"| {one.model} | {one.provider} | {one.batch_size} | {threads} | {one.before_ms:.3f} | "
+                f"{one.now_ms:.3f} | {one.ratio:.3f} | {one.verdict} |"
+            )
+        return "\n".join([*lines, *([""] if self.notes else []), *(f"- {note}" for note in self.notes)]) + "\n"
+
+
+def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what `asl-edge benchmark --json` printed.
+
+    Raises:
+        UserError: it cannot be read, or is nothing of the kind.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}). Name what `asl-edge benchmark --json` printed."
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}). Name what `asl-edge benchmark --json` printed.") from error
+    try:
+        for row in values["results"]:
+            for turn in row["raw"]["samples_ms"]:
+                if not turn or any(not isinstance(sample, int | float) for sample in turn):
+                    raise ValueError("a round without samples")
+            row["model"], row["provider"], row["batch_size"], row["threads"]
+        values["machine"]["processor"], values["created"], values["onnxruntime"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is no benchmark of asl-edge ({error!r}). Name what `asl-edge benchmark --json` printed."
+        ) from error
+    return dict(values)
+
+
+def compare(report: BenchmarkReport, before: dict[str, Any], path: str) -> ComparisonReport:
+    """Compare each variant with the one of the same model, provider, batch size and threads.
+
+    A model is the same where its path is, or else where the name of its file is and no other has it. A difference is
+    called one where every round of one benchmark was slower than every round of the other, since rounds are what the
+    noise of a machine moves, and where the medians differ by 3% or more. With fewer than three rounds on a side
+    nothing is said.
+
+    Args:
+        report: now.
+        before: what `read_report` returned.
+        path: of the earlier one, for the report.
+    """
+    found, notes = [], _notes(report, before)
+    for result in report.results:
+        if result.error is not None:
+            continue
+        earlier = _same(result, before["results"])
+        if earlier is None:
+            notes.append(f"{result.variant.model}, {_words(result)}: not in {path}")
+            continue
+        found.append(_one(result, earlier["raw"]["samples_ms"]))
+    return ComparisonReport(path, str(before["created"]), found, notes)
+
+
+def _one(result: VariantResult, before: list[list[float]]) -> Comparison:
+    variant, now = result.variant, result.samples_ms
+    old, new = (median(sample for turn in turns for sample in turn) for turns in (before, now))
+    return Comparison(
+        model=variant.model,
+        provider=variant.provider,
+        batch_size=variant.batch_size,
+        threads=variant.threads,
+        before_ms=round(old, 4),
+        now_ms=round(new, 4),
+        ratio=round(new / old, 4) if old else float("inf"),
+        verdict=verdict(before, now),
+    )
+
+
+def verdict(before: list[list[float]], now: list[list[float]]) -> Verdict:
+    """Return what the rounds of two measurements say; each is a list of its samples, in any unit of time."""
+    if min(len(before), len(now)) < _FEWEST_ROUNDS:
+        return "cannot tell"
+    old, new = ([median(turn) for turn in turns] for turns in (before, now))
+    change = median(new) / median(old) - 1 if median(old) else float("inf")
+    if change >= LEAST_CHANGE and min(new) > max(old):
+        return "slower"
+    if change <= -LEAST_CHANGE and max(new) < min(old):
+        return "faster"
+    return "no difference"
+
+
+def _same(result: VariantResult, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    variant = result.variant
+    wanted = (variant.provider, variant.batch_size, variant.threads)
+    alike = [
+        row
+        for row in rows
+        if (row["provider"], row["batch_size"], row["threads"]) == wanted and row["raw"]["samples_ms"]
+    ]
+    here = [row for row in alike if row["model"] == variant.model]
+    named = [row for row in alike if Path(row["model"]).name == Path(variant.model).name]
+    chosen = here or (named if len(named) == 1 else [])
+    return chosen[0] if chosen else None
+
+
+def _words(result: VariantResult) -> str:
+    variant = result.variant
+    return f"{variant.provider}, batch {variant.batch_size}, {variant.threads_text} threads"
+
+
+def _notes(report: BenchmarkReport, before: dict[str, Any]) -> list[str]:
+    notes = []
+    for name in ("processor", "cores", "system"):
+        mine, theirs = report.machine.get(name), before["machine"].get(name)
+        if mine != theirs:
+            notes.append(f"another machine: {name} {theirs} then, {mine} now")
+    if report.onnxruntime != before["onnxruntime"]:
+        notes.append(f"another ONNX Runtime: {before['onnxruntime']} then, {report.onnxruntime} now")
+    return notes
