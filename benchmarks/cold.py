@@ -1,0 +1,165 @@
+"""One JPEG, whole process, everybody: wall time and peak memory of a first answer; writes results/cold.{json,md}.
+
+    python benchmarks/cold.py RUN PICTURE [--python PYTHON] [--peers-python PYTHON] [--repeats 15]
+
+RUN is a trained run folder. From it an INT8 file is made, and one for LiteRT; the model in the box is beside them.
+`--python` names an interpreter with `asl-edge[cpu]` only, `--peers-python` one with benchmarks/requirements-peers.txt.
+Processes take turns, files lie in the page cache; the first turn is not counted. Not for Windows, which does not tell a
+child's peak memory in this way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+RESULTS = Path(__file__).resolve().parent / "results"
+READ = """
+import sys, numpy
+import cv2
+model, picture, size = sys.argv[1], cv2.imread(sys.argv[2]), int(sys.argv[3])
+picture = cv2.cvtColor(cv2.resize(picture, (size, size)), cv2.COLOR_BGR2RGB)[None]
+"""
+LITERT = (
+    READ
+    + """
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(model, num_threads=2)
+interpreter.allocate_tensors()
+given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+interpreter.set_tensor(given["index"], picture.astype(given["dtype"]))
+interpreter.invoke()
+print(interpreter.get_tensor(made["index"]).argmax())
+"""
+)
+OPENVINO = (
+    READ
+    + """
+import openvino
+compiled = openvino.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+print(compiled(picture)[compiled.output("probabilities")].argmax())
+"""
+)
+ONNXRUNTIME = (
+    READ
+    + """
+import onnxruntime
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+print(session.run(["probabilities"], {"image": picture})[0].argmax())
+"""
+)
+KERAS = (
+    READ
+    + """
+import keras
+print(keras.models.load_model(model, compile=False).predict(picture, verbose=0).argmax())
+"""
+)
+
+
+def main() -> None:
+    """Make the files, time the processes in turns, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--peers-python")
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    from machine import describe_machine
+
+    with tempfile.TemporaryDirectory() as folder:
+        size = make_files(options.run, Path(folder))
+        timed = commands(options, Path(folder), size)
+        samples = measure(timed, options.repeats)
+    results = {
+        "run": options.run.name,
+        "picture_bytes": options.picture.stat().st_size,
+        "repeats": options.repeats,
+        "samples": samples,
+        "machine": describe_machine(),
+    }
+    (RESULTS / "cold.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "cold.md").write_text(markdown(results))
+
+
+def make_files(run: Path, folder: Path) -> int:
+    """Write int8.onnx, fp32.onnx and int8.tflite; return the side of the network's pictures."""
+    from peers import make_litert
+
+    from asl_edge.export.building import build, prepare
+    from asl_edge.export.parity_pictures import calibration_pictures
+
+    prepared = prepare(run)
+    for precision in ("fp32", "int8"):
+        (folder / f"{precision}.onnx").write_bytes(build(prepared, precision).to_bytes(None))
+    make_litert(prepared.source.model, calibration_pictures(prepared.source, None, 256).pictures, folder)
+    return prepared.source.input_size
+
+
+def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, list[str]]:
+    """Name -> command of everything that is timed."""
+    python, picture = options.python, str(options.picture)
+    predict = [python, "-m", "asl_edge", "predict", picture]
+    found = {
+        "asl-edge predict, the model in the box": predict,
+        "asl-edge predict, INT8": [*predict, "--model", str(folder / "int8.onnx")],
+        "asl-edge predict, fp32": [*predict, "--model", str(folder / "fp32.onnx")],
+        "ONNX Runtime, INT8": [python, "-c", ONNXRUNTIME, str(folder / "int8.onnx"), picture, str(size)],
+        "imports of NumPy, OpenCV, ONNX Runtime": [python, "-c", "import numpy, cv2, onnxruntime"],
+    }
+    if options.peers_python:
+        peers, end = options.peers_python, [picture, str(size)]
+        found["LiteRT, INT8"] = [peers, "-c", LITERT, str(folder / "int8.tflite"), *end]
+        found["OpenVINO, our INT8 file"] = [peers, "-c", OPENVINO, str(folder / "int8.onnx"), *end]
+        found["Keras"] = [peers, "-c", KERAS, str(options.run.resolve() / "best.keras"), *end]
+    return found
+
+
+def measure(timed: dict[str, list[str]], repeats: int) -> dict[str, Any]:
+    """Time every command in turns, forwards and backwards alternately; the first turn only warms the page cache."""
+    from predict_cold import time_once
+
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}
+    samples: dict[str, Any] = {name: {"ms": [], "peak_mb": []} for name in timed}
+    for repeat in range(repeats + 1):
+        for name in list(timed) if repeat % 2 else reversed(list(timed)):
+            ms, peak = time_once(timed[name])
+            if repeat:
+                samples[name]["ms"].append(round(ms, 2))
+                samples[name]["peak_mb"].append(round(peak, 2))
+        print(f"turn {repeat} of {repeats}", file=sys.stderr)
+    return samples
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Render the results as a page."""
+    from machine import machine_line
+
+    lines = [
+        "# One JPEG, one process, everybody",
+        "",
+        f"Run `{results['run']}`, JPEG of {results['picture_bytes'] / 1e3:.1f} kB; {results['repeats']} processes each "
+        "in turns, from start to end, files in the page cache. Peak memory is the largest resident set.",
+        "",
+        "| process | median ms | min ms | max ms | peak MB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, row in results["samples"].items():
+        times = row["ms"]
+        lines.append(
+            f"| {name} | {median(times):.0f} | {min(times):.0f} | {max(times):.0f} | {max(row['peak_mb']):.0f} |"
+        )
+    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
+
+
+if __name__ == "__main__":
+    main()
