@@ -1,0 +1,233 @@
+"""How far each operator is from what the machine could do; writes results/floor.{json,md}.
+
+    python benchmarks/floor.py FP32.onnx INT8.onnx [--threads 1,2] [--runs 100]
+
+Both files are of one network and made by asl-edge. Times of single operators are ONNX Runtime's own profile, medians
+over the runs at batch 1; its bookkeeping between operators is what the whole run takes more. The floor of an operator
+is the larger of two times: its multiply-adds at the highest rate that a large product of matrices reaches here in the
+same arithmetic, and its weights at the rate at which memory is read; weights that a cache holds from one run to the next
+can be below it. Peaks are measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_SIDE = 2048
+"""Of the matrices whose product tells the peak."""
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fp32", type=Path)
+    parser.add_argument("int8", type=Path)
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--runs", type=int, default=100)
+    options = parser.parse_args()
+    import onnx
+    from machine import describe_machine
+
+    from asl_edge.export.work import multiply_adds
+
+    model = onnx.load(options.fp32)
+    arithmetic = multiply_adds(model)
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    weights = {node.name: sizes[node.input[1]] for node in model.graph.node if node.name in arithmetic}
+    # A layer that ONNX Runtime computes together with its ReLU goes by the name of that.
+    names = {
+        node: {node} | {follower.name for follower in model.graph.node if is_relu_of(follower, made)}
+        for node, made in ((node.name, node.output) for node in model.graph.node if node.name in arithmetic)
+    }
+    results: dict[str, Any] = {"runs": options.runs, "threads": {}, "machine": describe_machine()}
+    for threads in map(int, options.threads.split(",")):
+        peaks = {
+            "fp32_gmac": peak(threads, whole=False),
+            "int8_gmac": peak(threads, whole=True),
+            "memory_gb": memory(threads),
+        }
+        results["threads"][threads] = {"peaks": peaks}
+        for name, path, width in (("fp32", options.fp32, 4), ("int8", options.int8, 1)):
+            found = profile(path, threads, options.runs)
+            rows = []
+            for node, work in arithmetic.items():
+                mine = [event for event in found["nodes"] if plain(event) in names[node]]
+                wide = width if any("Q" in found["kinds"][event] for event in mine) else 4
+                rate = peaks["int8_gmac" if wide == 1 else "fp32_gmac"]
+                bounds = {
+                    "arithmetic": work / rate / 1e6,
+                    "weights from memory": wide * weights[node] / peaks["memory_gb"] / 1e6,
+                }
+                limit = max(bounds, key=lambda bound: bounds[bound])
+                rows.append(
+                    {
+                        "node": node.split("/")[0],
+                        "kernel": ", ".join(sorted({found["kinds"][event] for event in mine})),
+                        "ms": sum(found["nodes"][event] for event in mine),
+                        "floor_ms": bounds[limit],
+                        "limit": limit,
+                        "bits": 8 * wide,
+                    }
+                )
+            heavy = set().union(*names.values())
+            named = {event for event in found["nodes"] if plain(event) in heavy}
+            results["threads"][threads][name] = {
+                "whole_ms": found["whole_ms"],
+                "profiled_ms": found["profiled_ms"],
+                "others_ms": sum(ms for event, ms in found["nodes"].items() if event not in named),
+                "others": sorted({found["kinds"][event] for event in found["nodes"] if event not in named}),
+                "rows": rows,
+            }
+    (RESULTS / "floor.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "floor.md").write_text(markdown(results))
+
+
+def is_relu_of(node: Any, made: Any) -> bool:
+    """Whether a node is the ReLU of what another has made."""
+    return node.op_type == "Relu" and node.input[0] in made
+
+
+def plain(event: str) -> str:
+    """Return the name of a node without what ONNX Runtime adds to it."""
+    return re.sub(r"(_nchwc|_token_\d+|_nhwc)$", "", event)
+
+
+def peak(threads: int, *, whole: bool) -> float:
+    """Return the highest rate of a large product here, in 1e9 multiply-adds a second: float32, or bytes."""
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    if whole:
+        # As a convolution of 1x1, for which ONNX Runtime has its best kernel of bytes: products of matrices are slower.
+        given = rng.integers(0, 255, (1, _SIDE, 32, 32)).astype(np.uint8)
+        scale = [numpy_helper.from_array(np.float32(0.01), "s"), numpy_helper.from_array(np.uint8(0), "z")]
+        zero = numpy_helper.from_array(np.int8(0), "w0")
+        kernel = numpy_helper.from_array(rng.integers(-60, 60, (_SIDE, _SIDE, 1, 1)).astype(np.int8), "w")
+        node = helper.make_node("QLinearConv", ["a", "s", "z", "w", "s", "w0", "s", "z"], ["c"])
+        stored, kind, shape = [*scale, zero, kernel], TensorProto.UINT8, [1, _SIDE, 32, 32]
+        work = _SIDE**2 * 1024
+    else:
+        given = rng.normal(0, 1, (_SIDE, _SIDE)).astype(np.float32)
+        stored = [numpy_helper.from_array(rng.normal(0, 1, (_SIDE, _SIDE)).astype(np.float32), "b")]
+        node, kind, shape = helper.make_node("MatMul", ["a", "b"], ["c"]), TensorProto.FLOAT, [_SIDE, _SIDE]
+        work = _SIDE**3
+    values = [helper.make_tensor_value_info(name, kind, shape) for name in ("a", "c")]
+    graph = helper.make_graph([node], "product", values[:1], values[1:], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    times = []
+    for _ in range(12):
+        started = time.perf_counter()
+        session.run(None, {"a": given})
+        times.append(time.perf_counter() - started)
+    return float(work / min(times) / 1e9)
+
+
+def memory(threads: int) -> float:
+    """Return how fast memory is read here, in 1e9 bytes a second: sums over arrays that no cache holds."""
+    parts = np.array_split(np.ones(2**27, np.float32), threads)
+    times = []
+    for _ in range(6):
+        workers = [threading.Thread(target=part.sum) for part in parts]
+        started = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        times.append(time.perf_counter() - started)
+    return float(4 * 2**27 / min(times) / 1e9)
+
+
+def profile(path: Path, threads: int, runs: int) -> dict[str, Any]:
+    """Return medians of every operator's time at batch 1, their kinds, and the whole run with and without profiling."""
+    from asl_edge.runtime.model_file import read_spec
+    from asl_edge.runtime.session import open_session
+    from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+    size = read_spec(path).input_size
+    feed = {INPUT_NAME: np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)}
+
+    def timed(session: Any) -> float:
+        times = []
+        for _ in range(runs + 10):
+            started = time.perf_counter()
+            session.run([OUTPUT_NAME], feed)
+            times.append((time.perf_counter() - started) * 1000)
+        return median(times[10:])
+
+    whole = timed(open_session(path, provider="cpu", threads=threads).session)
+    with tempfile.TemporaryDirectory() as folder:
+        session = open_session(path, provider="cpu", threads=threads, profile=Path(folder, "profile")).session
+        profiled = timed(session)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    times: dict[str, list[float]] = defaultdict(list)
+    kinds: dict[str, str] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            name = event["name"].removesuffix("_kernel_time")
+            times[name].append(event["dur"] / 1000)
+            kinds[name] = event["args"]["op_name"]
+    return {
+        "nodes": {name: median(values[10:]) for name, values in times.items()},
+        "kinds": kinds,
+        "whole_ms": whole,
+        "profiled_ms": profiled,
+    }
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Render the results as a page."""
+    from machine import machine_line
+
+    results = json.loads(json.dumps(results))
+    lines = ["# How far from the floor", "", __doc__.split("\n\n")[-1].strip().replace("\n", " "), ""]
+    for threads, found in results["threads"].items():
+        peaks = found["peaks"]
+        lines += [
+            f"## {threads} thread{'s' * (threads != '1')}",
+            "",
+            f"Peaks: float32 {peaks['fp32_gmac']:.0f}, bytes {peaks['int8_gmac']:.0f} billion multiply-adds a second; "
+            f"memory {peaks['memory_gb']:.1f} GB a second.",
+            "",
+            "| layer | fp32 ms | floor | times | limit | int8 ms | floor | times | limit | kernel |",
+            "|---|---:|---:|---:|---|---:|---:|---:|---|---|",
+        ]
+        for one, two in zip(found["fp32"]["rows"], found["int8"]["rows"], strict=True):
+            cells = [
+                f"{row['ms']:.3f} | {row['floor_ms']:.3f} | {row['ms'] / row['floor_ms']:.1f} | {row['limit']}"
+                for row in (one, two)
+            ]
+            lines.append(f"| {one['node']} | {cells[0]} | {cells[1]} | {two['kernel']} |")
+        totals = []
+        for name in ("fp32", "int8"):
+            floor = sum(row["floor_ms"] for row in found[name]["rows"])
+            totals.append(f"{found[name]['whole_ms']:.2f} | {floor:.2f} | {found[name]['whole_ms'] / floor:.1f} | ")
+        lines.append(
+            f"| the rest | {found['fp32']['others_ms']:.3f} | | | | {found['int8']['others_ms']:.3f} | | | | |"
+        )
+        lines += [f"| **whole run, not profiled** | {totals[0]} | {totals[1]} | |", ""]
+    return "\n".join([*lines, f"{results['runs']} runs. {machine_line(results['machine'])}", ""])
+
+
+if __name__ == "__main__":
+    main()
