@@ -5,8 +5,8 @@
 Both files are of one network and made by asl-edge. Times of single operators are ONNX Runtime's own profile, medians
 over the runs at batch 1; its bookkeeping between operators is what the whole run takes more. The floor of an operator
 is the larger of two times: its multiply-adds at the highest rate that a large product of matrices reaches here in the
-same arithmetic, and its weights at the rate at which memory is read; weights that a cache holds from one run to the next
-can be below it. Peaks are measured in the same run.
+same arithmetic, and its weights at the rate at which memory is read; weights that a cache holds from one run to the
+next can be below it. Peaks are measured in the same run.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.export.compensation import round_layers
+from asl_edge.export.equalization import equalize
 from asl_edge.export.outputs import Outputs, onnx_outputs
 from asl_edge.export.quantization import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
 from asl_edge.export.work import multiply_adds
@@ -83,10 +84,11 @@ def quantize_measured(
         ModelError: the network has no layer that could be quantised.
     """
     config = config or QuantizationConfig()
-    ranges = calibrate(model, calibration)
     layers = chosen_nodes(model, config)
-    rounded = round_layers(model, layers, calibration)
     expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
+    model = equalize(model, layers, calibration)
+    ranges = calibrate(model, calibration)
+    rounded = round_layers(model, layers, calibration)
 
     def attempt(chosen: QuantizationConfig) -> tuple[onnx.ModelProto, float]:
         graph = to_int8(model, ranges, chosen, rounded)
