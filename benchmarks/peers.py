@@ -2,7 +2,7 @@
 
     python -m pip install -r benchmarks/requirements-peers.txt
     python benchmarks/peers.py RUN ARRAYS [--name peers] [--threads 1,2] [--rounds 5] [--runs 40]
-        [--openvino-python PYTHON]
+        [--pictures 500] [--openvino-python PYTHON]
 
 RUN is a trained run folder of `alexnet`, ARRAYS the prepared arrays whose test split everybody answers. Each way runs
 in a process of its own (benchmarks/peer.py) that waits while the others are measured; a round asks each in turn for
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--pictures", type=int, help="held-out pictures that everybody answers; all by default")
     parser.add_argument("--agreement", type=float, default=0.995, help="labels that our INT8 shall leave as they are")
     parser.add_argument("--openvino-python", help="an interpreter that has onnxruntime-openvino")
     parser.add_argument("--only", nargs="*", help="ways whose name holds one of these words")
@@ -68,9 +69,11 @@ def main() -> None:
 
     arrays = PreparedArrays.open(options.arrays)
     labels = np.asarray(arrays.split("test").labels)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[: options.pictures])
+    labels = labels[chosen]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "pictures.npy", arrays.rgb("test", slice(None)))
+        np.save(folder / "pictures.npy", arrays.rgb("test", chosen))
         made = make_files(options, folder)
         results: dict[str, Any] = {"made": made, "threads": {}, "answers": {}, "failed": {}, "versions": {}}
         for threads in map(int, options.threads.split(",")):
@@ -213,7 +216,9 @@ def measure(
                 continue
             peers.append(peer)
             samples[way.name] = {"precision": way.precision, "ready_seconds": peer.ready["ready_seconds"], "ms": []}
-            results["versions"] |= peer.ready["versions"]
+            for package, version in peer.ready["versions"].items():
+                known = results["versions"].setdefault(package, [])
+                known += [version] if version not in known else []
             if way.name not in results["answers"]:
                 peer.ask({"answer": str(folder / "answer.npy")})
                 results["answers"][way.name] = np.load(folder / "answer.npy").argmax(axis=1).tolist()
@@ -300,7 +305,7 @@ def markdown(results: dict[str, Any]) -> str:
             for name, error in results["failed"].items()
         ),
         f"{results['rounds']} rounds of {results['runs']} pictures each, in turns. "
-        + ", ".join(f"{name} {version}" for name, version in sorted(results["versions"].items()))
+        + ", ".join(f"{name} {' and '.join(known)}" for name, known in sorted(results["versions"].items()))
         + f". {machine_line(results['machine'])}",
         "",
     ]
@@ -327,7 +332,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(right=max(found.values()) * 3)
-    axes.set_xlabel(f"milliseconds a picture, median, {count} threads; labels as Keras's")
+    axes.set_xlabel(f"milliseconds a picture, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]
     axes.legend(handles=handles, loc="upper right", frameon=False)
