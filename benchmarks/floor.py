@@ -104,7 +104,7 @@ def is_relu_of(node: Any, made: Any) -> bool:
 
 def plain(event: str) -> str:
     """Return the name of a node without what ONNX Runtime adds to it."""
-    return re.sub(r"(_nchwc|_token_\d+|_nhwc)$", "", event)
+    return re.sub(r"(_nchwc|_token_\d+|_nhwc)$", "", event).removeprefix("fused ")
 
 
 def peak(threads: int, *, whole: bool) -> float:

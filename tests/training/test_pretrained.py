@@ -54,6 +54,9 @@ def arrays(shared_colour_arrays):
 
 def built(name, classes=4, size=32, seed=5):
     """A network of the registry with all of its weights and statistics far from their beginnings."""
+    import keras
+
+    keras.utils.set_random_seed(seed)  # or its weights would depend on which tests ran before
     model, rng = networks.build(name, classes, size), np.random.default_rng(seed)
     for variable in model.weights:
         if "variance" in variable.path:
