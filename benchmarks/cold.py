@@ -77,11 +77,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     from machine import describe_machine
+    from peers import make_files
 
     with tempfile.TemporaryDirectory() as folder:
         # In a process of its own: a child's peak memory begins with what its parent holds.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            size = pool.submit(make_files, options.run, Path(folder)).result()
+            size = pool.submit(make_files, options.run, Path(folder), 0.995).result()["size"]
         timed = commands(options, Path(folder), size)
         samples = measure(timed, options.repeats)
     results = {
@@ -93,20 +94,6 @@ def main() -> None:
     }
     (RESULTS / "cold.json").write_text(json.dumps(results, indent=1) + "\n")
     (RESULTS / "cold.md").write_text(markdown(results))
-
-
-def make_files(run: Path, folder: Path) -> int:
-    """Write int8.onnx, fp32.onnx and int8.tflite; return the side of the network's pictures."""
-    from peers import make_litert
-
-    from asl_edge.export.building import build, prepare
-    from asl_edge.export.parity_pictures import calibration_pictures
-
-    prepared = prepare(run)
-    for precision in ("fp32", "int8"):
-        (folder / f"{precision}.onnx").write_bytes(build(prepared, precision).to_bytes(None))
-    make_litert(prepared.source.model, calibration_pictures(prepared.source, None, 256).pictures, folder)
-    return prepared.source.input_size
 
 
 def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, list[str]]:

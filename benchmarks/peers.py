@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
@@ -74,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "pictures.npy", arrays.rgb("test", chosen))
-        made = make_files(options, folder)
+        made = make_files(options.run, folder, options.agreement)
         results: dict[str, Any] = {"made": made, "threads": {}, "answers": {}, "failed": {}, "versions": {}}
         for threads in map(int, options.threads.split(",")):
             results["threads"][threads] = measure(options, folder, threads, labels, results)
@@ -85,23 +84,23 @@ def main() -> None:
         "runs": options.runs,
         "machine": describe_machine(),
     }
-    (HERE / "results" / f"{options.name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "results" / f"{options.name}.json").write_text(json.dumps(results) + "\n")
     (HERE / "results" / f"{options.name}.md").write_text(markdown(results))
     plot(results, HERE / "results" / f"{options.name}.png")
 
 
-def make_files(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Write every file that somebody runs."""
+def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
+    """Write every file that somebody runs; return the side of the pictures and how INT8 came about."""
     from asl_edge.export.building import Int8Choices, build, prepare
     from asl_edge.export.parity_pictures import calibration_pictures
 
-    prepared = prepare(options.run)
+    prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
-    for name, choices in (("fp32", {}), ("int8", {"int8": Int8Choices(wanted_agreement=options.agreement)})):
+    for name, choices in (("fp32", {}), ("int8", {"int8": Int8Choices(wanted_agreement=agreement)})):
         built = build(prepared, name, **choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()
-    plain = build(prepare(options.run, optimized=False), "fp32")
+    plain = build(prepare(run, optimized=False), "fp32")
     (folder / "plain.onnx").write_bytes(plain.to_bytes(None))
     pictures = calibration_pictures(prepared.source, None, 256).pictures
     make_litert(prepared.source.model, pictures, folder)
@@ -235,21 +234,17 @@ def measure(
     return samples
 
 
-def compared(results: dict[str, Any], name: str) -> dict[str, float]:
+def compared(results: dict[str, Any], name: str) -> dict[str, Any]:
     """Return labels as Keras's, accuracy, and the paired difference to Keras's with 95% interval."""
+    from paired import paired_difference
+
     labels = np.array(results["labels"])
     keras = np.array(results["answers"].get("Keras, model(x)", results["answers"][PLAIN]))
     mine = np.array(results["answers"][name])
-    gained = int(((mine == labels) & (keras != labels)).sum())
-    lost = int(((mine != labels) & (keras == labels)).sum())
-    difference = (gained - lost) / len(labels)
-    half = 1.96 * math.sqrt(max(gained + lost - (gained - lost) ** 2 / len(labels), 0)) / len(labels)
     return {
         "agreement": float((mine == keras).mean()),
         "accuracy": float((mine == labels).mean()),
-        "difference": difference,
-        "low": difference - half,
-        "high": difference + half,
+        **paired_difference(mine == labels, keras == labels),
     }
 
 
@@ -288,9 +283,10 @@ def markdown(results: dict[str, Any]) -> str:
             times = by_count[count][PLAIN] / by_count[count][name]
             cells.append(f"{by_count[count][name]:.2f}, {np.percentile(samples, 90):.2f} ({times:.2f})")
         row |= compared(results, name)
+        low, high = row["difference_interval"]
         lines.append(
             f"| {name} | {row['precision']} | {' | '.join(cells)} | {row['agreement']:.2%} | {row['accuracy']:.2%} | "
-            f"{100 * row['difference']:+.2f} ({100 * row['low']:+.2f} to {100 * row['high']:+.2f}) |"
+            f"{100 * row['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}) |"
         )
     quantization = results["made"]["int8"]
     kept = ", ".join(quantization["float_layers"]) or "none"

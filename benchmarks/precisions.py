@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import resource
 import sys
@@ -137,6 +136,8 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
 
 def answer(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
     """Let Keras and every file answer the test split."""
+    from paired import paired_difference
+
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.export.outputs import keras_outputs
     from asl_edge.export.source import open_source
@@ -158,16 +159,10 @@ def answer(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any
         with Predictor(path, provider="cpu") as predictor:
             answers = predictor.probabilities(pictures)
         mine = answers.argmax(axis=1) == labels
-        gained, lost, count = int((mine & ~right).sum()), int((right & ~mine).sum()), len(labels)
-        difference = (gained - lost) / count
-        half = 1.96 * math.sqrt(max(gained + lost - (gained - lost) ** 2 / count, 0)) / count
         found[name] = {
             "label_agreement": float((answers.argmax(axis=1) == reference.argmax(axis=1)).mean()),
             "accuracy": float(mine.mean()),
-            "difference": difference,
-            "difference_interval": [difference - half, difference + half],
-            "gained": gained,
-            "lost": lost,
+            **paired_difference(mine, right),
             "ece": expected_calibration_error(answers, labels),
             "max_probability_difference": float(np.abs(answers - reference).max()),
         }

@@ -9,13 +9,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from asl_edge.bench.report import BenchmarkReport, VariantResult
+from asl_edge.bench.report import BenchmarkReport, VariantResult, aligned
 from asl_edge.errors import UserError
 
 Verdict = Literal["faster", "slower", "no difference", "cannot tell"]
 
 LEAST_CHANGE = 0.03
 """Relative difference below which nothing is called a change, however quiet the machine was."""
+
+HEADINGS = ("model", "provider", "batch", "threads", "before ms", "now ms", "ratio", "verdict")
 
 _FEWEST_ROUNDS = 3
 """Three rounds before and three after are all apart by chance once in ten times, fewer more often."""
@@ -35,6 +37,12 @@ class Comparison:
     ratio: float
     """Now by before: above 1 is slower."""
     verdict: Verdict
+
+    def cells(self) -> list[str]:
+        """Return one line of the table without the model, as texts in the order of `HEADINGS`."""
+        threads = "all" if self.threads is None else str(self.threads)
+        figures = [f"{value:.3f}" for value in (self.before_ms, self.now_ms, self.ratio)]
+        return [self.provider, str(self.batch_size), threads, *figures, self.verdict]
 
 
 @dataclass(frozen=True)
@@ -60,33 +68,17 @@ class ComparisonReport:
 
     def lines(self) -> list[str]:
         """Return aligned lines for people, a heading first."""
-        rows = [("model", "provider", "batch", "threads", "before ms", "now ms", "ratio", "verdict")]
-        for one in self.comparisons:
-            threads = "all" if one.threads is None else str(one.threads)
-            figures = (f"{one.before_ms:.3f}", f"{one.now_ms:.3f}", f"{one.ratio:.3f}")
-            rows.append((Path(one.model).name, one.provider, str(one.batch_size), threads, *figures, one.verdict))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        aligned = [
-            "  ".join(
-                text.ljust(width) if column in (0, 1, 7) else text.rjust(width)
-                for column, (text, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        return [f"Compared with {self.path} of {self.created}:", *aligned]
+        rows = [HEADINGS, *([Path(one.model).name, *one.cells()] for one in self.comparisons)]
+        return [self._title(), *(line.rstrip() for line in aligned(rows, left=("model", "provider", "verdict")))]
 
     def to_markdown(self) -> str:
         """Return a table in Markdown."""
-        lines = [f"Compared with {self.path} of {self.created}:", ""]
-        lines += ["| model | provider | batch | threads | before ms | now ms | ratio | verdict |"]
-        lines += ["|---|---|---:|---:|---:|---:|---:|---|"]
-        for one in self.comparisons:
-            threads = "all" if one.threads is None else str(one.threads)
-            lines.append(
-                f"| {one.model} | {one.provider} | {one.batch_size} | {threads} | {one.before_ms:.3f} | "
-                f"{one.now_ms:.3f} | {one.ratio:.3f} | {one.verdict} |"
-            )
+        lines = [self._title(), "", "| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * 5 + "---|"]
+        lines += ["| " + " | ".join([one.model, *one.cells()]) + " |" for one in self.comparisons]
         return "\n".join([*lines, *([""] if self.notes else []), *(f"- {note}" for note in self.notes)]) + "\n"
+
+    def _title(self) -> str:
+        return f"Compared with {self.path} of {self.created}:"
 
 
 def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:

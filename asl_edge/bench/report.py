@@ -165,11 +165,16 @@ LESS_IMPORTANT = ("p90 ms", "mean ms", "first ms", "samples")
 def _aligned(results: Sequence[VariantResult], headings: Sequence[str]) -> list[str]:
     columns = [HEADINGS.index(heading) for heading in headings]
     rows = [HEADINGS, *(cells(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in columns]
+    return aligned([[row[column] for column in columns] for row in rows], left=("model", "provider"))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str]) -> list[str]:
+    """Return rows of texts, a heading first, as aligned lines; those of columns headed by `left` begin left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            f"{row[column]:<{width}}" if HEADINGS[column] in ("model", "provider") else f"{row[column]:>{width}}"
-            for column, width in zip(columns, widths, strict=True)
+            f"{text:<{width}}" if heading in left else f"{text:>{width}}"
+            for text, heading, width in zip(row, rows[0], widths, strict=True)
         )
         for row in rows
     ]

@@ -44,11 +44,12 @@ def interrupts_wait() -> Iterator[None]:
         came.append(number)
 
     numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    # Others are ignored, or the system's own to handle.
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
-        for number, handler in before.items():
-            if callable(handler):  # neither ignored nor the system's own to handle
-                signal.signal(number, note)
+        for number in before:
+            signal.signal(number, note)
         yield
     finally:
         for number, handler in before.items():

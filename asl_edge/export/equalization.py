@@ -20,6 +20,7 @@ import numpy.typing as npt
 from asl_edge.export.compensation import channel_axis
 from asl_edge.export.graph import attributes, copy_of
 from asl_edge.export.outputs import tensors
+from asl_edge.export.rounding import Floats, along
 from asl_edge.export.toolchain import load
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def equalize(model: onnx.ModelProto, names: Sequence[str], pictures: npt.NDArray
     largest: dict[str, Any] = dict.fromkeys(sources, 0.0)
     for batch in tensors(changed, sources, pictures):
         for name, values in zip(sources, batch, strict=True):
-            along = tuple(axis for axis in range(values.ndim) if axis != 1)
-            largest[name] = np.maximum(largest[name], np.abs(values).max(axis=along))
+            others = tuple(axis for axis in range(values.ndim) if axis != 1)
+            largest[name] = np.maximum(largest[name], np.abs(values).max(axis=others))
     stored = {tensor.name: tensor for tensor in changed.graph.initializer}
     for first, second in pairs:
         _scale(first, second, largest[str(second.input[0])], stored)
@@ -59,23 +60,21 @@ def equalize(model: onnx.ModelProto, names: Sequence[str], pictures: npt.NDArray
 def _pairs(model: onnx.ModelProto, heavy: set[str]) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
     """Yield heavy layers with the one that alone reads what they make, behind nothing but what keeps factors."""
     readers: dict[str, list[Any]] = {}
-    weights: dict[str, int] = {}
     for node in model.graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-            weights[name] = weights.get(name, 0) + 1
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
-        if node.name not in heavy or any(weights[name] > 1 for name in node.input[1:] if name):
-            continue
+        if node.name not in heavy or any(len(readers[name]) > 1 for name in node.input[1:] if name):
+            continue  # another layer reads its weights too
         made = str(node.output[0])
         while made not in outputs and len(readers.get(made, ())) == 1:
-            reader = readers[made][0]
+            (reader,) = readers[made]
             if reader.op_type in _KEEPING:
                 made = str(reader.output[0])
                 continue
-            alone = reader.input[0] == made and weights[reader.input[1]] == 1 if len(reader.input) > 1 else False
-            if reader.name in heavy and alone and attributes(reader).get("group", 1) == 1:
+            whole = attributes(reader).get("group", 1) == 1
+            if reader.name in heavy and reader.input[0] == made and len(readers[reader.input[1]]) == 1 and whole:
                 yield node, reader
             break
 
@@ -84,8 +83,7 @@ def _scale(first: Any, second: Any, largest: npt.NDArray[np.floating[Any]], stor
     """Divide the channels of `first` by powers of two near their largest value, and multiply those of `second`."""
     if not largest.max() > 0:
         return
-    kernels = {node.input[1]: _array(stored, node.input[1]) for node in (first, second)}
-    before, behind = kernels[first.input[1]], kernels[second.input[1]]
+    before, behind = (_array(stored, node.input[1]) for node in (first, second))
     out = channel_axis(first, before.ndim)
     channels, inside = before.shape[out], 1 if channel_axis(second, behind.ndim) == 0 else 0
     if behind.shape[inside] != len(largest) or len(largest) % channels:
@@ -93,22 +91,16 @@ def _scale(first: Any, second: Any, largest: npt.NDArray[np.floating[Any]], stor
     share = largest.reshape(channels, -1).max(axis=1) / largest.max()
     powers = np.clip(np.rint(np.log2(np.maximum(share, 2.0**_LEAST_EXPONENT))), _LEAST_EXPONENT, 0)
     factors = np.exp2(powers).astype(np.float32)
-    _put(stored, first.input[1], before / _along(factors, out, before.ndim))
+    _put(stored, first.input[1], before / along(factors, out, before.ndim))
     if len(first.input) > 2 and first.input[2]:
         _put(stored, first.input[2], _array(stored, first.input[2]) / factors)
     repeated = np.repeat(factors, len(largest) // channels)
-    _put(stored, second.input[1], behind * _along(repeated, inside, behind.ndim))
+    _put(stored, second.input[1], behind * along(repeated, inside, behind.ndim))
 
 
 def _array(stored: dict[str, Any], name: str) -> npt.NDArray[np.float32]:
     return np.asarray(load("onnx").numpy_helper.to_array(stored[name]), np.float32)
 
 
-def _put(stored: dict[str, Any], name: str, values: npt.NDArray[np.float32]) -> None:
+def _put(stored: dict[str, Any], name: str, values: Floats) -> None:
     stored[name].CopyFrom(load("onnx").numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
-
-
-def _along(values: npt.NDArray[np.float32], axis: int, dimensions: int) -> npt.NDArray[np.float32]:
-    shape = [1] * dimensions
-    shape[axis] = -1
-    return values.reshape(shape)

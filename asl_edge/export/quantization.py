@@ -23,7 +23,17 @@ from asl_edge.errors import ModelError, UserError
 from asl_edge.export.compensation import channel_axis
 from asl_edge.export.graph import drop_unused, without_initializers
 from asl_edge.export.outputs import tensors
-from asl_edge.export.rounding import BINS, Floats, Method, Range, RoundedKernel, Scale, choose_scale, round_weights
+from asl_edge.export.rounding import (
+    BINS,
+    Floats,
+    Method,
+    Range,
+    RoundedKernel,
+    Scale,
+    along,
+    choose_scale,
+    round_weights,
+)
 from asl_edge.export.toolchain import load
 from asl_edge.spec import INPUT_NAME
 
@@ -275,33 +285,27 @@ class _Quantizer:
             self.arrays[key] = value
         node.input[1] = f"{name}/dequantized"
         self.nodes.append(self.node("DequantizeLinear", weights, node.input[1], axis=axis))
-        self.set_bias(node, kernel, whole, scales, axis, step, self.ranges[source].mean)
+        error = np.moveaxis(whole * along(scales, axis, kernel.ndim) - kernel, axis, 0)
+        self.set_bias(node, error, step * scales, self.ranges[source].mean)
 
-    def set_bias(
-        self,
-        node: Any,
-        kernel: Floats,
-        whole: npt.NDArray[np.int8],
-        scales: Floats,
-        axis: int,
-        step: float,
-        mean: Floats,
-    ) -> None:
-        """Store the bias in 32 bits, less what the rounded weights add on average (Nagel et al. 2019)."""
-        has_bias = len(node.input) > 2 and bool(node.input[2])
-        bias = np.zeros(len(scales))
-        if has_bias:
+    def set_bias(self, node: Any, error: Floats, units: Floats, mean: Floats) -> None:
+        """Store the bias in 32 bits, less what the rounded weights add on average (Nagel et al. 2019).
+
+        Args:
+            node: a layer.
+            error: what rounding adds to its weights, output channels first, then those of the input.
+            units: (channels,), what 1 is worth in the sums of each output channel.
+            mean: (C,), of each channel of the input.
+        """
+        bias = np.zeros(len(units))
+        if len(node.input) > 2 and node.input[2]:
             stored = self.onnx.numpy_helper.to_array(self.stored[node.input[2]])
             bias = np.broadcast_to(np.asarray(stored, np.float64).ravel(), bias.shape)
-        along = [1] * kernel.ndim
-        along[axis] = -1
-        error = np.moveaxis(whole * scales.reshape(along) - kernel, axis, 0)
-        error = error.reshape(*error.shape[:2], -1).sum(axis=2)
-        if error.shape[1] == len(mean):  # not so where a convolution reads its channels in groups
-            bias = bias - error @ mean
+        added = error.reshape(*error.shape[:2], -1).sum(axis=2)
+        if added.shape[1] == len(mean):  # not so where a convolution reads its channels in groups
+            bias = bias - added @ mean
         if node.op_type == "MatMul":
             node.op_type = "Gemm"
-        units = step * scales
         name = f"{node.name}/bias/int32"
         parts = [name, f"{node.name}/bias/scale", f"{node.name}/bias/zero_point"]
         limit = 2**31 - 1

@@ -83,9 +83,15 @@ class RoundedKernel(NamedTuple):
 def round_weights(kernel: Floats, axis: int) -> RoundedKernel:
     """Round weights to -127..127, one by one, with a scale for each output channel along `axis`."""
     scales = least_error_scales(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1))
-    along = [1] * kernel.ndim
-    along[axis] = -1
-    return RoundedKernel(np.clip(np.rint(kernel / scales.reshape(along)), -127, 127).astype(np.int8), scales)
+    steps = along(scales, axis, kernel.ndim)
+    return RoundedKernel(np.clip(np.rint(kernel / steps), -127, 127).astype(np.int8), scales)
+
+
+def along(values: Floats, axis: int, dimensions: int) -> Floats:
+    """Return a vector as an array of so many dimensions that lies along one axis, to be broadcast along the others."""
+    shape = [1] * dimensions
+    shape[axis] = -1
+    return values.reshape(shape)
 
 
 def least_error_scales(rows: Floats, importance: Floats | float = 1.0) -> Floats:

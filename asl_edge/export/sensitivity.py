@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,57 +84,20 @@ def quantize_measured(
         ModelError: the network has no layer that could be quantised.
     """
     config = config or QuantizationConfig()
-    layers = chosen_nodes(model, config)
-    expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
-    model = equalize(model, layers, calibration)
-    ranges = calibrate(model, calibration)
-    rounded = round_layers(model, layers, calibration)
-
-    def attempt(chosen: QuantizationConfig) -> tuple[onnx.ModelProto, float]:
-        graph = to_int8(model, ranges, chosen, rounded)
-        answered = onnx_outputs(graph, pictures).logits.argmax(axis=1)
-        return graph, float((answered == expected).mean())
-
-    graph, agreement = attempt(config)
+    trial = _Trial(model, calibration, pictures, config, on_step or (lambda _: None))
+    graph, agreement = trial.attempt(config)
     if agreement < wanted and config.headroom == 1:
         wider = replace(config, headroom=_HEADROOM)
-        candidate, kept = attempt(wider)
-        if on_step is not None:
-            on_step(f"{agreement:.2%} of the labels stay; {kept:.2%} with ranges {_HEADROOM:g} times as wide")
+        candidate, kept = trial.attempt(wider)
+        trial.say(f"{agreement:.2%} of the labels stay; {kept:.2%} with ranges {_HEADROOM:g} times as wide")
         if kept > agreement:
             graph, agreement, config = candidate, kept, wider
     taken: list[str] = []
     harm: dict[str, float] = {}
-    if agreement < wanted and len(layers) > 1:
-        if on_step is not None:
-            on_step(f"{agreement:.2%} of the labels stay; searching for layers to leave in float32")
-        reference = onnx_outputs(model, calibration)
-        for name in layers:
-            others = tuple(layer for layer in layers if layer != name)
-            alone = to_int8(model, ranges, replace(config, keep_float=(*config.keep_float, *others)), rounded)
-            harm[name] = _harm(reference, onnx_outputs(alone, calibration))
-        work = multiply_adds(model)
-        # First what harms most for the arithmetic that it saves, so that a large convolution is given up last;
-        # where that one is the fault itself, what harms most.
-        by_arithmetic = sorted(layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))
-        for order in (by_arithmetic, sorted(layers, key=lambda layer: -harm[layer])):
-            taken = []
-            for name in order[:-1]:
-                taken.append(name)
-                graph, agreement = attempt(replace(config, keep_float=(*config.keep_float, *taken)))
-                if on_step is not None:
-                    on_step(f"{agreement:.2%} with {', '.join(taken)} in float32")
-                if agreement >= wanted:
-                    break
-            if agreement >= wanted:
-                break
-        for name in sorted(taken[:-1], key=lambda layer: -work.get(layer, 0)):
-            fewer = [layer for layer in taken if layer != name]
-            candidate, kept = attempt(replace(config, keep_float=(*config.keep_float, *fewer)))
-            if agreement >= wanted and kept >= wanted:
-                graph, agreement, taken = candidate, kept, fewer
-                if on_step is not None:
-                    on_step(f"{agreement:.2%} with {name} in INT8 again")
+    if agreement < wanted and len(trial.layers) > 1:
+        trial.say(f"{agreement:.2%} of the labels stay; searching for layers to leave in float32")
+        harm = trial.harm(config)
+        graph, agreement, taken = _search(trial, config, harm, wanted)
     report = QuantizationReport(
         target=config.target,
         method=config.method,
@@ -148,6 +111,81 @@ def quantize_measured(
         sensitivity=harm,
     )
     return graph, report
+
+
+class _Trial:
+    """A float32 graph, made ready once, of which any layers are set in INT8 and the labels counted."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        calibration: npt.NDArray[np.uint8],
+        pictures: npt.NDArray[np.uint8],
+        config: QuantizationConfig,
+        say: Callable[[str], object],
+    ) -> None:
+        self.layers = chosen_nodes(model, config)
+        self.model = equalize(model, self.layers, calibration)
+        self.calibration, self.pictures, self.say = calibration, pictures, say
+        self.ranges = calibrate(self.model, calibration)
+        self.rounded = round_layers(self.model, self.layers, calibration)
+        self.expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
+
+    def attempt(self, config: QuantizationConfig, also_float: Sequence[str] = ()) -> tuple[onnx.ModelProto, float]:
+        """Return the graph with further layers in float32, and the share of labels that stay."""
+        graph = self.graph(config, also_float)
+        answered = onnx_outputs(graph, self.pictures).logits.argmax(axis=1)
+        return graph, float((answered == self.expected).mean())
+
+    def graph(self, config: QuantizationConfig, also_float: Sequence[str]) -> onnx.ModelProto:
+        """Return the graph in INT8, but for what `config` keeps and for further layers."""
+        chosen = replace(config, keep_float=(*config.keep_float, *also_float))
+        return to_int8(self.model, self.ranges, chosen, self.rounded)
+
+    def harm(self, config: QuantizationConfig) -> dict[str, float]:
+        """Return what each layer alone in INT8 adds to the logits of the calibration pictures."""
+        reference = onnx_outputs(self.model, self.calibration)
+        found = {}
+        for name in self.layers:
+            alone = self.graph(config, [layer for layer in self.layers if layer != name])
+            found[name] = _harm(reference, onnx_outputs(alone, self.calibration))
+        return found
+
+
+def _search(
+    trial: _Trial, config: QuantizationConfig, harm: dict[str, float], wanted: float
+) -> tuple[onnx.ModelProto, float, list[str]]:
+    """Return a graph in which enough labels stay, or one layer alone is in INT8; its agreement; layers in float32."""
+    work = multiply_adds(trial.model)
+    # First what harms most for the arithmetic that it saves, so that a large convolution is given up last; where that
+    # one is the fault itself, what harms most.
+    by_arithmetic = sorted(trial.layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))
+    for order in (by_arithmetic, sorted(trial.layers, key=lambda layer: -harm[layer])):
+        taken: list[str] = []
+        for name in order[:-1]:
+            taken.append(name)
+            graph, agreement = trial.attempt(config, taken)
+            trial.say(f"{agreement:.2%} with {', '.join(taken)} in float32")
+            if agreement >= wanted:
+                return _with_fewer(trial, config, (graph, agreement, taken), work, wanted)
+    return graph, agreement, taken
+
+
+def _with_fewer(
+    trial: _Trial,
+    config: QuantizationConfig,
+    found: tuple[onnx.ModelProto, float, list[str]],
+    work: dict[str, int],
+    wanted: float,
+) -> tuple[onnx.ModelProto, float, list[str]]:
+    """Give layers back to INT8 that were not the fault, the largest first; the last one taken was."""
+    for name in sorted(found[2][:-1], key=lambda layer: -work.get(layer, 0)):
+        fewer = [layer for layer in found[2] if layer != name]
+        graph, kept = trial.attempt(config, fewer)
+        if kept >= wanted:
+            found = graph, kept, fewer
+            trial.say(f"{kept:.2%} with {name} in INT8 again")
+    return found
 
 
 def _harm(reference: Outputs, answered: Outputs) -> float:
