@@ -61,7 +61,7 @@ def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[st
     """Return pictures per second of each turn, by way, and the share of labels that are alike."""
     from asl_edge.runtime.predictor import Predictor
 
-    predictor = Predictor(model, provider="cpu", threads=threads)
+    predictor = Predictor(model, provider="cpu", workers=threads)  # as `asl-edge predict FOLDER` does
     batches = Predictor(model, provider="cpu", threads=threads, batch_size=1)
     classes = predictor.spec.classes
     ways: dict[str, Callable[[], list[str]]] = {

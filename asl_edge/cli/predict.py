@@ -101,7 +101,8 @@ def predict(
         unsure = f", {tally.not_sure} not sure" if tally.not_sure else ""
         skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
         used = predictor.providers_used[0]
-        _tell(f"{tally.answered} answered{unsure}{skipped}; {tally.mean_ms:.1f} ms each on {used}", quiet=True)
+        at_once = f", {predictor.workers} batches side by side" if predictor.workers > 1 else ""
+        _tell(f"{tally.answered} answered{unsure}{skipped}; {tally.mean_ms:.1f} ms each on {used}{at_once}", quiet=True)
     if tally.skipped:
         raise typer.Exit(1 if tally.answered else 2)
 
@@ -122,7 +123,7 @@ def _open(
     """Open the predictor, and say what it warns of."""
     import warnings
 
-    from asl_edge.runtime.answering import batch_size_for, few
+    from asl_edge.runtime.answering import batch_size_for, few, workers_for
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.providers import ProviderWarning
 
@@ -135,6 +136,7 @@ def _open(
             provider_options=provider_options,
             threads=threads,
             batch_size=batch_size or batch_size_for(sources, shown=show),
+            workers=workers_for(sources, threads, shown=show),
             threshold=threshold,
             top_k=top_k,
             short_lived=few(sources),

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from asl_edge.errors import PictureError
 from asl_edge.runtime import sources as source_kinds
+from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.sinks import Sink
 from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
@@ -40,6 +41,15 @@ def few(sources: Sequence[str]) -> bool:
 def batch_size_for(sources: Sequence[str], *, shown: bool = False) -> int:
     """Return how many items to answer at once: 1 where somebody waits for each answer."""
     return 1 if shown or any(source_kinds.is_live(source) for source in sources) else DEFAULT_BATCH_SIZE
+
+
+def workers_for(sources: Sequence[str], threads: int | None, *, shown: bool = False) -> int:
+    """Return how many batches to answer side by side: as many as cores for `threads` allow where there are many files.
+
+    A video's frames come one after the other, and its decoder has threads of its own.
+    """
+    one = few(sources) or shown or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources)
+    return 1 if one else max(1, available_cores() // (threads or 1))
 
 
 def answer(

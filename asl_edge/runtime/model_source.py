@@ -60,6 +60,7 @@ def open_model(
     provider: str = "auto",
     strict: bool = False,
     threads: int | None = None,
+    workers: int = 1,
     short_lived: bool = False,
     precision: str | None = None,
     provider_options: Mapping[str, str] | None = None,
@@ -68,13 +69,13 @@ def open_model(
     """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
 
     Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
-    counts. Where `auto` ends on another provider than a bundle's precision was chosen for, the precision for that one
-    is taken.
+    counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
+    provider than a bundle's precision was chosen for, the precision for that one is taken.
     """
     if provider.strip().casefold() == "auto" and threads is None and precision is None and not provider_options:
         tuned = read_tuned(resolve(model))
         if tuned is not None:
-            provider, threads = tuned.provider, tuned.threads
+            provider, threads = tuned.provider, tuned.threads if workers == 1 else None
             precision = tuned.precision if is_bundle(resolve(model)) else None
     found = find_model(model, provider=provider, precision=precision)
 
@@ -84,6 +85,7 @@ def open_model(
             provider=asked,
             strict=strict,
             threads=threads,
+            workers=workers,
             short_lived=short_lived and source.spec.precision != "int8",
             provider_options=provider_options,
             stacklevel=stacklevel + 2,

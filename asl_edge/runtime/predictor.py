@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     _Prepared = tuple[Item, Picture | PictureError, float]
     """An item, its picture as the network wants it (or why there is none), and the seconds that took."""
 
+    _Answered = tuple[Item, Prediction | PictureError]
+    """An item and its answer, or why there is none."""
+
 PictureInput = Union[str, "os.PathLike[str]", bytes, Picture]
 """A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
 
@@ -48,6 +52,8 @@ class Predictor:
         strict: raise ProviderError where a ProviderWarning would say that another provider is used.
         threads: threads within one operator; None for one a core that the process may use.
         batch_size: pictures that go through the network at once.
+        workers: batches that are read and answered side by side, each on its share of the cores: more pictures a
+            second, each of them later. On the CPU only; other providers answer one batch after the other.
         threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
         top_k: how many classes a prediction lists.
         short_lived: only a few pictures are to be answered, so opening fast counts most.
@@ -75,6 +81,7 @@ class Predictor:
         strict: bool = False,
         threads: int | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        workers: int = 1,
         threshold: float | None = None,
         top_k: int = 3,
         short_lived: bool = False,
@@ -94,6 +101,7 @@ class Predictor:
             provider=provider,
             strict=strict,
             threads=threads,
+            workers=workers,
             short_lived=short_lived,
             precision=precision,
             provider_options=provider_options,
@@ -107,6 +115,7 @@ class Predictor:
         self.adaptation = self._checked(adaptation)
         self.provider_requested = opened.requested
         self.providers_used = opened.used
+        self.workers = opened.workers
         self._session: Any = opened.session
         self._closing = threading.Lock()
 
@@ -139,9 +148,9 @@ class Predictor:
         batch_size: int | None = None,
         on_skip: Callable[[str, PictureError], None] | None = None,
     ) -> Iterator[tuple[Item, Prediction]]:
-        """Answer items as they come, in order, holding no more than three batches of them, of video one.
+        """Answer items as they come, in order, holding a few batches of them, of video one.
 
-        Files are decoded in other threads while the network answers.
+        Files are read in other threads while the network answers.
 
         Args:
             items: from `asl_edge.runtime.sources.items`, or your own.
@@ -154,19 +163,43 @@ class Predictor:
             ModelError: the predictor is closed, or the model's answer is no number.
         """
         size = self.batch_size if batch_size is None else batch_size
-        waiting: list[tuple[Item, Picture, float]] = []
-        for item, picture, seconds in self._prepared(items, 2 * size if size > 1 else 0):
-            if isinstance(picture, PictureError):
-                if on_skip is None:
-                    raise PictureError(f"{item.source}: {picture}") from picture
-                on_skip(item.source, picture)
-                continue
-            waiting.append((item, picture, seconds))
+        side_by_side = self.workers > 1 and size > 1
+        for item, answer in self._side_by_side(items, size) if side_by_side else self._in_turn(items, size):
+            if isinstance(answer, Prediction):
+                yield item, answer
+            elif on_skip is None:
+                raise PictureError(f"{item.source}: {answer}") from answer
+            else:
+                on_skip(item.source, answer)
+
+    def _in_turn(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
+        """Answer one batch after the other, on all cores."""
+        waiting: list[_Prepared] = []
+        for prepared in self._prepared(items, 2 * size if size > 1 else 0):
+            waiting.append(prepared)
             if len(waiting) >= size:
                 yield from self._answer(waiting)
                 waiting = []
         if waiting:
             yield from self._answer(waiting)
+
+    def _side_by_side(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
+        """Let every worker read a batch and answer it, so that none waits for another within the network."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        pending: deque[Future[list[_Answered]]] = deque()
+        coming = iter(items)
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            while batch := list(islice(coming, size)):
+                opencv()  # its import is not part of the first picture's time
+                pending.append(pool.submit(lambda batch: list(self._answer(map(self._timed, batch))), batch))
+                if len(pending) > self.workers:  # one waits, so that no worker does
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _prepared(self, items: Iterable[Item], ahead: int) -> Iterator[_Prepared]:
         """Yield items with their pictures as the network wants them, in order; files are decoded up to `ahead` ahead.
@@ -299,14 +332,21 @@ class Predictor:
             f"Received: {type(item.picture).__name__}"
         )
 
-    def _answer(self, prepared: list[tuple[Item, Picture, float]]) -> Iterator[tuple[Item, Prediction]]:
+    def _answer(self, prepared: Iterable[_Prepared]) -> Iterator[_Answered]:
+        """Answer one batch; what could not be read stays without an answer, in its place."""
+        batch = list(prepared)
+        pictures = [picture for _, picture, _ in batch if not isinstance(picture, PictureError)]
         started = time.perf_counter()
-        probabilities = self._run(np.stack([picture for _, picture, _ in prepared]))
-        share = (time.perf_counter() - started) / len(prepared)
+        probabilities = self._run(np.stack(pictures)) if pictures else np.empty((0, len(self.spec.classes)), np.float32)
+        share = (time.perf_counter() - started) / max(len(pictures), 1)
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.model}: the model answered with something that is no number. Export it again.")
-        for (item, _, seconds), row in zip(prepared, probabilities, strict=True):
-            yield item, self._to_prediction(item, row, (seconds + share) * 1000)
+        rows = iter(probabilities)
+        for item, picture, seconds in batch:
+            if isinstance(picture, PictureError):
+                yield item, picture
+            else:
+                yield item, self._to_prediction(item, next(rows), (seconds + share) * 1000)
 
     def _to_prediction(self, item: Item, row: Floats, ms: float) -> Prediction:
         best = np.argsort(-row, kind="stable")[: self.top_k]

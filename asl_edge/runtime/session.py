@@ -30,7 +30,9 @@ class OpenedSession:
     used: tuple[str, ...]
     """Our names of the providers that the session really uses, first choice first."""
     threads: int | None
-    """Threads within one operator that were asked for; None is ONNX Runtime's own choice, one a core."""
+    """Threads within one operator; None is ONNX Runtime's own choice, one a core."""
+    workers: int = 1
+    """How many runs the session is made to answer side by side."""
 
 
 def open_session(
@@ -39,6 +41,7 @@ def open_session(
     provider: str = "auto",
     strict: bool = False,
     threads: int | None = None,
+    workers: int = 1,
     short_lived: bool = False,
     provider_options: Mapping[str, str] | None = None,
     profile: str | os.PathLike[str] | None = None,
@@ -51,6 +54,8 @@ def open_session(
         provider: our name of an execution provider, or `auto` for the best that works.
         strict: raise instead of warning when the session does not use what was asked for.
         threads: threads within one operator; None for one a core that the process may use.
+        workers: runs that shall go side by side: more pictures a second than one run on all cores, each of them later.
+            On the CPU only, where they share the cores if `threads` is None; other providers get 1.
         short_lived: the session will answer a few pictures only, so that opening it fast counts for more than the
             last part of its speed. Not for INT8 models, which run several times slower so.
         provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
@@ -69,6 +74,8 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise ProviderError(f"threads must be 1 or more. Received: {threads}")
+    if workers < 1:
+        raise ProviderError(f"workers must be 1 or more. Received: {workers}")
     if provider_options and provider.strip().casefold() in ("auto", "cpu"):
         raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
     wishes = _Wishes(threads, short_lived, provider_options or {}, profile)
@@ -90,7 +97,9 @@ def open_session(
         if strict:
             raise ProviderError(message)
         warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=stacklevel)
-    return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), threads)
+    if workers > 1 and threads is None:
+        wishes = wishes._replace(threads=max(1, available_cores() // workers))
+    return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), wishes.threads, workers)
 
 
 def try_provider(

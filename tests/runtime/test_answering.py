@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import UserError
-from asl_edge.runtime.answering import answer, batch_size_for, few
+from asl_edge.runtime import answering
+from asl_edge.runtime.answering import answer, batch_size_for, few, workers_for
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.sinks import JsonLinesSink
 from asl_edge.runtime.video_sinks import VideoFileSink
@@ -116,3 +117,16 @@ def test_whoever_waits_for_answers_gets_them_one_by_one() -> None:
     assert batch_size_for(["0"]) == 1
     assert batch_size_for(["clip.mp4"]) == 16
     assert batch_size_for(["clip.mp4"], shown=True) == 1
+
+
+def test_many_files_are_answered_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "available_cores", lambda: 4)
+
+    many = ["a.jpg"] * 17
+    assert workers_for(many, None) == 4
+    assert workers_for(many, 2) == 2
+    assert workers_for(many, 16) == 1
+    assert workers_for(["a.jpg"], None) == 1
+    for live in ("-", "0", "clip.mp4"):
+        assert workers_for([*many, live], None) == 1
+    assert workers_for(many, None, shown=True) == 1

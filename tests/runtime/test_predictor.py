@@ -138,6 +138,7 @@ def test_threshold_and_top_k(tmp_path: Path, make_colour_model: Callable[..., No
         ({"top_k": 0}, "top_k must be 1 or more"),
         ({"threshold": 1.5}, "threshold must be between 0 and 1"),
         ({"threads": 0}, "threads must be 1 or more"),
+        ({"workers": 0}, "workers must be 1 or more"),
         ({"provider": "gpu"}, "Unknown provider 'gpu'"),
     ],
 )
@@ -160,13 +161,16 @@ def test_a_picture_that_cannot_be_read_is_named(colour_model: Path, files: list[
         predictor(np.zeros((4, 4, 3)))
 
 
-def test_streaming_skips_what_cannot_be_read_and_keeps_the_order(colour_model: Path, files: list[Path]) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_streaming_skips_what_cannot_be_read_and_keeps_the_order(
+    colour_model: Path, files: list[Path], workers: int
+) -> None:
     items = [Item(str(path), path) for path in files]
     items.insert(2, Item("lost", problem="no such file"))
     items.insert(5, Item("broken", b"no picture"))
     skipped: list[tuple[str, str]] = []
 
-    with Predictor(colour_model, batch_size=3) as predictor:
+    with Predictor(colour_model, batch_size=3, workers=workers) as predictor:
         pairs = list(predictor.stream(items, on_skip=lambda source, error: skipped.append((source, str(error)))))
 
     assert [prediction.label for _, prediction in pairs] == list("ABCCBA")
@@ -174,7 +178,10 @@ def test_streaming_skips_what_cannot_be_read_and_keeps_the_order(colour_model: P
     assert [source for source, _ in skipped] == ["lost", "broken"]
 
 
-def test_streaming_one_by_one_answers_before_it_asks_for_more(colour_model: Path, files: list[Path]) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_streaming_one_by_one_answers_before_it_asks_for_more(
+    colour_model: Path, files: list[Path], workers: int
+) -> None:
     asked: list[Path] = []
 
     def items() -> object:
@@ -182,14 +189,15 @@ def test_streaming_one_by_one_answers_before_it_asks_for_more(colour_model: Path
             asked.append(path)
             yield Item(str(path), path)
 
-    stream = Predictor(colour_model).stream(items(), batch_size=1)  # type: ignore[arg-type]
+    stream = Predictor(colour_model, workers=workers).stream(items(), batch_size=1)  # type: ignore[arg-type]
     next(stream)
     assert len(asked) == 1
     next(stream)
     assert len(asked) == 2
 
 
-def test_files_are_decoded_ahead_in_order_and_not_too_far(colour_model: Path, files: list[Path]) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_files_are_decoded_ahead_in_order_and_not_too_far(colour_model: Path, files: list[Path], workers: int) -> None:
     asked: list[Path] = []
 
     def items() -> Iterator[Item]:
@@ -197,14 +205,28 @@ def test_files_are_decoded_ahead_in_order_and_not_too_far(colour_model: Path, fi
             asked.append(path)
             yield Item(str(path), path)
 
-    with Predictor(colour_model, batch_size=4) as predictor:
+    with Predictor(colour_model, batch_size=4, workers=workers) as predictor:
         answered = []
         for item, prediction in predictor.stream(items()):
             answered.append((item.source, prediction.label))
-            assert len(asked) - len(answered) <= 3 * 4
+            assert len(asked) - len(answered) <= (workers + 2) * 4
         one_by_one = [(item.source, prediction.label) for item, prediction in predictor.stream(items(), batch_size=1)]
     assert answered == one_by_one
     assert len(answered) == 30 * len(files)
+
+
+def test_workers_answer_side_by_side(colour_model: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    both_inside = threading.Barrier(2, timeout=30)
+    predictor = Predictor(colour_model, batch_size=3, workers=2)
+
+    class Meeting:
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            both_inside.wait()  # breaks when one batch waits for the other's answer
+            return session.run(names, feed)  # type: ignore[no-any-return]
+
+    session = predictor._session
+    monkeypatch.setattr(predictor, "_session", Meeting())
+    assert "".join(prediction.label for prediction in predictor(files)) == "ABCCBA"
 
 
 def test_frames_are_not_held_ahead(colour_model: Path) -> None:
@@ -221,17 +243,19 @@ def test_frames_are_not_held_ahead(colour_model: Path) -> None:
     assert asked == 4
 
 
-def test_a_stream_can_be_left(colour_model: Path, files: list[Path]) -> None:
-    stream = Predictor(colour_model, batch_size=2).stream(Item(str(path), path) for path in files * 20)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_stream_can_be_left(colour_model: Path, files: list[Path], workers: int) -> None:
+    stream = Predictor(colour_model, batch_size=2, workers=workers).stream(Item(str(path), path) for path in files * 20)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
 
 
+@pytest.mark.parametrize("workers", [1, 3])
 def test_a_fault_in_a_decoder_is_not_swallowed(
-    colour_model: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+    colour_model: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    predictor = Predictor(colour_model)
+    predictor = Predictor(colour_model, workers=workers)
     real = predictor.prepare
 
     def fails(item: Item) -> object:

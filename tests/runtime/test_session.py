@@ -114,6 +114,19 @@ def test_threads_follow_the_cores_that_are_granted(monkeypatch: pytest.MonkeyPat
     assert session.session_options(None).intra_op_num_threads == 2
 
 
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "available_cores", lambda: 8)
+    model = tiny_model.model_bytes()
+
+    shared = open_session(model, provider="cpu", workers=3)
+    assert (shared.workers, shared.threads) == (3, 2)
+    named = open_session(model, provider="cpu", workers=3, threads=5)
+    assert (named.workers, named.threads) == (3, 5)
+    assert open_session(model, provider="cpu", workers=99).threads == 1
+    with pytest.raises(ProviderError, match="workers must be 1 or more"):
+        open_session(model, workers=0)
+
+
 def test_a_short_lived_session_answers_the_same() -> None:
     usual, brief = (
         open_session(tiny_model.model_bytes(), provider="cpu", short_lived=short).session.run(None, tiny_model.feed())
