@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import asl_edge
+from asl_edge.bench.mlperf import ScenarioResult
 from asl_edge.bench.report import BenchmarkReport, VariantResult
 from asl_edge.bench.scenarios import Effort, Variant
+from asl_edge.errors import UserError
 from asl_edge.runtime.machine import describe
 from asl_edge.runtime.model_source import find_model
 
@@ -31,6 +33,8 @@ def benchmark(
     effort: Effort | None = None,
     *,
     strict: bool = False,
+    files: Sequence[str] = (),
+    pictures: str | None = None,
     on_turn: Callable[[Variant, int], None] | None = None,
 ) -> BenchmarkReport:
     """Measure every variant.
@@ -42,6 +46,8 @@ def benchmark(
         variants: from `asl_edge.bench.scenarios.variants`.
         effort: how long; None for the default.
         strict: a variant fails, instead of being measured on another provider than it asks for.
+        files: pictures that every variant also answers from the bytes of their files; none leaves that out.
+        pictures: what these pictures are, for the report.
         on_turn: called with the variant and the round, from 0, before each turn.
 
     Raises:
@@ -57,7 +63,7 @@ def benchmark(
                 continue
             if on_turn is not None:
                 on_turn(variant, number)
-            answer = _take_turn(variant, sizes[variant.model], effort, strict)
+            answer = _take_turn(variant, sizes[variant.model], effort, strict, files)
             mine.error = answer.get("error")
             mine.answers.append(answer)
     results = [_result(variant, turns[variant]) for variant in variants]
@@ -69,10 +75,57 @@ def benchmark(
         onnxruntime=versions[0] if versions else None,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         effort=effort,
+        pictures=pictures,
     )
 
 
-def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool) -> dict[str, Any]:
+def run_scenarios(
+    names: Sequence[str],
+    variants: Sequence[Variant],
+    seconds: float,
+    *,
+    strict: bool = False,
+    on_turn: Callable[[], None] | None = None,
+) -> list[ScenarioResult]:
+    """Run MLPerf's scenarios, each in a fresh process, for every model, provider and number of threads of `variants`.
+
+    Args:
+        names: from `asl_edge.bench.mlperf.scenarios`.
+        variants: Offline takes the largest batch size of them.
+        seconds: how long each runs; MLPerf asks for 600.
+        strict: see `benchmark`.
+        on_turn: called after each.
+
+    Raises:
+        UserError: `seconds` is not above 0.
+        ModelError: a model file is missing, or is none of asl-edge's.
+    """
+    if not seconds > 0:
+        raise UserError(f"A scenario takes more than 0 seconds. Received: {seconds:g}")
+    results = []
+    batch = max(variant.batch_size for variant in variants)
+    for model, provider, threads in dict.fromkeys((one.model, one.provider, one.threads) for one in variants):
+        for name in names:
+            answer = take_turn(
+                {
+                    "scenario": name,
+                    "seconds": seconds,
+                    "model": str(Path(model).resolve()),
+                    "input_size": find_model(model).spec.input_size,
+                    "provider": provider,
+                    "strict": strict,
+                    "threads": threads,
+                    "batch_size": batch,
+                }
+            )
+            fields = {"error": answer["error"], "provider_used": None} if "error" in answer else answer
+            results.append(ScenarioResult(name, model, provider, threads=threads, **fields))
+            if on_turn is not None:
+                on_turn()
+    return results
+
+
+def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool, files: Sequence[str]) -> dict[str, Any]:
     request = {
         "model": str(Path(variant.model).resolve()),
         "input_size": input_size,
@@ -82,6 +135,8 @@ def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool) 
         "batch_size": variant.batch_size,
         "warmup": effort.warmup,
         "runs": effort.runs,
+        "files": [str(Path(file).resolve()) for file in files],
+        "energy_seconds": effort.energy_seconds,
     }
     return take_turn(request)
 
@@ -117,6 +172,8 @@ def _result(variant: Variant, turns: _Turns) -> VariantResult:
         load_ms=[answer["load_ms"] for answer in answers],
         first_ms=[answer["first_ms"] for answer in answers],
         samples_ms=[answer["samples_ms"] for answer in answers],
+        label_ms=[answer["label_ms"] for answer in answers if answer["label_ms"]],
+        energy=[answer["energy"] for answer in answers if answer["energy"]],
         peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],
         warning="; ".join(dict.fromkeys(text for answer in answers for text in answer["warnings"])) or None,
     )

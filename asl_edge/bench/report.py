@@ -9,14 +9,35 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from asl_edge.bench import mlperf
+from asl_edge.bench.mlperf import ScenarioResult
 from asl_edge.bench.scenarios import Effort, Variant
 from asl_edge.bench.statistics import Summary, pictures_per_second, summarise
 
 NOTE = (
     "One run takes a batch of random pictures through the session; times are milliseconds of a whole batch. "
     "Loading is making the session, after the import of ONNX Runtime; the first run comes before the warm-up. "
-    "Loading and first run are medians over rounds, peak memory is the largest of a whole fresh process."
+    "Loading and first run are medians over rounds, peak memory is the largest of a whole fresh process. "
+    "`to label` is the median of a whole batch from the bytes of picture files to labels, one file after the other."
 )
+_ENERGY_NOTE = "Energy is all that the meter counts while the network runs without a pause, idle power included."
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many labelled pictures a model reads rightly, with the 95% interval (Wilson)."""
+
+    right: int
+    pictures: int
+    low: float
+    high: float
+    skipped: int = 0
+    """Pictures that could not be read."""
+
+    @property
+    def share(self) -> float:
+        """Of the pictures, 0 to 1."""
+        return self.right / self.pictures
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,11 @@ class VariantResult:
     load_ms: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
     samples_ms: list[list[float]] = field(default_factory=list)
+    label_ms: list[list[float]] = field(default_factory=list)
+    """From bytes of files to labels, a batch; empty where no files were given."""
+    energy: list[dict[str, Any]] = field(default_factory=list)
+    """What was counted: `meter`, `joules`, `seconds` and `runs`, or the `reason` why nothing was."""
+    accuracy: Accuracy | None = None
     peak_memory_bytes: list[int | None] = field(default_factory=list)
     warning: str | None = None
     error: str | None = None
@@ -51,9 +77,26 @@ class VariantResult:
         known = [peak for peak in self.peak_memory_bytes if peak is not None]
         return max(known) if known else None
 
+    @property
+    def joules_per_picture(self) -> float | None:
+        """Median over rounds; None where the machine does not count energy."""
+        known = [one["joules"] / (one["runs"] * self.variant.batch_size) for one in self.energy if one.get("runs")]
+        return statistics.median(known) if known else None
+
+    @property
+    def meter(self) -> str | None:
+        """What counted the energy."""
+        return next((str(one["meter"]) for one in self.energy if "meter" in one), None)
+
+    @property
+    def no_energy_because(self) -> str | None:
+        """Why energy that is counted here could not be read."""
+        return next((str(one["reason"]) for one in self.energy if "reason" in one), None)
+
     def row(self) -> dict[str, Any]:
         """Return the figures, by the names that JSON and CSV use; those that are unknown are None."""
         summary = self.summary
+        to_label = [sample for turn in self.label_ms for sample in turn]
         row: dict[str, Any] = {
             "model": self.variant.model,
             "model_bytes": self.model_bytes,
@@ -68,7 +111,14 @@ class VariantResult:
             "pictures_per_second": round(pictures_per_second(summary, self.variant.batch_size), 2) if summary else None,
             "load_ms": round(statistics.median(self.load_ms), 2) if summary else None,
             "first_ms": round(statistics.median(self.first_ms), 2) if summary else None,
+            "to_label_p50_ms": round(statistics.median(to_label), 4) if to_label else None,
             "peak_memory_bytes": self.peak_bytes,
+            "joules_per_picture": self.joules_per_picture,
+            "energy_meter": self.meter,
+            "accuracy": round(self.accuracy.share, 6) if self.accuracy else None,
+            "accuracy_low": round(self.accuracy.low, 6) if self.accuracy else None,
+            "accuracy_high": round(self.accuracy.high, 6) if self.accuracy else None,
+            "labelled_pictures": self.accuracy.pictures if self.accuracy else 0,
             "samples": summary.count if summary else 0,
             "warning": self.warning,
             "error": self.error,
@@ -86,6 +136,22 @@ class BenchmarkReport:
     created: str
     """Date and time, UTC, ISO 8601."""
     effort: Effort
+    pictures: str | None = None
+    """What was read from bytes to label."""
+    data: str | None = None
+    """The labelled pictures that accuracies are of."""
+    scenarios: list[ScenarioResult] = field(default_factory=list)
+    """MLPerf's scenarios, where they were asked for."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The columns of the table: those that something was measured for."""
+        present = {
+            "to label ms": any(result.label_ms for result in self.results),
+            "mJ/picture": any(result.joules_per_picture for result in self.results),
+            "accuracy": any(result.accuracy for result in self.results),
+        }
+        return tuple(heading for heading in HEADINGS if present.get(heading, True))
 
     @property
     def failed(self) -> list[VariantResult]:
@@ -99,7 +165,7 @@ class BenchmarkReport:
             "asl_edge": self.asl_edge,
             "onnxruntime": self.onnxruntime,
             "machine": self.machine,
-            "settings": asdict(self.effort) | {"note": NOTE},
+            "settings": asdict(self.effort) | {"note": NOTE, "pictures": self.pictures, "data": self.data},
             "results": [
                 result.row()
                 | {
@@ -107,11 +173,14 @@ class BenchmarkReport:
                         "load_ms": [round(value, 4) for value in result.load_ms],
                         "first_ms": [round(value, 4) for value in result.first_ms],
                         "samples_ms": [[round(value, 4) for value in turn] for turn in result.samples_ms],
+                        "label_ms": [[round(value, 4) for value in turn] for turn in result.label_ms],
+                        "energy": result.energy,
                         "peak_memory_bytes": result.peak_memory_bytes,
                     }
                 }
                 for result in self.results
             ],
+            "scenarios": [one.to_dict() for one in self.scenarios],
         }
 
     def to_csv(self) -> str:
@@ -124,20 +193,45 @@ class BenchmarkReport:
 
     def to_text(self, max_width: int | None = None) -> str:
         """Return aligned columns for people; where they do not fit into `max_width`, some are left out and named."""
-        lines = _aligned(self.results, HEADINGS)
-        if max_width is None or len(lines[0]) <= max_width:
-            return "\n".join(lines)
-        kept = [heading for heading in HEADINGS if heading not in LESS_IMPORTANT]
-        lines = _aligned(self.results, kept)
-        return "\n".join([*lines, f"(too narrow for {', '.join(LESS_IMPORTANT)}: --json and --csv have all)"])
+        headings = self.headings
+        lines = _aligned(self.results, headings)
+        if max_width is not None and len(lines[0]) > max_width:
+            headings = tuple(heading for heading in headings if heading not in LESS_IMPORTANT)
+            lines = _aligned(self.results, headings)
+            lines.append(f"(too narrow for {', '.join(LESS_IMPORTANT)}: --json and --csv have all)")
+        if self.scenarios:
+            rows = [mlperf.HEADINGS, *(one.cells() for one in self.scenarios)]
+            left = ("scenario", "model", "provider", "below the minimum")
+            lines += ["", *(line.rstrip() for line in aligned(rows, left=left)), mlperf.NOTE]
+        return "\n".join(lines)
 
     def to_markdown(self) -> str:
-        """Return a table in Markdown, with what it was measured on above and notes below."""
-        lines = [self.machine_line(), "", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * 4 + "---:|" * 9]
-        lines += ["| " + " | ".join(cells(result)).replace("\n", " ") + " |" for result in self.results]
-        lines += ["", NOTE]
+        """Return tables in Markdown, with what was measured on above and notes below."""
+        headings = self.headings
+        lines = [self.machine_line(), "", "| " + " | ".join(headings) + " |"]
+        lines += ["|" + "---|" * 4 + "---:|" * (len(headings) - 4)]
+        for result in self.results:
+            found = cells(result)
+            lines += ["| " + " | ".join(found[heading] for heading in headings).replace("\n", " ") + " |"]
+        lines += ["", self.notes_on_figures()]
+        if self.scenarios:
+            lines += ["", "| " + " | ".join(mlperf.HEADINGS) + " |", "|---|---|---|" + "---:|" * 5 + "---|"]
+            lines += ["| " + " | ".join(one.cells()) + " |" for one in self.scenarios]
+            lines += ["", mlperf.NOTE]
         notes = [f"- {result.variant.model}, {result.variant.provider}: {text}" for result, text in self.notes()]
         return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
+
+    def notes_on_figures(self) -> str:
+        """Return what the figures of this report mean."""
+        found = [NOTE]
+        if self.pictures and any(result.label_ms for result in self.results):
+            found.append(f"Read were {self.pictures}.")
+        meters = dict.fromkeys(result.meter for result in self.results if result.meter)
+        if meters:
+            found.append(f"{_ENERGY_NOTE} Counted: {', '.join(str(meter) for meter in meters)}.")
+        if self.data:
+            found.append(f"Accuracy with its 95% interval is of the labelled pictures of {self.data}.")
+        return " ".join(found)
 
     def machine_line(self) -> str:
         """Return one sentence about machine, versions and effort."""
@@ -152,20 +246,22 @@ class BenchmarkReport:
 
     def notes(self) -> list[tuple[VariantResult, str]]:
         """Return what has to be said of single variants: errors and warnings."""
-        return [(result, text) for result in self.results if (text := result.error or result.warning)]
+        found = [(result, text) for result in self.results if (text := result.error or result.warning)]
+        unread = [(result, text) for result in self.results if (text := result.no_energy_because)]
+        return found + unread[:1]  # one machine, one reason
 
 
 HEADINGS = (
     "model", "provider", "batch", "threads",
-    "p50 ms", "p90 ms", "p99 ms", "mean ms", "pictures/s", "load ms", "first ms", "peak MB", "samples",
+    "p50 ms", "p90 ms", "p99 ms", "mean ms", "pictures/s", "to label ms", "load ms", "first ms", "peak MB",
+    "mJ/picture", "accuracy", "samples",
 )  # fmt: skip
 LESS_IMPORTANT = ("p90 ms", "mean ms", "first ms", "samples")
 
 
 def _aligned(results: Sequence[VariantResult], headings: Sequence[str]) -> list[str]:
-    columns = [HEADINGS.index(heading) for heading in headings]
-    rows = [HEADINGS, *(cells(result) for result in results)]
-    return aligned([[row[column] for column in columns] for row in rows], left=("model", "provider"))
+    rows = [headings, *([found[heading] for heading in headings] for found in map(cells, results))]
+    return aligned(rows, left=("model", "provider"))
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str]) -> list[str]:
@@ -180,26 +276,34 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str]) -> list[str]:
     ]
 
 
-def cells(result: VariantResult) -> list[str]:
-    """Return one line of the table for people, as texts in the order of `HEADINGS`."""
+def cells(result: VariantResult) -> dict[str, str]:
+    """Return one line of the table for people, as texts by the columns of `HEADINGS`."""
     row, variant = result.row(), result.variant
     provider = variant.provider
     if result.provider_used and result.provider_used != provider:
         provider = f"{provider}: {result.provider_used}"
-    first = [variant.model, provider, str(variant.batch_size), variant.threads_text]
+    found = dict.fromkeys(HEADINGS, "-")
+    found |= {"model": variant.model, "provider": provider, "batch": str(variant.batch_size)}
+    found["threads"] = variant.threads_text
     if result.error is not None:
-        return first + ["failed"] + ["-"] * (len(HEADINGS) - 5)
-    figures = [_milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms")]
-    peak = row["peak_memory_bytes"]
-    return [
-        *first,
-        *figures,
-        f"{row['pictures_per_second']:.1f}",
-        f"{row['load_ms']:.0f}",
-        f"{row['first_ms']:.1f}",
-        f"{peak / 1e6:.0f}" if peak else "-",
-        str(row["samples"]),
-    ]
+        return found | {"p50 ms": "failed"}
+    for heading in ("p50 ms", "p90 ms", "p99 ms", "mean ms"):
+        found[heading] = _milliseconds(row[heading.replace(" ", "_")])
+    if row["to_label_p50_ms"] is not None:
+        found["to label ms"] = _milliseconds(row["to_label_p50_ms"])
+    if row["peak_memory_bytes"]:
+        found["peak MB"] = f"{row['peak_memory_bytes'] / 1e6:.0f}"
+    if row["joules_per_picture"] is not None:
+        found["mJ/picture"] = f"{row['joules_per_picture'] * 1e3:.3g}"
+    if result.accuracy is not None:
+        low, high = result.accuracy.low * 100, result.accuracy.high * 100
+        found["accuracy"] = f"{result.accuracy.share:.1%} ({low:.1f}-{high:.1f}, n={result.accuracy.pictures})"
+    return found | {
+        "pictures/s": f"{row['pictures_per_second']:.1f}",
+        "load ms": f"{row['load_ms']:.0f}",
+        "first ms": f"{row['first_ms']:.1f}",
+        "samples": str(row["samples"]),
+    }
 
 
 def _milliseconds(value: float) -> str:

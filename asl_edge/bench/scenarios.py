@@ -42,9 +42,11 @@ class Effort:
     """Timed runs a round."""
     warmup: int = 5
     """Runs a round before the timed ones; the first of all is timed apart."""
+    energy_seconds: float = 1.0
+    """How long a round runs for its energy, where the machine counts it."""
 
     def __post_init__(self) -> None:
-        for name, least in (("rounds", 1), ("runs", 1), ("warmup", 0)):
+        for name, least in (("rounds", 1), ("runs", 1), ("warmup", 0), ("energy_seconds", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be {least} or more. Received: {getattr(self, name)}")
 

@@ -5,12 +5,19 @@ Reads one JSON object from standard input, writes one to standard output. Run by
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 import time
 import warnings
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asl_edge.spec import ModelSpec
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
@@ -18,10 +25,12 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `model`, `input_size`, `provider`, `strict`, `threads`, `batch_size`, `warmup` and `runs`; `precision`
-            where one of a bundle is meant.
+            where one of a bundle is meant; `files` of pictures that are to be answered from their bytes as well;
+            `energy_seconds`, for how long energy is counted where the machine tells it.
 
     Returns:
-        `load_ms`, `first_ms`, `samples_ms`, `peak_memory_bytes`, `providers_used`, `onnxruntime`, `warnings`.
+        `load_ms`, `first_ms`, `samples_ms`, `label_ms`, `energy`, `peak_memory_bytes`, `providers_used`,
+        `onnxruntime`, `warnings`.
     """
     import numpy as np
 
@@ -56,15 +65,115 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         run(wanted, feed)
         samples_ms.append((time.perf_counter() - started) * 1000)
+    peak = peak_memory_bytes()  # of the network; decoding pictures and counting energy are extras
+    label_ms = _bytes_to_labels(request, found.spec, run) if request.get("files") else []
+    energy = _energy(lambda: run(wanted, feed), request.get("energy_seconds", 0.0), opened.used)
     return {
         "load_ms": load_ms,
         "first_ms": first_ms,
         "samples_ms": samples_ms,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "label_ms": label_ms,
+        "energy": energy,
+        "peak_memory_bytes": peak,
         "providers_used": list(opened.used),
         "precision": found.spec.precision,
         "onnxruntime": runtime.__version__,
         "warnings": [str(warning.message) for warning in said],
+    }
+
+
+def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[..., Any]) -> list[float]:
+    """Return the milliseconds of batches from the bytes of their files to their labels, a picture after the other."""
+    import numpy as np
+
+    from asl_edge.preprocess import load
+    from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+    files = itertools.cycle([Path(file).read_bytes() for file in request["files"]])
+    pictures = np.empty((request["batch_size"], spec.input_size, spec.input_size, 3), np.uint8)
+    samples_ms = []
+    for _ in range(request["warmup"] + request["runs"]):
+        started = time.perf_counter()
+        for row in pictures:
+            load(next(files), spec.input_size, spec.fit, out=row)
+        feed = pictures if spec.colour == "RGB" else np.ascontiguousarray(pictures[..., ::-1])
+        [spec.classes[column] for column in run([OUTPUT_NAME], {INPUT_NAME: feed})[0].argmax(axis=1)]
+        samples_ms.append((time.perf_counter() - started) * 1000)
+    return samples_ms[request["warmup"] :]
+
+
+def _energy(run: Callable[[], Any], seconds: float, used: Sequence[str]) -> dict[str, Any] | None:
+    """Run for so long and return the joules that the machine counted meanwhile; None where it counts none."""
+    from asl_edge.bench.energy import find_meter
+
+    meter, reason = find_meter(gpu=used[0] in ("cuda", "tensorrt")) if seconds > 0 else (None, "")
+    if meter is None:
+        return {"reason": reason} if reason else None
+    try:
+        before, started, runs = meter.joules(), time.perf_counter(), 0
+        while (passed := time.perf_counter() - started) < seconds:
+            run()
+            runs += 1
+        return {"meter": meter.name, "joules": meter.joules() - before, "seconds": passed, "runs": runs}
+    finally:
+        meter.close()
+
+
+def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
+    """Run one of MLPerf's scenarios (see `asl_edge.bench.mlperf`) on prepared pictures in memory.
+
+    Args:
+        request: `scenario`, `seconds`, `model`, `input_size`, `provider`, `strict`, `threads` and, for `offline`,
+            `batch_size`.
+
+    Returns:
+        The fields of `asl_edge.bench.mlperf.ScenarioResult` that were measured.
+    """
+    import numpy as np
+
+    from asl_edge.bench.mlperf import OFFLINE, tail
+    from asl_edge.runtime.machine import available_cores
+    from asl_edge.runtime.model_source import open_model
+    from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+    offline, size = request["scenario"] == OFFLINE, request["input_size"]
+    threads = request["threads"]
+    batch = request["batch_size"] if offline else 1
+    workers = max(1, available_cores() // (threads or 1)) if offline else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the variant was measured
+        _, opened = open_model(
+            request["model"], provider=request["provider"], strict=request["strict"], threads=threads, workers=workers
+        )
+    pictures = np.random.default_rng(0).integers(0, 256, (batch + 15, size, size, 3), dtype=np.uint8)
+    feeds = [{INPUT_NAME: pictures[first : first + batch]} for first in range(16)]
+    for feed in feeds[:3]:
+        opened.session.run([OUTPUT_NAME], feed)
+    started = time.perf_counter()
+
+    def stream(_: int) -> list[float]:
+        samples_ms: list[float] = []
+        then = started
+        while (then - started) < request["seconds"]:
+            opened.session.run([OUTPUT_NAME], feeds[len(samples_ms) % 16])
+            now = time.perf_counter()
+            samples_ms.append((now - then) * 1000)
+            then = now
+        return samples_ms
+
+    with ThreadPoolExecutor(opened.workers) as pool:
+        streams = list(pool.map(stream, range(opened.workers)))
+    seconds = time.perf_counter() - started
+    runs = sum(map(len, streams))
+    return {
+        "provider_used": opened.used[0],
+        "workers": opened.workers,
+        "batch_size": batch,
+        "seconds": seconds,
+        "queries": 1 if offline else runs,
+        "samples": runs * batch,
+        "p90_ms": None if offline else tail(streams[0]),
+        "samples_per_second": runs * batch / seconds if offline else None,
     }
 
 
@@ -74,7 +183,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not mix with the answer
     request = json.loads(sys.stdin.buffer.read())
     try:
-        answer = measure(request)
+        answer = measure_scenario(request) if "scenario" in request else measure(request)
     except Exception as error:
         answer = {"error": str(error) or type(error).__name__}
         version = getattr(sys.modules.get("onnxruntime"), "__version__", None)

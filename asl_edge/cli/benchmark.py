@@ -11,6 +11,7 @@ from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.bench.report import BenchmarkReport
+    from asl_edge.bench.scenarios import Effort, Variant
 
 
 def benchmark(
@@ -30,18 +31,27 @@ def benchmark(
     as_json: bool = typer.Option(False, "--json", help="JSON with every sample instead of the table."),
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
+    data: Path = typer.Option(
+        None, "--data", help="Labelled pictures (a folder, zip or prepared arrays): accuracy beside speed."
+    ),
+    scenario: list[str] = typer.Option(
+        [], "--scenario", metavar="NAME", help="Also run MLPerf's single-stream or offline; several: a,b."
+    ),
+    scenario_seconds: float = typer.Option(
+        10.0, "--scenario-seconds", help="How long each scenario runs; MLPerf asks for 600."
+    ),
     compare: Path = typer.Option(
         None, "--compare", metavar="OLD.json", help="Say what changed since this earlier --json, beyond the noise."
     ),
     plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs the extra `report`)."),
 ) -> None:
-    """Measure latency, pictures per second, loading and memory of models on this machine.
+    """Measure latency, pictures per second, loading and memory of models on this machine, and energy where it tells.
 
     Every variant (model x provider x batch size x threads) runs in a process of its own, in turns. Exit code 1 when a
     variant could not be measured, or became slower than in --compare.
     """
     from asl_edge.bench import comparison
-    from asl_edge.bench.measuring import benchmark as measure
+    from asl_edge.bench.mlperf import scenarios
     from asl_edge.bench.scenarios import Effort, variants
     from asl_edge.cli import console
     from asl_edge.evaluation.latency_plot import plot as draw
@@ -61,10 +71,7 @@ def benchmark(
         [_number(word, "--batch-size") for word in batch_size.split(",")],
         [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],
     )
-    effort = Effort(rounds, runs, warmup)
-    with console.progress_bar() as progress:
-        task = progress.add_task("Measuring", total=len(chosen) * rounds, rate="")
-        report = measure(chosen, effort, strict=strict, on_turn=lambda *_: progress.advance(task))
+    report = _measured(chosen, Effort(rounds, runs, warmup), strict, data, scenarios(scenario), scenario_seconds)
     changes = None if before is None else comparison.compare(report, before, str(compare))
     if as_json:
         more = {} if changes is None else {"comparison": changes.to_dict()}
@@ -86,6 +93,48 @@ def benchmark(
         console.warn(note)
     if report.failed or (changes is not None and changes.slower):
         raise typer.Exit(1)
+
+
+def _measured(
+    chosen: list[Variant],
+    effort: Effort,
+    strict: bool,
+    data: Path | None,
+    names: list[str],
+    scenario_seconds: float,
+) -> BenchmarkReport:
+    """Measure speed, then what was asked for besides."""
+    import tempfile
+    from dataclasses import replace
+
+    from asl_edge.bench.measuring import benchmark as measure
+    from asl_edge.bench.measuring import run_scenarios
+    from asl_edge.cli import console
+    from asl_edge.evaluation.benchmark_pictures import refuse_unusable, with_accuracy, write_pictures
+
+    if names and not scenario_seconds > 0:
+        raise UserError(f"--scenario-seconds must be above 0. Received: {scenario_seconds:g}")
+    if data is not None:
+        refuse_unusable((one.model for one in chosen), data)
+    with tempfile.TemporaryDirectory() as folder, console.progress_bar() as progress:
+        files, what = write_pictures(Path(folder), data)
+        task = progress.add_task("Measuring", total=len(chosen) * effort.rounds, rate="")
+        report = measure(
+            chosen, effort, strict=strict, files=files, pictures=what, on_turn=lambda *_: progress.advance(task)
+        )
+        if names:
+            ways = {(one.model, one.provider, one.threads) for one in chosen}
+            task = progress.add_task("MLPerf's scenarios", total=len(ways) * len(names), rate="")
+            found = run_scenarios(
+                names, chosen, scenario_seconds, strict=strict, on_turn=lambda: progress.advance(task)
+            )
+            report = replace(report, scenarios=found)
+        if data is not None:
+            task = progress.add_task("Reading labelled pictures", total=None, rate="")
+            report = with_accuracy(
+                report, data, on_progress=lambda done, count: progress.update(task, completed=done, total=count)
+            )
+    return report
 
 
 def _providers(words: list[str]) -> list[str]:

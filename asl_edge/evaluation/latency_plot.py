@@ -14,6 +14,8 @@ from asl_edge.bench.report import BenchmarkReport, VariantResult
 from asl_edge.errors import AslEdgeError, MissingPackageError, UserError
 from asl_edge.runtime.place import refuse_unwritable_file
 
+_COLOURS = ("#12355b", "#c8553d", "#3b7a57", "#8a5a9e", "#b0892f", "#4f8fb5")
+_MARKERS = "osD^vP"
 _DOT, _MEDIAN, _RANGE = "#7fa7d1", "#12355b", "#c8553d"
 
 
@@ -57,10 +59,12 @@ def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
     labels = [_label(result, report) for result in measured]
     # Laid out in inches: names on the left and figures on the right take what they need, whatever is compared.
     left, right, top, bottom = 0.35 + 0.085 * max(map(len, labels)), 2.0, 0.95, 0.95
-    width, height = left + 5.2 + right, top + 0.46 * len(measured) + bottom
+    accurate = [result for result in measured if result.accuracy]
+    rows, below = 0.46 * len(measured), (3.6 if accurate else 0.0)
+    width, height = left + 5.2 + right, top + rows + bottom + below
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((left / width, bottom / height, 5.2 / width, 1 - (top + bottom) / height))
+    axes = figure.add_axes((left / width, (bottom + below) / height, 5.2 / width, rows / height))
     _draw(axes, measured)
     axes.set_yticks(range(len(measured)), labels, fontsize=9)
     axes.set_xlabel("milliseconds a run" + (" (logarithmic)" if _spans_much(measured) else ""), fontsize=9)
@@ -68,8 +72,16 @@ def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
     machine = "\n".join(textwrap.wrap(report.machine_line(), round(width * 14.5)))
     figure.text(0.2 / width, 1 - 0.38 / height, machine, fontsize=7.5, color="#555555", va="top")
     figure.legend(
-        loc="lower center", bbox_to_anchor=((left + 2.6) / width, 0.08 / height), ncols=3, frameon=False, fontsize=8
+        loc="lower center",
+        bbox_to_anchor=((left + 2.6) / width, (below + 0.08) / height),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
     )
+    if accurate:
+        lower = figure.add_axes((left / width, 0.6 / height, 5.2 / width, (below - 1.1) / height))
+        _draw_accuracy(lower, accurate, report)
+        figure.text(0.2 / width, (below - 0.35) / height, "Accuracy against latency", fontsize=12, fontweight="bold")
     try:
         with atomic.replacing(path) as temporary:
             figure.savefig(temporary, dpi=130)
@@ -96,15 +108,50 @@ def _draw(axes: Any, measured: list[VariantResult]) -> None:
             figures, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False
         )
     if _spans_much(measured):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+        _logarithmic(axes)
     axes.tick_params(axis="x", which="both", labelsize=8)
     axes.grid(axis="x", which="both", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_ylim(len(measured) - 0.45, -0.75)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
+
+
+def _draw_accuracy(axes: Any, accurate: list[VariantResult], report: BenchmarkReport) -> None:
+    """Draw accuracy with its interval over the median latency of a picture."""
+    for number, result in enumerate(accurate):
+        summary, accuracy = result.summary, result.accuracy
+        assert summary is not None
+        assert accuracy is not None
+        share, low, high = (100 * value for value in (accuracy.share, accuracy.low, accuracy.high))
+        axes.errorbar(
+            [summary.p50_ms / result.variant.batch_size],
+            [share],
+            yerr=[[share - low], [high - share]],
+            fmt=_MARKERS[(number + number // len(_COLOURS)) % len(_MARKERS)],
+            markersize=7,
+            capsize=3,
+            color=_COLOURS[number % len(_COLOURS)],
+            label=_label(result, report),
+        )
+    times = [result.summary.p50_ms / result.variant.batch_size for result in accurate if result.summary]
+    logarithmic = max(times) > 6 * min(times)
+    if logarithmic:
+        _logarithmic(axes)
+    axes.set_xlabel("milliseconds a picture, median" + (" (logarithmic)" if logarithmic else ""), fontsize=9)
+    axes.set_ylabel(f"% of {accurate[0].accuracy.pictures} labels right, 95% interval", fontsize=8)  # type: ignore[union-attr]
+    axes.margins(x=0.12, y=0.15)
+    axes.tick_params(which="both", labelsize=8)
+    axes.grid(which="both", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center right", bbox_to_anchor=(-0.1, 0.5), frameon=False, fontsize=7.5)
+
+
+def _logarithmic(axes: Any) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
 
 
 def _spans_much(measured: list[VariantResult]) -> bool:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asl_edge.bench import measuring
@@ -13,6 +14,7 @@ from asl_edge.bench.measuring import benchmark
 from asl_edge.bench.report import HEADINGS, BenchmarkReport
 from asl_edge.bench.scenarios import Effort, Variant, variants
 from asl_edge.errors import AslEdgeError, ModelError
+from asl_edge.evaluation.benchmark_pictures import with_accuracy, write_pictures
 from asl_edge.evaluation.latency_plot import plot
 
 
@@ -87,7 +89,7 @@ def test_markdown(report: BenchmarkReport) -> None:
     table = [line for line in lines if line.startswith("|")]
 
     assert len(table) == 2 + 4
-    assert {line.count("|") for line in table} == {len(HEADINGS) + 1}
+    assert {line.count("|") for line in table} == {len(report.headings) + 1}
     assert "failed" in table[-1]
     assert any(line.startswith("- ") and "has no rocm" in line for line in lines)
 
@@ -95,7 +97,8 @@ def test_markdown(report: BenchmarkReport) -> None:
 def test_text(report: BenchmarkReport) -> None:
     wide = report.to_text().splitlines()
     assert len({len(line) for line in wide}) == 1
-    assert all(heading in wide[0] for heading in HEADINGS)
+    assert all(heading in wide[0] for heading in report.headings)
+    assert set(HEADINGS) - set(report.headings) >= {"to label ms", "accuracy"}, "nothing of the kind was measured"
     narrow = report.to_text(60).splitlines()
     assert "p90 ms" not in narrow[0]
     assert "p90 ms" in narrow[-1]
@@ -159,3 +162,73 @@ def test_a_runtime_that_is_not_known_is_not_named(report: BenchmarkReport) -> No
 
     assert "ONNX Runtime None" not in dataclasses.replace(report, onnxruntime=None).machine_line()
     assert f"ONNX Runtime {report.onnxruntime}, asl-edge" in report.machine_line()
+
+
+def test_from_bytes_to_labels(colour_model: Path, tmp_path: Path) -> None:
+    files, what = write_pictures(tmp_path)
+    report = benchmark(variants([colour_model], ["cpu"], [1, 3]), Effort(2, 3, 1), files=files, pictures=what)
+
+    for result in report.results:
+        assert [len(turn) for turn in result.label_ms] == [3, 3]
+        assert result.row()["to_label_p50_ms"] > 0
+    assert "to label ms" in report.headings
+    assert "Read were drawn hands, JPEG of 200x200." in report.to_markdown()
+    assert report.to_dict()["settings"]["pictures"] == what
+
+
+def test_a_picture_that_cannot_be_read_fails_its_variants(colour_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+
+    (result,) = benchmark(variants([colour_model]), Effort(1, 1, 0), files=[str(tmp_path / "bad.jpg")]).results
+    assert "not a picture" in str(result.error)
+
+
+def test_energy_where_the_machine_tells_it(report: BenchmarkReport) -> None:
+    import dataclasses
+
+    one = report.results[1]
+    counted = [{"meter": "board", "joules": joules, "seconds": 1.0, "runs": 50} for joules in (2.0, 6.0, 3.0)]
+    found = dataclasses.replace(one, energy=counted)
+    assert found.joules_per_picture == pytest.approx(3.0 / (50 * 4))
+    shown = dataclasses.replace(report, results=[found])
+    assert "mJ/picture" in shown.headings
+    assert "idle power included. Counted: board." in shown.to_markdown()
+    refused = dataclasses.replace(one, energy=[{"reason": "only root may"}])
+    silent = dataclasses.replace(report, results=[refused])
+    assert "mJ/picture" not in silent.headings
+    assert silent.notes() == [(refused, "only root may")]
+
+
+def test_accuracy_beside_speed(report: BenchmarkReport, tmp_path: Path, colour_model: Path) -> None:
+    import cv2
+
+    for label, colour in (("A", (0, 0, 255)), ("B", (0, 255, 0)), ("C", (0, 255, 0))):  # BGR; the model tells colours
+        (tmp_path / "d" / label).mkdir(parents=True)
+        for number in range(4):
+            assert cv2.imwrite(str(tmp_path / "d" / label / f"{label}{number}.png"), np.full((40, 40, 3), colour, "u1"))
+    (tmp_path / "d" / "A" / "A9.png").write_bytes(b"no picture")
+
+    told = with_accuracy(report, tmp_path / "d")
+    accuracies = [result.accuracy for result in told.results]
+    assert accuracies[0] == accuracies[1]
+    assert accuracies[0] is not None
+    assert (accuracies[0].right, accuracies[0].pictures, accuracies[0].skipped) == (8, 12, 1)
+    assert accuracies[2:] == [None, None], "what could not be measured"
+    assert "66.7% (39.1-86.2, n=12)" in told.to_markdown()
+    assert told.to_dict()["results"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    plot(told, tmp_path / "with.png")
+    plot(report, tmp_path / "without.png")
+    assert cv2.imread(str(tmp_path / "with.png")).shape[0] > cv2.imread(str(tmp_path / "without.png")).shape[0] + 200
+
+
+def test_pictures_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model: Path) -> None:
+    from asl_edge.data.synthetic import synthesize
+
+    synthesize(tmp_path / "drawn", per_class=40, classes=["A", "B"], size=64, workers=1)
+    (tmp_path / "out").mkdir()
+    files, what = write_pictures(tmp_path / "out", tmp_path / "drawn")
+
+    assert len(files) == 32
+    originals = {path.read_bytes() for path in (tmp_path / "drawn").rglob("*.jpg")}
+    assert all(Path(file).read_bytes() in originals for file in files)
+    assert what.startswith(f"32 pictures of {tmp_path / 'drawn'}, ")

@@ -88,6 +88,9 @@ def test_all_providers(run: Run, colour_model: Path) -> None:
         (["--model", "m.onnx", "--batch-size", "0"], "batch size must be 1 or more"),
         (["--model", "m.onnx", "--provider", "tpu"], "Unknown provider 'tpu'"),
         (["--model", "m.onnx", "--json", "--csv"], "exclude each other"),
+        (["--scenario", "server"], "Unknown scenario 'server'"),
+        (["--scenario", "offline", "--scenario-seconds", "0"], "--scenario-seconds must be above 0"),
+        (["--data", "nowhere"], "nowhere"),
     ],
 )
 def test_mistakes(run: Run, words: list[str], message: str) -> None:
@@ -189,11 +192,33 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(
 ) -> None:
     monkeypatch.setattr("asl_edge.bench.measuring.benchmark", lambda *_, **__: pytest.fail("measured"))
     (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "unknown" / "D").mkdir(parents=True)
+    (tmp_path / "unknown" / "D" / "D1.jpg").write_bytes(b"never read")
     for option, message in (
         (("--compare", tmp_path / "old.json"), "no benchmark of asl-edge"),
         (("--compare", tmp_path / "old.json", "--csv"), "Leave --csv out"),
         (("--compare", tmp_path / "none.json"), "cannot be read"),
+        (("--data", tmp_path / "unknown"), "The model knows none of the classes"),
     ):
         code, _, err = run("--model", colour_model, *option)
         assert code == 2
         assert message in " ".join(err.split())
+
+
+def test_accuracy_and_scenarios(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    from asl_edge.data.synthetic import synthesize
+
+    synthesize(tmp_path / "drawn", per_class=2, classes=["A", "B", "C", "D"], size=64, workers=1)
+    words = ("--model", colour_model, "--data", tmp_path / "drawn", "--scenario", "single-stream,offline")
+    code, out, err = run(*words, "--scenario-seconds", "0.1", *QUICK, "--json")
+
+    assert code == 0, err
+    values = json.loads(out)
+    (result,) = values["results"]
+    assert result["labelled_pictures"] == 6, "the model knows no D"
+    assert result["to_label_p50_ms"] > 0
+    assert [one["scenario"] for one in values["scenarios"]] == ["single-stream", "offline"]
+    assert all("of 600 s" in one["unmet"][0] for one in values["scenarios"])
+    code, out, _ = run(*words, "--scenario-seconds", "0.1", *QUICK)
+    assert code == 0
+    assert "These are no MLPerf results" in out

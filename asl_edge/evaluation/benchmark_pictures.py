@@ -1,0 +1,113 @@
+"""Pictures for a benchmark: the files that are read from bytes to label, and how many labels of them all are right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from asl_edge.bench.report import Accuracy, BenchmarkReport
+from asl_edge.data.arrays import FILES
+from asl_edge.data.finding import find
+from asl_edge.errors import AslEdgeError, MissingPackageError
+from asl_edge.evaluation.evaluate import evaluate
+from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
+from asl_edge.labels import CLASSES
+from asl_edge.metrics import wilson_interval
+from asl_edge.preprocess import opencv
+from asl_edge.runtime.model_source import find_model
+
+MOST_FILES = 32
+"""So many pictures take turns; more would not differ, and their bytes are held in memory."""
+
+_DRAWN_SIZE = 200  # as Kaggle's are
+_JPEG_QUALITY = 90
+
+
+def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
+    """Write picture files to read from: some of `data` as they are, spread evenly, or else drawn hands.
+
+    Args:
+        folder: an empty one.
+        data: folder or zip of labelled pictures; prepared arrays hold no files, so that hands are drawn for them.
+
+    Returns:
+        Their paths, and what they are in words.
+
+    Raises:
+        DataError: `data` holds no pictures of known classes.
+        PictureError: a picture cannot be read.
+    """
+    if data is None or any((Path(data) / file).exists() for pair in FILES.values() for file in pair):
+        return _drawn(folder), f"drawn hands, JPEG of {_DRAWN_SIZE}x{_DRAWN_SIZE}"
+    written = []
+    with find([Path(data)]) as catalogue:
+        for number in np.unique(np.linspace(0, len(catalogue) - 1, MOST_FILES).astype(int)).tolist():
+            path = folder / f"{number}{Path(catalogue.path_of(number)).suffix}"
+            path.write_bytes(catalogue.read(number))
+            written.append(str(path))
+    size = sum(Path(path).stat().st_size for path in written) / len(written)
+    return written, f"{len(written)} pictures of {data}, {size / 1e3:.1f} kB each"
+
+
+def refuse_unusable(models: Iterable[str], data: str | os.PathLike[str]) -> None:
+    """Make sure that each model can be asked about `data`, before anything is measured.
+
+    Raises:
+        DataError: there is no such data, or a model knows none of its classes.
+        ModelError: a model file is missing or damaged.
+        MissingPackageError: OpenCV is not installed.
+    """
+    opencv()
+    for model in dict.fromkeys(models):
+        spec = find_model(model).spec
+        open_labelled_data(data, Wanted(spec.classes, spec.input_size, spec.fit)).close()
+
+
+def with_accuracy(
+    report: BenchmarkReport,
+    data: str | os.PathLike[str],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BenchmarkReport:
+    """Return `report` with the accuracy of each model on the provider that it was measured on.
+
+    Args:
+        report: of a benchmark.
+        data: labelled pictures, as `asl_edge.evaluation.evaluate.evaluate` takes them.
+        on_progress: called with the number of evaluations done and of all.
+
+    Raises:
+        DataError: none of the pictures can be read, or the model knows none of the classes.
+    """
+    measured = dict.fromkeys((one.variant.model, one.provider_used) for one in report.results if one.provider_used)
+    found: dict[tuple[str, str | None], Accuracy] = {}
+    for number, (model, provider) in enumerate(measured):
+        answered = evaluate(model, data, provider=provider or "cpu")
+        right = int((answered.probabilities.argmax(axis=1) == answered.labels).sum())
+        count = len(answered.labels)
+        low, high = wilson_interval(right, count)
+        found[model, provider] = Accuracy(right, count, low, high, len(answered.skipped))
+        if on_progress is not None:
+            on_progress(number + 1, len(measured))
+    results = [replace(one, accuracy=found.get((one.variant.model, one.provider_used))) for one in report.results]
+    return replace(report, results=results, data=os.fspath(data))
+
+
+def _drawn(folder: Path) -> list[str]:
+    try:
+        cv2 = opencv()
+    except MissingPackageError:
+        return []  # the network alone can be measured without it
+    from asl_edge.data.synthetic.drawing import draw_hand
+
+    written = []
+    for number, label in enumerate(CLASSES[::4]):
+        path = folder / f"{label}.jpg"
+        picture = draw_hand(label, np.random.default_rng(number), _DRAWN_SIZE)
+        if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise AslEdgeError(f"{path} cannot be written.")
+        written.append(str(path))
+    return written
