@@ -125,11 +125,14 @@ def _open(
 
     from asl_edge.runtime.answering import batch_size_for, few, workers_for
     from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.providers import ProviderWarning
+    from asl_edge.runtime.providers import EngineBuildNotice, ProviderWarning
 
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", ProviderWarning)
-        predictor = Predictor(
+    with warnings.catch_warnings():
+        for category in (ProviderWarning, EngineBuildNotice):
+            warnings.simplefilter("always", category)
+        # At once: what takes minutes is said before it begins.
+        warnings.showwarning = lambda message, *_, **__: _tell(f"Warning: {message}")
+        return Predictor(
             model,
             provider=provider,
             strict=strict,
@@ -142,9 +145,6 @@ def _open(
             short_lived=few(sources),
             adaptation=adapted,
         )
-    for warning in said:
-        _tell(f"Warning: {warning.message}")
-    return predictor
 
 
 def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:

@@ -11,7 +11,7 @@ from asl_edge.runtime import providers
 from asl_edge.runtime.box import resolve
 from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.runtime.model_file import read_spec
-from asl_edge.runtime.providers import AUTO_ORDER, ProviderWarning
+from asl_edge.runtime.providers import AUTO_ORDER, EngineBuildNotice, ProviderWarning
 from asl_edge.runtime.session import OpenedSession, open_session
 from asl_edge.runtime.tuned import read_tuned
 from asl_edge.spec import ModelSpec
@@ -80,6 +80,15 @@ def open_model(
     found = find_model(model, provider=provider, precision=precision)
 
     def opened_for(source: ModelSource, asked: str) -> OpenedSession:
+        settings = dict(provider_options or {})
+        if providers.is_named(asked, "tensorrt"):
+            from asl_edge.runtime.engine_cache import prepared_folder, tensorrt_options
+
+            providers.refuse_not_offered(providers.get(asked))
+            folder, notice = prepared_folder(resolve(model), source.spec, providers.onnxruntime().__version__)
+            if notice:
+                warnings.warn(notice, EngineBuildNotice, stacklevel=stacklevel + 2)
+            settings = tensorrt_options(folder, source.spec) | settings
         return open_session(
             source.content,
             provider=asked,
@@ -87,7 +96,7 @@ def open_model(
             threads=threads,
             workers=workers,
             short_lived=short_lived and source.spec.precision != "int8",
-            provider_options=provider_options,
+            provider_options=settings,
             stacklevel=stacklevel + 2,
         )
 

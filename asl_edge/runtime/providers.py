@@ -16,6 +16,10 @@ class ProviderWarning(UserWarning):
     """The session runs on another provider than the one that was asked for."""
 
 
+class EngineBuildNotice(UserWarning):
+    """TensorRT is about to build an engine, which takes minutes."""
+
+
 @dataclass(frozen=True)
 class Provider:
     """An execution provider as ONNX Runtime names it, and what brings it."""
@@ -99,6 +103,11 @@ def get(name: str) -> Provider:
     if provider is None:
         raise ProviderError(f"Unknown provider {name!r}. The providers are auto, {', '.join(PROVIDERS)}.")
     return provider
+
+
+def is_named(word: str, name: str) -> bool:
+    """Tell whether a word that may also be `auto` means our provider `name`."""
+    return word.strip().casefold() != "auto" and get(word).name == name
 
 
 def offered() -> list[str]:

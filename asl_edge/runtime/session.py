@@ -131,6 +131,8 @@ def _try(model: str | os.PathLike[str] | bytes, provider: Provider, wishes: _Wis
     options = wishes.session_options()
     settings = {**providers.options_for(provider, wishes.threads), **wishes.provider_options}
     chosen = [(provider.ort_name, settings), ("CPUExecutionProvider", {})]
+    if provider.name == "tensorrt" and "cuda" in providers.offered():  # for what TensorRT does not take
+        chosen.insert(1, (PROVIDERS["cuda"].ort_name, {}))
     runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; we say it in one
     try:
         session = _make(model, options, chosen)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import pytest
+from read_only import read_only
+
+from asl_edge.errors import ProviderError
+from asl_edge.runtime import model_source, providers
+from asl_edge.runtime.engine_cache import cache_folder, prepared_folder, tensorrt_options
+from asl_edge.runtime.model_source import open_model
+from asl_edge.runtime.providers import EngineBuildNotice
+from asl_edge.spec import ModelSpec
+
+
+def test_engines_lie_beside_the_model(tmp_path: Path) -> None:
+    spec = ModelSpec(("A", "B"), 96)
+    folder, notice = prepared_folder(tmp_path / "model.onnx", spec, "1.20")
+    assert folder.parent == tmp_path / "model.onnx.tensorrt"
+    assert folder.is_dir()
+    assert "takes minutes once" in notice
+    assert str(folder) in notice
+    (folder / "graph.engine").touch()
+    assert prepared_folder(tmp_path / "model.onnx", spec, "1.20") == (folder, "")
+    others = [dataclasses.replace(spec, weights_sha256="f" * 64), dataclasses.replace(spec, precision="int8")]
+    for other, runtime in ((others[0], "1.20"), (others[1], "1.20"), (spec, "1.21")):
+        assert "takes minutes once" in prepared_folder(tmp_path / "model.onnx", other, runtime)[1]
+
+
+def test_engines_of_a_model_that_lies_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with read_only(tmp_path / "ro") as folder:
+        one, other = (cache_folder(tmp_path / "ro" / name) for name in ("a.onnx", "b.onnx"))
+        assert one.parent == other.parent == tmp_path / "cache" / "asl-edge" / "tensorrt"
+        assert one != other
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ro"))
+        lost, notice = prepared_folder(tmp_path / "ro" / "a.onnx", ModelSpec(("A", "B"), 96), "1.20")
+        assert lost.is_dir()
+        assert "cannot keep it" in notice
+    del folder
+
+
+def test_options(tmp_path: Path) -> None:
+    options = tensorrt_options(tmp_path, ModelSpec(("A", "B"), 96))
+    assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
+    assert options["trt_profile_max_shapes"] == "image:32x96x96x3"
+    assert options["trt_fp16_enable"] == "1"
+    assert all(isinstance(value, str) for value in options.values())
+
+
+def test_the_build_is_announced_before_the_session_is_made(
+    colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(colour_model.read_bytes())
+    happened: list[object] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", EngineBuildNotice)
+        monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: happened.append(str(message)))
+        monkeypatch.setattr(model_source.providers, "refuse_not_offered", lambda _: None)
+        real = model_source.open_session
+
+        def opened(*values: object, **options: object) -> object:
+            happened.append(options["provider_options"])
+            return real(*values, provider="cpu")  # type: ignore[arg-type]
+
+        monkeypatch.setattr(model_source, "open_session", opened)
+        open_model(model, provider="TensorRT", provider_options={"trt_fp16_enable": "0", "device_id": "1"})
+    notice, options = happened
+    assert "TensorRT builds an engine" in str(notice)
+    assert isinstance(options, dict)
+    assert (options["trt_fp16_enable"], options["device_id"]) == ("0", "1"), "one's own options count"
+    assert options["trt_engine_cache_path"].startswith(f"{model}.tensorrt/")
+
+
+def test_nothing_is_made_where_there_is_no_tensorrt(colour_model: Path, tmp_path: Path) -> None:
+    if "tensorrt" in providers.offered():
+        pytest.skip("this ONNX Runtime has TensorRT")
+    model = tmp_path / "m.onnx"
+    model.write_bytes(colour_model.read_bytes())
+    with pytest.raises(ProviderError, match="has no tensorrt"):
+        open_model(model, provider="tensorrt")
+    assert list(tmp_path.iterdir()) == [model]
