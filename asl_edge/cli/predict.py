@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,12 +123,19 @@ def _open(
     top_k: int,
 ) -> Predictor:
     """Open the predictor, and say what it warns of."""
+    import threading
     import warnings
 
+    from asl_edge.preprocess import opencv
+    from asl_edge.runtime import providers
     from asl_edge.runtime.answering import batch_size_for, few, workers_for
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.providers import EngineBuildNotice, ProviderWarning
 
+    providers.onnxruntime()
+    # Most of opening a model is ONNX Runtime's own, during which Python is free to import what reads pictures. Where
+    # that cannot be imported, the first picture says so.
+    threading.Thread(target=_quietly, args=(opencv,)).start()
     with warnings.catch_warnings():
         for category in (ProviderWarning, EngineBuildNotice):
             warnings.simplefilter("always", category)
@@ -145,6 +154,13 @@ def _open(
             short_lived=few(sources),
             adaptation=adapted,
         )
+
+
+def _quietly(function: Callable[[], object]) -> None:
+    from asl_edge.errors import AslEdgeError
+
+    with contextlib.suppress(AslEdgeError):
+        function()
 
 
 def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:

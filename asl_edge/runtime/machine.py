@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +66,8 @@ def processor_name() -> str:
         said = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
         if said:
             return said
+    import platform  # here and below: what a prediction does not need, it need not wait for
+
     return platform.processor() or platform.machine()
 
 
@@ -95,6 +95,8 @@ def jetson(root: Path = Path("/")) -> str | None:
 
 def describe() -> dict[str, Any]:
     """Return what a measurement should say about the machine that it was made on."""
+    import platform
+
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
@@ -129,6 +131,8 @@ def _physical_memory_bytes() -> int | None:
 
 
 def _output(command: list[str]) -> str | None:
+    import subprocess
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):

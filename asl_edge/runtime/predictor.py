@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
-from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import open_model
@@ -26,6 +25,8 @@ from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
+
+    from asl_edge.runtime.adaptation import Adaptation
 
     _Prepared = tuple[Item, Picture | PictureError, float]
     """An item, its picture as the network wants it (or why there is none), and the seconds that took."""
@@ -291,15 +292,18 @@ class Predictor:
             )
 
     def _checked(self, adaptation: Adaptation | str | os.PathLike[str] | None) -> Adaptation | None:
-        if adaptation is None or isinstance(adaptation, Adaptation):
+        if adaptation is None:
+            return None
+        from asl_edge.runtime.adaptation import Adaptation  # its import takes longer than a picture
+
+        if isinstance(adaptation, Adaptation):
             path, loaded = "the adaptation", adaptation
         else:
             path, loaded = os.fspath(adaptation), Adaptation.load(adaptation)
-        if loaded is not None:
-            try:
-                loaded.refuse_other_model(self.spec)
-            except ModelError as error:
-                raise ModelError(f"{path} does not belong to {self.model}: {error}") from error
+        try:
+            loaded.refuse_other_model(self.spec)
+        except ModelError as error:
+            raise ModelError(f"{path} does not belong to {self.model}: {error}") from error
         return loaded
 
     def close(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +33,8 @@ def path_beside(model: str | os.PathLike[str]) -> Path:
 
 def machine_id() -> dict[str, Any]:
     """Return what findings hold for: another processor, more cores or another ONNX Runtime want a new measurement."""
+    import platform  # some milliseconds, which a model without findings need not pay
+
     from asl_edge.runtime import providers
     from asl_edge.runtime.machine import available_cores, processor_name
 
@@ -52,6 +52,8 @@ def model_id(model: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         OSError: it cannot be read.
     """
+    import hashlib
+
     with Path(model).open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(file.read(_SAMPLED))
