@@ -45,7 +45,11 @@ DATA = typer.Option(None, "--data", help="Real pictures to compare on: prepared 
 
 
 def export(
-    source: Path = typer.Argument(..., metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json."),
+    source: Path = typer.Argument(
+        ...,
+        metavar="RUN",
+        help="A run folder, a .keras file, an .onnx file, box for the model in the box, or the tutorial's model.json.",
+    ),
     out: Path = typer.Option(
         None, "--out", "-o", help="The .onnx file to write.", show_default="model.onnx in the run"
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from asl_edge.errors import UserError
+from asl_edge.errors import ModelError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
 from asl_edge.evaluation.source_figures import read_figures
 from asl_edge.export.conversion import check, to_onnx
@@ -121,7 +121,7 @@ def prepare(
     """Read a model, convert it to float32 ONNX and bring the graph to its shortest form.
 
     Args:
-        source: a run folder, a `.keras` file or the tutorial's `model.json`.
+        source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
         data: real pictures for the comparison (see `asl_edge.export.parity_pictures`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: False leaves the graph as it was converted.
@@ -135,7 +135,7 @@ def prepare(
     load_seconds = time.perf_counter() - started
     pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
     converted = to_onnx(opened.model, name=opened.network)
-    calibration = None if opened.run is None else read_calibration(opened.run.path)
+    calibration = _calibration(opened)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
@@ -158,6 +158,20 @@ def prepare(
         conversion_seconds=converted.seconds,
         optimization_seconds=time.perf_counter() - started,
     )
+
+
+def _calibration(source: Source) -> Calibration | None:
+    """Return the calibration of a run, or the one that an exported file carries."""
+    if source.run is not None:
+        return read_calibration(source.run.path)
+    told = source.told
+    if told is None or not told.calibration:
+        return None
+    curve, values = told.reject_curve, {"temperature": told.temperature, "threshold": told.reject_threshold}
+    try:
+        return Calibration.from_dict({**told.calibration, **values, "curve": curve})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{source.path} holds a damaged calibration ({error}). Export its run instead.") from error
 
 
 def default_precision(optimize_for: str) -> str:
@@ -269,9 +283,9 @@ def _compared(
 
 
 def written_card(source: Source) -> str | None:
-    """Return the model card that a person put into the run."""
+    """Return the model card that a person put into the run, or that an exported file carries."""
     if source.run is None:
-        return None
+        return source.told_card
     path = source.run.path / MODEL_CARD_FILE
     try:
         return path.read_text(encoding="utf-8")
@@ -288,25 +302,27 @@ def _spec(
     features: int | None,
     quantization: QuantizationReport | None,
 ) -> ModelSpec:
-    source, calibration = prepared.source, prepared.calibration
+    source, calibration, told = prepared.source, prepared.calibration, prepared.source.told
     config = {} if source.run is None else source.run.config
+    evaluation, pixels = ({}, PREPROCESS_VERSION) if told is None else (told.evaluation, told.preprocess_version)
     kept = {} if calibration is None else calibration.to_dict()
     return ModelSpec(
         classes=source.classes,
         input_size=source.input_size,
         fit=source.fit,
         colour=source.colour,
-        preprocess_version=int(config.get("preprocess_version", PREPROCESS_VERSION)),
+        preprocess_version=int(config.get("preprocess_version", pixels)),
         network=source.network,
         precision=precision,
         features=features,
         quantization={} if quantization is None else quantization.to_dict(),
-        weights_sha256=_digest(source.model),
+        # What was adapted to one person for the exported file fits this one too: the features are the same.
+        weights_sha256=(told.weights_sha256 if told else None) or _digest(source.model),
         temperature=prepared.temperature,
         reject_threshold=None if calibration is None else calibration.threshold,
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
-        evaluation={} if source.run is None else read_figures(source.run.path),
+        evaluation=evaluation if source.run is None else read_figures(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),

@@ -28,6 +28,7 @@ from asl_edge.export.parity_pictures import ParityPictures
 from asl_edge.export.sensitivity import QuantizationReport
 from asl_edge.export.source import Described
 from asl_edge.export.throughput import ThroughputReport
+from asl_edge.runtime.box import resolve
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 
@@ -89,7 +90,7 @@ def export_run(
     """Export a model to ONNX and prove it.
 
     Args:
-        source: a run folder, a `.keras` file or the tutorial's `model.json`.
+        source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
         out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
             `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
         precision: see `asl_edge.export.building.build`; by default `fp32`, or `fp16-weights` for `size`.
@@ -107,6 +108,8 @@ def export_run(
     precision = precision or default_precision(optimize_for)
     check_precision(precision, optimized)
     model_path = _checked_out(out, Path(source), precision)
+    if model_path.exists() and model_path.samefile(resolve(source)):
+        raise UserError(f"{model_path} would be replaced by what is made from it. Name another file with --out.")
     prepared = prepare(source, data=data, described=described, optimized=optimized)
     built = build(prepared, precision, int8, optimize_for=optimize_for)
     refuse_out_of_tolerance(built, model_path)

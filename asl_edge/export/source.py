@@ -13,7 +13,8 @@ import numpy as np
 from asl_edge.errors import ModelError, RunError
 from asl_edge.export.outputs import end_in_softmax
 from asl_edge.export.toolchain import load, load_keras
-from asl_edge.spec import INPUT_NAME, Colour, Fit
+from asl_edge.runtime.box import resolve
+from asl_edge.spec import CARD_KEY, INPUT_NAME, Colour, Fit, ModelSpec
 from asl_edge.training.stored_model import load_keras_file, run_around
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Pixels = Literal["auto", "0-1", "0-255"]
 """Range of the numbers that a network with a float input was trained on."""
+
+_KINDS = "a run folder, a .keras file, an .onnx file or the tutorial's model.json"
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,21 @@ class Source:
     network: str
     run: RunFolder | None = None
     """The run folder that it belongs to; None for a file that stands alone."""
+    told: ModelSpec | None = None
+    """What an exported file says of itself; None for all others."""
+    told_card: str | None = None
+    """The model card in an exported file."""
     notes: tuple[str, ...] = field(default=())
     """What was assumed, in sentences for the person."""
 
     @property
     def trained_on(self) -> dict[str, Any]:
-        """What the run says about its pictures and its making; empty without a run.
+        """What the run, or the exported file, says about its pictures and its making; empty without either.
 
         Paths are left out: the model travels, and they would tell about the machine that it was trained on.
         """
         if self.run is None:
-            return {}
+            return {} if self.told is None else self.told.trained_on
         config = self.run.config
         names = ("recipe", "epochs", "seed", "dtype_policy", "augmentation", "flip_probability")
         chosen = {name: config[name] for name in names if name in config}
@@ -80,8 +87,9 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
     """Open what is to be exported.
 
     Args:
-        path: a run folder (its `best.keras`), any `.keras` file (inside a run folder it takes what the run says), or
-            the tutorial's `model.json`.
+        path: a run folder (its `best.keras`), any `.keras` file (inside a run folder it takes what the run says),
+            the tutorial's `model.json`, or an `.onnx` file that was exported before, unless it is INT8; `box` is the
+            model in the box.
         described: class names and the rest, for a model outside a run.
 
     Raises:
@@ -90,18 +98,50 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
         RunError: the run folder is incomplete, or what was described contradicts it.
         MissingPackageError: Keras or TensorFlow is not installed.
     """
-    path, described = Path(path), described or Described()
+    path, described = Path(resolve(path)), described or Described()
     if not path.exists():
-        raise ModelError(f"There is nothing at {path}. Give a run folder, a .keras file or the tutorial's model.json.")
+        raise ModelError(
+            f"There is nothing at {path}. Give a run folder, a .keras file, an .onnx file or the tutorial's model.json."
+        )
+    if path.is_file() and path.suffix == ".onnx":
+        return _exported(path, described)
     run = run_around(path)
     if path.is_file() and path.suffix not in (".keras", ".json"):
-        raise ModelError(f"{path} is no model that can be exported. Give a run folder, a .keras file or model.json.")
+        raise ModelError(
+            f"{path} is no model that can be exported. Give a run folder, a .keras file, an .onnx file or model.json."
+        )
     if described.weights is not None and path.suffix != ".json":
         raise ModelError("--weights belongs to a model.json; a run folder or .keras file holds its own weights.")
     load_keras()
     # On the CPU from the start: there the comparison runs, and not every operation may read a GPU's variables from it.
     with load("tensorflow").device("/CPU:0"):
         return _source(path, _as_float32(_load_model(path, run, described)), run, described)
+
+
+def _exported(path: Path, described: Described) -> Source:
+    """Build the network of an exported file again, with its weights; batch normalisations do what the file does."""
+    from asl_edge.runtime.model_file import read_metadata
+    from asl_edge.training import networks
+    from asl_edge.training.onnx_layers import from_onnx
+    from asl_edge.training.pretrained import open_pretrained
+
+    if described != Described():
+        raise ModelError(f"{path} says of itself what it is. Leave --classes, --fit, --rgb/--bgr and the like out.")
+    pretrained = open_pretrained(str(path))
+    metadata = read_metadata(path)
+    spec = ModelSpec.from_metadata(metadata)
+    load_keras()
+    with load("tensorflow").device("/CPU:0"):
+        network = networks.build(spec.network, len(spec.classes), spec.input_size)
+        found = from_onnx(network, pretrained)
+        for layer in network.layers:
+            if layer.weights:
+                layer.set_weights(found[layer.name])
+        return Source(
+            path, _as_float32(network), spec.classes, spec.input_size, spec.fit, spec.colour, spec.network,
+            told=spec, told_card=metadata.get(CARD_KEY),
+            notes=(f"Made again from the weights in {path.name}: compared with those, not with the run's own.",),
+        )  # fmt: skip
 
 
 def _load_model(path: Path, run: RunFolder | None, described: Described) -> keras.Model:
@@ -174,7 +214,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
         raise ModelError(
             f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
         )
-    return Source(path, model, classes, size, fit, colour, network, run, tuple(notes))
+    return Source(path, model, classes, size, fit, colour, network, run, notes=tuple(notes))
 
 
 def _input_size(model: keras.Model, path: Path) -> int:

@@ -1,0 +1,98 @@
+"""Other precisions made from a file that was exported before: the model in the box is all that a person has of it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asl_edge.data.synthetic import synthesize
+from asl_edge.errors import ModelError, UserError
+from asl_edge.export.building import Int8Choices
+from asl_edge.export.exporter import ExportResult, export_run
+from asl_edge.export.source import Described
+from asl_edge.runtime.box import box_model
+from asl_edge.runtime.model_file import read_metadata
+from asl_edge.runtime.predictor import Predictor
+from asl_edge.spec import CARD_KEY, ModelSpec
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hands") / "drawn"
+    synthesize(folder, per_class=3, size=128, workers=1, clip_frames=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(hands: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportResult]:
+    folder, choices = tmp_path_factory.mktemp("exported"), Int8Choices(calibration=hands)
+    return {
+        precision: export_run("box", folder / f"{precision}.onnx", precision=precision, data=hands, int8=choices)
+        for precision in ("fp32", "int8")
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_model_in_the_box_in_another_precision(
+    hands: Path, exported: dict[str, ExportResult], precision: str
+) -> None:
+    result = exported[precision]
+    out = result.model_path
+    box, made = (read_metadata(path) for path in (box_model(), out))
+    before, after = ModelSpec.from_metadata(box), ModelSpec.from_metadata(made)
+    assert made[CARD_KEY] == box[CARD_KEY]
+    varies = {"precision", "parity", "quantization", "made_with"}
+    assert replace(after, **{name: getattr(before, name) for name in varies}) == before
+    assert after.precision == precision
+    assert result.parity.passed
+
+    pictures = np.stack([np.asarray(picture) for picture in _pictures(hands)])
+    with Predictor(box_model()) as one, Predictor(out) as other:
+        expected, answered = one.probabilities(pictures), other.probabilities(pictures)
+    np.testing.assert_allclose(answered, expected, atol=2e-5 if precision == "fp32" else 0.15)
+    if precision == "int8":
+        assert out.stat().st_size < 0.55 * Path(box_model()).stat().st_size
+        assert (answered.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.97
+
+
+def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exported: dict[str, ExportResult]) -> None:
+    from asl_edge.runtime.adaptation import adapt
+
+    with Predictor(box_model()) as predictor:
+        adapted, _ = adapt(predictor, [hands])
+    out = exported["fp32"].model_path
+    some = _pictures(hands)[:20]
+    with (
+        Predictor(box_model(), adaptation=adapted) as one,
+        Predictor(out, adaptation=adapted) as two,
+    ):
+        for first, second in zip(one(some), two(some), strict=True):
+            assert first.label == second.label
+            assert first.confidence == pytest.approx(second.confidence, abs=1e-3)
+
+
+def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, ExportResult], tmp_path: Path) -> None:
+    copy = tmp_path / "model.onnx"
+    shutil.copy(box_model(), copy)
+    with pytest.raises(UserError, match="would be replaced by what is made from it"):
+        export_run(copy, data=hands)
+    with pytest.raises(ModelError, match="says of itself what it is"):
+        export_run(copy, tmp_path / "other.onnx", data=hands, described=Described(classes=("A", "B")))
+    with pytest.raises(UserError, match="--data"):
+        export_run(copy, tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match="weights of 8 bits"):
+        export_run(exported["int8"].model_path, tmp_path / "other.onnx", data=hands)
+    copy.write_bytes(copy.read_bytes()[:100_000])
+    with pytest.raises(ModelError, match="damaged|no ONNX"):
+        export_run(copy, tmp_path / "other.onnx", data=hands)
+    assert not (tmp_path / "other.onnx").exists()
+
+
+def _pictures(hands: Path) -> list[np.ndarray]:
+    from asl_edge.preprocess import load
+
+    return [load(path, 128) for path in sorted(hands.rglob("*.jpg"))]
