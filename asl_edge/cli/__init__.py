@@ -99,6 +99,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def command() -> None:
+    """Run `asl-edge` as the installed command does: `main`, and a quick end where waiting for one answer is all it was.
+
+    Taking NumPy, OpenCV and ONNX Runtime apart again takes Python several times as long as a picture. After `predict`
+    everything is written and closed, so the process ends without it.
+    """
+    try:
+        main()
+    except SystemExit as ended:
+        if sys.argv[1:2] == ["predict"] and isinstance(ended.code, int):
+            _leave(ended.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End the process at once, unless something is still to be done."""
+    import threading
+
+    if threading.active_count() > 1:
+        return
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError, AttributeError):  # full, closed or not there: Python has words for it
+        return
+    os._exit(code)
+
+
 def discard(stream: TextIO) -> None:
     """Let all that is still written to `stream` go nowhere, so that nothing fails when Python flushes it at its end."""
     with contextlib.suppress(OSError, ValueError, AttributeError):

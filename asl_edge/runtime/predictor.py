@@ -149,7 +149,7 @@ class Predictor:
         batch_size: int | None = None,
         on_skip: Callable[[str, PictureError], None] | None = None,
     ) -> Iterator[tuple[Item, Prediction]]:
-        """Answer items as they come, in order, holding a few batches of them, of video one.
+        """Answer items as they come, in order, holding a few batches of them; of video one, if there is one worker.
 
         Files are read in other threads while the network answers.
 

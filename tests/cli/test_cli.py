@@ -341,3 +341,25 @@ def test_every_command_file_is_a_command() -> None:
     assert len(modules) == len(COMMANDS)
     application: Any = cli.build_app()
     assert len(application.registered_commands) == sum(" " not in path for path in COMMANDS)
+
+
+def test_predict_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    for number in range(40):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((40, 40, 3), number, np.uint8))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    words = [sys.executable, "-m", "asl_edge", "predict", str(tmp_path), "--csv"]
+
+    with (tmp_path / "out.csv").open("wb") as out:
+        done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1, "one of them could not be read"
+    assert b"bad.png" in done.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + 40
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 1
+        assert b"No space left on device" in done.stderr
+        assert b"Traceback" not in done.stderr
