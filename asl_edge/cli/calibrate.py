@@ -26,6 +26,9 @@ def calibrate(
         help="Other such pictures to choose the threshold on, where answers of weaker networks gave the temperature. "
         "Repeatable.",
     ),
+    temperature: float = typer.Option(
+        None, "--temperature", help="One that was fitted before; the pictures then choose the threshold alone."
+    ),
     target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
     about: str = typer.Option("", "--about", help="Whose pictures they are, in words, kept with the figures."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -42,7 +45,9 @@ def calibrate(
     # The file, not the run: the network's own answers are wanted, without an earlier calibration.
     answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
     others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on]
-    result = calibration.calibrate(answers, threshold_on=others or None, target=target, about=about)
+    result = calibration.calibrate(
+        answers, threshold_on=others or None, temperature=temperature, target=target, about=about
+    )
     path = calibration.write_calibration(run, result)
     if as_json:
         print_json(result.to_dict())

@@ -100,6 +100,7 @@ def calibrate(
     answers: Sequence[Answers],
     *,
     threshold_on: Sequence[Answers] | None = None,
+    temperature: float | None = None,
     target: float = TARGET,
     about: str = "",
 ) -> Calibration:
@@ -110,16 +111,23 @@ def calibrate(
         threshold_on: answers to choose the threshold on, of sources that the network was not trained on either; None
             takes the same. The threshold must be chosen on answers of the very network that will use it, while a
             temperature may come from weaker ones, such as networks that were trained without a source.
+        temperature: one that was fitted before; then `answers` choose the threshold alone.
         target: share of right answers among those given.
         about: whose answers they are, in words, kept with the figures.
 
     Raises:
         DataError: there are too few pictures.
-        UserError: the target is no share.
+        UserError: the target is no share, the temperature not above 0, or given besides answers to fit it on.
     """
     if not 0 < target < 1:
         raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
-    temperature = fit_temperature(*_pooled(answers))
+    if temperature is not None and not (temperature > 0 and threshold_on is None):
+        raise UserError(
+            "A temperature is a number above 0, and then all pictures choose the threshold. "
+            f"Received: {temperature:g}{'' if threshold_on is None else ', and pictures to fit one on'}"
+        )
+    used_for = "both" if temperature is None else "threshold"
+    temperature = fit_temperature(*_pooled(answers)) if temperature is None else temperature
     probabilities, labels, weights = _pooled(answers if threshold_on is None else threshold_on)
     tempered = metrics.with_temperature(probabilities, temperature)
     confidence = tempered.max(axis=1)
@@ -134,8 +142,8 @@ def calibrate(
         accuracy_when_answered=accuracy,
         curve=_curve(confidence, right, weights, threshold),
         sources=tuple(
-            _of_source(one, temperature, threshold, used_for)
-            for used_for, group in _groups(answers, threshold_on)
+            _of_source(one, temperature, threshold, purpose)
+            for purpose, group in _groups(answers, threshold_on, used_for)
             for one in group
             if len(one.labels)
         ),
@@ -144,10 +152,10 @@ def calibrate(
 
 
 def _groups(
-    answers: Sequence[Answers], threshold_on: Sequence[Answers] | None
+    answers: Sequence[Answers], threshold_on: Sequence[Answers] | None, used_for: str
 ) -> tuple[tuple[str, Sequence[Answers]], ...]:
     if threshold_on is None:
-        return (("both", answers),)
+        return ((used_for, answers),)
     return ("temperature", answers), ("threshold", threshold_on)
 
 

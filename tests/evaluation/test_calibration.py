@@ -150,3 +150,14 @@ def test_two_confidences_that_differ_late_are_kept_apart() -> None:
     confidence = np.array([0.9, 0.85, 0.81685, 0.81682, 0.3], np.float32)
     right = np.array([True, True, True, False, False])
     assert choose_threshold(confidence, right, np.full(5, 0.2), 0.95) == pytest.approx(0.81684, abs=1e-5)
+
+
+def test_a_temperature_that_is_known() -> None:
+    own = answers(600)
+    fitted = calibrate([own])
+    again = calibrate([own], temperature=fitted.temperature)
+    assert (again.temperature, again.threshold, again.curve) == (fitted.temperature, fitted.threshold, fitted.curve)
+    assert [source.used_for for source in again.sources] == ["threshold"]
+    for wrong in ({"temperature": 0.0}, {"temperature": 1.0, "threshold_on": [own]}):
+        with pytest.raises(UserError, match="a number above 0, and then all pictures choose"):
+            calibrate([own], **wrong)  # type: ignore[arg-type]
