@@ -119,6 +119,7 @@ def measure(timed: dict[str, list[str]], repeats: int) -> dict[str, Any]:
     """Time every command in turns, forwards and backwards alternately; the first turn only warms the page cache."""
     from predict_cold import time_once
 
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles modules anew for every process
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}
     samples: dict[str, Any] = {name: {"ms": [], "peak_mb": []} for name in timed}
     for repeat in range(repeats + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -71,6 +72,8 @@ def predict(
     rest goes on), 2 when none could or the command is wrong.
     """
     from asl_edge.cli import discard
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would start for nothing
     from asl_edge.runtime.answering import answer
     from asl_edge.runtime.providers import parse_options
     from asl_edge.runtime.sinks import on_one_line
@@ -128,7 +131,7 @@ def _open(
 
     from asl_edge.preprocess import opencv
     from asl_edge.runtime import providers
-    from asl_edge.runtime.answering import batch_size_for, few, workers_for
+    from asl_edge.runtime.answering import batch_size_for, expected, workers_for
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.providers import EngineBuildNotice, ProviderWarning
 
@@ -151,7 +154,7 @@ def _open(
             workers=workers_for(sources, threads, shown=show),
             threshold=threshold,
             top_k=top_k,
-            short_lived=few(sources),
+            expected=expected(sources),
             adaptation=adapted,
         )
 

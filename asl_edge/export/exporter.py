@@ -198,7 +198,7 @@ def _try_out(path: Path, spec: ModelSpec, pictures: ParityPictures) -> None:
     """Open the file as a device will, before it gets its name: what it promises, for one picture and for several."""
     from asl_edge.runtime.session import open_session
 
-    session = open_session(path, provider="cpu", short_lived=True).session
+    session = open_session(path, provider="cpu", opening="short").session
     if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
         raise ModelError("The spec read back from the file is not the one that was written.")
     for count in (1, min(7, len(pictures.pictures))):

@@ -14,7 +14,7 @@ from asl_edge.runtime.sinks import Sink
 from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
 
 FEW_PICTURES = 16
-"""Up to so many pictures, opening the model fast counts for more than answering fast."""
+"""Up to so many pictures are one batch, which one worker answers on all cores."""
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Tally:
         return self.milliseconds / self.answered if self.answered else 0.0
 
 
-def few(sources: Sequence[str]) -> bool:
-    """Tell whether `sources` are sure to be a few pictures only."""
-    return len(sources) <= FEW_PICTURES and not any(source_kinds.may_be_many(source) for source in sources)
+def expected(sources: Sequence[str]) -> int | None:
+    """Return how many pictures `sources` stand for; None where that cannot be told before they are looked at."""
+    return None if any(source_kinds.may_be_many(source) for source in sources) else len(sources)
 
 
 def batch_size_for(sources: Sequence[str], *, shown: bool = False) -> int:
@@ -48,7 +48,8 @@ def workers_for(sources: Sequence[str], threads: int | None, *, shown: bool = Fa
 
     A video's frames come one after the other, and its decoder has threads of its own.
     """
-    one = few(sources) or shown or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources)
+    few = (expected(sources) or FEW_PICTURES + 1) <= FEW_PICTURES
+    one = few or shown or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources)
     return 1 if one else max(1, available_cores() // (threads or 1))
 
 

@@ -57,7 +57,7 @@ class Predictor:
             second, each of them later. On the CPU only; other providers answer one batch after the other.
         threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
         top_k: how many classes a prediction lists.
-        short_lived: only a few pictures are to be answered, so opening fast counts most.
+        expected: how many pictures there are to answer; for a few, opening fast counts most. None for many.
         precision: which of a bundle's precisions to take; None for the one that suits the provider.
         provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
@@ -85,7 +85,7 @@ class Predictor:
         workers: int = 1,
         threshold: float | None = None,
         top_k: int = 3,
-        short_lived: bool = False,
+        expected: int | None = None,
         precision: str | None = None,
         provider_options: Mapping[str, str] | None = None,
         adaptation: Adaptation | str | os.PathLike[str] | None = None,
@@ -103,7 +103,7 @@ class Predictor:
             strict=strict,
             threads=threads,
             workers=workers,
-            short_lived=short_lived,
+            expected=expected,
             precision=precision,
             provider_options=provider_options,
             stacklevel=3,

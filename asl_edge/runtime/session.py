@@ -7,12 +7,16 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import providers
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
+
+Opening = Literal["lasting", "short", "once"]
+"""How much work goes into opening a session: all that makes answers fast; without packing weights for the processor;
+or also without optimising the graph, so that what could be computed beforehand is computed for each picture."""
 
 _DEFAULT_SEVERITY = 2
 _ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
@@ -42,7 +46,7 @@ def open_session(
     strict: bool = False,
     threads: int | None = None,
     workers: int = 1,
-    short_lived: bool = False,
+    opening: Opening = "lasting",
     provider_options: Mapping[str, str] | None = None,
     profile: str | os.PathLike[str] | None = None,
     stacklevel: int = 2,
@@ -56,8 +60,7 @@ def open_session(
         threads: threads within one operator; None for one a core that the process may use.
         workers: runs that shall go side by side: more pictures a second than one run on all cores, each of them later.
             On the CPU only, where they share the cores if `threads` is None; other providers get 1.
-        short_lived: the session will answer a few pictures only, so that opening it fast counts for more than the
-            last part of its speed. Not for INT8 models, which run several times slower so.
+        opening: how much of the time for the first answers may go into making later ones faster.
         provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
             not for `auto`, since every provider has its own.
         profile: beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called.
@@ -78,7 +81,7 @@ def open_session(
         raise ProviderError(f"workers must be 1 or more. Received: {workers}")
     if provider_options and provider.strip().casefold() in ("auto", "cpu"):
         raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
-    wishes = _Wishes(threads, short_lived, provider_options or {}, profile)
+    wishes = _Wishes(threads, opening, provider_options or {}, profile)
     if provider.strip().casefold() == "auto":
         candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
     else:
@@ -103,22 +106,22 @@ def open_session(
 
 
 def try_provider(
-    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None, short_lived: bool = False
+    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None, opening: Opening = "lasting"
 ) -> tuple[Any, str]:
     """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
-    return _try(model, provider, _Wishes(threads, short_lived, {}, None))
+    return _try(model, provider, _Wishes(threads, opening, {}, None))
 
 
 class _Wishes(NamedTuple):
     """What a session shall be like, whatever provider it ends on."""
 
     threads: int | None
-    short_lived: bool
+    opening: Opening
     provider_options: Mapping[str, str]
     profile: str | os.PathLike[str] | None
 
     def session_options(self) -> Any:
-        options = session_options(self.threads, self.short_lived, severity=_FATAL_ONLY)
+        options = session_options(self.threads, self.opening, severity=_FATAL_ONLY)
         if self.profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = os.fspath(self.profile)
@@ -159,7 +162,7 @@ def _open_on_cpu(model: str | os.PathLike[str] | bytes, wishes: _Wishes) -> Any:
         ) from error
 
 
-def session_options(threads: int | None, short_lived: bool = False, severity: int = _ERRORS_ONLY) -> Any:
+def session_options(threads: int | None, opening: Opening = "lasting", severity: int = _ERRORS_ONLY) -> Any:
     """Return the `onnxruntime.SessionOptions` that asl-edge uses."""
     options = providers.onnxruntime().SessionOptions()
     options.log_severity_level = severity
@@ -169,11 +172,10 @@ def session_options(threads: int | None, short_lived: bool = False, severity: in
     elif cores < (os.cpu_count() or 1):
         # ONNX Runtime counts the machine's cores, not those that a container or an affinity grants.
         options.intra_op_num_threads = cores
-    if short_lived:
-        # Measured on the 28-million-parameter AlexNet, FP32, two cores: opened in 118 ms instead of 215 ms with 46 MB
-        # less, first answer as fast, later ones 8.1 ms instead of 6.9 ms.
+    if opening != "lasting":
         options.add_session_config_entry("session.disable_prepacking", "1")
-        options.graph_optimization_level = providers.onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        levels = providers.onnxruntime().GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if opening == "short" else levels.ORT_DISABLE_ALL
     return options
 
 

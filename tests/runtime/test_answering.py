@@ -10,7 +10,7 @@ import pytest
 
 from asl_edge.errors import UserError
 from asl_edge.runtime import answering
-from asl_edge.runtime.answering import answer, batch_size_for, few, workers_for
+from asl_edge.runtime.answering import answer, batch_size_for, expected, workers_for
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.sinks import JsonLinesSink
 from asl_edge.runtime.video_sinks import VideoFileSink
@@ -105,10 +105,10 @@ def test_the_film_plays_as_fast_as_its_source(colour_model: Path, video: Path, t
 
 
 def test_few_pictures(tmp_path: Path) -> None:
-    assert few(["a.jpg", "b.jpg"])
-    assert not few(["a.jpg"] * 17)
+    assert expected(["a.jpg", "b.jpg"]) == 2
+    assert expected(["a.jpg"] * 17) == 17
     for many in ("-", "*.jpg", "0", "clip.mp4", str(tmp_path)):
-        assert not few([many])
+        assert expected(["a.jpg", many]) is None
 
 
 def test_whoever_waits_for_answers_gets_them_one_by_one() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import providers, session, tiny_model
+from asl_edge.runtime.model_source import opening_for
 from asl_edge.runtime.providers import ProviderWarning
 from asl_edge.runtime.session import open_session
 
@@ -127,13 +128,27 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         open_session(model, workers=0)
 
 
-def test_a_short_lived_session_answers_the_same() -> None:
+@pytest.mark.parametrize("opening", ["short", "once"])
+def test_a_session_answers_the_same_however_it_is_opened(opening: session.Opening) -> None:
     usual, brief = (
-        open_session(tiny_model.model_bytes(), provider="cpu", short_lived=short).session.run(None, tiny_model.feed())
-        for short in (False, True)
+        open_session(tiny_model.model_bytes(), provider="cpu", opening=way).session.run(None, tiny_model.feed())
+        for way in ("lasting", opening)  # type: ignore[arg-type]
     )
 
     np.testing.assert_allclose(usual[0], brief[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "openings"),
+    [
+        ("fp32", {1: "short", 16: "short", 17: "lasting"}),
+        ("fp16-weights", {1: "once", 3: "lasting"}),
+        ("int8", {1: "short", 3: "lasting"}),
+    ],
+)
+def test_few_pictures_are_not_worth_a_long_opening(precision: str, openings: dict[int, str]) -> None:
+    assert opening_for(precision, None) == "lasting"
+    assert {expected: opening_for(precision, expected) for expected in openings} == openings
 
 
 @pytest.mark.parametrize(

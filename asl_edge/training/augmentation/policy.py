@@ -144,14 +144,14 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
     "strong": Augmentation(
         rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.6, tint=0.15, grey=0.3
     ),
-    # For people, cameras and rooms that no training picture shows. Hands keep their side and their label.
+    # For people, cameras and rooms that no training picture shows. Hands keep their side; the recipe mirrors some.
     "strangers": Augmentation(
-        rotation_degrees=20,
-        scale=0.35,
+        rotation_degrees=25,
+        scale=0.45,
         aspect=0.15,
         shear=0.12,
         shift=0.15,
-        brightness=0.15,
+        brightness=0.2,
         contrast=0.5,
         gamma=0.4,
         saturation=0.5,
