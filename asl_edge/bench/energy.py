@@ -58,9 +58,12 @@ def find_meter(*, gpu: bool = False, sysfs: Path = Path("/sys")) -> tuple[Meter 
         sysfs: where Linux shows its devices.
     """
     rails = _rails(sysfs)
-    if rails:
-        return RailMeter(rails), ""
     reasons = []
+    if rails:
+        try:
+            return RailMeter(rails), ""
+        except (OSError, ValueError) as error:
+            reasons.append(f"the board's rails ({', '.join(rails)}) cannot be read ({error})")
     meters: list[Meter] = []
     packages = _packages(sysfs)
     if packages:
@@ -69,7 +72,7 @@ def find_meter(*, gpu: bool = False, sysfs: Path = Path("/sys")) -> tuple[Meter 
         except OSError as error:
             reasons.append(
                 f"the processor's energy (RAPL) cannot be read ({error.strerror or error}); "
-                f"for once: sudo chmod a+r {packages[0]}/energy_uj"
+                f"for once: sudo chmod a+r {' '.join(f'{package}/energy_uj' for package in packages)}"
             )
     if gpu:
         try:
@@ -180,7 +183,10 @@ class NvmlMeter:
             self._call("nvmlShutdown")
 
     def _call(self, function: str, *values: object) -> None:
-        code = getattr(self._nvml, function)(*values)
+        try:
+            code = getattr(self._nvml, function)(*values)
+        except AttributeError as error:
+            raise OSError(f"this driver has no {function}") from error
         if code:
             raise OSError(f"{function} gave {code}")
 

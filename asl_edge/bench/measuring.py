@@ -119,7 +119,7 @@ def run_scenarios(
                 }
             )
             fields = {"error": answer["error"], "provider_used": None} if "error" in answer else answer
-            results.append(ScenarioResult(name, model, provider, threads=threads, **fields))
+            results.append(ScenarioResult(name, model, provider, **{"threads": threads, **fields}))
             if on_turn is not None:
                 on_turn()
     return results
@@ -172,6 +172,7 @@ def _result(variant: Variant, turns: _Turns) -> VariantResult:
         load_ms=[answer["load_ms"] for answer in answers],
         first_ms=[answer["first_ms"] for answer in answers],
         samples_ms=[answer["samples_ms"] for answer in answers],
+        precision=answers[0]["precision"],
         label_ms=[answer["label_ms"] for answer in answers if answer["label_ms"]],
         energy=[answer["energy"] for answer in answers if answer["energy"]],
         peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],

@@ -55,6 +55,10 @@ class VariantResult:
     energy: list[dict[str, Any]] = field(default_factory=list)
     """What was counted: `meter`, `joules`, `seconds` and `runs`, or the `reason` why nothing was."""
     accuracy: Accuracy | None = None
+    accuracy_error: str | None = None
+    """Why the labelled pictures could not be answered."""
+    precision: str | None = None
+    """Of the model that was really run, which a bundle has several of."""
     peak_memory_bytes: list[int | None] = field(default_factory=list)
     warning: str | None = None
     error: str | None = None
@@ -115,6 +119,7 @@ class VariantResult:
             "peak_memory_bytes": self.peak_bytes,
             "joules_per_picture": self.joules_per_picture,
             "energy_meter": self.meter,
+            "precision": self.precision,
             "accuracy": round(self.accuracy.share, 6) if self.accuracy else None,
             "accuracy_low": round(self.accuracy.low, 6) if self.accuracy else None,
             "accuracy_high": round(self.accuracy.high, 6) if self.accuracy else None,
@@ -157,6 +162,13 @@ class BenchmarkReport:
     def failed(self) -> list[VariantResult]:
         """The variants that could not be measured."""
         return [result for result in self.results if result.error is not None]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for could be measured."""
+        parts: list[VariantResult | ScenarioResult] = [*self.results, *self.scenarios]
+        unread = self.data is not None and any(one.accuracy is None for one in self.results)
+        return not unread and all(one.error is None for one in parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, raw samples included, as values that JSON knows."""
@@ -218,7 +230,7 @@ class BenchmarkReport:
             lines += ["", "| " + " | ".join(mlperf.HEADINGS) + " |", "|---|---|---|" + "---:|" * 5 + "---|"]
             lines += ["| " + " | ".join(one.cells()) + " |" for one in self.scenarios]
             lines += ["", mlperf.NOTE]
-        notes = [f"- {result.variant.model}, {result.variant.provider}: {text}" for result, text in self.notes()]
+        notes = [f"- {text}" for text in self.notes()]
         return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
 
     def notes_on_figures(self) -> str:
@@ -244,10 +256,14 @@ class BenchmarkReport:
         effort = f"{self.effort.rounds} rounds of {self.effort.runs} runs in turns"
         return f"{', '.join(parts)}; {effort}; {self.created}"
 
-    def notes(self) -> list[tuple[VariantResult, str]]:
-        """Return what has to be said of single variants: errors and warnings."""
-        found = [(result, text) for result in self.results if (text := result.error or result.warning)]
-        unread = [(result, text) for result in self.results if (text := result.no_energy_because)]
+    def notes(self) -> list[str]:
+        """Return what has to be said of single variants and scenarios: errors and warnings."""
+        found = []
+        for result in self.results:
+            said = [result.error or result.warning, result.accuracy_error]
+            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in said if text]
+        found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
+        unread = [text for result in self.results if (text := result.no_energy_because)]
         return found + unread[:1]  # one machine, one reason
 
 

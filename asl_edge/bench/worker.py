@@ -86,16 +86,21 @@ def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[...
     """Return the milliseconds of batches from the bytes of their files to their labels, a picture after the other."""
     import numpy as np
 
+    from asl_edge.errors import PictureError
     from asl_edge.preprocess import load
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
-    files = itertools.cycle([Path(file).read_bytes() for file in request["files"]])
+    files = itertools.cycle([(file, Path(file).read_bytes()) for file in request["files"]])
     pictures = np.empty((request["batch_size"], spec.input_size, spec.input_size, 3), np.uint8)
     samples_ms = []
     for _ in range(request["warmup"] + request["runs"]):
         started = time.perf_counter()
         for row in pictures:
-            load(next(files), spec.input_size, spec.fit, out=row)
+            name, content = next(files)
+            try:
+                load(content, spec.input_size, spec.fit, out=row)
+            except PictureError as error:
+                raise PictureError(f"{name}: {error}") from error
         feed = pictures if spec.colour == "RGB" else np.ascontiguousarray(pictures[..., ::-1])
         [spec.classes[column] for column in run([OUTPUT_NAME], {INPUT_NAME: feed})[0].argmax(axis=1)]
         samples_ms.append((time.perf_counter() - started) * 1000)
@@ -115,6 +120,8 @@ def _energy(run: Callable[[], Any], seconds: float, used: Sequence[str]) -> dict
             run()
             runs += 1
         return {"meter": meter.name, "joules": meter.joules() - before, "seconds": passed, "runs": runs}
+    except (OSError, ValueError) as error:  # a counter that is busy costs its own figure, no other
+        return {"reason": f"{meter.name} cannot be read ({error})"}
     finally:
         meter.close()
 
@@ -167,6 +174,7 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
     runs = sum(map(len, streams))
     return {
         "provider_used": opened.used[0],
+        "threads": opened.threads,
         "workers": opened.workers,
         "batch_size": batch,
         "seconds": seconds,

@@ -60,8 +60,9 @@ def benchmark(
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
-    if compare is not None and as_csv:
-        raise UserError("--compare goes with the table, --json and --markdown. Leave --csv out.")
+    for option, given in (("--compare", compare is not None), ("--scenario", bool(scenario))):
+        if given and as_csv:
+            raise UserError(f"{option} goes with the table, --json and --markdown. Leave --csv out.")
     before = None if compare is None else comparison.read_report(compare)
     if plot is not None:
         require_plottable(plot)
@@ -84,14 +85,14 @@ def benchmark(
         _print_table(report)
         if changes is not None:
             console.out.print("\n".join(["", *changes.lines()]), markup=False)
-    for result, text in report.notes():
-        console.warn(f"{result.variant.model}, {result.variant.provider}: {text}")
+    for text in report.notes():
+        console.warn(text)
     if plot is not None:  # last, so that figures which took minutes are seen whatever becomes of it
         draw(report, plot)
         console.err.print(f"Plot: {plot}", markup=False)
     for note in [] if changes is None else changes.notes:
         console.warn(note)
-    if report.failed or (changes is not None and changes.slower):
+    if not report.complete or (changes is not None and changes.slower):
         raise typer.Exit(1)
 
 

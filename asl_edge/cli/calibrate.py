@@ -42,6 +42,7 @@ def calibrate(
     from asl_edge.training.run_folder import RunFolder
 
     opened = RunFolder.open(run)
+    calibration.check_choices(target, temperature, both=bool(threshold_on))
     # The file, not the run: the network's own answers are wanted, without an earlier calibration.
     answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
     others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on]

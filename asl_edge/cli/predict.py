@@ -135,6 +135,7 @@ def _open(
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.providers import EngineBuildNotice, ProviderWarning
 
+    size = batch_size or batch_size_for(sources, shown=show)
     providers.onnxruntime()
     # Most of opening a model is ONNX Runtime's own, during which Python is free to import what reads pictures. Where
     # that cannot be imported, the first picture says so.
@@ -150,8 +151,8 @@ def _open(
             strict=strict,
             provider_options=provider_options,
             threads=threads,
-            batch_size=batch_size or batch_size_for(sources, shown=show),
-            workers=workers_for(sources, threads, shown=show),
+            batch_size=size,
+            workers=workers_for(sources, size, threads),
             threshold=threshold,
             top_k=top_k,
             expected=expected(sources),

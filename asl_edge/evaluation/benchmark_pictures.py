@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from asl_edge.bench.report import Accuracy, BenchmarkReport
+from asl_edge.bench.report import Accuracy, BenchmarkReport, VariantResult
 from asl_edge.data.arrays import FILES
 from asl_edge.data.finding import find
-from asl_edge.errors import AslEdgeError, MissingPackageError
+from asl_edge.errors import AslEdgeError, DataError, MissingPackageError, PictureError
 from asl_edge.evaluation.evaluate import evaluate
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import wilson_interval
-from asl_edge.preprocess import opencv
+from asl_edge.preprocess import load, opencv
+from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.runtime.model_source import find_model
 
 MOST_FILES = 32
@@ -25,6 +26,7 @@ MOST_FILES = 32
 
 _DRAWN_SIZE = 200  # as Kaggle's are
 _JPEG_QUALITY = 90
+_TRIED_SIZE = 32
 
 
 def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
@@ -38,8 +40,7 @@ def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> 
         Their paths, and what they are in words.
 
     Raises:
-        DataError: `data` holds no pictures of known classes.
-        PictureError: a picture cannot be read.
+        DataError: `data` holds no pictures of known classes, or none of those that were chosen can be read.
     """
     if data is None or any((Path(data) / file).exists() for pair in FILES.values() for file in pair):
         return _drawn(folder), f"drawn hands, JPEG of {_DRAWN_SIZE}x{_DRAWN_SIZE}"
@@ -47,8 +48,15 @@ def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> 
     with find([Path(data)]) as catalogue:
         for number in np.unique(np.linspace(0, len(catalogue) - 1, MOST_FILES).astype(int)).tolist():
             path = folder / f"{number}{Path(catalogue.path_of(number)).suffix}"
-            path.write_bytes(catalogue.read(number))
+            try:
+                content = catalogue.read(number)
+                load(content, _TRIED_SIZE)
+            except PictureError:
+                continue  # evaluating names it
+            path.write_bytes(content)
             written.append(str(path))
+    if not written:
+        raise DataError(f"None of {MOST_FILES} pictures of {data} can be read.")
     size = sum(Path(path).stat().st_size for path in written) / len(written)
     return written, f"{len(written)} pictures of {data}, {size / 1e3:.1f} kB each"
 
@@ -79,21 +87,31 @@ def with_accuracy(
         data: labelled pictures, as `asl_edge.evaluation.evaluate.evaluate` takes them.
         on_progress: called with the number of evaluations done and of all.
 
-    Raises:
-        DataError: none of the pictures can be read, or the model knows none of the classes.
+    What cannot be answered says so in its result.
     """
-    measured = dict.fromkeys((one.variant.model, one.provider_used) for one in report.results if one.provider_used)
-    found: dict[tuple[str, str | None], Accuracy] = {}
-    for number, (model, provider) in enumerate(measured):
-        answered = evaluate(model, data, provider=provider or "cpu")
-        right = int((answered.probabilities.argmax(axis=1) == answered.labels).sum())
-        count = len(answered.labels)
-        low, high = wilson_interval(right, count)
-        found[model, provider] = Accuracy(right, count, low, high, len(answered.skipped))
+    ways = dict.fromkeys(_way(result) for result in report.results if result.provider_used)
+    found: dict[tuple[str, str, str | None], Accuracy | str] = {}
+    for number, way in enumerate(ways):
+        model, provider, precision = way
+        try:
+            answered = evaluate(model, data, provider=provider, precision=precision if is_bundle(model) else None)
+        except AslEdgeError as error:  # minutes of measuring are not lost for it
+            found[way] = str(error)
+        else:
+            right, count = int((answered.probabilities.argmax(axis=1) == answered.labels).sum()), len(answered.labels)
+            found[way] = Accuracy(right, count, *wilson_interval(right, count), len(answered.skipped))
         if on_progress is not None:
-            on_progress(number + 1, len(measured))
-    results = [replace(one, accuracy=found.get((one.variant.model, one.provider_used))) for one in report.results]
+            on_progress(number + 1, len(ways))
+    results = []
+    for result in report.results:
+        said = found.get(_way(result))
+        kept = said if isinstance(said, Accuracy) else None
+        results.append(replace(result, accuracy=kept, accuracy_error=said if isinstance(said, str) else None))
     return replace(report, results=results, data=os.fspath(data))
+
+
+def _way(result: VariantResult) -> tuple[str, str, str | None]:
+    return result.variant.model, result.provider_used or "cpu", result.precision
 
 
 def _drawn(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ and so would learn that it always is.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -119,13 +120,7 @@ def calibrate(
         DataError: there are too few pictures.
         UserError: the target is no share, the temperature not above 0, or given besides answers to fit it on.
     """
-    if not 0 < target < 1:
-        raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
-    if temperature is not None and not (temperature > 0 and threshold_on is None):
-        raise UserError(
-            "A temperature is a number above 0, and then all pictures choose the threshold. "
-            f"Received: {temperature:g}{'' if threshold_on is None else ', and pictures to fit one on'}"
-        )
+    check_choices(target, temperature, both=threshold_on is not None)
     used_for = "both" if temperature is None else "threshold"
     temperature = fit_temperature(*_pooled(answers)) if temperature is None else temperature
     probabilities, labels, weights = _pooled(answers if threshold_on is None else threshold_on)
@@ -149,6 +144,17 @@ def calibrate(
         ),
         about=about,
     )
+
+
+def check_choices(target: float, temperature: float | None, *, both: bool) -> None:
+    """Raise UserError where `calibrate` would, before anything is answered; `both`: two sets of answers are given."""
+    if not 0 < target < 1:
+        raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
+    if temperature is not None and not (0 < temperature < math.inf and not both):
+        raise UserError(
+            "A temperature is a number above 0, and then all pictures choose the threshold. "
+            f"Received: {temperature:g}{', and pictures to fit one on' if both else ''}"
+        )
 
 
 def _groups(

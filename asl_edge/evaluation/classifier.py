@@ -62,7 +62,9 @@ class OnnxClassifier:
 
     fit_known = True
 
-    def __init__(self, path: Path, *, provider: str = "cpu", strict: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, provider: str = "cpu", strict: bool = False, precision: str | None = None
+    ) -> None:
         """Open the model.
 
         Raises:
@@ -72,7 +74,7 @@ class OnnxClassifier:
         from asl_edge.runtime.predictor import Predictor
 
         self.path = path
-        self._predictor = Predictor(path, provider=provider, strict=strict)
+        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision)
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size
@@ -95,6 +97,7 @@ def open_classifier(
     fit: Fit | None = None,
     provider: str = "cpu",
     strict: bool = False,
+    precision: str | None = None,
 ) -> Classifier:
     """Open a model for evaluation.
 
@@ -105,6 +108,7 @@ def open_classifier(
         fit: how pictures become square, for a `.keras` file outside a run; `crop` if not given.
         provider: execution provider for an `.onnx` file.
         strict: raise an error rather than a warning when the provider is not really used.
+        precision: which of a bundle's; None for the one that suits the provider.
 
     Raises:
         ModelError: there is no such model, it is damaged, it is of another kind, its classes are not known, or what
@@ -118,7 +122,7 @@ def open_classifier(
         raise ModelError(f"No model at {path}. Give a run folder, a .keras file or an .onnx file.")
     suffix = path.suffix.lower()
     if path.is_file() and (suffix == ".onnx" or is_bundle(path)):
-        classifier = OnnxClassifier(path, provider=provider, strict=strict)
+        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision)
         refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
         return classifier
     if path.is_dir() or suffix == ".keras":

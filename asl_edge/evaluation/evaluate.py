@@ -34,6 +34,7 @@ def evaluate(
     fit: Fit | None = None,
     bgr: bool = False,
     provider: str = "cpu",
+    precision: str | None = None,
     strict: bool = False,
     threshold: float | None = None,
     mirrored: bool = False,
@@ -51,6 +52,7 @@ def evaluate(
         fit: how pictures become square, for a `.keras` file outside a run.
         bgr: arrays without a manifest hold BGR.
         provider: execution provider for an `.onnx` file.
+        precision: which of a bundle's; None for the one that suits the provider.
         strict: raise an error rather than a warning when the provider is not really used.
         threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
         mirrored: also answer each picture turned left to right, which takes twice the time.
@@ -61,7 +63,10 @@ def evaluate(
         UserError: the model, the data or an option cannot be used; its subclasses name the fault.
     """
     check_threshold(threshold)
-    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict) as (classifier, said):
+    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision) as (
+        classifier,
+        said,
+    ):
         labelled = open_labelled_data(data, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
         try:
             return measure(
@@ -93,11 +98,14 @@ def opened(
     fit: Fit | None,
     provider: str,
     strict: bool,
+    precision: str | None = None,
 ) -> Iterator[tuple[Classifier, list[str]]]:
     """Open a model (see `open_classifier`) and close it in the end; gives it with what was warned of meanwhile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        classifier = open_classifier(model, classes=classes, fit=fit, provider=provider, strict=strict)
+        classifier = open_classifier(
+            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision
+        )
     try:
         yield classifier, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     finally:

@@ -33,7 +33,7 @@ from asl_edge.export.throughput import ThroughputReport, for_throughput
 from asl_edge.export.toolchain import load, versions
 from asl_edge.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.precision import has_vnni, processor
-from asl_edge.spec import CARD_KEY, ModelSpec
+from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.run_folder import MODEL_CARD_FILE
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 OptimizeFor = Literal["latency", "throughput", "size"]
 """What counts most: one picture soon, many pictures a second, or a small file."""
+
+_AGAIN, _APART = 64, 0.02
+"""Pictures, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 
@@ -145,6 +148,9 @@ def prepare(
     passes: tuple[PassReport, ...] = ()
     if optimized:
         passes = optimize(graph, pictures.pictures, keep=() if tensor is None else (tensor,))
+    expected = at_temperature(keras_outputs(opened.model, pictures.pictures), temperature)
+    if opened.told is not None:
+        _refuse_other_answers(opened, expected, pictures)
     return Prepared(
         source=opened,
         pictures=pictures,
@@ -152,12 +158,28 @@ def prepare(
         optimized=optimized,
         features=tensor,
         calibration=calibration,
-        expected=at_temperature(keras_outputs(opened.model, pictures.pictures), temperature),
+        expected=expected,
         passes=passes,
         load_seconds=load_seconds,
         conversion_seconds=converted.seconds,
         optimization_seconds=time.perf_counter() - started,
     )
+
+
+def _refuse_other_answers(source: Source, expected: Outputs, pictures: ParityPictures) -> None:
+    """Refuse a network that was built again from an exported file and answers otherwise than that file."""
+    from asl_edge.runtime.session import open_session
+
+    session = open_session(source.path, provider="cpu").session
+    answers = np.concatenate(
+        [session.run([OUTPUT_NAME], {INPUT_NAME: picture[None]})[0] for picture in pictures.pictures[:_AGAIN]]
+    )
+    apart = float(np.abs(answers - expected.probabilities[:_AGAIN]).max())
+    if not apart <= _APART:
+        raise ModelError(
+            f"{source.path} cannot be built again as a network: probabilities differ by {apart:.2g} from its own. "
+            "Export the run that it was made of."
+        )
 
 
 def _calibration(source: Source) -> Calibration | None:

@@ -108,7 +108,8 @@ def export_run(
     precision = precision or default_precision(optimize_for)
     check_precision(precision, optimized)
     model_path = _checked_out(out, Path(source), precision)
-    if model_path.exists() and model_path.samefile(resolve(source)):
+    given = Path(resolve(source))
+    if given.exists() and model_path.exists() and model_path.samefile(given):
         raise UserError(f"{model_path} would be replaced by what is made from it. Name another file with --out.")
     prepared = prepare(source, data=data, described=described, optimized=optimized)
     built = build(prepared, precision, int8, optimize_for=optimize_for)

@@ -132,11 +132,18 @@ def _exported(path: Path, described: Described) -> Source:
     spec = ModelSpec.from_metadata(metadata)
     load_keras()
     with load("tensorflow").device("/CPU:0"):
+        if spec.network not in networks.names():
+            raise ModelError(
+                f"{path} holds the network {spec.network}, which asl-edge does not know. Export what it was made of."
+            )
         network = networks.build(spec.network, len(spec.classes), spec.input_size)
         found = from_onnx(network, pretrained)
-        for layer in network.layers:
-            if layer.weights:
-                layer.set_weights(found[layer.name])
+        try:
+            for layer in network.layers:
+                if layer.weights:
+                    layer.set_weights(found[layer.name])
+        except ValueError as error:
+            raise ModelError(f"{path} is no {spec.network} of this version of asl-edge ({error}).") from error
         return Source(
             path, _as_float32(network), spec.classes, spec.input_size, spec.fit, spec.colour, spec.network,
             told=spec, told_card=metadata.get(CARD_KEY),

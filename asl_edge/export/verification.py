@@ -14,6 +14,7 @@ from asl_edge.export.parity import OutOfToleranceError, ParityReport, tolerances
 from asl_edge.export.parity_pictures import parity_pictures
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.toolchain import load
+from asl_edge.runtime.box import resolve
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.stored_model import run_around
 
@@ -92,8 +93,8 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
 
 def _completed(described: Described, spec: ModelSpec, against: Path) -> Described:
     """Fill in what a model outside a run cannot say from the spec of the file that was made of it."""
-    if run_around(against) is not None:
-        return described
+    if against.suffix == ".onnx" or resolve(against) != against or run_around(against) is not None:
+        return described  # they say it themselves
     return replace(
         described,
         classes=described.classes or spec.classes,

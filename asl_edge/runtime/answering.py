@@ -13,9 +13,6 @@ from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.sinks import Sink
 from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
 
-FEW_PICTURES = 16
-"""Up to so many pictures are one batch, which one worker answers on all cores."""
-
 
 @dataclass
 class Tally:
@@ -43,14 +40,24 @@ def batch_size_for(sources: Sequence[str], *, shown: bool = False) -> int:
     return 1 if shown or any(source_kinds.is_live(source) for source in sources) else DEFAULT_BATCH_SIZE
 
 
-def workers_for(sources: Sequence[str], threads: int | None, *, shown: bool = False) -> int:
-    """Return how many batches to answer side by side: as many as cores for `threads` allow where there are many files.
+def workers_for(sources: Sequence[str], batch_size: int, threads: int | None = None) -> int:
+    """Return how many batches to answer side by side: as many as the cores allow, no more than there are of pictures.
 
-    A video's frames come one after the other, and its decoder has threads of its own.
+    Frames come one after the other, each with a whole picture behind it, so videos have one worker. Where somebody
+    waits for each answer (a batch size of 1), so has everything.
     """
-    few = (expected(sources) or FEW_PICTURES + 1) <= FEW_PICTURES
-    one = few or shown or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources)
-    return 1 if one else max(1, available_cores() // (threads or 1))
+    most = max(1, available_cores() // (threads or 1))
+    if batch_size == 1 or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources):
+        return 1
+    batches = 0
+    for number, item in enumerate(source_kinds.items(sources)):
+        if number % batch_size == 0:
+            batches += 1
+        if item.frame is not None:  # of a video that a pattern or a folder holds
+            return 1
+        if batches >= most:
+            break
+    return max(1, min(batches, most))
 
 
 def answer(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from asl_edge.spec import INPUT_NAME, ModelSpec
@@ -49,24 +48,30 @@ def tensorrt_options(folder: Path, spec: ModelSpec) -> dict[str, str]:
     }
 
 
-def prepared_folder(model: str | os.PathLike[str], spec: ModelSpec, runtime: str) -> tuple[Path, str]:
-    """Make the folder for a model's engines, one for each set of weights, since ONNX Runtime tells only graphs apart.
+def prepared_settings(
+    model: str | os.PathLike[str], content: str | bytes, spec: ModelSpec, runtime: str
+) -> tuple[dict[str, str], str]:
+    """Make the folder for a model's engines, one for each content of the file: ONNX Runtime tells only graphs apart.
 
     Args:
-        model: its path.
+        model: path of the file or bundle.
+        content: what is opened: that path, or the bytes of a bundle's member.
         spec: its spec.
         runtime: version of ONNX Runtime, whose engines other versions may not read.
 
     Returns:
-        It, and what to tell people before a session is made: that an engine is built first, or nothing.
+        Provider options, and what to tell people before a session is made: that an engine is built first, or nothing.
     """
-    folder = cache_folder(model) / f"{(spec.weights_sha256 or 'weights')[:12]}-{spec.precision}-{runtime}"
+    data = content if isinstance(content, bytes) else Path(content).read_bytes()
+    folder = cache_folder(model) / f"{hashlib.sha256(data).hexdigest()[:16]}-{runtime}"
+    options = tensorrt_options(folder, spec)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        lost = Path(tempfile.mkdtemp(prefix="asl-edge-tensorrt-"))
+        kept = {name: value for name, value in options.items() if "cache" not in name}
         why = error.strerror or error
-        return lost, f"TensorRT builds an engine, which takes minutes, and cannot keep it in {folder} ({why})."
+        return kept, f"TensorRT builds an engine, which takes minutes, and cannot keep it in {folder} ({why})."
     if any(folder.glob("*.engine")):
-        return folder, ""
-    return folder, f"TensorRT builds an engine for this model and device; it takes minutes once, then lies in {folder}."
+        return options, ""
+    notice = f"TensorRT builds an engine for this model and device; it takes minutes once, then lies in {folder}."
+    return options, notice

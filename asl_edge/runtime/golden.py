@@ -11,7 +11,8 @@ import numpy as np
 from asl_edge.errors import ModelError
 from asl_edge.runtime.bundle import Bundle
 from asl_edge.runtime.model_file import check_signature
-from asl_edge.runtime.providers import ProviderWarning
+from asl_edge.runtime.model_source import ModelSource, settings_for
+from asl_edge.runtime.providers import ProviderWarning, is_named
 from asl_edge.runtime.session import open_session
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
@@ -83,6 +84,11 @@ def verify_bundle(
     return tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
 
 
+def _exact(provider: str, precision: str) -> dict[str, str]:
+    """Return options under which a provider computes as a precision promises: TensorRT would round FP32 to half."""
+    return {"trt_fp16_enable": "0"} if is_named(provider, "tensorrt") and precision.startswith("fp32") else {}
+
+
 def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:
     entry = bundle.model(precision)
     data, spec = bundle.onnx(precision)
@@ -91,7 +97,10 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
     with warnings.catch_warnings():
         # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
         warnings.simplefilter("ignore" if provider == "auto" else "default", ProviderWarning)
-        opened = open_session(data, provider=provider, strict=provider != "auto", threads=threads)
+        settings = settings_for(provider, bundle.path, ModelSource(name, data, spec), _exact(provider, precision))
+        opened = open_session(
+            data, provider=provider, strict=provider != "auto", threads=threads, provider_options=settings
+        )
     check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
     size = spec.input_size
     if pictures.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):

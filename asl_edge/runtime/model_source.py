@@ -77,20 +77,12 @@ def open_model(
     if provider.strip().casefold() == "auto" and threads is None and precision is None and not provider_options:
         tuned = read_tuned(resolve(model))
         if tuned is not None:
-            provider, threads = tuned.provider, tuned.threads if workers == 1 else None
+            provider, threads = tuned.provider, tuned.threads if workers == 1 or tuned.provider != "cpu" else None
             precision = tuned.precision if is_bundle(resolve(model)) else None
     found = find_model(model, provider=provider, precision=precision)
 
     def opened_for(source: ModelSource, asked: str) -> OpenedSession:
-        settings = dict(provider_options or {})
-        if providers.is_named(asked, "tensorrt"):
-            from asl_edge.runtime.engine_cache import prepared_folder, tensorrt_options
-
-            providers.refuse_not_offered(providers.get(asked))
-            folder, notice = prepared_folder(resolve(model), source.spec, providers.onnxruntime().__version__)
-            if notice:
-                warnings.warn(notice, EngineBuildNotice, stacklevel=stacklevel + 2)
-            settings = tensorrt_options(folder, source.spec) | settings
+        settings = settings_for(asked, resolve(model), source, provider_options, stacklevel=stacklevel + 2)
         return open_session(
             source.content,
             provider=asked,
@@ -110,6 +102,31 @@ def open_model(
                 warnings.simplefilter("ignore", ProviderWarning)  # the first attempt has said it
                 return other, opened_for(other, opened.used[0])
     return found, opened
+
+
+def settings_for(
+    provider: str,
+    model: str | os.PathLike[str],
+    source: ModelSource,
+    provider_options: Mapping[str, str] | None,
+    *,
+    stacklevel: int = 2,
+) -> dict[str, str]:
+    """Return provider options for a session: one's own over those that a model and its place ask for.
+
+    Warns with EngineBuildNotice where TensorRT has to build an engine first.
+    """
+    settings = dict(provider_options or {})
+    if not providers.is_named(provider, "tensorrt"):
+        return settings
+    from asl_edge.runtime.engine_cache import prepared_settings
+
+    providers.refuse_not_offered(providers.get(provider))
+    version = str(providers.onnxruntime().__version__)
+    prepared, notice = prepared_settings(model, source.content, source.spec, version)
+    if notice:
+        warnings.warn(notice, EngineBuildNotice, stacklevel=stacklevel + 1)
+    return prepared | settings
 
 
 def opening_for(precision: str, expected: int | None) -> Opening:

@@ -14,7 +14,8 @@ import numpy as np
 
 from asl_edge.errors import AslEdgeError
 from asl_edge.runtime import providers
-from asl_edge.runtime.model_source import find_model
+from asl_edge.runtime.box import resolve
+from asl_edge.runtime.model_source import find_model, settings_for
 from asl_edge.runtime.session import open_session
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
@@ -61,7 +62,7 @@ def placement(
             found.content,
             provider=provider,
             threads=threads,
-            provider_options=provider_options,
+            provider_options=settings_for(provider, resolve(model), found, provider_options),
             profile=Path(folder, "profile"),
         )
         opened.session.run([OUTPUT_NAME], {INPUT_NAME: np.zeros((1, size, size, 3), np.uint8)})

@@ -60,7 +60,7 @@ def open_session(
         threads: threads within one operator; None for one a core that the process may use.
         workers: runs that shall go side by side: more pictures a second than one run on all cores, each of them later.
             On the CPU only, where they share the cores if `threads` is None; other providers get 1.
-        opening: how much of the time for the first answers may go into making later ones faster.
+        opening: how much of the time for the first answers may go into making later ones faster; counts on the CPU.
         provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
             not for `auto`, since every provider has its own.
         profile: beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called.
@@ -91,7 +91,7 @@ def open_session(
     for candidate in candidates:
         if candidate.name == "cpu":
             break
-        session, reason = _try(model, candidate, wishes)
+        session, reason = _try(model, candidate, wishes._replace(opening="lasting"))
         if session is not None:
             return OpenedSession(session, _name(provider), _used(session), threads)
         failures.append(f"{candidate.name} does not work here ({reason})")

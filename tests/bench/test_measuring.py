@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -11,9 +12,10 @@ import pytest
 
 from asl_edge.bench import measuring
 from asl_edge.bench.measuring import benchmark
+from asl_edge.bench.mlperf import ScenarioResult
 from asl_edge.bench.report import HEADINGS, BenchmarkReport
 from asl_edge.bench.scenarios import Effort, Variant, variants
-from asl_edge.errors import AslEdgeError, ModelError
+from asl_edge.errors import AslEdgeError, DataError, ModelError
 from asl_edge.evaluation.benchmark_pictures import with_accuracy, write_pictures
 from asl_edge.evaluation.latency_plot import plot
 
@@ -196,7 +198,7 @@ def test_energy_where_the_machine_tells_it(report: BenchmarkReport) -> None:
     refused = dataclasses.replace(one, energy=[{"reason": "only root may"}])
     silent = dataclasses.replace(report, results=[refused])
     assert "mJ/picture" not in silent.headings
-    assert silent.notes() == [(refused, "only root may")]
+    assert silent.notes() == ["only root may"]
 
 
 def test_accuracy_beside_speed(report: BenchmarkReport, tmp_path: Path, colour_model: Path) -> None:
@@ -221,6 +223,30 @@ def test_accuracy_beside_speed(report: BenchmarkReport, tmp_path: Path, colour_m
     assert cv2.imread(str(tmp_path / "with.png")).shape[0] > cv2.imread(str(tmp_path / "without.png")).shape[0] + 200
 
 
+def test_pictures_that_cannot_be_answered_do_not_cost_the_figures(report: BenchmarkReport, tmp_path: Path) -> None:
+    (tmp_path / "d" / "A").mkdir(parents=True)
+    (tmp_path / "d" / "A" / "A1.png").write_bytes(b"no picture")
+
+    told = with_accuracy(report, tmp_path / "d")
+    assert [result.accuracy for result in told.results] == [None] * 4
+    assert told.results[0].accuracy_error
+    assert not told.complete
+    assert any(str(told.results[0].accuracy_error) in note for note in told.notes())
+    assert told.results[0].samples_ms == report.results[0].samples_ms
+
+
+def test_a_scenario_that_fails_is_told(report: BenchmarkReport) -> None:
+    import dataclasses
+
+    whole = dataclasses.replace(report, results=report.results[:2])
+    assert whole.complete
+    failed = ScenarioResult("offline", "m.onnx", "cuda", None, None, error="no such card")
+    told = dataclasses.replace(whole, scenarios=[failed])
+    assert not told.complete
+    assert "- m.onnx, cuda, offline: no such card" in told.to_markdown()
+    assert "below the minimum" in told.to_text()
+
+
 def test_pictures_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model: Path) -> None:
     from asl_edge.data.synthetic import synthesize
 
@@ -231,4 +257,11 @@ def test_pictures_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model:
     assert len(files) == 32
     originals = {path.read_bytes() for path in (tmp_path / "drawn").rglob("*.jpg")}
     assert all(Path(file).read_bytes() in originals for file in files)
+    for path in (tmp_path / "drawn").rglob("*.jpg"):
+        if path.name not in ("A1.jpg", "B3.jpg"):
+            path.write_bytes(b"no picture")
+    (tmp_path / "again").mkdir()
+    with contextlib.suppress(DataError):  # whether the two are among those that are chosen is left to chance
+        files, _ = write_pictures(tmp_path / "again", tmp_path / "drawn")
+        assert {Path(file).read_bytes() for file in files} <= originals
     assert what.startswith(f"32 pictures of {tmp_path / 'drawn'}, ")

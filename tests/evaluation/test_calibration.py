@@ -158,6 +158,6 @@ def test_a_temperature_that_is_known() -> None:
     again = calibrate([own], temperature=fitted.temperature)
     assert (again.temperature, again.threshold, again.curve) == (fitted.temperature, fitted.threshold, fitted.curve)
     assert [source.used_for for source in again.sources] == ["threshold"]
-    for wrong in ({"temperature": 0.0}, {"temperature": 1.0, "threshold_on": [own]}):
+    for wrong in ({"temperature": 0.0}, {"temperature": np.inf}, {"temperature": 1.0, "threshold_on": [own]}):
         with pytest.raises(UserError, match="a number above 0, and then all pictures choose"):
             calibrate([own], **wrong)  # type: ignore[arg-type]

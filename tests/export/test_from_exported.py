@@ -14,6 +14,7 @@ from asl_edge.errors import ModelError, UserError
 from asl_edge.export.building import Int8Choices
 from asl_edge.export.exporter import ExportResult, export_run
 from asl_edge.export.source import Described
+from asl_edge.export.verification import verify
 from asl_edge.runtime.box import box_model
 from asl_edge.runtime.model_file import read_metadata
 from asl_edge.runtime.predictor import Predictor
@@ -84,6 +85,8 @@ def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, Expo
         export_run(copy, tmp_path / "other.onnx", data=hands, described=Described(classes=("A", "B")))
     with pytest.raises(UserError, match="--data"):
         export_run(copy, tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match="There is nothing at"):
+        export_run(tmp_path / "none", copy, data=hands)
     with pytest.raises(ModelError, match="weights of 8 bits"):
         export_run(exported["int8"].model_path, tmp_path / "other.onnx", data=hands)
     copy.write_bytes(copy.read_bytes()[:100_000])
@@ -96,3 +99,20 @@ def _pictures(hands: Path) -> list[np.ndarray]:
     from asl_edge.preprocess import load
 
     return [load(path, 128) for path in sorted(hands.rglob("*.jpg"))]
+
+
+def test_it_is_verified_against_the_file_that_it_was_made_of(hands: Path, exported: dict[str, ExportResult]) -> None:
+    assert verify(exported["int8"].model_path, "box", data=hands).parity.passed
+
+
+def test_a_network_that_answers_otherwise_than_its_file_is_refused(hands: Path, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(box_model())
+    for node in model.graph.node:  # another activation, which the rebuilt network does not have
+        if node.op_type == "Relu":
+            node.op_type = "Sigmoid"
+            break
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match="cannot be built again as a network"):
+        export_run(tmp_path / "other.onnx", tmp_path / "made.onnx", data=hands)

@@ -119,14 +119,20 @@ def test_whoever_waits_for_answers_gets_them_one_by_one() -> None:
     assert batch_size_for(["clip.mp4"], shown=True) == 1
 
 
-def test_many_files_are_answered_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_files_are_answered_side_by_side(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answering, "available_cores", lambda: 4)
+    for number in range(100):
+        (tmp_path / "many" / f"{number}.jpg").parent.mkdir(exist_ok=True)
+        (tmp_path / "many" / f"{number}.jpg").touch()
 
-    many = ["a.jpg"] * 17
-    assert workers_for(many, None) == 4
-    assert workers_for(many, 2) == 2
-    assert workers_for(many, 16) == 1
-    assert workers_for(["a.jpg"], None) == 1
+    many = str(tmp_path / "many")
+    assert workers_for([many], 16) == 4
+    assert workers_for([many], 16, 2) == 2
+    assert workers_for([many], 16, 16) == 1
+    assert workers_for([many], 64) == 2, "no more than there are batches"
+    assert workers_for([many], 1) == 1
+    assert workers_for([f"{many}/9*.jpg"], 16) == 1
+    assert workers_for(["a.jpg"] * 17, 16) == 2
     for live in ("-", "0", "clip.mp4"):
-        assert workers_for([*many, live], None) == 1
-    assert workers_for(many, None, shown=True) == 1
+        assert workers_for([many, live], 16) == 1
+    assert workers_for([f"{video.parent}/*{video.suffix}"], 16) == 1, "frames are large"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from pathlib import Path
 
@@ -9,39 +8,41 @@ from read_only import read_only
 
 from asl_edge.errors import ProviderError
 from asl_edge.runtime import model_source, providers
-from asl_edge.runtime.engine_cache import cache_folder, prepared_folder, tensorrt_options
+from asl_edge.runtime.engine_cache import cache_folder, prepared_settings, tensorrt_options
 from asl_edge.runtime.model_source import open_model
 from asl_edge.runtime.providers import EngineBuildNotice
 from asl_edge.spec import ModelSpec
 
+SPEC = ModelSpec(("A", "B"), 96)
 
-def test_engines_lie_beside_the_model(tmp_path: Path) -> None:
-    spec = ModelSpec(("A", "B"), 96)
-    folder, notice = prepared_folder(tmp_path / "model.onnx", spec, "1.20")
+
+def test_engines_lie_beside_the_model_one_folder_for_each_content(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"weights")
+    options, notice = prepared_settings(model, str(model), SPEC, "1.20")
+    folder = Path(options["trt_engine_cache_path"])
     assert folder.parent == tmp_path / "model.onnx.tensorrt"
     assert folder.is_dir()
     assert "takes minutes once" in notice
     assert str(folder) in notice
     (folder / "graph.engine").touch()
-    assert prepared_folder(tmp_path / "model.onnx", spec, "1.20") == (folder, "")
-    others = [dataclasses.replace(spec, weights_sha256="f" * 64), dataclasses.replace(spec, precision="int8")]
-    for other, runtime in ((others[0], "1.20"), (others[1], "1.20"), (spec, "1.21")):
-        assert "takes minutes once" in prepared_folder(tmp_path / "model.onnx", other, runtime)[1]
+    assert prepared_settings(model, b"weights", SPEC, "1.20") == (options, "")
+    assert "takes minutes once" in prepared_settings(model, b"other weights", SPEC, "1.20")[1]
+    assert "takes minutes once" in prepared_settings(model, str(model), SPEC, "1.21")[1]
 
 
 def test_engines_of_a_model_that_lies_where_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with read_only(tmp_path / "ro") as folder:
+    with read_only(tmp_path / "ro"):
         one, other = (cache_folder(tmp_path / "ro" / name) for name in ("a.onnx", "b.onnx"))
         assert one.parent == other.parent == tmp_path / "cache" / "asl-edge" / "tensorrt"
         assert one != other
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ro"))
-        lost, notice = prepared_folder(tmp_path / "ro" / "a.onnx", ModelSpec(("A", "B"), 96), "1.20")
-        assert lost.is_dir()
+        options, notice = prepared_settings(tmp_path / "ro" / "a.onnx", b"weights", SPEC, "1.20")
+        assert not [name for name in options if "cache" in name]
         assert "cannot keep it" in notice
-    del folder
 
 
 def test_options(tmp_path: Path) -> None:
