@@ -132,16 +132,15 @@ def settings_for(
 def opening_for(precision: str, expected: int | None) -> Opening:
     """Return how a session for so many pictures should be opened.
 
-    Measured on two cores, milliseconds for opening and the first answer, then for each further one (lasting, short,
-    once). AlexNet of 28 million parameters, FP32: 206 + 7, 182 + 8, 188 + 8; INT8: 78 + 2, 55 + 11, 168 + 90. The model
-    in the box, weights stored in half: 57 + 2, 37 + 4, 29 + 7; INT8: 18 + 1, 17 + 4.
+    Measured in benchmarks/results/opening.md. Packing weights takes as long as 50 answers of a large network in float32
+    gain by it, and in INT8 as five; optimising the graph of weights that are stored in half as long as a first answer.
     """
     if expected is None:
         return "lasting"
     if precision == "int8":
         return "short" if expected <= 2 else "lasting"
-    if precision == "fp16-weights":
-        return "once" if expected <= 2 else "lasting"
+    if precision == "fp16-weights" and expected == 1:
+        return "once"
     return "short" if expected <= 16 else "lasting"
 
 

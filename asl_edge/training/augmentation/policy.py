@@ -146,12 +146,12 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
     ),
     # For people, cameras and rooms that no training picture shows. Hands keep their side; the recipe mirrors some.
     "strangers": Augmentation(
-        rotation_degrees=25,
-        scale=0.45,
+        rotation_degrees=20,
+        scale=0.35,
         aspect=0.15,
         shear=0.12,
         shift=0.15,
-        brightness=0.2,
+        brightness=0.15,
         contrast=0.5,
         gamma=0.4,
         saturation=0.5,
