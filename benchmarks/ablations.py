@@ -2,9 +2,9 @@
 
     python benchmarks/ablations.py DATA --work WORK [--only NAME ...]
 
-Each training sees 215,000 pictures of 96x96 (a thirteenth of what the model in the box saw, at three quarters of its size), so the
-figures are lower than the shipped ones; what counts is the difference from the first row, and `again` shows how far
-two trainings differ that differ in their seed alone. Every look is a line in looks.md as well (see strangers.py).
+Each training sees 215,000 pictures of 96x96 (a thirteenth of what the model in the box saw, at three quarters of its
+size), so the figures are lower than the shipped ones; what counts is the difference from the first row, and `again`
+shows how far two trainings differ that differ in their seed alone. Every look is a line in looks.md as well.
 """
 
 from __future__ import annotations
