@@ -19,6 +19,16 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONGEST = ("test_backends.py", "test_readme.py", "test_fit.py", "test_kills.py", "test_walk.py", "test_pretrained.py")
+"""Files of tests that take minutes. Each goes to one worker, so they begin first and the short ones fill the rest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the order within a file, and of the others, stays."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real pictures; a user has no such data, so tests that need it skip there."""
