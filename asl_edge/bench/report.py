@@ -263,6 +263,9 @@ class BenchmarkReport:
             said = [result.error or result.warning, result.accuracy_error]
             found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in said if text]
         found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
+        skipped = max((result.accuracy.skipped for result in self.results if result.accuracy), default=0)
+        if skipped:
+            found.append(f"{skipped} of the pictures of {self.data} cannot be read: `asl-edge evaluate` names them")
         unread = [text for result in self.results if (text := result.no_energy_because)]
         return found + unread[:1]  # one machine, one reason
 

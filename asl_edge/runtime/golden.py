@@ -85,8 +85,8 @@ def verify_bundle(
 
 
 def _exact(provider: str, precision: str) -> dict[str, str]:
-    """Return options under which a provider computes as a precision promises: TensorRT would round FP32 to half."""
-    return {"trt_fp16_enable": "0"} if is_named(provider, "tensorrt") and precision.startswith("fp32") else {}
+    """Return options under which a provider computes as a precision promises: TensorRT would round float32 to half."""
+    return {"trt_fp16_enable": "0"} if is_named(provider, "tensorrt") and precision in ("fp32", "fp16-weights") else {}
 
 
 def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:

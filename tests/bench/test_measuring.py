@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -217,6 +216,7 @@ def test_accuracy_beside_speed(report: BenchmarkReport, tmp_path: Path, colour_m
     assert (accuracies[0].right, accuracies[0].pictures, accuracies[0].skipped) == (8, 12, 1)
     assert accuracies[2:] == [None, None], "what could not be measured"
     assert "66.7% (39.1-86.2, n=12)" in told.to_markdown()
+    assert f"- 1 of the pictures of {tmp_path / 'd'} cannot be read" in told.to_markdown()
     assert told.to_dict()["results"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
     plot(told, tmp_path / "with.png")
     plot(report, tmp_path / "without.png")
@@ -257,11 +257,15 @@ def test_pictures_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model:
     assert len(files) == 32
     originals = {path.read_bytes() for path in (tmp_path / "drawn").rglob("*.jpg")}
     assert all(Path(file).read_bytes() in originals for file in files)
-    for path in (tmp_path / "drawn").rglob("*.jpg"):
-        if path.name not in ("A1.jpg", "B3.jpg"):
+    for label, left in (("B", range(10, 20)), ("A", range(0))):
+        for path in (tmp_path / "drawn" / label).iterdir():
             path.write_bytes(b"no picture")
-    (tmp_path / "again").mkdir()
-    with contextlib.suppress(DataError):  # whether the two are among those that are chosen is left to chance
-        files, _ = write_pictures(tmp_path / "again", tmp_path / "drawn")
-        assert {Path(file).read_bytes() for file in files} <= originals
+        (tmp_path / label).mkdir()
+        if left:
+            files, _ = write_pictures(tmp_path / label, tmp_path / "drawn")
+            assert len(files) in left, "those of the other class"
+            assert {Path(file).read_bytes() for file in files} <= originals
+        else:
+            with pytest.raises(DataError, match="can be read"):
+                write_pictures(tmp_path / label, tmp_path / "drawn")
     assert what.startswith(f"32 pictures of {tmp_path / 'drawn'}, ")
