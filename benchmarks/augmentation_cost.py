@@ -38,7 +38,13 @@ ALONE: dict[str, dict[str, float]] = {
         "flip_probability": 0.5,
     },
     "background": {"background_probability": 0.4, "cut_out_probability": 0.9},
-    "gamma": {"gamma": 0.4},
+    "gamma": {"gamma": 0.6},
+    "exposure and shading": {
+        "exposure_stops": 2,
+        "exposure_probability": 0.4,
+        "shading_stops": 1,
+        "shading_probability": 0.4,
+    },
     "brightness, contrast, saturation, hue, tint and grey": {
         "brightness": 0.15,
         "contrast": 0.5,

@@ -2,6 +2,7 @@
 
     python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--pictures 2048]
 
+BEFORE and AFTER are run folders, of which the best epoch counts, or checkpoints in them (RUN/checkpoints/*.keras).
 The weights are `share` of AFTER's and the rest of BEFORE's (Wortsman et al., "Robust fine-tuning of zero-shot models",
 2022). Batch normalisation gets the mean and variance of what it sees in the averaged network, layer by layer, over
 training pictures of ARRAYS without augmentation. RUN is AFTER's folder with those weights; its config.json says so.
@@ -33,9 +34,9 @@ def main() -> None:
     if not 0 <= options.share <= 1:
         parser.error("--share is between 0 and 1")
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.training.run_folder import RunFolder
 
-    before, after = (RunFolder.open(path).load_model() for path in (options.before, options.after))
+    before, after = (load(path) for path in (options.before, options.after))
+    folder = options.after if options.after.is_dir() else options.after.parent.parent
     pairs = zip(before.get_weights(), after.get_weights(), strict=True)
     after.set_weights([(1 - options.share) * one + options.share * other for one, other in pairs])
     arrays = PreparedArrays.open(options.arrays)
@@ -43,19 +44,36 @@ def main() -> None:
     rows = np.sort(np.random.default_rng(0).choice(count, min(options.pictures, count), replace=False))
     measure_batches(after, arrays.rgb("train", rows))
     shutil.copytree(
-        options.after,
+        folder,
         options.out,
         ignore=shutil.ignore_patterns("checkpoints", "evaluation", ".lock", "model.*", "results.json"),
     )
     after.save(options.out / "best.keras")
     config = json.loads((options.out / "config.json").read_text())
     config["averaged"] = {
-        "before": options.before.name,
-        "after": options.after.name,
+        "before": named(options.before),
+        "after": named(options.after),
         "share_of_after": options.share,
         "pictures_for_batch_normalisation": len(rows),
     }
     (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(path: Path) -> Any:
+    """Return the network of a run's best epoch, or of a checkpoint."""
+    from asl_edge.training.run_folder import RunFolder
+
+    run = RunFolder.open(path if path.is_dir() else path.parent.parent)
+    if path.is_dir():
+        return run.load_model()
+    import keras
+
+    return keras.models.load_model(path, compile=False)
+
+
+def named(path: Path) -> str:
+    """Return the name of a run, with that of its checkpoint if one was meant."""
+    return path.name if path.is_dir() else f"{path.parent.parent.name}/{path.stem}"
 
 
 def measure_batches(network: Any, pictures: np.ndarray) -> None:

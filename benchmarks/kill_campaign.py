@@ -33,7 +33,8 @@ from machine import describe_machine, machine_line
 RESULTS = Path(__file__).parent / "results"
 CALLS = {"fsync": 14, "replace": 14, "link": 2, "unlink": 3}
 """What a run folder is changed by, besides writing, and about how often in a process of a few epochs."""
-_LARGE = 20_000_000
+WEIGHTS_BYTES = {"alexnet": 112_000_000, "alexnet-edge": 15_000_000}
+"""What the weights of a network take, and at least every large file of its run."""
 
 
 def main() -> None:
@@ -127,21 +128,21 @@ def choose_plan(choose: random.Random, usual: float) -> dict[str, Any]:
     return {"how": how, "what": what, "number": choose.randint(1, CALLS[what])}
 
 
-def make_arrays(work: Path) -> Path:
-    """Draw a few hands and prepare them."""
+def make_arrays(work: Path, size: int = 224) -> Path:
+    """Draw a few hands and prepare them, as pictures of `size` pixels."""
     from asl_edge.data.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
 
     synthesize(work / "hands", per_class=20, classes=("A", "B"), workers=1, clip_frames=1)
-    prepare(PrepareConfig((work / "hands",), work / "arrays"))
+    prepare(PrepareConfig((work / "hands",), work / "arrays", size=size))
     return work / "arrays"
 
 
 def train_in_a_process(
-    run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None
+    run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None, network: str = "alexnet"
 ) -> subprocess.CompletedProcess[str]:
     """Begin or go on with a run in a process of its own, which kills itself as `plan` says."""
-    words = [sys.executable, __file__, "--train", str(run), str(arrays), str(epochs), json.dumps(plan)]
+    words = [sys.executable, __file__, "--train", str(run), str(arrays), str(epochs), json.dumps(plan), network]
     # One thread each, the undisturbed run too: sums of another number of threads are others in their last digits.
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **threads}
@@ -173,7 +174,7 @@ def stand(run: Path) -> dict[str, int | None]:
     return {"epochs_kept": state.epoch if state else 0, "steps_kept": state.step if state else 0}
 
 
-def train_here(run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None) -> None:
+def train_here(run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None, network: str) -> None:
     """Train in this process; what `plan` says kills it."""
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training import recipes
@@ -183,11 +184,12 @@ def train_here(run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None
     load_keras()
     began = time.monotonic()
     if plan is not None:
-        arm(plan, run)
+        arm(plan, run, WEIGHTS_BYTES[network])
     # Momentum, a schedule, dropout, augmentation and averages: everything that has a state.
     config = recipes.get(
         "default", optimizer="sgd", momentum=0.9, learning_rate=0.002, ema_momentum=0.9, weight_decay=0.0,
         batch_size=4, steps_per_epoch=4, epochs=epochs, checkpoint_steps=2, precision="float32",
+        network=network,
     )  # fmt: skip
     begun = (run / "config.json").is_file()
     # Killed before its config stood, a folder is the beginning of a run, which --overwrite replaces.
@@ -195,7 +197,7 @@ def train_here(run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None
     print(json.dumps({"seconds": round(time.monotonic() - began, 3)}))
 
 
-def arm(plan: dict[str, Any], run: Path) -> None:
+def arm(plan: dict[str, Any], run: Path, weights_bytes: int) -> None:
     """Make this process kill itself as planned."""
 
     def die(where: str) -> None:
@@ -205,7 +207,8 @@ def arm(plan: dict[str, Any], run: Path) -> None:
     if plan["how"] == "moment":
         threading.Timer(plan["seconds"], die, ["a random moment"]).start()
     elif plan["how"] == "inside":
-        threading.Thread(target=watch_writing, args=(run, plan["number"], plan["share"], die), daemon=True).start()
+        watched = (run, plan["number"], plan["share"], weights_bytes, die)
+        threading.Thread(target=watch_writing, args=watched, daemon=True).start()
     else:
         die_at_call(plan["what"], plan["number"], plan["how"] == "before", run, die)
 
@@ -229,8 +232,8 @@ def die_at_call(name: str, number: int, before: bool, run: Path, die: Callable[[
     setattr(os, name, call)
 
 
-def watch_writing(run: Path, number: int, share: float, die: Callable[[str], None]) -> None:
-    """Die while the large file of that number is so far written; those of an AlexNet have 112 MB and more."""
+def watch_writing(run: Path, number: int, share: float, weights_bytes: int, die: Callable[[str], None]) -> None:
+    """Die while the large file of that number is so far written."""
     seen: dict[str, None] = {}
     while True:
         for path in run.rglob(".*.partial*") if run.is_dir() else ():
@@ -238,10 +241,10 @@ def watch_writing(run: Path, number: int, share: float, die: Callable[[str], Non
                 size = path.stat().st_size
             except OSError:
                 continue
-            if size < _LARGE:
+            if size < 0.2 * weights_bytes:
                 continue
             seen.setdefault(path.name)
-            if len(seen) >= number and list(seen)[number - 1] == path.name and size >= share * 110e6:
+            if len(seen) >= number and list(seen)[number - 1] == path.name and size >= 0.98 * share * weights_bytes:
                 die(f"inside the write of {path.name} at {size} bytes")
         time.sleep(0.002)
 
@@ -265,6 +268,6 @@ def markdown(report: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--train"]:
-        train_here(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), json.loads(sys.argv[5]))
+        train_here(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), json.loads(sys.argv[5]), sys.argv[6])
     else:
         main()

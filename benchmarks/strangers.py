@@ -146,6 +146,8 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         right = report.probabilities.argmax(axis=1) == report.labels
         mine = [bool(value) for value, source in zip(right, report.sources, strict=True) if chosen(source)]
         figures[name] = [sum(mine), len(mine)]
+        if report.right_mirrored is not None:
+            figures[f"{name}, mirrored"] = [report.right_mirrored, report.pictures]
 
     report = evaluate(run, arrays)
     for name in ("kaggle", "phone"):
@@ -159,7 +161,7 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         count("left out", left_out)
         write_report(left_out, run / "evaluation" / options.leave_out)  # what `asl-edge calibrate` reads
     if options.look:
-        count("dev-wall", evaluate(run, options.data / "dev-wall"))
+        count("dev-wall", evaluate(run, options.data / "dev-wall", mirrored=True))
         rooms = evaluate(run, options.data / "dev-rooms")
         count("dev-rooms, clean", rooms, lambda source: not Path(source).name.startswith("aug_"))
         count("dev-rooms, aug", rooms, lambda source: Path(source).name.startswith("aug_"))
@@ -188,7 +190,9 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
             return ""
         right, count = figures[name]
         low, high = wilson_interval(right, count)
-        return f"{right / count:.1%} ({low:.1%}-{high:.1%}, n={count})"
+        turned = figures.get(f"{name}, mirrored")
+        also = f"; mirrored {turned[0] / turned[1]:.1%}" if turned else ""
+        return f"{right / count:.1%} ({low:.1%}-{high:.1%}, n={count}){also}"
 
     RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "looks.md"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from device_environments import OLDEST, Environment
 
 from asl_edge.preprocess import load
+from asl_edge.runtime.box import resolve
 from asl_edge.runtime.predictor import Predictor
 
 WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
@@ -68,6 +70,21 @@ def test_predict_gives_the_same_answers(device: Environment, colour_model: Path,
         for found, (label, confidence) in zip(answer["top"], expected.top, strict=True):
             assert found["label"] == label
             assert found["confidence"] == pytest.approx(confidence, abs=2e-3)  # decoders round differently
+
+
+def test_one_picture_gets_the_weights_of_the_models_own_file(device: Environment, pictures: Path) -> None:
+    """A session for one picture leaves them there; an old ONNX Runtime would look for that file where one stands."""
+    folder = device.folder / "own"
+    folder.mkdir()
+    model = Path(shutil.copy(resolve(None), folder / "model.onnx"))
+    (device.folder / "model.onnx").write_bytes(np.random.default_rng(0).bytes(model.stat().st_size))
+
+    done = device.run("asl-edge", "predict", pictures / "A" / "A0.jpg", "--model", model, "--json")
+
+    answer = json.loads(done.stdout)
+    (expected,) = Predictor(model)(pictures / "A" / "A0.jpg")
+    assert [label for label, _ in expected.top] == [entry["label"] for entry in answer["top"]]
+    assert answer["top"][0]["confidence"] == pytest.approx(expected.confidence, abs=2e-3)
 
 
 def test_the_table_the_list_and_the_video(device: Environment, colour_model: Path, pictures: Path) -> None:

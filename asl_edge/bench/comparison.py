@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any, Literal
 
 from asl_edge.bench.report import BenchmarkReport, VariantResult, aligned
+from asl_edge.bench.scenarios import threads_in_words
 from asl_edge.errors import UserError
 
 Verdict = Literal["faster", "slower", "no difference", "cannot tell"]
@@ -40,9 +41,8 @@ class Comparison:
 
     def cells(self) -> list[str]:
         """Return one line of the table without the model, as texts in the order of `HEADINGS`."""
-        threads = "all" if self.threads is None else str(self.threads)
         figures = [f"{value:.3f}" for value in (self.before_ms, self.now_ms, self.ratio)]
-        return [self.provider, str(self.batch_size), threads, *figures, self.verdict]
+        return [self.provider, str(self.batch_size), threads_in_words(self.threads), *figures, self.verdict]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from asl_edge.bench.scenarios import threads_in_words
 from asl_edge.errors import UserError
 
 SINGLE_STREAM = "single-stream"
@@ -84,7 +83,7 @@ class ScenarioResult:
 
     def cells(self) -> list[str]:
         """Return one line of the table, as texts in the order of `HEADINGS`."""
-        threads = "all" if self.threads is None else str(self.threads)
+        threads = threads_in_words(self.threads)
         threads += f" x {self.workers}" if self.workers > 1 else ""
         provider = self.provider_used or self.provider
         first = [self.scenario, Path(self.model).name, provider, threads]
@@ -106,8 +105,3 @@ def scenarios(words: Sequence[str]) -> list[str]:
         if name not in SCENARIOS:
             raise UserError(f"Unknown scenario {name!r}. There are: {', '.join(SCENARIOS)}.")
     return list(dict.fromkeys(named))
-
-
-def tail(samples_ms: Sequence[float]) -> float:
-    """Return the 90th percentile, interpolated linearly between samples."""
-    return float(np.percentile(np.asarray(samples_ms, np.float64), 90))

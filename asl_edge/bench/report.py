@@ -225,7 +225,7 @@ class BenchmarkReport:
         for result in self.results:
             found = cells(result)
             lines += ["| " + " | ".join(found[heading] for heading in headings).replace("\n", " ") + " |"]
-        lines += ["", self.notes_on_figures()]
+        lines += ["", self.legend()]
         if self.scenarios:
             lines += ["", "| " + " | ".join(mlperf.HEADINGS) + " |", "|---|---|---|" + "---:|" * 5 + "---|"]
             lines += ["| " + " | ".join(one.cells()) + " |" for one in self.scenarios]
@@ -233,7 +233,7 @@ class BenchmarkReport:
         notes = [f"- {text}" for text in self.notes()]
         return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
 
-    def notes_on_figures(self) -> str:
+    def legend(self) -> str:
         """Return what the figures of this report mean."""
         found = [NOTE]
         if self.pictures and any(result.label_ms for result in self.results):

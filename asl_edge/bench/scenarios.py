@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from asl_edge.errors import UserError
 
 
+def threads_in_words(threads: int | None) -> str:
+    """Return a number of threads, or `all` for one a core."""
+    return "all" if threads is None else str(threads)
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to run one model."""
@@ -25,7 +30,7 @@ class Variant:
     @property
     def threads_text(self) -> str:
         """The number of threads, or `all`."""
-        return "all" if self.threads is None else str(self.threads)
+        return threads_in_words(self.threads)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
             precision=request.get("precision"),
         )
         load_ms = (time.perf_counter() - started) * 1000
-    run = opened.session.run
+    run = opened.run
     started = time.perf_counter()
     run(wanted, feed)
     first_ms = (time.perf_counter() - started) * 1000
@@ -138,15 +138,16 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
     """
     import numpy as np
 
-    from asl_edge.bench.mlperf import OFFLINE, tail
-    from asl_edge.runtime.machine import available_cores
+    from asl_edge.bench.mlperf import OFFLINE
+    from asl_edge.bench.statistics import summarise
+    from asl_edge.runtime.machine import most_workers
     from asl_edge.runtime.model_source import open_model
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     offline, size = request["scenario"] == OFFLINE, request["input_size"]
     threads = request["threads"]
     batch = request["batch_size"] if offline else 1
-    workers = max(1, available_cores() // (threads or 1)) if offline else 1
+    workers = most_workers(threads) if offline else 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said when the variant was measured
         _, opened = open_model(
@@ -155,14 +156,14 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
     pictures = np.random.default_rng(0).integers(0, 256, (batch + 15, size, size, 3), dtype=np.uint8)
     feeds = [{INPUT_NAME: pictures[first : first + batch]} for first in range(16)]
     for feed in feeds[:3]:
-        opened.session.run([OUTPUT_NAME], feed)
+        opened.run([OUTPUT_NAME], feed)
     started = time.perf_counter()
 
     def stream(_: int) -> list[float]:
         samples_ms: list[float] = []
         then = started
         while (then - started) < request["seconds"]:
-            opened.session.run([OUTPUT_NAME], feeds[len(samples_ms) % 16])
+            opened.run([OUTPUT_NAME], feeds[len(samples_ms) % 16])
             now = time.perf_counter()
             samples_ms.append((now - then) * 1000)
             then = now
@@ -180,7 +181,7 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
         "seconds": seconds,
         "queries": 1 if offline else runs,
         "samples": runs * batch,
-        "p90_ms": None if offline else tail(streams[0]),
+        "p90_ms": None if offline else summarise(streams[0]).p90_ms,
         "samples_per_second": runs * batch / seconds if offline else None,
     }
 

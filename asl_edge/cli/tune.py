@@ -28,7 +28,7 @@ def tune(
     from rich import box
     from rich.table import Table
 
-    from asl_edge.bench.scenarios import Effort
+    from asl_edge.bench.scenarios import Effort, threads_in_words
     from asl_edge.bench.tuning import tune as measure
     from asl_edge.cli import console
 
@@ -51,7 +51,7 @@ def tune(
         table.add_row(
             item.provider,
             item.precision,
-            "all" if item.threads is None else str(item.threads),
+            threads_in_words(item.threads),
             "" if item.median_ms is None else f"{item.median_ms:.2f}",
             "" if item.load_ms is None else f"{item.load_ms:.0f}",
             "taken" if item is report.chosen else item.reason or "",

@@ -98,8 +98,8 @@ class ZipContainer:
         except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
-        self._stored_as: dict[str, str] = {}
-        """Path -> name of the member, where the zip writes it otherwise."""
+        self._members: dict[str, str] = {}
+        """Path -> name of the member, which the zip may write otherwise."""
         for member in self._zip.infolist():
             if member.flag_bits & 0x1:
                 self._zip.close()
@@ -113,7 +113,7 @@ class ZipContainer:
     def read(self, file: str) -> bytes:
         """Return the content of the member `file`."""
         try:
-            member = self._zip.getinfo(self._stored_as.get(file, file))
+            member = self._zip.getinfo(self._members[file])
             if member.file_size > MAX_FILE_BYTES:
                 raise PictureError(
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
@@ -136,8 +136,10 @@ class ZipContainer:
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
             return
-        if "/".join(parts) != name:
-            self._stored_as["/".join(parts)] = name
+        known = "/".join(parts) in self._members
+        self._members["/".join(parts)] = name  # of several that unpack to one file, the last counts
+        if known:
+            return
         for depth in range(len(parts) - 1):
             parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
             if child not in self._tree:

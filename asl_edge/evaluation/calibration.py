@@ -237,10 +237,13 @@ def choose_threshold(
 
 
 def _between(answered: float, refused: float) -> float:
-    """Return a number that is easily read, at most `answered` and above `refused`, the next lower confidence."""
+    """Return a number that is easily read, at most `answered` and above `refused`, the next lower confidence.
+
+    In float32 too, in which NumPy compares an array of confidences with it.
+    """
     for digits in range(2, 10):
         rounded = float(np.floor(answered * 10**digits) / 10**digits)
-        if rounded > refused:
+        if np.float32(rounded) > np.float32(refused):
             return rounded
     return answered
 

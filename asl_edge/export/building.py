@@ -12,6 +12,7 @@ import numpy as np
 from asl_edge.errors import ModelError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
 from asl_edge.evaluation.source_figures import read_figures
+from asl_edge.export.alignment import aligned
 from asl_edge.export.conversion import check, to_onnx
 from asl_edge.export.graph import copy_of
 from asl_edge.export.half_precision import to_half
@@ -111,7 +112,7 @@ class Built:
         """Return the content of the `.onnx` file, its spec and the model card inside."""
         metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
         load("onnx").helper.set_model_props(self.graph, metadata)
-        return bytes(self.graph.SerializeToString())
+        return aligned(self.graph.SerializeToString())
 
 
 def prepare(

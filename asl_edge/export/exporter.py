@@ -200,12 +200,15 @@ def _try_out(path: Path, spec: ModelSpec, pictures: ParityPictures) -> None:
     from asl_edge.runtime.session import open_session
 
     session = open_session(path, provider="cpu", opening="short").session
-    if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
-        raise ModelError("The spec read back from the file is not the one that was written.")
-    for count in (1, min(7, len(pictures.pictures))):
-        answers = session.run([OUTPUT_NAME], {INPUT_NAME: pictures.pictures[:count]})[0]
-        if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
-            raise ModelError(f"{count} pictures gave {answers.dtype} {answers.shape} instead of probabilities.")
+    try:
+        if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
+            raise ModelError("The spec read back from the file is not the one that was written.")
+        for count in (1, min(7, len(pictures.pictures))):
+            answers = session.run([OUTPUT_NAME], {INPUT_NAME: pictures.pictures[:count]})[0]
+            if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
+                raise ModelError(f"{count} pictures gave {answers.dtype} {answers.shape} instead of probabilities.")
+    finally:
+        del session  # which holds the file; a traceback would keep it, and Windows removes no file that is held
 
 
 def writing(path: Path, write: Callable[[], object]) -> None:

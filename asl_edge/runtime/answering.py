@@ -8,7 +8,7 @@ from typing import TextIO
 
 from asl_edge.errors import PictureError
 from asl_edge.runtime import sources as source_kinds
-from asl_edge.runtime.machine import available_cores
+from asl_edge.runtime.machine import most_workers
 from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.sinks import Sink
 from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
@@ -46,7 +46,7 @@ def workers_for(sources: Sequence[str], batch_size: int, threads: int | None = N
     Frames come one after the other, each with a whole picture behind it, so videos have one worker. Where somebody
     waits for each answer (a batch size of 1), so has everything.
     """
-    most = max(1, available_cores() // (threads or 1))
+    most = most_workers(threads)
     if batch_size == 1 or any(source_kinds.is_live(name) or source_kinds.is_video(name) for name in sources):
         return 1
     batches = 0

@@ -99,7 +99,12 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
         warnings.simplefilter("ignore" if provider == "auto" else "default", ProviderWarning)
         settings = settings_for(provider, bundle.path, ModelSource(name, data, spec), _exact(provider, precision))
         opened = open_session(
-            data, provider=provider, strict=provider != "auto", threads=threads, provider_options=settings
+            data,
+            provider=provider,
+            strict=provider != "auto",
+            threads=threads,
+            precision=spec.precision,
+            provider_options=settings,
         )
     check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
     size = spec.input_size
@@ -108,7 +113,7 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
     if spec.colour == "BGR":
         pictures = np.ascontiguousarray(pictures[..., ::-1])
     answered = np.concatenate(
-        [opened.session.run([OUTPUT_NAME], {INPUT_NAME: pictures[row : row + 1]})[0] for row in range(len(pictures))]
+        [opened.run([OUTPUT_NAME], {INPUT_NAME: pictures[row : row + 1]})[0] for row in range(len(pictures))]
     )
     with np.errstate(invalid="ignore"):
         differences = np.abs(answered - expected).max(axis=1)

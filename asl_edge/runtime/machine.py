@@ -20,6 +20,26 @@ def available_cores() -> int:
     return max(1, min(cores, int(quota + 0.5)) if quota else cores)
 
 
+def most_workers(threads: int | None) -> int:
+    """Return how many workers of so many threads each (None: of one) the cores have room for, at least 1."""
+    return max(1, available_cores() // (threads or 1))
+
+
+def processor_flags() -> frozenset[str] | None:
+    """Return what Linux says an x86 processor can do; None where that cannot be told, nothing on other processors."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(flags.split())
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, as far as can be told."""
+    return bool({"avx512_bf16", "amx_bf16"} & (processor_flags() or frozenset()))
+
+
 def total_memory_bytes() -> int | None:
     """Return the memory that this process may use: the machine's, or its container's limit if that is less."""
     total = _physical_memory_bytes()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from asl_edge.errors import ModelError
 from asl_edge.runtime.wire import Field, fields, text
@@ -85,6 +88,29 @@ def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
     if facts.external:
         raise ModelError(f"{name} keeps weights in another file ({facts.external[0]}); it is not run.")
     return facts
+
+
+def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
+    """Refuse an `.onnx` file whose weights lie in another one: a file that comes from somebody would read any of yours.
+
+    Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads.
+
+    Raises:
+        ModelError: they do, or the file is no ONNX model.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            # Not closed by hand: the last view of it does that.
+            facts = look_into(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}.") from error
+    if facts.external:
+        raise ModelError(
+            f"{path} keeps weights in another file ({facts.external[0]}); it is not run. "
+            "Models of asl-edge are one file: export it again with `asl-edge export`."
+        )
 
 
 def _graph(message: memoryview, facts: ModelFacts, depth: int) -> None:

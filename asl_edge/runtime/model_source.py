@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from asl_edge.runtime import providers
 from asl_edge.runtime.box import resolve
 from asl_edge.runtime.bundle_name import is_bundle
+from asl_edge.runtime.model_check import refuse_weights_elsewhere
 from asl_edge.runtime.model_file import read_spec
 from asl_edge.runtime.providers import AUTO_ORDER, EngineBuildNotice, ProviderWarning
 from asl_edge.runtime.session import OpenedSession, Opening, open_session
@@ -44,7 +45,9 @@ def find_model(
     """
     path = resolve(model)
     if not is_bundle(path):
-        return ModelSource(os.fspath(path), os.fspath(path), read_spec(path))
+        spec = read_spec(path)
+        refuse_weights_elsewhere(path)
+        return ModelSource(os.fspath(path), os.fspath(path), spec)
     from asl_edge.runtime.bundle import Bundle
     from asl_edge.runtime.precision import best_for
 
@@ -90,6 +93,7 @@ def open_model(
             threads=threads,
             workers=workers,
             opening=opening_for(source.spec.precision, expected),
+            precision=source.spec.precision,
             provider_options=settings,
             stacklevel=stacklevel + 2,
         )
@@ -132,16 +136,12 @@ def settings_for(
 def opening_for(precision: str, expected: int | None) -> Opening:
     """Return how a session for so many pictures should be opened.
 
-    Measured in benchmarks/results/opening.md. Packing weights takes as long as 50 answers of a large network in float32
-    gain by it, and in INT8 as five; optimising the graph of weights that are stored in half as long as a first answer.
+    The way whose opening and answers take least time together, by benchmarks/results/opening.md (one picture at a
+    time). Precisions that are not in that table are opened as float32 is, but for fewer pictures.
     """
-    if expected is None:
-        return "lasting"
-    if precision == "int8":
-        return "short" if expected <= 2 else "lasting"
-    if precision == "fp16-weights" and expected == 1:
-        return "once"
-    return "short" if expected <= 16 else "lasting"
+    most: dict[str, tuple[Opening, int]] = {"fp16-weights": ("once", 11), "fp32": ("short", 100), "int8": ("short", 4)}
+    opening, pictures = most.get(precision, ("short", 16))
+    return opening if expected is not None and expected <= pictures else "lasting"
 
 
 def _likely(provider: str) -> str:

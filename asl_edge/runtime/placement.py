@@ -62,6 +62,7 @@ def placement(
             found.content,
             provider=provider,
             threads=threads,
+            precision=found.spec.precision,
             provider_options=settings_for(provider, resolve(model), found, provider_options),
             profile=Path(folder, "profile"),
         )

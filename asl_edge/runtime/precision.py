@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from asl_edge.runtime.machine import processor_flags
 
 if TYPE_CHECKING:
     from asl_edge.runtime.bundle import BundledModel
@@ -27,12 +28,8 @@ def processor() -> str:
 
 def has_vnni() -> bool | None:
     """Whether an x86 processor multiplies 8-bit numbers without saturating sums; None where that cannot be told."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return bool(_VNNI & set(flags.split()))
+    flags = processor_flags()
+    return bool(_VNNI & flags) if flags is not None else None
 
 
 def preference(provider: str) -> tuple[tuple[str, str | None], ...]:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from asl_edge.runtime.adaptation import Adaptation
+    from asl_edge.runtime.session import OpenedSession
 
     _Prepared = tuple[Item, Picture | PictureError, float]
     """An item, its picture as the network wants it (or why there is none), and the seconds that took."""
@@ -57,7 +58,8 @@ class Predictor:
             second, each of them later. On the CPU only; other providers answer one batch after the other.
         threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
         top_k: how many classes a prediction lists.
-        expected: how many pictures there are to answer; for a few, opening fast counts most. None for many.
+        expected: how many pictures there are to answer; for a few, opening fast counts most, and the weights stay in
+            the model's file, which must not be overwritten meanwhile. None for many.
         precision: which of a bundle's precisions to take; None for the one that suits the provider.
         provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
@@ -117,7 +119,7 @@ class Predictor:
         self.provider_requested = opened.requested
         self.providers_used = opened.used
         self.workers = opened.workers
-        self._session: Any = opened.session
+        self._opened: OpenedSession | None = opened
         self._closing = threading.Lock()
 
     def __call__(self, pictures: PictureInput | Iterable[PictureInput]) -> list[Prediction]:
@@ -309,7 +311,7 @@ class Predictor:
     def close(self) -> None:
         """Free the session and its memory, once runs that are under way in other threads have ended."""
         with self._closing:
-            self._session = None
+            self._opened = None
 
     def __enter__(self) -> Predictor:
         return self
@@ -366,12 +368,12 @@ class Predictor:
         return self.adaptation.apply(probabilities, features)
 
     def _outputs(self, pictures: Picture, names: list[str]) -> tuple[Floats, ...]:
-        session = self._session  # held here, so that close() in another thread cannot take it away meanwhile
-        if session is None:
+        opened = self._opened  # held here, so that close() in another thread cannot take it away meanwhile
+        if opened is None:
             raise ModelError("This predictor is closed. Make a new one.")
         if self.spec.colour == "BGR":
             pictures = pictures[..., ::-1]
-        answers, *others = session.run(names, {INPUT_NAME: np.ascontiguousarray(pictures)})
+        answers, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(pictures)})
         if answers.shape != (len(pictures), len(self.spec.classes)):
             raise ModelError(
                 f"{self.model}: the model answered with shape {answers.shape} where "

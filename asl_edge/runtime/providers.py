@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asl_edge.errors import MissingPackageError, ProviderError
+from asl_edge.runtime.machine import has_bfloat16
 
 
 class ProviderWarning(UserWarning):
@@ -134,15 +136,27 @@ def refuse_not_offered(provider: Provider) -> None:
         )
 
 
-def options_for(provider: Provider, threads: int | None) -> dict[str, str]:
-    """Return the provider options that a session needs to use `provider` with so many threads."""
-    if provider.name == "openvino" and threads:
-        return {"num_of_threads": str(threads)}
+def options_for(provider: Provider, threads: int | None, precision: str | None = None) -> dict[str, str]:
+    """Return the provider options that a session needs to use `provider` with so many threads.
+
+    What INT8 leaves in floats OpenVINO computes in bfloat16 where the processor has instructions for it, as its own API
+    does; ONNX Runtime asks it for float32 otherwise (one thread of an EPYC: 4.23 against 3.88 ms for AlexNet).
+    """
+    if provider.name == "openvino":
+        options = {"num_of_threads": str(threads)} if threads else {}
+        if precision == "int8" and version() >= (1, 23) and has_bfloat16():  # ones before overwrite it
+            options["load_config"] = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
+        return options
     if provider.name == "xnnpack" and threads:
         return {"intra_op_num_threads": str(threads)}
     if provider.name == "qnn":
         return {"backend_path": "QnnHtp.dll" if sys.platform == "win32" else "libQnnHtp.so"}
     return {}
+
+
+def version() -> tuple[int, ...]:
+    """Return the first two numbers of ONNX Runtime's version."""
+    return tuple(int(number) for number in re.findall(r"\d+", onnxruntime().__version__)[:2])
 
 
 def parse_options(words: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Reading protocol buffers field by field, without a schema: enough to look into an ONNX file before it is run."""
+"""Reading and writing protocol buffers field by field, without a schema: enough to look into an ONNX file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ class Field(NamedTuple):
     wire_type: int
     value: int | memoryview
     """A whole number for VARINT, the raw bytes for the others."""
+    begin: int
+    """Where in its message the field begins, with its tag."""
+    start: int
+    """Where its value begins."""
+    end: int
+    """Behind its last byte."""
 
 
 def fields(message: memoryview) -> Iterator[Field]:
@@ -26,13 +32,15 @@ def fields(message: memoryview) -> Iterator[Field]:
     """
     position, size = 0, len(message)
     while position < size:
+        begin = position
         tag, position = _varint(message, position)
         number, wire_type = tag >> 3, tag & 7
         if number == 0:
             raise ValueError("its bytes are no protocol buffer")
         if wire_type == VARINT:
+            start = position
             value, position = _varint(message, position)
-            yield Field(number, wire_type, value)
+            yield Field(number, wire_type, value, begin, start, position)
             continue
         if wire_type == LENGTH:
             length, position = _varint(message, position)
@@ -42,8 +50,9 @@ def fields(message: memoryview) -> Iterator[Field]:
             raise ValueError("its bytes are no protocol buffer")
         if length > size - position:
             raise ValueError("it is cut off")
-        yield Field(number, wire_type, message[position : position + length])
-        position += length
+        end = position + length
+        yield Field(number, wire_type, message[position:end], begin, position, end)
+        position = end
 
 
 def text(value: int | memoryview) -> str:
@@ -55,6 +64,27 @@ def text(value: int | memoryview) -> str:
     if isinstance(value, int):
         raise ValueError("a number stands where a text must")
     return bytes(value).decode()  # a UnicodeDecodeError is a ValueError
+
+
+def field(number: int, value: int | bytes | memoryview) -> bytes:
+    """Return a field: a whole number, or a length and bytes."""
+    if isinstance(value, int):
+        return _as_varint(number << 3 | VARINT) + _as_varint(value)
+    return heading(number, len(value)) + value
+
+
+def heading(number: int, length: int) -> bytes:
+    """Return what stands before the bytes of a field."""
+    return _as_varint(number << 3 | LENGTH) + _as_varint(length)
+
+
+def _as_varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

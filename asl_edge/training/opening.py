@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,13 @@ def open_run(
         lock.take()
         _check_same_run(TrainConfig.from_dict(recorded), config)
         provenance.check_unchanged(arrays, recorded["data"], recorded["classes"])
-        recorded.update(config.to_dict())
+        now = _augmentation_values(config)
+        if another := _differing(recorded.get("augmentation_values", now), now):
+            progress.note(
+                f"The augmentation {config.augmentation} is another in this version than when the run began: "
+                f"{another}. The run goes on with what it is now."
+            )
+        recorded.update(config.to_dict() | {"augmentation_values": now})
         atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
         from_host_0([recorded], devices)
         return config, Means.from_dict(recorded)
@@ -152,6 +158,7 @@ def _write_beginning(
             "asl_edge_version": __version__,
             **config.to_dict(),
             **means.to_dict(),
+            "augmentation_values": _augmentation_values(config),
             "classes": list(arrays.classes),
             "input_size": arrays.input_size,
             "fit": arrays.fit,
@@ -161,6 +168,18 @@ def _write_beginning(
             "samples": kept,
         },
     )
+
+
+def _augmentation_values(config: TrainConfig) -> dict[str, float]:
+    """Return how far every random change of a picture may go, but for those that do not happen."""
+    chosen = chosen_augmentation(config)
+    return {} if chosen is None else {name: value for name, value in asdict(chosen).items() if value}
+
+
+def _differing(before: dict[str, float], now: dict[str, float]) -> str:
+    """Return which values differ, in words."""
+    names = [name for name in {**before, **now} if before.get(name, 0.0) != now.get(name, 0.0)]
+    return ", ".join(f"{name} {before.get(name, 0.0):g}, now {now.get(name, 0.0):g}" for name in names)
 
 
 def _make_way(out: Path, overwrite: bool) -> None:

@@ -130,9 +130,11 @@ def open_pretrained(start_from: str) -> Pretrained:
 
 
 def _described_by_spec(where: str, path: Path) -> Pretrained:
+    from asl_edge.runtime.model_check import refuse_weights_elsewhere
     from asl_edge.runtime.model_file import read_spec
 
     spec = read_spec(path)
+    refuse_weights_elsewhere(path)
     if spec.precision == "int8":
         raise ModelError(f"{where} holds weights of 8 bits, too coarse to train on. Start from the run it was made of.")
     return Pretrained(where, path, spec.network, spec.classes, spec.input_size, spec.fit, spec.colour)

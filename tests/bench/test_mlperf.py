@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from asl_edge.bench.measuring import run_scenarios
-from asl_edge.bench.mlperf import HEADINGS, OFFLINE, SINGLE_STREAM, ScenarioResult, scenarios, tail
+from asl_edge.bench.mlperf import HEADINGS, OFFLINE, SINGLE_STREAM, ScenarioResult, scenarios
 from asl_edge.bench.scenarios import variants
+from asl_edge.bench.statistics import summarise
 from asl_edge.errors import UserError
 
 
@@ -28,7 +29,7 @@ def test_what_a_run_did_not_reach() -> None:
 
 
 def test_the_tail_is_the_90th_percentile() -> None:
-    assert tail(range(101)) == 90
+    assert summarise(range(101)).p90_ms == 90
 
 
 def test_both_scenarios_of_a_model(colour_model: Path) -> None:

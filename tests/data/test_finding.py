@@ -173,6 +173,16 @@ def test_zips_that_write_their_paths_otherwise(tmp_path, names):
         assert not catalogue.ignored
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("A/x.jpg", "./A/x.jpg"), ("./A/x.jpg", "A/x.jpg"), ("A/x.jpg", "A/x.jpg")])
+def test_of_members_that_unpack_to_one_file_the_last_counts(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for content, name in enumerate((*names, "B/y.jpg")):
+            archive.writestr(name, str(content))
+    with find([tmp_path / "in.zip"]) as catalogue:
+        assert [catalogue.read(number) for number in range(len(catalogue))] == [b"1", b"2"]
+
+
 def test_a_name_with_thousands_of_digits_is_a_name(tmp_path):
     long = f"A/A{'7' * 5000}.jpg"
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:

@@ -152,6 +152,13 @@ def test_two_confidences_that_differ_late_are_kept_apart() -> None:
     assert choose_threshold(confidence, right, np.full(5, 0.2), 0.95) == pytest.approx(0.81684, abs=1e-5)
 
 
+def test_a_threshold_lies_above_the_next_confidence_in_float32_too() -> None:
+    confidence = np.array([0.875, 0.828125, 0.82], np.float32)
+    threshold = choose_threshold(confidence, np.array([True, False, False]), np.full(3, 1 / 3), 0.5)
+    assert threshold is not None
+    assert (confidence >= threshold).tolist() == [True, True, False]
+
+
 def test_a_temperature_that_is_known() -> None:
     own = answers(600)
     fitted = calibrate([own])

@@ -21,6 +21,7 @@ from tiny_bundles import PICTURES, answers, members_of, npy, tiny, write
 
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import bundle as bundle_module
+from asl_edge.runtime import machine
 from asl_edge.runtime import precision as precision_module
 from asl_edge.runtime.bundle import Bundle, BundledModel
 from asl_edge.runtime.bundle_name import MANIFEST, is_bundle
@@ -111,7 +112,7 @@ def test_vnni_is_read_from_the_processor(monkeypatch: pytest.MonkeyPatch, tmp_pa
         file.unlink(missing_ok=True)
         if text is not None:
             file.write_text(text)
-        monkeypatch.setattr(precision_module, "Path", lambda _, file=file: file)
+        monkeypatch.setattr(machine, "Path", lambda _, file=file: file)
         assert precision_module.has_vnni() is wanted
 
 

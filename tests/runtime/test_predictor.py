@@ -6,9 +6,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 import asl_edge
@@ -219,13 +221,13 @@ def test_workers_answer_side_by_side(colour_model: Path, files: list[Path], monk
     both_inside = threading.Barrier(2, timeout=30)
     predictor = Predictor(colour_model, batch_size=3, workers=2)
 
-    class Meeting:
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-            both_inside.wait()  # breaks when one batch waits for the other's answer
-            return session.run(names, feed)  # type: ignore[no-any-return]
+    def meet(names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        both_inside.wait()  # breaks when one batch waits for the other's answer
+        return opened.session.run(names, feed)  # type: ignore[no-any-return]
 
-    session = predictor._session
-    monkeypatch.setattr(predictor, "_session", Meeting())
+    opened = predictor._opened
+    assert opened is not None
+    monkeypatch.setattr(predictor, "_opened", SimpleNamespace(run=meet))
     assert "".join(prediction.label for prediction in predictor(files)) == "ABCCBA"
 
 
@@ -269,6 +271,19 @@ def test_a_fault_in_a_decoder_is_not_swallowed(
         list(predictor.stream(items))
 
 
+@pytest.mark.parametrize("expected", [None, 1])
+def test_weights_in_another_file_are_refused(colour_model: Path, tmp_path: Path, expected: int | None) -> None:
+    (tmp_path / "secret.txt").write_bytes(bytes(100))
+    model = onnx.load(colour_model)
+    weights = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(weights, "secret.txt", 0, 36)
+    weights.ClearField("raw_data")
+    (tmp_path / "mine.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ModelError, match=r"mine\.onnx keeps weights in another file \(secret\.txt\)"):
+        Predictor(tmp_path / "mine.onnx", expected=expected)
+
+
 def test_a_closed_predictor_says_so(colour_model: Path) -> None:
     predictor = Predictor(colour_model)
     predictor.close()
@@ -280,7 +295,8 @@ def test_a_closed_predictor_says_so(colour_model: Path) -> None:
 
 def test_closing_frees_the_session(colour_model: Path) -> None:
     predictor = Predictor(colour_model)
-    session = weakref.ref(predictor._session)
+    assert predictor._opened is not None
+    session = weakref.ref(predictor._opened.session)
     predictor.close()
     gc.collect()
 

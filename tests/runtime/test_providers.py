@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
 
 import pytest
 
 from asl_edge.errors import MissingPackageError, ProviderError
-from asl_edge.runtime import providers
+from asl_edge.runtime import providers, session
 
 
 def test_names_are_understood_in_any_case_and_as_onnx_runtime_writes_them() -> None:
@@ -52,6 +53,41 @@ def test_auto_ends_on_the_cpu() -> None:
 )
 def test_options(name: str, threads: int | None, expected: dict[str, str]) -> None:
     assert providers.options_for(providers.get(name), threads) == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "version", "native", "expected"),
+    [
+        ("int8", "1.24.1", True, {"load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'}),
+        ("int8", "1.24.1", False, {}),
+        ("int8", "1.22.0", True, {}),
+        ("fp32", "1.24.1", True, {}),
+        (None, "1.24.1", True, {}),
+    ],
+)
+def test_openvino_computes_what_int8_leaves_as_its_own_api_does(
+    monkeypatch: pytest.MonkeyPatch, precision: str | None, version: str, native: bool, expected: dict[str, str]
+) -> None:
+    runtime = types.SimpleNamespace(__version__=version, InferenceSession=None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    monkeypatch.setattr(providers, "has_bfloat16", lambda: native)
+
+    assert providers.options_for(providers.get("openvino"), None, precision) == expected
+
+
+def test_ones_own_precision_for_openvino_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(providers, "options_for", lambda *_: {"num_of_threads": "2", "load_config": "ours"})
+    monkeypatch.setattr(session, "_make", lambda model, options, chosen: given.append(chosen[0][1]))
+    for options in ({}, {"precision": "FP32"}, {"precision": "FP32", "load_config": "mine"}):
+        wishes = session._Wishes(2, "lasting", "int8", options, None)
+        with contextlib.suppress(AttributeError):  # what was made is no session
+            session._try(b"", providers.get("openvino"), wishes)
+    assert given == [
+        {"num_of_threads": "2", "load_config": "ours"},
+        {"num_of_threads": "2", "precision": "FP32"},
+        {"num_of_threads": "2", "precision": "FP32", "load_config": "mine"},
+    ]
 
 
 def test_qnn_is_told_its_backend() -> None:

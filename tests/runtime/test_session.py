@@ -141,9 +141,10 @@ def test_a_session_answers_the_same_however_it_is_opened(opening: session.Openin
 @pytest.mark.parametrize(
     ("precision", "openings"),
     [
-        ("fp32", {1: "short", 16: "short", 17: "lasting"}),
-        ("fp16-weights", {1: "once", 2: "short", 17: "lasting"}),
-        ("int8", {1: "short", 3: "lasting"}),
+        ("fp32", {1: "short", 100: "short", 101: "lasting"}),
+        ("fp16-weights", {1: "once", 11: "once", 12: "lasting"}),
+        ("int8", {1: "short", 4: "short", 5: "lasting"}),
+        ("fp16", {1: "short", 16: "short", 17: "lasting"}),
     ],
 )
 def test_few_pictures_are_not_worth_a_long_opening(precision: str, openings: dict[int, str]) -> None:

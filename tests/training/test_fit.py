@@ -382,6 +382,28 @@ def test_another_choice_cannot_be_resumed_with(arrays, tmp_path):
         train(config(epochs=1, batch_size=8), arrays, tmp_path / "run", resume=True)
 
 
+def test_an_augmentation_that_a_newer_version_changed_is_said(arrays, tmp_path):
+    class Notes(Progress):
+        said = ""
+
+        def note(self, message):
+            self.said += message
+
+    wanted = config("tutorial", epochs=1, augmentation="light")
+    train(wanted, arrays, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    before = json.loads(path.read_text())
+    assert before["augmentation_values"]["rotation_degrees"] == 12
+    before["augmentation_values"] |= {"rotation_degrees": 10, "hue_degrees": 5}
+    path.write_text(json.dumps(before))
+    train(
+        resumed_config(tmp_path / "run", epochs=2), arrays, tmp_path / "run", resume=True, progress=(notes := Notes())
+    )
+    assert "light is another in this version" in notes.said
+    assert "rotation_degrees 10, now 12, hue_degrees 5, now 0" in notes.said
+    assert json.loads(path.read_text())["augmentation_values"]["rotation_degrees"] == 12
+
+
 def test_changed_arrays_cannot_be_resumed_with(arrays, tmp_path):
     train(config(epochs=1), arrays, tmp_path / "run")
     labels = np.load(arrays.folder / "train_classes.npy")

@@ -1,9 +1,10 @@
-"""Twice SIGKILL in a training of AlexNet, full size: nothing is lost (benchmarks/kill_campaign.py does 200)."""
+"""Twice SIGKILL in a training: nothing is lost (benchmarks/kill_campaign.py does it 200 times to an AlexNet)."""
 
 from __future__ import annotations
 
 import importlib.util
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +29,12 @@ def kill_campaign(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_killed_twice_the_history_and_the_weights_are_the_undisturbed_runs(
     kill_campaign: ModuleType, tmp_path: Path
 ) -> None:
-    arrays = kill_campaign.make_arrays(tmp_path)
-    undisturbed = kill_campaign.train_in_a_process(tmp_path / "undisturbed", arrays, 2, None)
+    arrays = kill_campaign.make_arrays(tmp_path, 64)
+
+    def train(run: Path, plan: dict[str, object] | None) -> subprocess.CompletedProcess[str]:
+        return kill_campaign.train_in_a_process(run, arrays, 2, plan, "alexnet-edge")
+
+    undisturbed = train(tmp_path / "undisturbed", None)
     assert undisturbed.returncode == 0, undisturbed.stderr
     run = tmp_path / "run"
     places = []
@@ -37,11 +42,11 @@ def test_killed_twice_the_history_and_the_weights_are_the_undisturbed_runs(
         {"how": "inside", "what": "write", "number": 2, "share": 0.5},  # the first epoch's checkpoint
         {"how": "after", "what": "fsync", "number": 5},
     ):
-        killed = kill_campaign.train_in_a_process(run, arrays, 2, plan)
+        killed = train(run, plan)
         assert killed.returncode == -signal.SIGKILL, f"{plan}: {killed.stdout}{killed.stderr}"
         places.append(killed.stdout.splitlines()[-1])
     assert "inside the write of .weights.01-" in places[0]
-    finished = kill_campaign.train_in_a_process(run, arrays, 2, None)
+    finished = train(run, None)
     assert finished.returncode == 0, finished.stderr
     assert kill_campaign.outcome(run) == kill_campaign.outcome(tmp_path / "undisturbed")
     assert not list(run.rglob(".*.partial*"))

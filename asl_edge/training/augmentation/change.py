@@ -14,6 +14,7 @@ from asl_edge.training.augmentation.fusing import Stage, fuse
 from asl_edge.training.augmentation.mixing import Mixing, draw_mixing, mix_pictures
 from asl_edge.training.augmentation.noise import Noise, add_noise, draw_noise
 from asl_edge.training.augmentation.policy import Augmentation
+from asl_edge.training.augmentation.shading import draw_lights, shade
 from asl_edge.training.augmentation.warp import draw_maps, warp
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Drawn(NamedTuple):
 
     maps: Any
     background: Background | None
+    lights: Any | None
     exponents: Any | None
     colouring: Colouring | None
     blurred: Any | None
@@ -50,6 +52,7 @@ def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.ran
     return Drawn(
         maps=draw_maps(augmentation, draws, side),
         background=draw_background(augmentation, draws, side) if augmentation.changes_background else None,
+        lights=draw_lights(augmentation, draws, generator) if augmentation.shades else None,
         exponents=draw_exponents(augmentation, draws) if augmentation.gamma else None,
         colouring=draw_colouring(augmentation, draws) if augmentation.recolours else None,
         blurred=draw_shares(augmentation, draws) if augmentation.blurs else None,
@@ -71,7 +74,7 @@ def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
     wanted: list[tuple[bool, Stage]] = [
         (augmentation.moves, Stage(_move)),
         (augmentation.changes_background, Stage(_replace_background, takes_others=True)),
-        (bool(augmentation.gamma or augmentation.recolours), Stage(_light)),
+        (bool(augmentation.shades or augmentation.gamma or augmentation.recolours), Stage(_light)),
         (augmentation.blurs, Stage(_blur)),
         (augmentation.erases or augmentation.roughens, Stage(_cover)),
         (augmentation.mixes, Stage(_mix, takes_others=True)),
@@ -94,6 +97,9 @@ def _light(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
         changed = bend_tones(changed, drawn.exponents)
     if drawn.colouring is not None:
         changed = recolour(changed, drawn.colouring)
+    # Last: contrast turns about mid grey, so that of a picture already dark it would leave black.
+    if drawn.lights is not None:
+        changed = shade(changed, drawn.lights)
     return changed
 
 

@@ -31,6 +31,15 @@ class Augmentation:
     flip_probability: float = 0.0
     """How often a picture is mirrored, left to right. It turns a right hand into a left one."""
 
+    exposure_stops: float = 0.0
+    """Least light of a whole picture, in halvings of its values; the most is half as many doublings, since what is
+    overexposed is lost."""
+    exposure_probability: float = 0.0
+    """How often a picture gets another light."""
+    shading_stops: float = 0.0
+    """Largest change of the light at a place of the picture, in factors of two; it passes smoothly between places."""
+    shading_probability: float = 0.0
+    """How often the light differs within a picture."""
     brightness: float = 0.0
     """Largest change of the mean, as a share of white."""
     contrast: float = 0.0
@@ -97,6 +106,12 @@ class Augmentation:
         return any((*linear, self.grey, self.grey_probability))
 
     @property
+    def shades(self) -> bool:
+        """Whether any picture gets another light, or one that differs within it."""
+        exposed = self.exposure_stops and self.exposure_probability
+        return bool(exposed or (self.shading_stops and self.shading_probability))
+
+    @property
     def blurs(self) -> bool:
         """Whether any picture is blurred."""
         return bool(self.blur and self.blur_probability)
@@ -130,6 +145,8 @@ _HIGHEST = {
     "shear": 1.0,
     "shift": 1.0,
     "tint": 1.0,
+    "exposure_stops": 8.0,  # of the 8 bits of a value
+    "shading_stops": 8.0,
     "grey": 1.0,
     "blur": 1.0,
     "erasing_area": 1.0,
@@ -153,7 +170,11 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
         shift=0.15,
         brightness=0.15,
         contrast=0.5,
-        gamma=0.4,
+        gamma=0.6,
+        exposure_stops=2.0,
+        exposure_probability=0.4,
+        shading_stops=1.0,
+        shading_probability=0.4,
         saturation=0.5,
         hue_degrees=15,
         tint=0.15,

@@ -20,6 +20,7 @@ from asl_edge.training.augmentation.layer import build_layer
 from asl_edge.training.augmentation.mixing import draw_mixing
 from asl_edge.training.augmentation.noise import draw_noise
 from asl_edge.training.augmentation.policy import Augmentation, get
+from asl_edge.training.augmentation.shading import draw_lights
 from asl_edge.training.augmentation.warp import draw_maps
 
 EVERYTHING = asdict(get("strangers")) | {"flip_probability": 0.5, "grey": 0.3}
@@ -35,6 +36,8 @@ ALONE = {
     "brightness": {"brightness": 0.3},
     "contrast": {"contrast": 0.5},
     "gamma": {"gamma": 0.5},
+    "exposure": {"exposure_stops": 1, "exposure_probability": 1},
+    "shading": {"shading_stops": 1, "shading_probability": 1},
     "saturation": {"saturation": 0.5},
     "hue": {"hue_degrees": 30},
     "tint": {"tint": 0.2},
@@ -59,6 +62,7 @@ def test_every_stage_with_nothing_to_do_changes_nothing(noisy_pictures, to_numpy
     nothing = Drawn(
         maps=draw_maps(off, draws, 32),
         background=draw_background(off, draws, 32),
+        lights=draw_lights(off, draws, generator),
         exponents=draw_exponents(off, draws),
         colouring=draw_colouring(off, draws),
         blurred=draw_shares(off, draws),
