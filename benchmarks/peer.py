@@ -121,7 +121,12 @@ def asl_edge(options: dict[str, Any]) -> Run:
     """Our Predictor: pictures in, probabilities out."""
     from asl_edge.runtime.predictor import Predictor
 
-    predictor = Predictor(options["model"], provider=options.get("provider", "cpu"), threads=options["threads"])
+    predictor = Predictor(
+        options["model"],
+        provider=options.get("provider", "cpu"),
+        threads=options["threads"],
+        provider_options=options.get("provider_options"),
+    )
     return lambda picture: predictor.probabilities(picture)
 
 

@@ -33,7 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 HERE = Path(__file__).resolve().parent
 PLAIN = "ONNX Runtime, graph as tf2onnx leaves it"
+OURS_ON_OPENVINO = "asl-edge[openvino], int8"
 SAME_OPENVINO = "OpenVINO of asl-edge[openvino]'s environment, our INT8 file"
+HALF = ", its floats in bfloat16"
+"""What INT8 leaves in floats may be computed in either."""
+BFLOAT16 = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
 
 
 @dataclass
@@ -147,12 +151,17 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
         Way("OpenVINO, bfloat16", "openvino", "bfloat16", {"model": plain, "precision": "bf16"}),
         Way("LiteRT, INT8", "litert", "INT8", {"model": str(folder / "int8.tflite")}),
         Way("OpenVINO, our INT8 file", "openvino", "INT8", {"model": int8}),
+        Way(f"OpenVINO, our INT8 file{HALF}", "openvino", "INT8", {"model": int8, "precision": "bf16"}),
         Way("asl-edge, int8", "asl-edge", "INT8", {"model": int8}),
     ]
     if options.openvino_python:
         there, extra = options.openvino_python, {"model": int8, "provider": "openvino"}
-        found.append(Way("asl-edge[openvino], int8", "asl-edge", "INT8", extra, there))
-        found.append(Way(SAME_OPENVINO, "openvino", "INT8", {"model": int8}, there))
+        chosen = {True: {"precision": "FP32"}, False: {"load_config": BFLOAT16}}
+        for name, exact in (("", True), (HALF, False)):
+            mine = {**extra, "provider_options": chosen[exact]}
+            theirs = {"model": int8, "precision": "f32" if exact else "bf16"}
+            found.append(Way(OURS_ON_OPENVINO + name, "asl-edge", "INT8", mine, there))
+            found.append(Way(SAME_OPENVINO + name, "openvino", "INT8", theirs, there))
     words = options.only or [""]
     return [way for way in found if way.name == PLAIN or any(word in way.name for word in words)]
 
@@ -296,6 +305,7 @@ def markdown(results: dict[str, Any]) -> str:
         f"{quantization['calibration_pictures']} training pictures; layers left in float32: {kept}. LiteRT's is made "
         "from the same pictures by TensorFlow's converter.",
         "",
+        *against_openvino(results, by_count),
         *(
             f"Not run: {name}: `{error.splitlines()[-1] if error else ''}`\n"
             for name, error in results["failed"].items()
@@ -306,6 +316,18 @@ def markdown(results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def against_openvino(results: dict[str, Any], by_count: dict[str, dict[str, float]]) -> list[str]:
+    """Say how long asl-edge takes on OpenVINO beside OpenVINO's own API, both computing alike."""
+    parts = []
+    for name, what in (("", "float32"), (HALF, "bfloat16")):
+        mine, theirs = OURS_ON_OPENVINO + name, SAME_OPENVINO + name
+        if all(mine in found and theirs in found for found in by_count.values()):
+            each = ", ".join(f"{found[mine] / found[theirs]:.2f} ({count})" for count, found in by_count.items())
+            parts.append(f"{each} with floats in {what}")
+    said = "asl-edge[openvino] beside OpenVINO's own API of the same version, ratio of medians (threads): "
+    return [f"{said}{'; '.join(parts)}.", ""] if parts else []
 
 
 def plot(results: dict[str, Any], path: Path) -> None:

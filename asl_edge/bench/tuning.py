@@ -65,7 +65,7 @@ def tune(
 ) -> TuningReport:
     """Measure a model with each provider, number of threads and (of a bundle) precision; keep the fastest.
 
-    A precision of a bundle whose golden examples fail here is measured, but never taken. Candidates take turns, each
+    A precision of a bundle whose golden examples fail here is neither measured nor taken. Candidates take turns, each
     turn in a fresh process, as in `asl_edge.bench.measuring.benchmark`.
 
     Args:
@@ -122,7 +122,7 @@ def _measured(
     """Let the ways take turns; return them with their medians, the fastest first, those that failed last."""
     samples: dict[Tuned, list[float]] = {way: [] for way in ways}
     loads: dict[Tuned, list[float]] = {way: [] for way in ways}
-    reasons: dict[Tuned, str] = {}
+    reasons = {way: wrong[way.provider, way.precision] for way in ways if (way.provider, way.precision) in wrong}
     for number in range(effort.rounds):
         for place, way in enumerate(ways if number % 2 == 0 else ways[::-1]):
             if on_turn is not None:
@@ -152,7 +152,7 @@ def _measured(
             way.precision,
             statistics.median(samples[way]) if samples[way] and way not in reasons else None,
             statistics.median(loads[way]) if loads[way] else None,
-            reasons.get(way) or wrong.get((way.provider, way.precision)),
+            reasons.get(way),
         )
         for way in ways
     ]

@@ -8,7 +8,8 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -79,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        code = _run(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = _shown(warnings.showwarning)
+            code = _run(words)
     except AslEdgeError as error:
         if debug:
             raise
@@ -97,6 +100,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             1,
         )
     sys.exit(code)
+
+
+def _shown(usual: Callable[..., None]) -> Callable[..., None]:
+    """Return a way to show warnings that says those of asl-edge as a command speaks, without a line of source code."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if category.__module__.partition(".")[0] == "asl_edge":
+            typer.secho(f"Warning: {message}", err=True, fg=typer.colors.YELLOW)
+        else:
+            usual(message, category, *rest, **named)
+
+    return show
 
 
 def command() -> None:

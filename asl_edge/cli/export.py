@@ -94,7 +94,7 @@ def export(
         "", "--keep-float", help="Layers that stay in fp32, such as conv1,conv2.", rich_help_panel="INT8"
     ),
     agreement: float = typer.Option(
-        0.99,
+        0.995,
         "--agreement",
         help="Share of labels that must stay, 0.99 to 1; else layers go back to fp32.",
         rich_help_panel="INT8",
@@ -184,10 +184,13 @@ def _export_bundle(
     from asl_edge.cli.console import out as console
     from asl_edge.cli.golden_table import print_golden
     from asl_edge.cli.parity_table import print_parity
+    from asl_edge.export.building import slower_where
     from asl_edge.export.bundling import DEFAULT_PRECISIONS, export_bundle
     from asl_edge.export.parity import OutOfToleranceError
 
     names = DEFAULT_PRECISIONS if precisions is None else tuple(part.strip() for part in precisions.split(","))
+    for said in filter(None, (slower_where(name, int8.config.target) for name in names)):
+        err.print(said, style="dim", markup=False)
     try:
         with err.status("Bundling ...") as status:
             result = export_bundle(

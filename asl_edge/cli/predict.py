@@ -143,8 +143,6 @@ def _open(
     with warnings.catch_warnings():
         for category in (ProviderWarning, EngineBuildNotice):
             warnings.simplefilter("always", category)
-        # At once: what takes minutes is said before it begins.
-        warnings.showwarning = lambda message, *_, **__: _tell(f"Warning: {message}")
         return Predictor(
             model,
             provider=provider,

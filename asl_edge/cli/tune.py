@@ -13,7 +13,11 @@ def tune(
         None, metavar="[MODEL]", help="An .onnx file or a bundle.", show_default="the model in the box"
     ),
     provider: str = typer.Option(
-        None, "--provider", "-p", help="Which to try, with commas.", show_default="all that this ONNX Runtime has"
+        None,
+        "--provider",
+        "-p",
+        help="Which to try, with commas.",
+        show_default="all that this ONNX Runtime has but tensorrt",
     ),
     batch_size: int = typer.Option(1, "--batch-size", min=1, help="Pictures a run."),
     rounds: int = typer.Option(3, "--rounds", min=1, help="How often the candidates take turns."),

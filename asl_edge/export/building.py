@@ -27,7 +27,7 @@ from asl_edge.export.parity_pictures import (
     parity_pictures,
 )
 from asl_edge.export.quantization import QuantizationConfig
-from asl_edge.export.sensitivity import WANTED_AGREEMENT, QuantizationReport, quantize_measured
+from asl_edge.export.sensitivity import DEFAULT_AGREEMENT, WANTED_AGREEMENT, QuantizationReport, quantize_measured
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.stored_half import store_in_half
 from asl_edge.export.throughput import ThroughputReport, for_throughput
@@ -58,7 +58,7 @@ class Int8Choices:
     """Prepared arrays or a folder of pictures to take ranges from; the run's training sample by default."""
     count: int = CALIBRATION_PICTURES
     """Most pictures of them."""
-    wanted_agreement: float = WANTED_AGREEMENT
+    wanted_agreement: float = DEFAULT_AGREEMENT
     """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError
 from asl_edge.runtime.bundle_name import MANIFEST, SUFFIX
 from asl_edge.runtime.model_check import refuse_strange_models
+from asl_edge.runtime.model_file import refuse_other_preprocessing
 from asl_edge.spec import METADATA_KEY, ModelSpec
 
 FORMAT = 1
@@ -128,6 +129,7 @@ class Bundle:
             spec = ModelSpec.from_json(facts.metadata[METADATA_KEY])
         except (ModelError, TypeError) as error:
             raise self._refusal(f"the spec of {member} cannot be used: {error}") from error
+        refuse_other_preprocessing(spec, f"{member} in {self.path}")
         return data, spec
 
     def golden(self, precision: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from asl_edge.errors import ModelError
+from asl_edge.runtime import proof
 from asl_edge.runtime.bundle import Bundle
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import ModelSource, settings_for
 from asl_edge.runtime.providers import ProviderWarning, is_named
-from asl_edge.runtime.session import open_session
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+from asl_edge.runtime.session import OpenedSession, open_session
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 WORST_SHOWN = 5
 
@@ -68,7 +69,7 @@ def verify_bundle(
     """Run a bundle's golden examples with a provider, one precision after the other.
 
     A precision passes where no probability differs by more than the bundle's tolerance for it, and no label whose
-    lead over the second is larger than twice that.
+    lead over the second is larger than twice that. What came of INT8 is remembered, since `open_model` asks for it.
 
     Args:
         bundle: an opened bundle; all of its members are checked first.
@@ -81,7 +82,18 @@ def verify_bundle(
         ProviderError: the provider is unknown, or does not really work here.
     """
     bundle.check()
-    return tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
+    results = tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
+    proof.remember(bundle.path, [result for result in results if proof.wants_proof(result.precision)])
+    return results
+
+
+def compare(bundle: Bundle, precision: str, opened: OpenedSession) -> GoldenResult:
+    """Run the golden examples of one precision in a session that was opened for it.
+
+    Raises:
+        ModelError: the bundle was changed, or its examples do not fit the model.
+    """
+    return _compared(bundle, precision, bundle.onnx(precision)[1], opened)
 
 
 def _exact(provider: str, precision: str) -> dict[str, str]:
@@ -92,7 +104,6 @@ def _exact(provider: str, precision: str) -> dict[str, str]:
 def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:
     entry = bundle.model(precision)
     data, spec = bundle.onnx(precision)
-    pictures, expected = bundle.golden(precision)
     name = f"{entry.member} in {bundle.path}"
     with warnings.catch_warnings():
         # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
@@ -106,6 +117,13 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
             precision=spec.precision,
             provider_options=settings,
         )
+    return _compared(bundle, precision, spec, opened)
+
+
+def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSession) -> GoldenResult:
+    entry = bundle.model(precision)
+    pictures, expected = bundle.golden(precision)
+    name = f"{entry.member} in {bundle.path}"
     check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
     size = spec.input_size
     if pictures.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):
@@ -134,7 +152,7 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
         target=entry.target,
         provider=opened.requested,
         providers_used=opened.used,
-        threads=threads,
+        threads=opened.threads,
         examples=len(pictures),
         labels_equal=int((there == here).sum()),
         max_probability_difference=float(differences.max()),

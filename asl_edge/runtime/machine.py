@@ -20,9 +20,38 @@ def available_cores() -> int:
     return max(1, min(cores, int(quota + 0.5)) if quota else cores)
 
 
+def fast_cores(system: Path = Path("/sys/devices")) -> int:
+    """Return on how many cores this process should compute one thing together, at least 1.
+
+    All that it may use, but the small ones of a processor that has two kinds (big.LITTLE, Intel's hybrids): what is
+    shared out evenly waits for the slowest. Linux tells a core's `cpu_capacity` on ARM, and Intel's kinds apart.
+    """
+    cores = available_cores()
+    if not hasattr(os, "sched_getaffinity"):
+        return cores
+    capacities = []
+    for core in os.sched_getaffinity(0):
+        try:
+            capacities.append(int((system / f"system/cpu/cpu{core}/cpu_capacity").read_text()))
+        except (OSError, ValueError):
+            break
+    else:
+        return max(1, min(cores, sum(2 * capacity > max(capacities) for capacity in capacities)))
+    with contextlib.suppress(OSError, ValueError):
+        large = _listed((system / "cpu_core/cpus").read_text()) & os.sched_getaffinity(0)
+        return max(1, min(cores, len(large) or cores))
+    return cores
+
+
+def threads_here() -> int | None:
+    """Return how many threads a session should have that would take all the machine's cores by itself; None if all."""
+    cores = fast_cores()
+    return cores if cores < (os.cpu_count() or 1) else None
+
+
 def most_workers(threads: int | None) -> int:
     """Return how many workers of so many threads each (None: of one) the cores have room for, at least 1."""
-    return max(1, available_cores() // (threads or 1))
+    return max(1, fast_cores() // (threads or 1))
 
 
 def processor_flags() -> frozenset[str] | None:
@@ -99,6 +128,14 @@ def nvidia_gpus() -> list[str] | None:
     return [line.strip() for line in (said or "").splitlines() if line.strip() and "No devices" not in line]
 
 
+def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """Return what the loaded NVIDIA driver says of itself, None where there is none (or not on Linux)."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
+    except OSError:
+        return None
+
+
 def jetson(root: Path = Path("/")) -> str | None:
     """Return model and L4T release (JetPack's base) of a Jetson, None on any other machine."""
     model, release = "", ""
@@ -127,6 +164,12 @@ def describe() -> dict[str, Any]:
         "jetson": jetson(),
         "python": platform.python_version(),
     }
+
+
+def _listed(text: str) -> set[int]:
+    """`0-3,8` is 0, 1, 2, 3 and 8."""
+    parts = [part.split("-") for part in text.strip().split(",") if part]
+    return {core for part in parts for core in range(int(part[0]), int(part[-1]) + 1)}
 
 
 def _cgroup_quota() -> float | None:

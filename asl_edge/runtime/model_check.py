@@ -83,8 +83,7 @@ def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
     strange = sorted(facts.domains - STANDARD_DOMAINS)
     if strange:
         raise ModelError(f"{name} needs operators of {', '.join(strange)}, which are not standard ONNX; it is not run.")
-    if facts.functions:
-        raise ModelError(f"{name} defines operators by itself, which asl-edge never does; it is not run.")
+    _refuse_functions(facts, name)
     if facts.external:
         raise ModelError(f"{name} keeps weights in another file ({facts.external[0]}); it is not run.")
     return facts
@@ -93,7 +92,8 @@ def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
 def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
     """Refuse an `.onnx` file whose weights lie in another one: a file that comes from somebody would read any of yours.
 
-    Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads.
+    Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads. A model that
+    defines operators is refused too, since weights may lie in those.
 
     Raises:
         ModelError: they do, or the file is no ONNX model.
@@ -111,6 +111,12 @@ def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
             f"{path} keeps weights in another file ({facts.external[0]}); it is not run. "
             "Models of asl-edge are one file: export it again with `asl-edge export`."
         )
+    _refuse_functions(facts, os.fspath(path))
+
+
+def _refuse_functions(facts: ModelFacts, name: str) -> None:
+    if facts.functions:
+        raise ModelError(f"{name} defines operators by itself, which asl-edge never does; it is not run.")
 
 
 def _graph(message: memoryview, facts: ModelFacts, depth: int) -> None:
@@ -146,7 +152,7 @@ def _node(message: memoryview, facts: ModelFacts, depth: int) -> None:
 
 def _tensor(message: memoryview, facts: ModelFacts) -> None:
     for item in fields(message):
-        if item.number == _LOCATION and item.value == 1:
+        if item.number == _LOCATION and item.value != 0:  # whatever readers make of values that are none of the two
             facts.external.append("without a name")
         elif item.number == _EXTERNAL:
             pair = {part.number: text(part.value) for part in fields(_bytes(item))}

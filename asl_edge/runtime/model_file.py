@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from asl_edge.errors import ModelError
 from asl_edge.preprocess import PREPROCESS_VERSION
-from asl_edge.runtime.wire import FIXED_32, FIXED_64, LENGTH, VARINT, fields, text
+from asl_edge.runtime.wire import FIXED_32, FIXED_64, LARGEST_NUMBER, LENGTH, VARINT, fields, text
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 # ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
@@ -28,9 +28,19 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
         spec = ModelSpec.from_metadata(metadata)
     except (ModelError, TypeError) as error:  # TypeError: a field of the spec is of another type than it must be
         raise ModelError(f"{path}: {error}") from error
+    refuse_other_preprocessing(spec, os.fspath(path))
+    return spec
+
+
+def refuse_other_preprocessing(spec: ModelSpec, name: str) -> None:
+    """Refuse a model that was trained on pictures prepared otherwise than this asl-edge does.
+
+    Raises:
+        ModelError: it was; the message begins with `name`.
+    """
     if spec.preprocess_version != PREPROCESS_VERSION:
         raise ModelError(
-            f"{path}: the model wants pictures prepared by version {spec.preprocess_version} of the preprocessing, "
+            f"{name}: the model wants pictures prepared by version {spec.preprocess_version} of the preprocessing, "
             f"this asl-edge has version {PREPROCESS_VERSION}. "
             + (
                 "Upgrade asl-edge."
@@ -38,7 +48,6 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
                 else "Train and export the model again."
             )
         )
-    return spec
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -131,6 +140,8 @@ def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
     while file.tell() < size:
         tag = _read_varint(file)
         number, wire_type = tag >> 3, tag & 7
+        if not 0 < number <= LARGEST_NUMBER:
+            raise ValueError("its bytes are no protocol buffer")
         seen.add(number)
         if wire_type == LENGTH:
             length = _read_varint(file)

@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from asl_edge.errors import ModelError
 from asl_edge.runtime import providers
 from asl_edge.runtime.box import resolve
 from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.runtime.model_check import refuse_weights_elsewhere
 from asl_edge.runtime.model_file import read_spec
-from asl_edge.runtime.providers import AUTO_ORDER, EngineBuildNotice, ProviderWarning
+from asl_edge.runtime.proof import failure, wants_proof
+from asl_edge.runtime.providers import AUTO_ORDER, EngineBuildNotice, PrecisionWarning, ProviderWarning
 from asl_edge.runtime.session import OpenedSession, Opening, open_session
 from asl_edge.runtime.tuned import read_tuned
 from asl_edge.spec import ModelSpec
@@ -67,6 +69,7 @@ def open_model(
     expected: int | None = None,
     precision: str | None = None,
     provider_options: Mapping[str, str] | None = None,
+    profile: str | os.PathLike[str] | None = None,
     stacklevel: int = 2,
 ) -> tuple[ModelSource, OpenedSession]:
     """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
@@ -75,8 +78,11 @@ def open_model(
 
     Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
     counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
-    provider than a bundle's precision was chosen for, the precision for that one is taken.
+    provider than a bundle's precision was chosen for, the precision for that one is taken. A bundle's INT8 is used once
+    its golden examples have passed here (`asl_edge.runtime.proof`); where they fail, another precision is taken, with a
+    PrecisionWarning, or ModelError raised if it was named or there is none.
     """
+    named = precision is not None
     if provider.strip().casefold() == "auto" and threads is None and precision is None and not provider_options:
         tuned = read_tuned(resolve(model))
         if tuned is not None:
@@ -95,17 +101,57 @@ def open_model(
             opening=opening_for(source.spec.precision, expected),
             precision=source.spec.precision,
             provider_options=settings,
+            profile=profile,
             stacklevel=stacklevel + 2,
         )
 
+    def opened_again(source: ModelSource, asked: str) -> OpenedSession:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ProviderWarning)  # the first attempt has said it
+            return opened_for(source, asked)
+
     opened = opened_for(found, provider)
-    if isinstance(found.content, bytes) and precision is None and opened.used[0] != _likely(provider):
+    bundled = isinstance(found.content, bytes)
+    if bundled and precision is None and opened.used[0] != _likely(provider):
         other = find_model(model, provider=opened.used[0])
         if other.spec.precision != found.spec.precision:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ProviderWarning)  # the first attempt has said it
-                return other, opened_for(other, opened.used[0])
-    return found, opened
+            found, opened = other, opened_again(other, opened.used[0])
+    if not wants_proof(found.spec.precision):
+        return found, opened
+    if not bundled:
+        _warn_of_saturation(found, opened, stacklevel)
+        return found, opened
+    reason = failure(resolve(model), found.spec.precision, opened)
+    if reason is None:
+        return found, opened
+    said = f"{found.name} answers otherwise here than where it was made: {reason}"
+    instead = None if named else _without_proof(model, opened.used[0])
+    if instead is None:
+        raise ModelError(f"{said} It is not used. `asl-edge verify {resolve(model)}` says more.")
+    warnings.warn(f"{said} {instead.spec.precision} is used instead.", PrecisionWarning, stacklevel=stacklevel)
+    return instead, opened_again(instead, provider)
+
+
+def _warn_of_saturation(found: ModelSource, opened: OpenedSession, stacklevel: int) -> None:
+    """Warn of INT8 on a processor that may add it up wrongly; a file has no examples that could prove it."""
+    from asl_edge.runtime.precision import has_vnni, processor
+
+    if opened.used[0] in ("cpu", "openvino", "dnnl") and processor() == "x86" and has_vnni() is False:
+        warnings.warn(
+            f"{found.name} is INT8, and this processor has no VNNI: sums may saturate, so that answers differ. "
+            "Take another precision, or prove it with a bundle: asl-edge verify.",
+            PrecisionWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _without_proof(model: str | os.PathLike[str] | None, provider: str) -> ModelSource | None:
+    """Return a bundle's best precision for a provider among those that are right everywhere."""
+    from asl_edge.runtime.bundle import Bundle
+    from asl_edge.runtime.precision import best_for
+
+    rest = [entry for entry in Bundle(resolve(model)).models if not wants_proof(entry.precision)]
+    return find_model(model, provider=provider, precision=best_for(rest, provider).precision) if rest else None
 
 
 def settings_for(
@@ -137,11 +183,18 @@ def opening_for(precision: str, expected: int | None) -> Opening:
     """Return how a session for so many pictures should be opened.
 
     The way whose opening and answers take least time together, by benchmarks/results/opening.md (one picture at a
-    time). Precisions that are not in that table are opened as float32 is, but for fewer pictures.
+    time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
+    table are opened as float32 is, but for fewer pictures.
     """
-    most: dict[str, tuple[Opening, int]] = {"fp16-weights": ("once", 11), "fp32": ("short", 100), "int8": ("short", 4)}
-    opening, pictures = most.get(precision, ("short", 16))
-    return opening if expected is not None and expected <= pictures else "lasting"
+    most: dict[str, tuple[tuple[int, Opening], ...]] = {
+        "fp16-weights": ((11, "once"),),
+        "fp32": ((28, "short"), (100, "mapped")),
+        "int8": ((100, "mapped"),),
+    }
+    if expected is None:
+        return "lasting"
+    ways = most.get(precision, ((16, "short"),))
+    return next((opening for pictures, opening in ways if expected <= pictures), "lasting")
 
 
 def _likely(provider: str) -> str:

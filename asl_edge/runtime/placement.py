@@ -14,9 +14,7 @@ import numpy as np
 
 from asl_edge.errors import AslEdgeError
 from asl_edge.runtime import providers
-from asl_edge.runtime.box import resolve
-from asl_edge.runtime.model_source import find_model, settings_for
-from asl_edge.runtime.session import open_session
+from asl_edge.runtime.model_source import open_model
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
 
@@ -52,20 +50,18 @@ def placement(
         provider_options: see `asl_edge.runtime.session.open_session`.
 
     Raises:
-        ModelError, ProviderError: see `find_model` and `open_session`.
+        ModelError, ProviderError: see `open_model`.
         AslEdgeError: ONNX Runtime wrote no profile that could be read.
     """
-    found = find_model(model, provider=provider)
-    size = found.spec.input_size
     with tempfile.TemporaryDirectory() as folder:
-        opened = open_session(
-            found.content,
+        found, opened = open_model(
+            model,
             provider=provider,
             threads=threads,
-            precision=found.spec.precision,
-            provider_options=settings_for(provider, resolve(model), found, provider_options),
+            provider_options=provider_options,
             profile=Path(folder, "profile"),
         )
+        size = found.spec.input_size
         opened.session.run([OUTPUT_NAME], {INPUT_NAME: np.zeros((1, size, size, 3), np.uint8)})
         file = opened.session.end_profiling()
         try:

@@ -41,6 +41,8 @@ def preference(provider: str) -> tuple[tuple[str, str | None], ...]:
     full = tuple((name, None) for name in FULL)
     if provider in _HALF_FIRST:
         return (("fp16", None), *full[:2])
+    if provider == "qnn":  # whose HTP computes with whole numbers; floats are for its slower parts
+        return (("int8", "x86"), ("int8", "arm"), *full)
     if provider == "tensorrt":
         return (("int8", "tensorrt"), ("fp16", None), *full[:2])
     if provider in ("cpu", "openvino", "dnnl"):

@@ -343,7 +343,7 @@ class Predictor:
         batch = list(prepared)
         pictures = [picture for _, picture, _ in batch if not isinstance(picture, PictureError)]
         started = time.perf_counter()
-        probabilities = self._run(np.stack(pictures)) if pictures else np.empty((0, len(self.spec.classes)), np.float32)
+        probabilities = self._run(_stacked(pictures)) if pictures else np.empty((0, len(self.spec.classes)), np.float32)
         share = (time.perf_counter() - started) / max(len(pictures), 1)
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.model}: the model answered with something that is no number. Export it again.")
@@ -380,3 +380,8 @@ class Predictor:
                 f"{(len(pictures), len(self.spec.classes))} was due. Export it again."
             )
         return np.asarray(answers, np.float32), *others
+
+
+def _stacked(pictures: list[Picture]) -> Picture:
+    """Return (S, S, 3) pictures as one array (N, S, S, 3); a single one as it lies in memory."""
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)

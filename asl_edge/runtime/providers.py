@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from asl_edge.errors import MissingPackageError, ProviderError
-from asl_edge.runtime.machine import has_bfloat16
+from asl_edge.runtime.machine import has_bfloat16, threads_here
 
 
 class ProviderWarning(UserWarning):
     """The session runs on another provider than the one that was asked for."""
+
+
+class PrecisionWarning(ProviderWarning):
+    """A precision is not used because it answers otherwise here, or may."""
 
 
 class EngineBuildNotice(UserWarning):
@@ -142,6 +146,7 @@ def options_for(provider: Provider, threads: int | None, precision: str | None =
     What INT8 leaves in floats OpenVINO computes in bfloat16 where the processor has instructions for it, as its own API
     does; ONNX Runtime asks it for float32 otherwise (one thread of an EPYC: 4.23 against 3.88 ms for AlexNet).
     """
+    threads = threads or threads_here()
     if provider.name == "openvino":
         options = {"num_of_threads": str(threads)} if threads else {}
         if precision == "int8" and version() >= (1, 23) and has_bfloat16():  # ones before overwrite it

@@ -16,13 +16,18 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import providers
 from asl_edge.runtime.device_buffers import buffers_for
-from asl_edge.runtime.machine import available_cores
+from asl_edge.runtime.machine import fast_cores, threads_here
 from asl_edge.runtime.mapped import map_model
 from asl_edge.runtime.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 
-Opening = Literal["lasting", "short", "once"]
-"""How much work goes into opening a session: all that makes answers fast; without packing weights for the processor;
-or also without optimising the graph, so that what could be computed beforehand is computed for each picture."""
+Opening = Literal["lasting", "mapped", "short", "once"]
+"""How much work goes into opening a session, most first.
+
+`lasting` does all that makes answers fast. The others leave the weights in the model's file where that can be, and keep
+no memory for later answers; `mapped` does nothing less but packing weights for the processor, which INT8 needs all the
+same (answers take five times as long without), `short` leaves out optimisations for the kind of processor too, and
+`once` all work on the graph, so that what could be computed beforehand is computed for each picture.
+"""
 
 _DEFAULT_SEVERITY = 2
 _ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
@@ -117,7 +122,7 @@ def open_session(
             raise ProviderError(message)
         warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=stacklevel)
     if workers > 1 and threads is None:
-        wishes = wishes._replace(threads=max(1, available_cores() // workers))
+        wishes = wishes._replace(threads=max(1, fast_cores() // workers))
     return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), wishes.threads, workers)
 
 
@@ -138,7 +143,7 @@ class _Wishes(NamedTuple):
     profile: str | os.PathLike[str] | None
 
     def session_options(self) -> Any:
-        options = session_options(self.threads, self.opening, severity=_FATAL_ONLY)
+        options = session_options(self.threads, self.opening, self.precision, severity=_FATAL_ONLY)
         if self.profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = os.fspath(self.profile)
@@ -206,21 +211,25 @@ def _open_mapped(model: str | os.PathLike[str], wishes: _Wishes) -> Any:
     return session if mapped.is_unchanged() else None
 
 
-def session_options(threads: int | None, opening: Opening = "lasting", severity: int = _ERRORS_ONLY) -> Any:
+def session_options(
+    threads: int | None, opening: Opening = "lasting", precision: str | None = None, *, severity: int = _ERRORS_ONLY
+) -> Any:
     """Return the `onnxruntime.SessionOptions` that asl-edge uses."""
     options = providers.onnxruntime().SessionOptions()
     options.log_severity_level = severity
-    cores = available_cores()
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    elif cores < (os.cpu_count() or 1):
-        # ONNX Runtime counts the machine's cores, not those that a container or an affinity grants.
-        options.intra_op_num_threads = cores
+    chosen = threads or threads_here()
+    if chosen is not None:
+        options.intra_op_num_threads = chosen
     if opening != "lasting":
-        options.add_session_config_entry("session.disable_prepacking", "1")
+        if not (opening == "mapped" and precision == "int8"):
+            options.add_session_config_entry("session.disable_prepacking", "1")
         options.enable_cpu_mem_arena = False  # which keeps room for later answers that may never come
         levels = providers.onnxruntime().GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED if opening == "short" else levels.ORT_DISABLE_ALL
+        options.graph_optimization_level = {
+            "mapped": levels.ORT_ENABLE_ALL,
+            "short": levels.ORT_ENABLE_EXTENDED,
+            "once": levels.ORT_DISABLE_ALL,
+        }[opening]
     return options
 
 

@@ -32,17 +32,19 @@ def path_beside(model: str | os.PathLike[str]) -> Path:
 
 
 def machine_id() -> dict[str, Any]:
-    """Return what findings hold for: another processor, more cores or another ONNX Runtime want a new measurement."""
+    """Return what findings hold for; another processor, more cores, other drivers or ONNX Runtimes want new ones."""
     import platform  # some milliseconds, which a model without findings need not pay
 
     from asl_edge.runtime import providers
-    from asl_edge.runtime.machine import available_cores, processor_name
+    from asl_edge.runtime.machine import available_cores, nvidia_driver, processor_name
 
     return {
         "architecture": platform.machine(),
         "processor": processor_name(),
         "cores": available_cores(),
         "onnxruntime": str(providers.onnxruntime().__version__),
+        "providers": providers.offered(),
+        "gpu_driver": nvidia_driver(),
     }
 
 

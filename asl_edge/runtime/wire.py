@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 """Wire types."""
+LARGEST_NUMBER = 2**29 - 1
+"""Of a field. Larger ones are refused: readers that drop their upper bits would take them for another field."""
 
 
 class Field(NamedTuple):
@@ -35,7 +37,7 @@ def fields(message: memoryview) -> Iterator[Field]:
         begin = position
         tag, position = _varint(message, position)
         number, wire_type = tag >> 3, tag & 7
-        if number == 0:
+        if not 0 < number <= LARGEST_NUMBER:
             raise ValueError("its bytes are no protocol buffer")
         if wire_type == VARINT:
             start = position

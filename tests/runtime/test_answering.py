@@ -120,7 +120,7 @@ def test_whoever_waits_for_answers_gets_them_one_by_one() -> None:
 
 
 def test_many_files_are_answered_side_by_side(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "available_cores", lambda: 4)
+    monkeypatch.setattr(machine, "fast_cores", lambda: 4)
     for number in range(100):
         (tmp_path / "many" / f"{number}.jpg").parent.mkdir(exist_ok=True)
         (tmp_path / "many" / f"{number}.jpg").touch()

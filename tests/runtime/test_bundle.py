@@ -11,24 +11,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tiny_bundles import PICTURES, answers, members_of, npy, tiny, write
 
+from asl_edge.cli import main
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.runtime import bundle as bundle_module
+from asl_edge.runtime import golden as golden_module
 from asl_edge.runtime import machine
 from asl_edge.runtime import precision as precision_module
 from asl_edge.runtime.bundle import Bundle, BundledModel
 from asl_edge.runtime.bundle_name import MANIFEST, is_bundle
 from asl_edge.runtime.golden import verify_bundle
 from asl_edge.runtime.model_check import look_into, refuse_strange_models
+from asl_edge.runtime.model_file import read_spec
 from asl_edge.runtime.model_source import find_model, open_model
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.providers import PrecisionWarning
+from asl_edge.runtime.wire import field, heading
 from asl_edge.spec import ModelSpec
 
 
@@ -397,3 +403,146 @@ def test_no_bytes_break_the_reader(noise: bytes, cut: int) -> None:
         except ValueError as error:
             reason = str(error)
         assert reason  # what is wrong can be told to a person
+
+
+# INT8 is proved before it is used ------------------------------------------------------------------------------------
+
+
+def _other_answers(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+    content = npy(np.roll(answers(tiny("int8", bias=0.001)), 1, axis=1))
+    members["golden/int8.npy"] = content
+    manifest["members"]["golden/int8.npy"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+@pytest.fixture
+def vnni(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A processor on which INT8 comes first, and a cache of one's own."""
+    monkeypatch.setattr(precision_module, "processor", lambda: "x86")
+    monkeypatch.setattr(precision_module, "has_vnni", lambda: True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("vnni")
+def test_int8_that_answers_otherwise_here_is_not_used(tmp_path: Path) -> None:
+    path = write(tmp_path / "wrong.aslz", change=_other_answers)
+    for _ in range(2):  # the second time it is known
+        with pytest.warns(PrecisionWarning, match=r"answers otherwise here .* fp32 is used instead") as said:
+            found, opened = open_model(path, provider="cpu")
+        assert len(said) == 1
+        assert said[0].filename == __file__
+        assert (found.spec.precision, opened.used) == ("fp32", ("cpu",))
+    with pytest.raises(ModelError, match=r"answers otherwise here .* `asl-edge verify"):
+        open_model(path, provider="cpu", precision="int8")
+    alone = write(tmp_path / "alone.aslz", {"int8": tiny("int8", bias=0.001)}, change=_other_answers)
+    with pytest.raises(ModelError, match="It is not used"):
+        open_model(alone, provider="cpu")
+    assert not verify_bundle(Bundle(path), provider="cpu", precisions=("int8",))[0].passed
+
+
+@pytest.mark.usefixtures("vnni")
+def test_int8_is_proved_once(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Path(f"{path}.verified.json")
+    asked: list[str] = []
+    real = golden_module.compare
+    monkeypatch.setattr(golden_module, "compare", lambda *words: asked.append(words[1]) or real(*words))
+    for _ in range(2):
+        assert open_model(path, provider="cpu")[0].spec.precision == "int8"
+    assert asked == ["int8"]
+    assert json.loads(kept.read_text())["failures"] == {"int8 on cpu": ""}
+    for spoiled in ("", "[]", "{}", kept.read_text().replace('"format": 1', '"format": 2')):
+        kept.write_text(spoiled)
+        asked.clear()
+        open_model(path, provider="cpu")
+        assert asked == ["int8"]
+    assert open_model(path, provider="cpu", precision="fp32")[0].spec.precision == "fp32"
+    assert asked == ["int8"]  # float32 needs no proof
+    kept.unlink()
+    verify_bundle(Bundle(path), provider="cpu")
+    assert open_model(path, provider="cpu")[0].spec.precision == "int8"
+    assert asked == ["int8"]  # `verify` has proved it
+
+
+@pytest.mark.usefixtures("vnni")
+def test_a_proof_that_cannot_be_kept_beside_goes_to_the_cache(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.aslz")
+    (tmp_path / "m.aslz.verified.json").mkdir()  # so that no file can stand there
+    open_model(path, provider="cpu")
+    (file,) = (tmp_path / "cache" / "asl-edge" / "verified").iterdir()
+    assert json.loads(file.read_text())["failures"] == {"int8 on cpu": ""}
+
+
+def test_a_file_of_int8_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "int8.onnx"
+    file.write_bytes(tiny("int8"))
+    monkeypatch.setattr(precision_module, "processor", lambda: "x86")
+    monkeypatch.setattr(precision_module, "has_vnni", lambda: False)
+    with pytest.warns(PrecisionWarning, match="no VNNI"):
+        open_model(file, provider="cpu")
+    for fact in (True, None):
+        monkeypatch.setattr(precision_module, "has_vnni", lambda fact=fact: fact)
+        open_model(file, provider="cpu")  # warnings are errors in these tests
+
+
+def test_a_bundle_whose_pictures_are_prepared_otherwise_is_refused(tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny())
+    spec = ModelSpec(classes=("A", "B", "C"), input_size=8, network="tiny", precision="fp32", preprocess_version=99)
+    helper.set_model_props(model, spec.to_metadata())
+    path = write(tmp_path / "m.aslz", {"fp32": model.SerializeToString()})
+    with pytest.raises(ModelError, match="version 99 of the preprocessing"):
+        Predictor(path)
+
+
+# What hides from the reader ------------------------------------------------------------------------------------------
+
+
+def _long_tag(number: int, content: bytes) -> bytes:
+    """A field whose number has a bit more than protocol buffers allow, which some readers drop."""
+    found, tag = bytearray(), (number << 3 | 2) | 1 << 32
+    while tag > 0x7F:
+        found.append(tag & 0x7F | 0x80)
+        tag >>= 7
+    return bytes([*found, tag]) + heading(1, len(content))[1:] + content
+
+
+def test_numbers_of_fields_that_readers_take_differently_are_refused(tmp_path: Path) -> None:
+    hidden = tiny() + _long_tag(8, field(1, b"com.microsoft"))
+    with pytest.raises(ModelError, match="no protocol buffer"):
+        refuse_strange_models(hidden, "m")
+    file = tmp_path / "m.onnx"
+    file.write_bytes(hidden)
+    with pytest.raises(ModelError, match="no protocol buffer"):
+        read_spec(file)
+
+
+@pytest.mark.parametrize("location", [1, 2, 1 << 32 | 1])
+def test_weights_elsewhere_show_whatever_the_number(location: int) -> None:
+    tensor = field(1, 1) + field(2, 1) + field(8, b"w") + field(14, location)
+    facts = look_into(field(7, field(5, tensor)))
+    assert facts.external
+
+
+def test_a_file_that_defines_operators_is_refused(tmp_path: Path) -> None:
+    """Weights of a function may lie in another file."""
+    model = onnx.load_from_string(tiny())
+    constant = helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(np.float32([0]), "w"))
+    model.functions.append(helper.make_function("own", "F", [], ["y"], [constant], [helper.make_opsetid("", 17)]))
+    file = tmp_path / "m.onnx"
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="defines operators by itself"):
+        Predictor(file)
+
+
+@pytest.mark.usefixtures("vnni")
+@pytest.mark.filterwarnings("default")
+def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "wrong.aslz", change=_other_answers)
+    folder = tmp_path / "pictures" / "A"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.png"), PICTURES[0])
+    for words in (["predict", str(folder / "a.png"), "--model", str(path)], ["evaluate", str(path), str(folder.parent)]):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--provider", "cpu"])
+        assert ended.value.code == 0
+        told = capfd.readouterr().err
+        assert f"{path} (int8) answers otherwise here than where it was made" in told
+        assert "model_source.py" not in told

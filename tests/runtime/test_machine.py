@@ -34,6 +34,30 @@ def test_cores_follow_the_containers_quota(monkeypatch: pytest.MonkeyPatch, quot
     assert machine.available_cores() == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 6),
+        ({f"system/cpu/cpu{core}/cpu_capacity": "1024" if core > 3 else "414" for core in range(6)}, 2),  # big.LITTLE
+        ({f"system/cpu/cpu{core}/cpu_capacity": "1024" for core in range(6)}, 6),
+        ({"system/cpu/cpu0/cpu_capacity": "414"}, 6),  # told of some only
+        ({"cpu_core/cpus": "0-3\n", "cpu_atom/cpus": "4-5\n"}, 4),  # Intel's hybrids
+        ({"cpu_core/cpus": "0,2\n"}, 2),
+        ({"cpu_core/cpus": "8-15\n"}, 6),  # none of them is ours
+        ({"cpu_core/cpus": "?\n"}, 6),
+    ],
+)
+def test_small_cores_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setattr(machine, "available_cores", lambda: 6)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.fast_cores(tmp_path) == expected
+
+
 def test_memory() -> None:
     total, free, peak = (
         machine.total_memory_bytes(),

@@ -73,7 +73,7 @@ def test_the_graph_alone_is_small_and_names_every_large_weight() -> None:
         assert (outside.name, outside.dims, outside.data_type) == (inside.name, inside.dims, inside.data_type)
 
 
-@pytest.mark.parametrize("opening", ["short", "once"])
+@pytest.mark.parametrize("opening", ["mapped", "short", "once"])
 def test_it_answers_as_the_whole_model_does(made: list[str], opening: sessions.Opening) -> None:
     whole = open_session(BOX, provider="cpu").session.run(None, PICTURE)
     mapped = open_session(BOX, provider="cpu", opening=opening).session.run(None, PICTURE)

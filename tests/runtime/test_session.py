@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import ModelError, ProviderError
-from asl_edge.runtime import providers, session, tiny_model
+from asl_edge.runtime import machine, providers, session, tiny_model
 from asl_edge.runtime.model_source import opening_for
-from asl_edge.runtime.providers import ProviderWarning
+from asl_edge.runtime.providers import PROVIDERS, ProviderWarning
 from asl_edge.runtime.session import open_session
 
 
@@ -109,14 +109,16 @@ def test_threads_below_one(threads: int) -> None:
 def test_threads_follow_the_cores_that_are_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert session.session_options(3).intra_op_num_threads == 3
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(session, "available_cores", lambda: 8)
+    monkeypatch.setattr(machine, "fast_cores", lambda: 8)
     assert session.session_options(None).intra_op_num_threads == 0, "ONNX Runtime's own choice"
-    monkeypatch.setattr(session, "available_cores", lambda: 2)
+    assert providers.options_for(PROVIDERS["openvino"], None) == {}
+    monkeypatch.setattr(machine, "fast_cores", lambda: 2)
+    assert providers.options_for(PROVIDERS["openvino"], None) == {"num_of_threads": "2"}
     assert session.session_options(None).intra_op_num_threads == 2
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "available_cores", lambda: 8)
+    monkeypatch.setattr(session, "fast_cores", lambda: 8)
     model = tiny_model.model_bytes()
 
     shared = open_session(model, provider="cpu", workers=3)
@@ -128,7 +130,7 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         open_session(model, workers=0)
 
 
-@pytest.mark.parametrize("opening", ["short", "once"])
+@pytest.mark.parametrize("opening", ["mapped", "short", "once"])
 def test_a_session_answers_the_same_however_it_is_opened(opening: session.Opening) -> None:
     usual, brief = (
         open_session(tiny_model.model_bytes(), provider="cpu", opening=way).session.run(None, tiny_model.feed())
@@ -141,9 +143,9 @@ def test_a_session_answers_the_same_however_it_is_opened(opening: session.Openin
 @pytest.mark.parametrize(
     ("precision", "openings"),
     [
-        ("fp32", {1: "short", 100: "short", 101: "lasting"}),
+        ("fp32", {1: "short", 28: "short", 29: "mapped", 100: "mapped", 101: "lasting"}),
         ("fp16-weights", {1: "once", 11: "once", 12: "lasting"}),
-        ("int8", {1: "short", 4: "short", 5: "lasting"}),
+        ("int8", {1: "mapped", 100: "mapped", 101: "lasting"}),
         ("fp16", {1: "short", 16: "short", 17: "lasting"}),
     ],
 )
