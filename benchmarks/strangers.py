@@ -6,10 +6,10 @@
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
 it. `--last` validates on drawn hands alone: photographs that were for validation are trained on as well, and those for
-the test stay the same. `--start-from` goes on from the weights of another run in `--work`. `--look` looks at the dev
-folders, which nothing is ever trained on. Every look is a line in benchmarks/results/model-in-the-box/looks.md: date,
-what was trained, figures with 95% intervals (Wilson). Arrays and runs stay in `--work`; a run that stands there goes on
-or is only looked at.
+the test stay the same. `--start-from` goes on from the weights of another run in `--work`, or of the model in the
+`box`. `--look` looks at the dev folders, which nothing is ever trained on. Every look is a line in
+benchmarks/results/model-in-the-box/looks.md: date, what was trained, figures with 95% intervals (Wilson). Arrays and
+runs stay in `--work`; a run that stands there goes on or is only looked at.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ VARIETY = {
     "wide": Variety(spread=1.8, left=0.2, cut_out=0.35),
     "wider": Variety(spread=1.8, left=0.2, cut_out=0.3, backlit=0.15, idle=0.65),
     "widest": Variety(spread=2.0, left=0.3, cut_out=0.25, backlit=0.2, idle=0.65),
+    "around": Variety(spread=2.0, left=0.3, cut_out=0.25, backlit=0.2, idle=0.65, behind=0.12),
 }
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
@@ -79,7 +80,8 @@ def main() -> None:
         if options.network and not begun:
             words += ["--network", options.network]
         if options.start_from and not begun:
-            words += ["--start-from", str(options.work / options.start_from)]
+            box = options.start_from == "box"
+            words += ["--start-from", "box" if box else str(options.work / options.start_from)]
         subprocess.run(words, check=True)
     figures = look(options, run, arrays)
     print(json.dumps(figures, indent=1))

@@ -23,24 +23,31 @@ def adapt(
 ) -> None:
     """Adapt a model to the hand of one person: ten pictures of each letter or so, and some seconds.
 
-    Only the last layer is fitted again; classes without pictures stay as they are. The model's file is not changed.
+    Only the last layer is fitted again. Drawn hands stand in for the classes without pictures, so that these are read
+    as before. The model's file is not changed.
     """
     import time
 
     from asl_edge.cli.console import err, print_json, print_next, warn
     from asl_edge.cli.console import out as console
+    from asl_edge.data.synthetic.stand_ins import stand_ins
     from asl_edge.errors import AslEdgeError, UserError
     from asl_edge.runtime.adaptation import SUFFIX
     from asl_edge.runtime.adaptation import adapt as fit
     from asl_edge.runtime.predictor import Predictor
 
+    if out.name in ("", ".."):
+        raise UserError(f"--out names the file to write, such as mine.npz. Received: {str(out)!r}")
     path = out if out.suffix == SUFFIX else out.with_name(out.name + SUFFIX)
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name a file with --out.")
     began = time.perf_counter()
     with Predictor(model, provider=provider) as predictor, err.status("Reading the pictures ...") as status:
         adaptation, report = fit(
-            predictor, pictures, on_progress=lambda done: status.update(f"Reading the pictures ... {done:,}")
+            predictor,
+            pictures,
+            draw=stand_ins,
+            on_progress=lambda done: status.update(f"Reading the pictures ... {done:,}"),
         )
     try:
         adaptation.save(path)
@@ -59,9 +66,10 @@ def adapt(
         return
     console.print(
         f"{report.pictures:,} pictures of {len(report.classes)} classes, {seconds:.1f} s. Read rightly before: "
-        f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated among these classes: each "
-        "picture answered by a fit that has not seen it or its neighbours)."
+        f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated: each picture "
+        "answered by a fit on the others)."
     )
+    console.print("Pictures of one sitting resemble each other: on another day or in another place expect less.")
     if report.accuracy_before == 1:
         warn("All of these pictures were read rightly before: there is nothing to mend in them.")
     elif report.accuracy_after <= report.accuracy_before:

@@ -5,7 +5,11 @@ The graph gives what its last layer computes with as a second output, the featur
     softmax((log p + f W + b) / T)
 
 with p the probabilities of the model and W, b, T fitted to the person's pictures. log p holds the last layer as it
-was, so W and b are what is added to its weights, and a penalty on W pulls towards the model as it came.
+was, so W and b are what is added to its weights, and a penalty on them pulls towards the model as it came.
+
+A person who gives pictures of a few classes only does not mean to lose the others. So what is learnt is told from all
+classes, drawn hands stand in for those that were not given and keep the answers that they have, and what is added to
+the given classes adds up to zero, so that they do not rise together above the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +45,10 @@ _FORMAT = 1
 _FEWEST = 2
 """Pictures of a class that are needed at least, so that one can be kept back."""
 _FOLDS = 5
+_STAND_INS = 6
+"""Drawn pictures of a class that was not given."""
+_SHARE_OF_STAND_INS = 0.5
+"""Of what the pictures of a given class count: a drawing is less sure than the person's own hand."""
 _PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
 """Tried by cross-validation; of the features' mean square, so that they fit any network. Strong ones are quick, and
 where they end is a good place for the next to begin."""
@@ -135,7 +143,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """How much an adaptation helps, by cross-validation: every picture answered by a fit that has not seen it."""
+    """How much an adaptation helps, by cross-validation: every picture answered by a fit on the others.
+
+    Among the others are pictures of the same sitting, mostly. So it says nothing of another day, light or place.
+    """
 
     pictures: int
     classes: tuple[str, ...]
@@ -159,15 +170,18 @@ def adapt(
     predictor: Predictor,
     folders: Sequence[str | os.PathLike[str]],
     *,
+    draw: Callable[[str, int, int], Sequence[Picture]],
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Adaptation, AdaptationReport]:
     """Fit the last layer of a model to a person's pictures.
 
-    Classes without pictures are left as they are: only the given ones are told from each other anew.
+    The weights of classes without pictures are left as they are.
 
     Args:
         predictor: of the model, not adapted; it must offer features.
         folders: each holds one folder a class (`A`, `B`, ... `space`).
+        draw: class, number of pictures and their side in pixels to so many pictures, to stand in for classes that are
+            not given: `asl_edge.data.synthetic.stand_ins.stand_ins`.
         on_progress: called with the number of pictures read so far.
 
     Raises:
@@ -193,7 +207,8 @@ def adapt(
                 else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
             )
         )
-    fitted, penalty, before, after = fit(_log(probabilities), features, labels)
+    others = _answers_to_others(predictor, present, draw)
+    fitted, penalty, before, after = fit(_log(probabilities), features, labels, others)
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
     names = tuple(in_alphabet_order(classes[column] for column in present))
@@ -201,83 +216,107 @@ def adapt(
 
 
 def fit(
-    offsets: Floats, features: Floats, labels: npt.NDArray[np.int64]
+    offsets: Floats, features: Floats, labels: npt.NDArray[np.int64], others: tuple[Floats, Floats] | None = None
 ) -> tuple[tuple[Floats, Floats, float], float, float, float]:
     """Fit weights, bias and temperature by penalised multinomial logistic regression with an offset.
 
-    The penalty is the one of least log loss in cross-validation by runs of consecutive pictures (neighbours in a video
-    are nearly the same), the temperature that of the pictures that were kept back.
+    The penalty is the one of least log loss in cross-validation by runs of consecutive pictures. So is the temperature,
+    which may blunt the answers but never sharpens them: pictures of one sitting resemble each other, so that those kept
+    back are read more easily than any to come.
 
     Args:
         offsets: the model's log probabilities, float32 (N, C).
         features: float32 (N, F).
         labels: right columns, int64 (N,), in the order in which the pictures were taken within each class.
+        others: log probabilities (M, C) and features (M, F) of pictures of the other classes, whose answers are to stay.
 
     Returns:
         (weights (F, C), bias (C,), temperature), the penalty, and the share of pictures read rightly before and, by
-        cross-validation, after.
+        cross-validation, after, all C classes to choose from.
     """
     present = np.unique(labels)
-    column_of = {column: place for place, column in enumerate(present.tolist())}
-    targets = np.array([column_of[label] for label in labels.tolist()], np.int64)
     centre = features.mean(axis=0)
     scale = float(np.sqrt(np.square(features - centre).mean() * features.shape[1])) or 1.0
-    x, z = (features - centre) / scale, offsets[:, present]
-    folds = _folds(targets)
-    best: tuple[float, float, Floats] | None = None
+    given = _Pictures((features - centre) / scale, offsets, np.eye(offsets.shape[1], dtype=np.float32)[labels], 1.0)
+    fixed: list[_Pictures] = []
+    if others is not None and len(others[0]):
+        of_a_class, missing = len(labels) / len(present), offsets.shape[1] - len(present)
+        weight = _SHARE_OF_STAND_INS * of_a_class * missing / len(others[0])
+        fixed = [_Pictures((others[1] - centre) / scale, others[0], softmax(others[0]), weight)]
+    folds = _folds(labels)
+    best: tuple[float, float, float, Floats] | None = None
     starts: dict[int, Floats] = {}
     for penalty in _PENALTIES:
-        held_out = np.empty_like(z)
+        held_out = offsets.copy()
         for fold in range(folds.max() + 1):
-            kept, out = folds != fold, folds == fold
-            starts[fold] = _minimise(x[kept], z[kept], targets[kept], penalty, starts.get(fold))
-            held_out[out] = z[out] + x[out] @ starts[fold][:-1] + starts[fold][-1]
-        temperature = _temperature(held_out, targets)
-        loss = _log_loss(held_out / temperature, targets)
+            out = folds == fold
+            starts[fold] = _minimise([given.of(~out), *fixed], present, penalty, starts.get(fold))
+            held_out[np.ix_(out, present)] += given.x[out] @ starts[fold][:-1] + starts[fold][-1]
+        temperature = max(1.0, _temperature(held_out, labels))
+        loss = _log_loss(held_out / temperature, labels)
         if best is None or loss < best[0]:
-            best = loss, penalty, held_out
+            best = loss, penalty, temperature, held_out
     assert best is not None
-    _, penalty, held_out = best
-    inner = _minimise(x, z, targets, penalty, starts[0])
+    _, penalty, temperature, held_out = best
+    inner = _minimise([given, *fixed], present, penalty, starts[0])
     weights = np.zeros((features.shape[1], offsets.shape[1]), np.float32)
     bias = np.zeros(offsets.shape[1], np.float32)
     weights[:, present] = inner[:-1] / scale
     bias[present] = inner[-1] - centre @ weights[:, present]
-    before = float((z.argmax(axis=1) == targets).mean())
-    after = float((held_out.argmax(axis=1) == targets).mean())
-    return (weights, bias, _temperature(held_out, targets)), penalty, before, after
+    before = float((offsets.argmax(axis=1) == labels).mean())
+    after = float((held_out.argmax(axis=1) == labels).mean())
+    return (weights, bias, temperature), penalty, before, after
 
 
-def _folds(targets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _folds(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Give each picture a fold: runs of consecutive pictures within its class."""
-    folds = np.zeros(len(targets), np.int64)
-    for column in np.unique(targets):
-        rows = np.flatnonzero(targets == column)
+    folds = np.zeros(len(labels), np.int64)
+    for column in np.unique(labels):
+        rows = np.flatnonzero(labels == column)
         folds[rows] = np.arange(len(rows)) * min(_FOLDS, len(rows)) // len(rows)
     return folds
 
 
-def _minimise(
-    x: Floats, z: Floats, targets: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
-) -> Floats:
-    """Return weights and, in the last row, bias (F + 1, K) of least penalised loss.
+class _Pictures(NamedTuple):
+    """What the fit knows of some pictures."""
 
-    By accelerated gradient descent with restarts, from `start` on.
+    x: Floats
+    """Features, centred and scaled, (N, F)."""
+    offsets: Floats
+    """The model's log probabilities, (N, C)."""
+    wanted: Floats
+    """Probabilities that are wanted, (N, C)."""
+    weight: float
+    """How much each of them counts."""
+
+    def of(self, rows: npt.NDArray[np.bool_]) -> _Pictures:
+        return _Pictures(self.x[rows], self.offsets[rows], self.wanted[rows], self.weight)
+
+
+def _minimise(
+    groups: Sequence[_Pictures], columns: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
+) -> Floats:
+    """Return weights and, in the last row, bias (F + 1, K) for K `columns` of least penalised loss.
+
+    Each row adds up to zero. By accelerated gradient descent with restarts, from `start` on.
 
     Nesterov 1983; restarts after O'Donoghue and Candes, arXiv 1204.3982. The softmax's curvature is at most 1/2.
     """
-    count = len(x)
-    x = np.hstack([x, np.ones((count, 1), np.float32)]).astype(np.float32)
-    one_hot = np.zeros_like(z)
-    one_hot[np.arange(count), targets] = 1
-    step = np.float32(1 / (0.5 * np.linalg.norm(x.T @ x / count, 2) + penalty))
-    shrink = np.full((x.shape[1], 1), penalty, np.float32)
-    shrink[-1] = 0  # the bias is free
-    now: Floats = np.zeros((x.shape[1], z.shape[1]), np.float32) if start is None else start
+    offsets, wanted = (np.concatenate([group[part] for group in groups]) for part in (1, 2))
+    x = np.concatenate([group.x for group in groups])
+    x = np.hstack([x, np.ones((len(x), 1), np.float32)]).astype(np.float32)
+    counts = np.concatenate([np.full(len(group.x), group.weight) for group in groups])
+    weighed = (x * (counts / counts.sum())[:, None]).astype(np.float32)
+    step = np.float32(1 / (0.5 * np.linalg.norm(x.T @ weighed, 2) + penalty))
+    now: Floats = np.zeros((x.shape[1], len(columns)), np.float32) if start is None else start
     ahead: Floats = now
     momentum = 1.0
     for _ in range(_MOST_STEPS):
-        gradient: Floats = x.T @ (softmax(z + x @ ahead) - one_hot) / np.float32(count) + shrink * ahead
+        logits = offsets.copy()
+        logits[:, columns] += x @ ahead
+        error = (softmax(logits) - wanted)[:, columns]
+        error -= error.mean(axis=1, keepdims=True)  # so that what is added up to zero stays so
+        gradient: Floats = weighed.T @ error + np.float32(penalty) * ahead
         following: Floats = ahead - step * gradient
         if np.abs(gradient).max() < _SMALL_GRADIENT:
             now = following
@@ -310,6 +349,21 @@ def _log(probabilities: Floats) -> Floats:
 def _log_loss(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def _answers_to_others(
+    predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Picture]]
+) -> tuple[Floats, Floats] | None:
+    """Return log probabilities and features of drawn hands of the classes that were not given; None if all were."""
+    spec = predictor.spec
+    names = [name for column, name in enumerate(spec.classes) if column not in present]
+    drawn = [picture for name in names for picture in draw(name, _STAND_INS, spec.input_size)]
+    if not drawn:
+        return None
+    starts = range(0, len(drawn), predictor.batch_size)
+    parts = [predictor.probabilities_and_features(np.stack(drawn[at : at + predictor.batch_size])) for at in starts]
+    probabilities, features = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _log(probabilities), features
 
 
 def _answers(

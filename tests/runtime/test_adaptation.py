@@ -13,6 +13,7 @@ import pytest
 
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import random_scene
+from asl_edge.data.synthetic.stand_ins import stand_ins
 from asl_edge.errors import DataError, ModelError
 from asl_edge.export.exporter import export_run
 from asl_edge.runtime.adaptation import Adaptation, adapt, fit
@@ -51,7 +52,7 @@ def share_right(predictor: Predictor, folder: Path) -> float:
 
 def test_a_hand_that_is_read_badly_is_read_well(model: Path, person: Path, tmp_path: Path) -> None:
     with Predictor(model) as predictor:
-        adaptation, report = adapt(predictor, [person])
+        adaptation, report = adapt(predictor, [person], draw=stand_ins)
         others = draw(tmp_path / "later", 8, seed=3)
         before = share_right(predictor, others)
     saved = adaptation.save(tmp_path / "mine.npz")
@@ -66,7 +67,7 @@ def test_a_hand_that_is_read_badly_is_read_well(model: Path, person: Path, tmp_p
 
 def test_what_the_predictor_applies_is_the_formula(model: Path, person: Path) -> None:
     with Predictor(model) as predictor:
-        adaptation, _ = adapt(predictor, [person])
+        adaptation, _ = adapt(predictor, [person], draw=stand_ins)
         pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
         probabilities, features = predictor.probabilities_and_features(pictures)
         assert np.array_equal(probabilities, predictor.probabilities(pictures))
@@ -81,7 +82,7 @@ def test_classes_without_pictures_stay_as_they_are(model: Path, person: Path, tm
     shutil.copytree(person / "A", tmp_path / "two" / "A")
     shutil.copytree(person / "C", tmp_path / "two" / "c")
     with Predictor(model) as predictor:
-        adaptation, report = adapt(predictor, [tmp_path / "two"])
+        adaptation, report = adapt(predictor, [tmp_path / "two"], draw=stand_ins)
     assert report.classes == ("A", "C")
     assert not adaptation.weights[:, 1].any()
     assert adaptation.bias[1] == 0
@@ -123,7 +124,7 @@ def test_another_model_refuses_it(
     model: Path, person: Path, make_mini_model: Any, make_run: Any, tmp_path: Path
 ) -> None:
     with Predictor(model) as predictor:
-        saved = adapt(predictor, [person])[0].save(tmp_path / "mine.npz")
+        saved = adapt(predictor, [person], draw=stand_ins)[0].save(tmp_path / "mine.npz")
     other = tmp_path / "other.onnx"
     export_run(make_run(tmp_path / "run", make_mini_model(seed=5)), other)
     with pytest.raises(ModelError, match=r"mine.npz does not belong to .*other.onnx: it was made for another model"):
@@ -134,7 +135,7 @@ def test_the_same_network_in_another_precision_takes_it(
     model: Path, mini_run: Path, person: Path, tmp_path: Path
 ) -> None:
     with Predictor(model) as predictor:
-        adaptation, _ = adapt(predictor, [person])
+        adaptation, _ = adapt(predictor, [person], draw=stand_ins)
     export_run(mini_run, tmp_path / "half.onnx", precision="fp16-weights")
     with Predictor(tmp_path / "half.onnx", adaptation=adaptation) as predictor:
         assert share_right(predictor, person) > 0.95
@@ -142,7 +143,7 @@ def test_the_same_network_in_another_precision_takes_it(
 
 def test_a_model_without_features_says_what_to_do(colour_model: Path, person: Path) -> None:
     with Predictor(colour_model) as predictor, pytest.raises(ModelError, match="offers no features"):
-        adapt(predictor, [person])
+        adapt(predictor, [person], draw=stand_ins)
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,14 @@ def test_too_little_to_adapt_with(model: Path, tmp_path: Path, change: Callable[
     folder = draw(tmp_path / "mine", 3, seed=1)
     change(folder)
     with Predictor(model) as predictor, pytest.raises(DataError, match=message):
-        adapt(predictor, [folder])
+        adapt(predictor, [folder], draw=stand_ins)
 
 
 def test_a_picture_that_cannot_be_read_is_reported_and_skipped(model: Path, tmp_path: Path) -> None:
     folder = draw(tmp_path / "mine", 4, seed=1)
     (folder / "A" / "broken.png").write_bytes(b"no picture")
     with Predictor(model) as predictor:
-        report = adapt(predictor, [folder])[1]
+        report = adapt(predictor, [folder], draw=stand_ins)[1]
     assert report.pictures == 12
     assert [Path(path).name for path, _ in report.skipped] == ["broken.png"]
 
