@@ -1,12 +1,18 @@
-"""How much adapting to a person helps: half of a stranger's pictures to adapt with, the other half to test on.
+"""How much adapting to a person helps: some of a stranger's pictures to adapt with, others to test on.
 
     python benchmarks/adaptation.py PICTURES [--model FILE] [--per-class N ...] [--fine-tune] [--out FOLDER]
 
-Two ways to halve the pictures of a class in the order of their numbers: `turns` takes every other one (the same people
-and places on both sides, other frames), `halves` the first half (where several people or places follow each other, the
-test shows mostly the others). `--per-class` repeats it with so many pictures a class. `--fine-tune` also trains the
-whole network on them (`asl-edge train --from-pretrained`), which needs the workshop packages. Writes adaptation.json
-and .md into `--out`.
+Three ways to part the pictures of a class in the order of their numbers. `turns` takes every other one: the same people
+and places on both sides. `first` adapts with the first quarter and tests on the last half, `last` the other way round:
+another sitting, with another hand, wall and light. That rule is made for `dev-wall` (20 pictures a class), looked at
+picture by picture: a class shows two or three sittings one after the other, and the last of them begins with picture 6
+to 11. So it is never in the first quarter, and it is all of the last half; halves of ten would share it.
+
+`--per-class` repeats it with so many pictures a class. `--given` adapts with some classes only, by turns, and tests on
+all. `--fine-tune` also trains the whole network on the adapting pictures (`asl-edge train --from-pretrained`), which
+needs the workshop packages; these are split by `data prepare --split random`, so that the pictures that choose its best
+epoch are of the sittings that it trains on. The tested pictures are in no split. Writes adaptation.json and .md into
+`--out`.
 """
 
 from __future__ import annotations
@@ -26,12 +32,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from machine import describe_machine, machine_line
 
+from asl_edge.data.synthetic.stand_ins import stand_ins
+from asl_edge.labels import parse_classes
 from asl_edge.metrics import wilson_interval
 from asl_edge.runtime.adaptation import Adaptation, adapt
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.sources import natural_key
 
-WAYS = ("turns", "halves")
+WAYS = ("turns", "first", "last")
 
 
 def main() -> None:
@@ -40,64 +48,93 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--per-class", type=int, nargs="*", default=[10, 5, 3])
+    parser.add_argument("--given", nargs="*", default=["A,B,C,T", "A,B,C,D,E", "T,X"])
     parser.add_argument("--fine-tune", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "model-in-the-box")
     options = parser.parse_args()
-    rows = []
+    rows, some = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for way in WAYS:
-            for count in options.per_class:
+            for count in sorted({min(count, available(options.pictures, way)) for count in options.per_class})[::-1]:
                 folder = Path(scratch) / f"{way}-{count}"
-                halve(options.pictures, folder, way, count)
+                part(options.pictures, folder, way, count)
+                new = not any(row["way"] == way for row in rows)
                 rows.append({"way": way, "per_class": count, **measured(options.model, folder)})
-                if options.fine_tune and count == options.per_class[0]:
+                if options.fine_tune and new:
                     rows[-1]["fine_tuned"] = fine_tuned(options.model, folder)
                 print(json.dumps(rows[-1]), flush=True)
-    write(options, rows)
+        for given in options.given:
+            folder = Path(scratch) / f"given-{given}"
+            part(options.pictures, folder, "turns", options.per_class[0], tuple(parse_classes(given)))
+            some.append({"names": given, **measured(options.model, folder, tuple(parse_classes(given)))})
+            print(json.dumps(some[-1]), flush=True)
+    write(options, rows, some)
 
 
-def halve(pictures: Path, folder: Path, way: str, count: int) -> None:
-    """Copy half of the pictures of each class into `folder/adapt`, the other half into `folder/test`."""
+def parted(names: list[str], way: str) -> tuple[list[str], list[str]]:
+    """Return the names of the pictures to adapt with and to test on."""
+    if way == "turns":
+        return names[::2], names[1::2]
+    first, last = names[: len(names) // 4], names[len(names) // 2 :]
+    return (first, last) if way == "first" else (last, first)
+
+
+def in_order(folder: Path) -> list[str]:
+    """Return the names of the pictures of a class by their numbers."""
+    return sorted((path.name for path in folder.iterdir()), key=natural_key)
+
+
+def available(pictures: Path, way: str) -> int:
+    """Return how many pictures to adapt with the largest class has."""
+    return max(len(parted(in_order(folder), way)[0]) for folder in pictures.iterdir() if folder.is_dir())
+
+
+def part(pictures: Path, folder: Path, way: str, count: int, given: tuple[str, ...] | None = None) -> None:
+    """Copy `count` pictures of each class (of those `given`) into `folder/adapt`, and others into `folder/test`."""
     for letter in sorted(path for path in pictures.iterdir() if path.is_dir()):
-        names = sorted((path.name for path in letter.iterdir()), key=natural_key)
-        first = names[::2] if way == "turns" else names[: len(names) // 2]
-        rest = [name for name in names if name not in set(first)]
+        first, rest = parted(in_order(letter), way)
         # Spread over what there is, as a person would who is asked for fewer.
         chosen = [first[place] for place in np.linspace(0, len(first) - 1, min(count, len(first))).round().astype(int)]
         for half, members in (("adapt", chosen), ("test", rest)):
+            if half == "adapt" and given is not None and letter.name not in given:
+                continue
             (folder / half / letter.name).mkdir(parents=True)
             for name in members:
                 shutil.copy(letter / name, folder / half / letter.name / name)
 
 
-def measured(model: Path | None, folder: Path) -> dict[str, Any]:
-    """Return right answers on the test half before and after, and what adapting took."""
+def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Return right answers on the tested pictures before and after, and what adapting took."""
     with Predictor(model) as predictor:
-        before = answers(predictor, folder / "test")
+        before = answers(predictor, folder / "test", given)
         began = time.perf_counter()
-        adaptation, report = adapt(predictor, [folder / "adapt"])
+        adaptation, report = adapt(predictor, [folder / "adapt"], draw=stand_ins)
         seconds = time.perf_counter() - began
     path = adaptation.save(folder / "mine.npz")
     with Predictor(model, adaptation=Adaptation.load(path)) as adapted:
-        after = answers(adapted, folder / "test")
+        after = answers(adapted, folder / "test", given)
     return {
         "adapted_with": report.pictures,
         "seconds": seconds,
         "kilobytes": path.stat().st_size / 1000,
         "cross_validated": report.accuracy_after,
-        "before": before,
-        "after": after,
+        **before,
+        **{f"{name}_after": pair for name, pair in after.items()},
     }
 
 
-def answers(predictor: Predictor, folder: Path) -> list[int]:
-    """Return pictures read rightly, and pictures."""
-    right = count = 0
+def answers(predictor: Predictor, folder: Path, given: tuple[str, ...] | None) -> dict[str, list[int]]:
+    """Return pictures read rightly and pictures: of all, of classes given and not, and of those above the threshold."""
+    threshold = predictor.spec.reject_threshold or 0.0
+    counts = {name: [0, 0] for name in ("all", "given", "others", "answered")}
     for letter in sorted(folder.iterdir()):
+        of_class = "given" if given is None or letter.name in given else "others"
         for prediction in predictor(sorted(letter.iterdir())):
-            right += prediction.label == letter.name
-            count += 1
-    return [right, count]
+            sure = ["answered"] if prediction.confidence >= threshold else []
+            for name in ["all", of_class, *sure]:
+                counts[name][0] += prediction.label == letter.name
+                counts[name][1] += 1
+    return counts
 
 
 def fine_tuned(model: Path | None, folder: Path) -> dict[str, Any]:
@@ -118,29 +155,50 @@ def fine_tuned(model: Path | None, folder: Path) -> dict[str, Any]:
     return {"seconds": seconds, "after": [report.right, report.pictures]}
 
 
-def write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+def write(options: argparse.Namespace, rows: list[dict[str, Any]], some: list[dict[str, Any]]) -> None:
     """Write adaptation.json and adaptation.md."""
     options.out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     name = "the model in the box" if options.model is None else options.model.name
-    values = {"model": name, "pictures": options.pictures.name, "machine": machine, "rows": rows}
+    values = {"model": name, "pictures": options.pictures.name, "machine": machine, "rows": rows, "some": some}
     (options.out / "adaptation.json").write_text(json.dumps(values, indent=2) + "\n")
     lines = [
         f"# Adapting {name} to the people of `{options.pictures.name}`\n",
-        "Half of the pictures of each class to adapt with, the other half to test on. `turns`: every other picture, "
-        "so both halves show the same people and places. `halves`: the first half of the pictures, so that the test "
-        "shows mostly other people and places. 95% intervals (Wilson), as if the pictures were independent.\n",
-        "| halved by | a class | pictures | before | `asl-edge adapt` | took | `train --from-pretrained` | took |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "Some pictures of each class to adapt with, others to test on. `turns`: every other picture, so both show the "
+        "same people and places. `first`: the first quarter adapts, the last half tests; `last`: the other way round. "
+        "There the tested pictures are of another sitting: another hand, wall and light. 95% intervals (Wilson), as if "
+        "the pictures were independent. Answered: share of the pictures above the model's threshold; right: share of "
+        "these that are read rightly.\n",
+        "| parted by | a class | pictures | before | `asl-edge adapt` | answered, right before | after | took | "
+        "`train --from-pretrained` | took |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         tuned = row.get("fine_tuned")
-        cells = [row["way"], row["per_class"], row["adapted_with"], share(row["before"]), share(row["after"])]
-        cells += [f"{row['seconds']:.1f} s", share(tuned["after"]) if tuned else ""]
+        cells = [row["way"], row["per_class"], row["adapted_with"], share(row["all"]), share(row["all_after"])]
+        cells += [*sure(row), f"{row['seconds']:.1f} s", share(tuned["after"]) if tuned else ""]
         cells += [f"{tuned['seconds']:.0f} s" if tuned else ""]
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    if some:
+        lines += [
+            "\n## Some classes given\n",
+            f"{options.per_class[0]} pictures of these classes to adapt with, by turns; tested on all classes.\n",
+            "| given | these before | after | the others before | after | answered, right before | after |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+    for row in some:
+        cells = [row["names"], *(share(row[key]) for key in ("given", "given_after", "others", "others_after"))]
+        lines.append(f"| {' | '.join([*cells, *sure(row)])} |")
     lines.append(f"\nThe file that `adapt` writes: {rows[0]['kilobytes']:.0f} kB. Machine: {machine_line(machine)}\n")
     (options.out / "adaptation.md").write_text("\n".join(lines))
+
+
+def sure(row: dict[str, Any]) -> list[str]:
+    """Return the share answered and the share right among these, before and after."""
+    return [
+        f"{row[key][1] / row[everything][1]:.1%}, {row[key][0] / max(row[key][1], 1):.1%}"
+        for key, everything in (("answered", "all"), ("answered_after", "all_after"))
+    ]
 
 
 def share(pair: list[int]) -> str:

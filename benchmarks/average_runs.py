@@ -1,4 +1,4 @@
-"""Average the weights of a run and of the run that it started from: steadier on strangers than either of them.
+"""Average the weights of a run and of the run that it started from.
 
     python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--pictures 2048]
 

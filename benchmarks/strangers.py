@@ -80,8 +80,8 @@ def main() -> None:
         if options.network and not begun:
             words += ["--network", options.network]
         if options.start_from and not begun:
-            box = options.start_from == "box"
-            words += ["--start-from", "box" if box else str(options.work / options.start_from)]
+            start = ["--start-from", str(options.work / options.start_from)]
+            words += ["--from-pretrained"] if options.start_from == "box" else start
         subprocess.run(words, check=True)
     figures = look(options, run, arrays)
     print(json.dumps(figures, indent=1))

@@ -71,7 +71,8 @@ def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
                 f"{source} is of a network with the classes {','.join(read.classes)}, "
                 f"{network.parent} has {','.join(classes)}."
             )
-        return Answers(source.absolute().parent.name, read.probabilities, read.labels)
+        # Of a calibrated model: the answers of the network itself, or the old temperature would be lost.
+        return Answers(source.absolute().parent.name, read.uncalibrated(), read.labels)
     with err.status(f"Answering {source} ..."):
         report = evaluate(network, source)
     if report.skipped:

@@ -147,7 +147,7 @@ def _advise(config: CaptureConfig, report: CaptureReport) -> None:
 
 
 def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
-    """Name the labels that are left; else the next letter of one who goes letter by letter; else `data prepare`."""
+    """Name the labels that are left; else `adapt` and training, and the next letter of one who goes by letters."""
     from asl_edge.cli import console
     from asl_edge.data.capture import captured_classes
     from asl_edge.data.finding import printable
@@ -164,9 +164,7 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         return
     have = captured_classes(config.out)
     if len(have) > 1:
-        arrays = config.out.with_name(config.out.name + "-arrays")
-        words = ["asl-edge", "data", "prepare", str(config.out), "--out", str(arrays)]
-        console.print_next(printable(shlex.join(words)))
+        _print_uses(config.out)
     missing = [name for name in CLASSES if name not in have]
     if len(config.labels) == 1 and missing:
         after = [name for name in missing if CLASSES.index(name) > CLASSES.index(config.labels[0])]
@@ -174,3 +172,34 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         if not config.live:
             again += ["--source", "VIDEO"]
         console.print_next(printable(shlex.join(again)), "Or the next letter" if len(have) > 1 else "Next")
+
+
+def _print_uses(pictures: Path) -> None:
+    """Name both ways to teach the model in the box these pictures: its last layer, or the whole network."""
+    from asl_edge.cli.console import print_next
+    from asl_edge.data.finding import printable
+
+    if pictures.name in ("", ".."):  # such as --out . : the folder's own name is wanted
+        pictures = pictures.resolve()
+    beside = {what: str(pictures.with_name(f"{pictures.name}-{what}")) for what in ("arrays", "run")}
+    adapted = str(pictures.with_name(f"{pictures.name}.npz"))
+    prepare = ["data", "prepare", str(pictures), "--out", beside["arrays"], *_size_of_the_box()]
+    train = ["train", beside["arrays"], "--out", beside["run"], "--from-pretrained"]
+    for words, why in (
+        (["adapt", str(pictures), "--out", adapted], "Next, in seconds"),
+        (prepare, "Or train the whole network on them, in minutes (needs the workshop packages)"),
+        (train, "and then"),
+    ):
+        print_next(printable(shlex.join(["asl-edge", *words])), why)
+
+
+def _size_of_the_box() -> list[str]:
+    """Return the option that makes pictures as large as the model in the box takes them."""
+    from asl_edge.errors import UserError
+    from asl_edge.runtime.box import box_model
+    from asl_edge.runtime.model_file import read_spec
+
+    try:
+        return ["--size", str(read_spec(box_model()).input_size)]
+    except UserError:  # no model in the box: that is no reason to fail after the pictures are taken
+        return []

@@ -84,13 +84,17 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out where it stopped."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace the run that stands in --out."),
     summary: bool = typer.Option(
-        False, "--summary", help="Print the network and stop; needs ARRAYS, or --classes with --size."
+        False, "--summary", help="Print the network and stop; needs ARRAYS, or --classes (and --size)."
     ),
     hosts: str | None = typer.Option(
         None, "--hosts", metavar="A:PORT,B:PORT", help="Train on several hosts, the same command on each (JAX)."
     ),
     host_index: int | None = typer.Option(None, "--host-index", help="Which of --hosts this one is, from 0."),
-    size: int = typer.Option(224, help="Side of the pictures for --summary without ARRAYS, in pixels."),
+    size: int | None = typer.Option(
+        None,
+        help="Side of the pictures for --summary without ARRAYS, in pixels.",
+        show_default="that of the model to start from, else the network's own",
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Train a network on prepared arrays: checkpoints, history, curves and the best model stand in the run folder."""
@@ -113,7 +117,7 @@ def train(
     }
     _add_settings(changes, settings or [])
     if summary:
-        _print_summary(arrays, classes, size, network, bgr)
+        _print_summary(arrays, classes, size, _config(recipe, changes, None), bgr)
         return
     if arrays is None or out is None:
         raise UserError("Name the arrays and the run folder to make: asl-edge train ARRAYS --out RUN")
@@ -254,7 +258,7 @@ def _print_result(result: TrainResult) -> None:
     out.print(f"Run folder: {result.run}", markup=False)
 
 
-def _print_summary(arrays: Path | None, classes: str | None, size: int, network: str | None, bgr: bool) -> None:
+def _print_summary(arrays: Path | None, classes: str | None, size: int | None, config: TrainConfig, bgr: bool) -> None:
     from asl_edge.cli.console import out
     from asl_edge.training import networks
     from asl_edge.training.backend import load_keras
@@ -264,12 +268,21 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int, network:
         opened = _open_arrays(arrays, names, bgr, check=False)
         count, size = len(opened.classes), opened.input_size
     elif names is not None:
-        count = len(names)
+        count, size = len(names), size or _usual_size(config)
     else:
         raise UserError("--summary needs the number of classes: name ARRAYS, or --classes A,B,C.")
     load_keras()
-    model = networks.build(network or "alexnet", count, size)
+    model = networks.build(config.network, count, size)
     model.summary(line_length=100, print_fn=lambda text, **_: out.out(text, highlight=False))
+
+
+def _usual_size(config: TrainConfig) -> int:
+    """Return the side of the pictures of the model to start from; without one, what the network was designed for."""
+    from asl_edge.training import networks
+    from asl_edge.training.pretrained import open_pretrained
+
+    own = None if config.start_from is None else open_pretrained(config.start_from).input_size
+    return own or networks.get(config.network).input_size
 
 
 def progress_on_console() -> Progress:

@@ -43,6 +43,10 @@ class Classifier(Protocol):
     def threshold(self) -> float | None:
         """Confidence under which the model's answer is "not sure"; None where it carries no such threshold."""
 
+    @property
+    def temperature(self) -> float:
+        """By which its logits were divided already; 1 where it is not calibrated."""
+
     def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Answer a batch.
 
@@ -80,6 +84,7 @@ class OnnxClassifier:
         self.input_size = spec.input_size
         self.fit: Fit = spec.fit
         self.threshold = spec.reject_threshold
+        self.temperature = spec.temperature
 
     def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See `Classifier.probabilities`."""

@@ -158,6 +158,7 @@ def measure(
         split=labelled.split,
         classes=classifier.classes,
         threshold=classifier.threshold if threshold is None else threshold,
+        temperature=classifier.temperature,
         left_out=labelled.left_out,
         skipped=labelled.skipped,
         said=[*said, *labelled.warnings],
@@ -212,6 +213,7 @@ def make_report(
     left_out: dict[str, int],
     skipped: Sequence[tuple[str, str]],
     said: Sequence[str],
+    temperature: float = 1.0,
 ) -> EvaluationReport:
     """Count what was answered; the arguments are fields of the report, `said` its warnings."""
     labels, probabilities, sources, right_mirrored = answers
@@ -245,6 +247,7 @@ def make_report(
         labels=labels,
         probabilities=probabilities,
         threshold=threshold,
+        temperature=temperature,
         right_mirrored=right_mirrored,
     )
 

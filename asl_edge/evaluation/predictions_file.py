@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge import metrics
 from asl_edge.errors import DataError
 from asl_edge.evaluation.csv_file import write_csv
 from asl_edge.evaluation.report import EvaluationReport
 
 PREDICTIONS = "predictions.csv"
 
-_COLUMNS = ("source", "label", "predicted", "confidence")
+_TEMPERATURE = "temperature"
+_COLUMNS = ("source", "label", "predicted", "confidence", _TEMPERATURE)
 _PROBABILITY = "p_"
 _MOST_OFF = 0.01  # a softmax in half precision misses a sum of 1 by less
 _REMEDY = "Evaluate again."
@@ -34,10 +37,18 @@ class Predictions(NamedTuple):
     """float32 array of shape (N, C): what the model answered, to the last bit."""
     sources: tuple[str, ...]
     """Where each picture came from, N names."""
+    temperature: float = 1.0
+    """Of the calibration that the answers went through; 1 too where an older asl-edge did not write it down."""
+
+    def uncalibrated(self) -> npt.NDArray[np.float32]:
+        """Return what the network answered before its calibration, float32 (N, C)."""
+        if self.temperature == 1.0:
+            return self.probabilities
+        return metrics.with_temperature(self.probabilities, 1 / self.temperature)
 
 
 def write_predictions(path: str | os.PathLike[str], report: EvaluationReport) -> None:
-    """Write source, label, predicted class, confidence, and the probability of each class (`p_A`, `p_B`, ...).
+    """Write source, label, predicted class, confidence, temperature, and the probability of each class (`p_A`, ...).
 
     Raises:
         OSError: it cannot be written there.
@@ -50,7 +61,8 @@ def _rows(report: EvaluationReport) -> Iterator[list[str]]:
     for source, label, column, row in zip(report.sources, report.labels, columns, report.probabilities, strict=True):
         # str() of a float32 writes as many digits as it takes to read the same float32 again.
         shares = [str(share) for share in row]
-        yield [source, report.classes[label], report.classes[column], f"{row[column]:.6f}", *shares]
+        answer = [report.classes[label], report.classes[column], f"{row[column]:.6f}", repr(float(report.temperature))]
+        yield [source, *answer, *shares]
 
 
 def read_predictions(path: str | os.PathLike[str]) -> Predictions:
@@ -78,6 +90,9 @@ def _read(path: Path, file: IO[str]) -> Predictions:
     classes, source, label, first = _columns_of(path, header)
     column_of = {name: column for column, name in enumerate(classes)}
     labels, rows, sources = list[int](), list[npt.NDArray[np.float32]](), list[str]()
+    # The column that older releases did not write; a class has its own heading, so none is taken for it.
+    tempered = header.index(_TEMPERATURE) if _TEMPERATURE in header else None
+    temperatures = set[float]()
     for row in reader:
         if not row:  # an empty line, as editors leave one at the end
             continue
@@ -89,9 +104,12 @@ def _read(path: Path, file: IO[str]) -> Predictions:
         labels.append(column_of[row[label]])
         rows.append(_probabilities(where, row[first : first + len(classes)]))
         sources.append(row[source])
+        temperatures.add(1.0 if tempered is None else _temperature(where, row[tempered]))
     if not rows:
         raise DataError(f"{path} holds no pictures. {_REMEDY}")
-    return Predictions(classes, np.array(labels, np.int64), np.stack(rows), tuple(sources))
+    if len(temperatures) > 1:
+        raise DataError(f"{path} holds answers at several temperatures. One model's are wanted. {_REMEDY}")
+    return Predictions(classes, np.array(labels, np.int64), np.stack(rows), tuple(sources), temperatures.pop())
 
 
 def _columns_of(path: Path, header: list[str]) -> tuple[tuple[str, ...], int, int, int]:
@@ -105,6 +123,16 @@ def _columns_of(path: Path, header: list[str]) -> tuple[tuple[str, ...], int, in
     if len(set(classes)) < len(classes) or places != list(range(places[0], places[0] + len(places))):
         raise DataError(f"{path} must hold one column a class, side by side. Received: {', '.join(header)}")
     return classes, header.index("source"), header.index("label"), places[0]
+
+
+def _temperature(where: str, cell: str) -> float:
+    try:
+        temperature = float(cell)
+    except ValueError:
+        temperature = math.nan
+    if not 0 < temperature < math.inf:
+        raise DataError(f"{where}: a temperature is a number above 0. Received: {cell!r}. {_REMEDY}")
+    return temperature
 
 
 def _probabilities(where: str, cells: list[str]) -> npt.NDArray[np.float32]:

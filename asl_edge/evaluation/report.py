@@ -80,6 +80,8 @@ class EvaluationReport:
     """What the model answered, shape (N, C)."""
     threshold: float | None = None
     """Confidence under which the answer is "not sure"; None where every picture is answered."""
+    temperature: float = 1.0
+    """Of the calibration, by which the logits behind `probabilities` were divided; 1 where there is none."""
     right_mirrored: int | None = None
     """Pictures read rightly when they are turned left to right; None when that was not measured."""
 
@@ -150,6 +152,7 @@ class EvaluationReport:
             "accuracy_interval_95": list(self.accuracy_interval),
             "top_3_accuracy": self.top_3_accuracy,
             "expected_calibration_error": self.expected_calibration_error,
+            "temperature": self.temperature,
             "threshold": self.threshold,
             "answered": self.answered,
             "answered_right": self.answered_right,

@@ -154,6 +154,7 @@ def pooled(reports: Sequence[EvaluationReport]) -> EvaluationReport:
         split=splits.pop() if len(splits) == 1 else None,
         classes=first.classes,
         threshold=first.threshold,
+        temperature=first.temperature,
         left_out=dict(left_out),
         skipped=[skipped for report in reports for skipped in report.skipped],
         said=notes,

@@ -228,7 +228,7 @@ def fit(
         offsets: the model's log probabilities, float32 (N, C).
         features: float32 (N, F).
         labels: right columns, int64 (N,), in the order in which the pictures were taken within each class.
-        others: log probabilities (M, C) and features (M, F) of pictures of the other classes, whose answers are to stay.
+        others: log probabilities (M, C) and features (M, F) of pictures of other classes, whose answers are to stay.
 
     Returns:
         (weights (F, C), bias (C,), temperature), the penalty, and the share of pictures read rightly before and, by

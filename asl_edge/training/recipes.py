@@ -49,7 +49,7 @@ _RECIPES: dict[str, TrainConfig] = {
         warmup_epochs=2.0,
         label_smoothing=0.1,
         augmentation="strangers",
-        # Left hands, and cameras that mirror: on strangers' photographs two points for right hands, 16 for left ones.
+        # Left hands, and cameras that mirror: 16 points more of strangers' photographs mirrored.
         flip_probability=0.4,
         ema_momentum=0.998,
         # It learns to the last epoch; half of the dropout that networks of fewer pictures need.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from asl_edge.cli import main
+from asl_edge.data.synthetic.stand_ins import stand_ins
 from asl_edge.evaluation.calibration import Answers, calibrate, write_calibration
 from asl_edge.export.exporter import export_run
+from asl_edge.runtime.adaptation import adapt
 from asl_edge.runtime.box import box_model
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.sources import natural_key
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -40,6 +44,9 @@ def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: py
     code, printed, advice = run(capsys, "adapt", hands, "--out", tmp_path / "mine", "--model", model)
     assert code == 0
     assert "24 pictures of 3 classes" in printed
+    assert "neighbours" not in printed
+    assert "each picture answered by a fit on the others" in " ".join(printed.split())
+    assert "on another day or in another place expect less" in " ".join(printed.split())
     assert f"--adapted {tmp_path / 'mine.npz'} --model {model}" in advice
     words = ("predict", hands, "--model", model, "--json")
     labels = {}
@@ -67,6 +74,10 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
         (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
         (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is no folder"),
         (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),
+        (("adapt", "{hands}", "--out", ".", "--model", "{model}"), "--out names the file to write"),
+        (("adapt", "{hands}", "--out", "", "--model", "{model}"), "--out names the file to write"),
+        (("adapt", "{hands}", "--out", "..", "--model", "{model}"), "--out names the file to write"),
+        (("adapt", "{hands}", "--out", "{hands}/..", "--model", "{model}"), "--out names the file to write"),
     ],
 )
 def test_mistakes_are_told(
@@ -99,6 +110,17 @@ def test_calibrate_from_pictures_and_from_files_of_answers(
     assert second["temperature"] == pytest.approx(first["temperature"], rel=1e-4)
     assert second["sources"][0]["source"] == "report"
     assert first["sources"][0]["source"] == "strangers"
+
+    # And from the answers of the calibrated run, and of what is exported from it: the temperature is not lost.
+    export_run(folder, tmp_path / "model.onnx")
+    for number, model in enumerate((folder, tmp_path / "model.onnx")):
+        out = tmp_path / f"calibrated-{number}"
+        run(capsys, "evaluate", model, strangers, "--out", out)
+        assert json.loads((out / "report.json").read_text())["temperature"] == pytest.approx(second["temperature"])
+        code, _, _ = run(capsys, "calibrate", folder, out / "predictions.csv", "--target", "0.5")
+        third = json.loads((folder / "calibration.json").read_text())
+        assert code == 0
+        assert third["temperature"] == pytest.approx(second["temperature"], rel=1e-2)
 
 
 def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
@@ -176,3 +198,29 @@ def test_the_model_in_the_box_reads_strangers(real_data: Path) -> None:
             files = sorted(path for path in (real_data / name).rglob("*.jpg") if not path.name.startswith("aug_"))
             right = sum(prediction.label == Path(prediction.source).parent.name for prediction in predictor(files))
             assert right / len(files) >= least, name
+
+
+@pytest.mark.parametrize("given", ["ABCT", "ABCDE", "TX"])
+def test_adapting_to_some_letters_leaves_the_others(real_data: Path, tmp_path: Path, given: str) -> None:
+    """Ten pictures of each, every other one of a stranger's; tested on the pictures between them, of all classes."""
+    tested = []
+    for folder in sorted((real_data / "dev-wall").iterdir()):
+        files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+        tested += files[1::2]
+        for file in files[::2] if folder.name in given else []:
+            (tmp_path / folder.name).mkdir(exist_ok=True)
+            shutil.copy(file, tmp_path / folder.name)
+    names = np.array([file.parent.name for file in tested])
+    with Predictor(batch_size=64) as predictor:
+        adaptation, _ = adapt(predictor, [tmp_path], draw=stand_ins)
+        before = list(predictor(tested))
+    with Predictor(batch_size=64, adaptation=adaptation) as predictor:
+        after = list(predictor(tested))
+    right = {
+        when: np.array([answer.label for answer in answers]) == names
+        for when, answers in (("before", before), ("after", after))
+    }
+    theirs = np.isin(names, list(given))
+    assert right["after"][theirs].mean() >= min(right["before"][theirs].mean() + 0.1, 1)
+    assert right["after"][~theirs].mean() >= right["before"][~theirs].mean() - 0.02
+    assert right["after"][[answer.accepted for answer in after]].mean() >= 0.95

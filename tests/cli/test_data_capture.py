@@ -47,8 +47,10 @@ def test_recorded_videos_to_arrays_by_the_commands_that_are_named(
     assert "tuesday_A1.jpg to A12" in said.out
     assert len(pictures("mine")) == 48
 
-    *_, line = said.err.strip().splitlines()
-    assert line.strip() == "asl-edge data prepare mine --out mine-arrays"
+    *_, adapt, _, _, line, _, _, train = (line.strip() for line in said.err.strip().splitlines())
+    assert adapt == "asl-edge adapt mine --out mine.npz"
+    assert line == "asl-edge data prepare mine --out mine-arrays --size 128"
+    assert train == "asl-edge train mine-arrays --out mine-run --from-pretrained"
     with pytest.raises(SystemExit) as ended:
         main([*shlex.split(line)[1:], "--size", "32"])
     assert not ended.value.code
@@ -67,8 +69,20 @@ def test_letter_by_letter(tmp_path: Path, film_hand: Film, capsys: pytest.Captur
     assert run("--label", "space", "--source", clip, "--out", "mine", "--every", "3", "--frames", "3") == 0
     said = capsys.readouterr().err
     assert "too short" not in said
-    assert "Next:\n  asl-edge data prepare mine --out mine-arrays\n" in said
+    assert "Next, in seconds:\n  asl-edge adapt mine --out mine.npz\n" in said
+    assert "  asl-edge data prepare mine --out mine-arrays --size 128\n" in said
     assert "Or the next letter:\n  asl-edge data capture --out mine --label B --source VIDEO\n" in said
+
+
+def test_pictures_in_the_folder_one_stands_in(
+    tmp_path: Path, film_hand: Film, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = str(film_hand(tmp_path / "clip.avi", "A", 8))
+    here = tmp_path / "mine"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert run("--labels", "A,B", "--source", clip, "--source", clip, "--out", ".", "--frames", "3") == 0
+    assert f"asl-edge adapt {here} --out {here}.npz" in capsys.readouterr().err
 
 
 def test_json_is_the_only_thing_on_standard_output(

@@ -170,6 +170,17 @@ def test_summary_prints_the_network_without_training(colour_arrays, capsys):
     assert "global_average_pooling2d" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words", [("--from-pretrained",), ("--recipe", "strangers"), ("--recipe", "strangers", "--size", "128")]
+)
+def test_summary_is_of_the_network_that_would_be_trained(words, capsys):
+    assert run(*words, "--summary", "--classes", "A,B") == 0
+    printed = capsys.readouterr().out
+    assert "alexnet-edge" in printed
+    assert "(None, 128, 128, 3)" in printed
+    assert "28,081,754" not in printed
+
+
 @pytest.fixture
 def trained(make_run, tmp_path):
     """A run of the tiny network with the classes A, B, C and D."""

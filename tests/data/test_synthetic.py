@@ -457,7 +457,8 @@ def test_an_idle_hand_holds_the_fingers_of_no_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}, {"backlit": -0.1}, {"idle": 1.1}, {"behind": 2}]
+    "fields",
+    [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}, {"backlit": -0.1}, {"idle": 1.1}, {"behind": 2}],
 )
 def test_a_variety_out_of_range_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(DataError, match=next(iter(fields))):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from asl_edge.evaluation.evaluate import Measured, make_report
 from asl_edge.evaluation.predictions_file import read_predictions, write_predictions
 from asl_edge.evaluation.report import EvaluationReport
 from asl_edge.labels import CLASSES
+from asl_edge.metrics import with_temperature
 
 # What `printable` gives for the path of a picture: any text but half a surrogate pair and NUL.
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -66,6 +68,27 @@ def test_what_spreadsheets_leave_is_read(tmp_path: Path) -> None:
     assert (read.classes, read.sources, read.labels.tolist()) == (("A", "B"), ("x.jpg",), [0])
 
 
+TEMPERED = "source,label,predicted,confidence,temperature,p_A,p_B\nx.jpg,A,A,0.9,2.5,0.9,0.1\n"
+
+
+def test_the_calibration_that_answers_went_through_is_taken_out_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.dirichlet(np.ones(4), 20).astype(np.float32)
+    report = report_of(tuple("ABCD"), np.zeros(20, np.int64), with_temperature(raw, 2.5), ("x.jpg",) * 20)
+    write_predictions(tmp_path / "p.csv", dataclasses.replace(report, temperature=2.5))
+    read = read_predictions(tmp_path / "p.csv")
+    assert read.temperature == 2.5
+    np.testing.assert_array_equal(read.probabilities, report.probabilities)
+    np.testing.assert_allclose(read.uncalibrated(), raw, atol=1e-5)
+
+
+def test_a_file_of_an_older_release_says_no_temperature(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(GOOD)
+    read = read_predictions(tmp_path / "p.csv")
+    assert read.temperature == 1
+    assert read.uncalibrated() is read.probabilities
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -85,6 +108,9 @@ def test_what_spreadsheets_leave_is_read(tmp_path: Path) -> None:
         (GOOD + "y.jpg,A,A,0.5,0.5,0.3\n", "Line 3 .*add up to 1"),
         (GOOD + '"y.jpg,A,A,0.9,0.9,0.1\n', "damaged or no CSV file"),
         (b"\xff\xfe\x00source", "damaged or no CSV file"),
+        (TEMPERED.replace("2.5", "0"), "Line 2 .*a temperature is a number above 0. Received: '0'"),
+        (TEMPERED.replace("2.5", "hot"), "Line 2 .*a temperature is a number above 0"),
+        (TEMPERED + "y.jpg,A,A,0.9,1.0,0.9,0.1\n", "at several temperatures"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:

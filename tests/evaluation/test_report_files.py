@@ -57,10 +57,10 @@ def test_all_files(report: EvaluationReport, tmp_path: Path) -> None:
         ["C", "0", "0", "0"],
     ]
     assert rows(out / "predictions.csv") == [
-        ["source", "label", "predicted", "confidence", "p_A", "p_B", "p_C"],
-        ["hands/A/1, 2.jpg", "A", "A", "0.900000", "0.9", "0.1", "0.0"],
-        ["hands/B/1.jpg", "B", "A", "0.600000", "0.6", "0.4", "0.0"],
-        ["hands/B/ß.jpg", "B", "B", "1.000000", "0.0", "1.0", "0.0"],
+        ["source", "label", "predicted", "confidence", "temperature", "p_A", "p_B", "p_C"],
+        ["hands/A/1, 2.jpg", "A", "A", "0.900000", "1.0", "0.9", "0.1", "0.0"],
+        ["hands/B/1.jpg", "B", "A", "0.600000", "1.0", "0.6", "0.4", "0.0"],
+        ["hands/B/ß.jpg", "B", "B", "1.000000", "1.0", "0.0", "1.0", "0.0"],
     ]
     assert rows(out / "per_class.csv")[1] == ["A", "0.500000", "1.000000", "0.666667", "1"]
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")

@@ -61,10 +61,11 @@ def test_the_model_in_the_box_in_another_precision(
 
 
 def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exported: dict[str, ExportResult]) -> None:
+    from asl_edge.data.synthetic.stand_ins import stand_ins
     from asl_edge.runtime.adaptation import adapt
 
     with Predictor(box_model()) as predictor:
-        adapted, _ = adapt(predictor, [hands])
+        adapted, _ = adapt(predictor, [hands], draw=stand_ins)
     out = exported["fp32"].model_path
     some = _pictures(hands)[:20]
     with (

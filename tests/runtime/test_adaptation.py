@@ -89,7 +89,7 @@ def test_classes_without_pictures_stay_as_they_are(model: Path, person: Path, tm
     assert adaptation.weights[:, 0].any()
 
 
-def test_cross_validation_keeps_neighbours_together_and_does_not_flatter() -> None:
+def test_cross_validation_does_not_flatter() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (120, 40)).astype(np.float32)
     labels = np.repeat(np.arange(4), 30)
@@ -99,6 +99,67 @@ def test_cross_validation_keeps_neighbours_together_and_does_not_flatter() -> No
     assert after < 0.5  # features that say nothing cannot help, however well they are learnt by heart
 
 
+def several_letters(rng: np.random.Generator, shift: float = 0.0) -> tuple[Any, Any, Any]:
+    """Six classes that a network reads well, each around a place of its own; the first one moved towards the last."""
+    labels = np.repeat(np.arange(6), 10)
+    places = 3 * np.eye(6, 20, dtype=np.float32)
+    features = places[labels] + rng.normal(0, 0.5, (60, 20)).astype(np.float32)
+    features[labels == 0] += shift * (places[5] - places[0]) + 4 * np.eye(20, dtype=np.float32)[10]
+    logits = 2 * features @ places.T
+    offsets = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return offsets.astype(np.float32), features.astype(np.float32), labels
+
+
+def test_a_few_classes_given_do_not_spoil_the_others() -> None:
+    rng = np.random.default_rng(2)
+    offsets, features, labels = several_letters(rng, shift=0.8)  # a first letter that looks like the last, not given
+    given = labels < 2
+    missing = tuple(part[labels >= 2] for part in several_letters(np.random.default_rng(3))[:2])
+    fitted, _, before, after = fit(offsets[given], features[given], labels[given], missing)
+    weights, bias, temperature = fitted
+    assert temperature >= 1  # twenty pictures of one sitting do not make the answers surer
+    assert before == 0.5  # all classes to choose from, not the given ones only
+    assert after >= 0.9
+    later, theirs, right = several_letters(np.random.default_rng(4), shift=0.8)
+    adapted = (later + theirs @ weights + bias) / temperature
+    assert (adapted.argmax(axis=1) == right)[right < 2].mean() > 0.9
+    others = right >= 2
+    assert (adapted.argmax(axis=1) == right)[others].mean() >= (later.argmax(axis=1) == right)[others].mean() - 0.06
+    np.testing.assert_allclose((theirs @ weights + bias).sum(axis=1), 0, atol=1e-3)
+
+
+def test_read_rightly_before_stays_as_sure_as_it_was() -> None:
+    offsets, features, labels = several_letters(np.random.default_rng(2))
+    given = labels < 3
+    (_, _, temperature), *_ = fit(offsets[given], features[given], labels[given])
+    assert temperature >= 1
+
+
+def test_drawn_hands_stand_in_for_the_classes_that_are_not_given(model: Path, person: Path, tmp_path: Path) -> None:
+    shutil.copytree(person / "A", tmp_path / "two" / "A")
+    shutil.copytree(person / "C", tmp_path / "two" / "C")
+    asked = []
+
+    def draw(label: str, count: int, size: int) -> list[Any]:
+        asked.append((label, count, size))
+        return stand_ins(label, count, size)
+
+    with Predictor(model) as predictor:
+        adapt(predictor, [tmp_path / "two"], draw=draw)
+        assert asked == [("B", 6, 32)]
+        adapt(predictor, [person], draw=draw)
+    assert len(asked) == 1
+
+
+def test_stand_ins_are_always_the_same() -> None:
+    first, again = stand_ins("space", 2, 40), stand_ins("space", 2, 40)
+    assert [picture.shape for picture in first] == [(40, 40, 3)] * 2
+    assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    assert not np.array_equal(*first)
+    assert stand_ins("A", 1, 24)[0].shape == (24, 24, 3)  # smaller than can be drawn
+    assert stand_ins("thumbs up", 2, 40) == []
+
+
 def test_the_fit_is_the_least_of_its_loss() -> None:
     from scipy.optimize import minimize
 
@@ -106,17 +167,25 @@ def test_the_fit_is_the_least_of_its_loss() -> None:
 
     rng = np.random.default_rng(1)
     x = rng.normal(0, 0.3, (60, 5)).astype(np.float32)
-    z = rng.normal(0, 1, (60, 3)).astype(np.float32)
-    targets = (x[:, 0] + 0.2 * rng.normal(0, 1, 60) > 0).astype(np.int64) + 1
+    z = rng.normal(0, 1, (60, 4)).astype(np.float32)
+    wanted = np.eye(4, dtype=np.float32)[(x[:, 0] + 0.2 * rng.normal(0, 1, 60) > 0).astype(np.int64) + 1]
+    columns = np.array([0, 1, 2])
+    counts = np.repeat([1.0, 0.5], 30) / 45
 
     def loss(flat: Any) -> float:
         weights = flat.reshape(6, 3)
-        logits = z + np.hstack([x, np.ones((60, 1))]) @ weights
+        weights = weights - weights.mean(axis=1, keepdims=True)
+        logits = z.astype(np.float64)
+        logits[:, columns] += np.hstack([x, np.ones((60, 1))]) @ weights
         logits -= logits.max(axis=1, keepdims=True)
-        nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(60), targets]
-        return float(nll.mean() + 0.5 * 0.01 * (weights[:-1] ** 2).sum())
+        nll = np.log(np.exp(logits).sum(axis=1)) - (logits * wanted).sum(axis=1)
+        return float((nll * counts).sum() + 0.5 * 0.01 * (weights**2).sum())
 
-    ours = loss(adaptation._minimise(x, z, targets, 0.01).astype(np.float64).ravel())
+    groups = [
+        adaptation._Pictures(x[rows], z[rows], wanted[rows], weight)
+        for rows, weight in ((slice(0, 30), 1.0), (slice(30, 60), 0.5))
+    ]
+    ours = loss(adaptation._minimise(groups, columns, 0.01).astype(np.float64).ravel())
     assert ours == pytest.approx(minimize(loss, np.zeros(18)).fun, abs=1e-3)
 
 

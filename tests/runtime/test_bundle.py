@@ -539,7 +539,8 @@ def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixt
     folder = tmp_path / "pictures" / "A"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.png"), PICTURES[0])
-    for words in (["predict", str(folder / "a.png"), "--model", str(path)], ["evaluate", str(path), str(folder.parent)]):
+    predict = ["predict", str(folder / "a.png"), "--model", str(path)]
+    for words in (predict, ["evaluate", str(path), str(folder.parent)]):
         with pytest.raises(SystemExit) as ended:
             main([*words, "--provider", "cpu"])
         assert ended.value.code == 0

@@ -90,7 +90,8 @@ class Variety:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0), ("backlit", 1.0), ("idle", 1.0), ("behind", 1.0)):
+        shares = ("left", "cut_out", "backlit", "idle", "behind")
+        for name, highest in (("spread", 3.0), *((share, 1.0) for share in shares)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= highest:
                 raise DataError(f"{name} must be between 0 and {highest:g}. Received: {value!r}")
