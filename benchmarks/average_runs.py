@@ -2,7 +2,8 @@
 
     python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--pictures 2048]
 
-BEFORE and AFTER are run folders, of which the best epoch counts, or checkpoints in them (RUN/checkpoints/*.keras).
+BEFORE and AFTER are run folders, of which the best epoch counts, or checkpoints in them (RUN/checkpoints/*.keras);
+BEFORE may be `box`, the model in the box, as a training `--from-pretrained` begins with it.
 The weights are `share` of AFTER's and the rest of BEFORE's (Wortsman et al., "Robust fine-tuning of zero-shot models",
 2022). Batch normalisation gets the mean and variance of what it sees in the averaged network, layer by layer, over
 training pictures of ARRAYS without augmentation. RUN is AFTER's folder with those weights; its config.json says so.
@@ -35,11 +36,12 @@ def main() -> None:
         parser.error("--share is between 0 and 1")
     from asl_edge.data.arrays import PreparedArrays
 
-    before, after = (load(path) for path in (options.before, options.after))
+    arrays = PreparedArrays.open(options.arrays)
+    before = box(arrays) if str(options.before) == "box" else load(options.before)
+    after = load(options.after)
     folder = options.after if options.after.is_dir() else options.after.parent.parent
     pairs = zip(before.get_weights(), after.get_weights(), strict=True)
     after.set_weights([(1 - options.share) * one + options.share * other for one, other in pairs])
-    arrays = PreparedArrays.open(options.arrays)
     count = len(arrays.split("train").labels)
     rows = np.sort(np.random.default_rng(0).choice(count, min(options.pictures, count), replace=False))
     measure_batches(after, arrays.rgb("train", rows))
@@ -51,12 +53,23 @@ def main() -> None:
     after.save(options.out / "best.keras")
     config = json.loads((options.out / "config.json").read_text())
     config["averaged"] = {
-        "before": named(options.before),
+        "before": "box" if str(options.before) == "box" else named(options.before),
         "after": named(options.after),
         "share_of_after": options.share,
         "pictures_for_batch_normalisation": len(rows),
     }
     (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def box(arrays: Any) -> Any:
+    """Return the network of the model in the box, its batch normalisation stated by some training pictures."""
+    from asl_edge.training import networks
+    from asl_edge.training.pretrained import load_weights, open_pretrained
+
+    source = open_pretrained("box")
+    network = networks.build(source.network, len(arrays.classes), arrays.input_size)
+    load_weights(network, source, arrays)
+    return network
 
 
 def load(path: Path) -> Any:

@@ -34,7 +34,6 @@ def synthesize(
         None, "--backlit", help="Share of hands dark before a bright background.", show_default="0.1, dim ones"
     ),
     idle: float = typer.Option(0.0, "--idle", help="Share of `nothing` that shows a hand in no sign."),
-    behind: float = typer.Option(0.0, "--behind", help="Share of hands seen from behind, as their signer sees them."),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -70,7 +69,7 @@ def synthesize(
             size=size,
             clip_frames=clip_frames,
             framing=cast("Framing", framing),
-            variety=Variety(spread=spread, left=left, cut_out=cut_out, backlit=backlit, idle=idle, behind=behind),
+            variety=Variety(spread=spread, left=left, cut_out=cut_out, backlit=backlit, idle=idle),
             workers=workers,
             on_progress=advance,
         )

@@ -12,7 +12,7 @@ from asl_edge.errors import ModelError
 from asl_edge.runtime import proof
 from asl_edge.runtime.bundle import Bundle
 from asl_edge.runtime.model_file import check_signature
-from asl_edge.runtime.model_source import ModelSource, settings_for
+from asl_edge.runtime.model_source import ModelSource, settings_for, wants_proof
 from asl_edge.runtime.providers import ProviderWarning, is_named
 from asl_edge.runtime.session import OpenedSession, open_session
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
@@ -83,7 +83,7 @@ def verify_bundle(
     """
     bundle.check()
     results = tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
-    proof.remember(bundle.path, [result for result in results if proof.wants_proof(result.precision)])
+    proof.remember(bundle.path, [result for result in results if wants_proof(result.precision)])
     return results
 
 

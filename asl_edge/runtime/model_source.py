@@ -13,7 +13,6 @@ from asl_edge.runtime.box import resolve
 from asl_edge.runtime.bundle_name import is_bundle
 from asl_edge.runtime.model_check import refuse_weights_elsewhere
 from asl_edge.runtime.model_file import read_spec
-from asl_edge.runtime.proof import failure, wants_proof
 from asl_edge.runtime.providers import AUTO_ORDER, EngineBuildNotice, PrecisionWarning, ProviderWarning
 from asl_edge.runtime.session import OpenedSession, Opening, open_session
 from asl_edge.runtime.tuned import read_tuned
@@ -121,6 +120,8 @@ def open_model(
     if not bundled:
         _warn_of_saturation(found, opened, stacklevel)
         return found, opened
+    from asl_edge.runtime.proof import failure  # here, since a file without examples need not wait for its imports
+
     reason = failure(resolve(model), found.spec.precision, opened)
     if reason is None:
         return found, opened
@@ -152,6 +153,11 @@ def _without_proof(model: str | os.PathLike[str] | None, provider: str) -> Model
 
     rest = [entry for entry in Bundle(resolve(model)).models if not wants_proof(entry.precision)]
     return find_model(model, provider=provider, precision=best_for(rest, provider).precision) if rest else None
+
+
+def wants_proof(precision: str) -> bool:
+    """Whether a precision may be right on one device and wrong on another: INT8."""
+    return precision == "int8"
 
 
 def settings_for(

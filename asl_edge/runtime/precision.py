@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,12 @@ FULL = ("fp16-weights", "fp32", "fp16")
 
 def processor() -> str:
     """Return `x86`, `arm` or `other`."""
-    machine = platform.machine().lower()
+    if hasattr(os, "uname"):
+        machine = os.uname().machine.lower()
+    else:
+        import platform  # some milliseconds, which only Windows has to take
+
+        machine = platform.machine().lower()
     return "x86" if machine in _X86 else "arm" if machine in _ARM else "other"
 
 

@@ -28,11 +28,6 @@ FORMAT = 1
 _PASSED = ""
 
 
-def wants_proof(precision: str) -> bool:
-    """Whether a precision may be right on one device and wrong on another: INT8."""
-    return precision == "int8"
-
-
 def failure(bundle: str | os.PathLike[str], precision: str, opened: OpenedSession) -> str | None:
     """Return why a precision of a bundle must not be used here, or None where its examples pass, now or before.
 

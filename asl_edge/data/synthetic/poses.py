@@ -80,11 +80,8 @@ _H = Pose(
 )
 _H_TUCKED = replace(_H, thumb=((20, 30), (-20, 14), (-30, 10)), weight=0.7)
 _I = Pose((*_FIST[:3], _lean(_STRAIGHT, -4)), _OVER_FINGERS, (30, 70))
-_I_BACK = replace(_I, view=(150, 0, -8), weight=0.25)  # seen from behind, as the signer sees it
 _J = replace(_I, view=(0, 0, 45))
-_J_FLAT = replace(_I, view=(-10, 0, 85), weight=0.7)  # further on in the movement: the little finger lies,
-_J_DOWN = replace(_I, view=(25, 0, 150), weight=0.35)  # points down,
-_J_HOOK = replace(_I, view=(165, 0, -110), weight=0.45)  # and, with the back of the hand to the viewer, hooks
+_J_FLAT = replace(_I, view=(-10, 0, 85), weight=0.7)  # further on in the movement: the little finger lies
 _K = Pose(
     (_lean(_STRAIGHT, 6), (28, 8, 6, -7), *_FIST[2:]), ((21, 34), (-13, 24), (-15, 12)), (60, 40), view=(-18, 0, 0)
 )
@@ -107,9 +104,6 @@ _M_DOWN = Pose(
 _N_DOWN = replace(_M_DOWN, fingers=(_HANGING, _HANGING, (92, 92, 50, 0), (92, 95, 55, -4)))
 _O_FINGERS = ((62, 58, 34, -2), (62, 60, 34, -1), (62, 60, 34, 1), (60, 60, 34, 3))
 _O = Pose(_O_FINGERS, ((30, 53), (-14, 54), (-44, 12)), (80, -20), view=(66, 5, -8))
-_O_CLOSED = tuple((a + 5, b + 4, c + 2, d) for a, b, c, d in _O_FINGERS)
-_O_LEANING = replace(_O, fingers=_O_CLOSED, view=(80, 0, -48), weight=0.5)  # the forearm comes from the side
-_O_AROUND = replace(_O, fingers=_O_CLOSED, view=(112, 0, -20), weight=0.35)  # seen more from the back of the hand
 _D_RING = Pose((_STRAIGHT, *_O_FINGERS[1:]), ((24, 55), (-24, 48), (-46, 20)), (80, -20), view=(60, 5, -5), weight=0.35)
 _P = Pose(
     ((4, 6, 4, 0), (72, 10, 6, 0), *_fist(80, 90, 60)[2:]),
@@ -150,10 +144,6 @@ _Z = replace(_D, fingers=(_lean(_STRAIGHT, 1), *_FIST[1:]), thumb=_OVER_FINGERS,
 _Z_RIGHT = replace(_Z, view=(0, 0, -35), weight=1.0)
 _Z_UP = replace(_Z, view=(-8, 0, 0), weight=0.7)
 _Z_POINT = replace(_Z, view=(-15, 50, 15), weight=0.5)
-# With the wrist bent the forearm stands upright below a finger that points at the viewer, up, or down to a side.
-_Z_FORWARD = replace(_Z, view=(-10, 82, 8), forearm=(0, 72), weight=1.2)
-_Z_FORWARD_DOWN = replace(_Z, view=(-10, 100, 30), forearm=(0, 80), weight=0.5)
-_Z_FORWARD_UP = replace(_Z, view=(-20, 62, -14), forearm=(0, 52), weight=0.7)
 _DEL = Pose(
     ((50, 24, 14, 0), (52, 24, 14, 0), (54, 24, 14, 0), (54, 24, 14, 0)),
     ((22, 32), (4, 46), (-4, 54)),
@@ -178,13 +168,13 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "F": (_F, _F_CLOSED),
     "G": (_G, _G_PINCH),
     "H": (_H, _H_TUCKED),
-    "I": (_I, _I_BACK),
-    "J": (_J, _J_FLAT, _J_DOWN, _J_HOOK),
+    "I": (_I,),
+    "J": (_J, _J_FLAT),
     "K": (_K,),
     "L": (_L,),
     "M": (_M, _M_DOWN),
     "N": (_N, _N_DOWN),
-    "O": (_O, _O_LEANING, _O_AROUND),
+    "O": (_O,),
     "P": (_P, _P_UP),
     "Q": (_Q,),
     "R": (_R,),
@@ -195,14 +185,11 @@ POSES: dict[str, tuple[Pose, ...]] = {
     "W": (_W,),
     "X": (_X, _X_FRONT),
     "Y": (_Y,),
-    "Z": (_Z, _Z_RIGHT, _Z_UP, _Z_POINT, _Z_FORWARD, _Z_FORWARD_DOWN, _Z_FORWARD_UP),
+    "Z": (_Z, _Z_RIGHT, _Z_UP, _Z_POINT),
     "del": (_DEL,),
     "space": (_SPACE,),
 }
 """The ways to make each class; `nothing` has none."""
-
-READ_FROM_BEHIND = frozenset("BDFGHILRUVWXY")
-"""Letters whose straight fingers tell them from all others with the back of the hand to the viewer, too."""
 
 _OPEN = Pose(
     (_lean(_STRAIGHT, 15), _lean(_STRAIGHT, 4), _lean(_STRAIGHT, -8), _lean(_STRAIGHT, -20)),

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from asl_edge.data.synthetic.background import draw_background
-from asl_edge.data.synthetic.poses import POSES, READ_FROM_BEHIND, Pose, idle_pose
+from asl_edge.data.synthetic.poses import POSES, Pose, idle_pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.errors import DataError
@@ -85,13 +85,10 @@ class Variety:
     usual tenth, whose hands are dim before any background."""
     idle: float = 0.0
     """Share of the pictures of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
-    behind: float = 0.0
-    """Share of hands that are seen from behind, as their signer sees them, of letters that can be told so; 0 to 1."""
 
     def __post_init__(self) -> None:
         """Check every field."""
-        shares = ("left", "cut_out", "backlit", "idle", "behind")
-        for name, highest in (("spread", 3.0), *((share, 1.0) for share in shares)):
+        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0), ("backlit", 1.0), ("idle", 1.0)):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= highest:
                 raise DataError(f"{name} must be between 0 and {highest:g}. Received: {value!r}")
@@ -112,8 +109,6 @@ def random_scene(
         weights = np.array([variant.weight for variant in variants])
         pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2 * variety.spread**0.5)
         view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread
-        if variety.behind and label in READ_FROM_BEHIND and rng.random() < variety.behind:
-            view[0] += rng.choice((-1, 1)) * rng.uniform(140, 200)
     elif variety.idle and rng.random() < variety.idle:
         pose = vary(idle_pose(rng), rng, 4.2)
         view = np.array(pose.view)

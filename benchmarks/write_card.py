@@ -1,0 +1,31 @@
+"""Write docs/model-card.md into the model in the box, when the card alone has changed.
+
+    python benchmarks/write_card.py
+
+`asl-edge export RUN` embeds the card of a run; this is for when the run is no longer at hand. Nothing else of the file
+changes but where its weights begin, which stays at multiples of 64 bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from asl_edge import atomic
+from asl_edge.export.alignment import aligned
+from asl_edge.runtime.box import box_model
+from asl_edge.spec import CARD_KEY
+
+
+def main() -> None:
+    """Write."""
+    model = onnx.load(box_model())
+    card = (Path(__file__).resolve().parents[1] / "docs" / "model-card.md").read_text(encoding="utf-8")
+    (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
+    entry.value = card
+    atomic.write_bytes(box_model(), aligned(model.SerializeToString()))
+
+
+if __name__ == "__main__":
+    main()
