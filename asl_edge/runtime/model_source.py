@@ -195,7 +195,7 @@ def opening_for(precision: str, expected: int | None) -> Opening:
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
         "fp16-weights": ((11, "once"),),
         "fp32": ((28, "short"), (100, "mapped")),
-        "int8": ((100, "mapped"),),
+        "int8": ((3, "short"), (100, "mapped")),
     }
     if expected is None:
         return "lasting"

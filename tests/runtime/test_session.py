@@ -145,7 +145,7 @@ def test_a_session_answers_the_same_however_it_is_opened(opening: session.Openin
     [
         ("fp32", {1: "short", 28: "short", 29: "mapped", 100: "mapped", 101: "lasting"}),
         ("fp16-weights", {1: "once", 11: "once", 12: "lasting"}),
-        ("int8", {1: "mapped", 100: "mapped", 101: "lasting"}),
+        ("int8", {1: "short", 3: "short", 4: "mapped", 100: "mapped", 101: "lasting"}),
         ("fp16", {1: "short", 16: "short", 17: "lasting"}),
     ],
 )
