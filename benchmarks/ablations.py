@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py DATA --work WORK [--only NAME ...]
 
-A network of 96x96 is trained on drawn hands alone. From its weights each training here sees 72,000 pictures, drawn
+A network of 96x96 is trained on drawn hands alone. From its weights each training here sees 45,000 pictures, drawn
 hands and photographs, so the figures are lower than the shipped ones; what counts is the difference from the first row,
 and `again` shows how far trainings differ that differ in their seed alone. Every look is a line in looks.md as well.
 """
@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE))
 RESULTS = HERE / "results" / "model-in-the-box"
 START = "drawn-alone-96"
 """The run in WORK on drawn hands alone."""
-COMMON = ("epochs=8", "steps_per_epoch=140", "ema_momentum=0.995")
+COMMON = ("epochs=5", "steps_per_epoch=140", "ema_momentum=0.995")
 DRAWN = ("--drawn", "500", "--variety", "wider")
 ABLATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "base": ("the recipe with 500 drawn hands a class", DRAWN, ()),
@@ -87,7 +87,7 @@ def markdown(looks: str) -> str:
     lines = [
         "# One thing at a time",
         "",
-        "Trainings of `alexnet-edge` at 96x96 with 72,000 pictures each, from the weights of one training on 179,000 "
+        "Trainings of `alexnet-edge` at 96x96 with 45,000 pictures each, from the weights of one training on 179,000 "
         "drawn pictures alone, which differ from the first row in one thing (`benchmarks/ablations.py`); accuracy with "
         "95% interval (Wilson). Differences within the intervals, or within what another seed makes, are no finding. "
         "The weights they start from saw the whole recipe, so that a row without a part of it still inherits some, and "
