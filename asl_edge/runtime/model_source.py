@@ -110,19 +110,11 @@ def open_model(
             return opened_for(source, asked)
 
     opened = opened_for(found, provider)
-    bundled = isinstance(found.content, bytes)
-    if bundled and precision is None and opened.used[0] != _likely(provider):
+    if isinstance(found.content, bytes) and precision is None and opened.used[0] != _likely(provider):
         other = find_model(model, provider=opened.used[0])
         if other.spec.precision != found.spec.precision:
             found, opened = other, opened_again(other, opened.used[0])
-    if not wants_proof(found.spec.precision):
-        return found, opened
-    if not bundled:
-        _warn_of_saturation(found, opened, stacklevel)
-        return found, opened
-    from asl_edge.runtime.proof import failure  # here, since a file without examples need not wait for its imports
-
-    reason = failure(resolve(model), found.spec.precision, opened)
+    reason = _reason_against(model, found, opened, stacklevel)
     if reason is None:
         return found, opened
     said = f"{found.name} answers otherwise here than where it was made: {reason}"
@@ -131,6 +123,20 @@ def open_model(
         raise ModelError(f"{said} It is not used. `asl-edge verify {resolve(model)}` says more.")
     warnings.warn(f"{said} {instead.spec.precision} is used instead.", PrecisionWarning, stacklevel=stacklevel)
     return instead, opened_again(instead, provider)
+
+
+def _reason_against(
+    model: str | os.PathLike[str] | None, found: ModelSource, opened: OpenedSession, stacklevel: int
+) -> str | None:
+    """Return why a model must not be used as it was opened, None where it may; warn where that cannot be told."""
+    if not wants_proof(found.spec.precision):
+        return None
+    if isinstance(found.content, str):
+        _warn_of_saturation(found, opened, stacklevel + 1)
+        return None
+    from asl_edge.runtime.proof import failure  # here, since a file without examples need not wait for its imports
+
+    return failure(resolve(model), found.spec.precision, opened)
 
 
 def _warn_of_saturation(found: ModelSource, opened: OpenedSession, stacklevel: int) -> None:
