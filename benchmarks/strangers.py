@@ -1,7 +1,7 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--only SOURCE ...] [--last] [--network NETWORK] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--also FOLDER ...] [--last] [--network NETWORK] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--leave-out", choices=SOURCES)
     parser.add_argument("--mirror", choices=SOURCES, nargs="*", default=list(MIRRORED), help="sources to mirror back")
     parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more folders of pictures to train on")
     parser.add_argument("--last", action="store_true", help="validate on drawn hands alone")
     parser.add_argument("--drawn-seed", type=int, default=1)
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
@@ -111,6 +112,8 @@ def prepared(options: argparse.Namespace) -> Path:
         drawn = hands(options, options.drawn, options.drawn_seed)
         folders.append(drawn)
         label += f"-{drawn.name}"
+    folders += options.also
+    label += "".join(f"-{folder.name}" for folder in options.also)
     shares, validation = (0.82, 0.06, 0.12), []
     if options.last:  # these shares leave the very pictures for the test that those above leave
         shares, validation = (0.882, 0.0, 0.118), [hands(options, 40, 99)]
@@ -200,6 +203,7 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     config = json.loads((run / "config.json").read_text())
     what = f"{config['network']} {options.size}px, {config['recipe']}, {config['epochs']} epochs"
     what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn pictures"
+    what += "".join(f", {folder.name}" for folder in options.also)
     what += f", mirrored: {', '.join(options.mirror)}" if set(options.mirror) != set(MIRRORED) else ""
     what += f", photographs of {', '.join(options.only)} alone" if options.only else ""
     what += ", validated on drawn hands alone" if options.last else ""

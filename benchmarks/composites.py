@@ -1,0 +1,326 @@
+"""Put hands before other backgrounds: real hands cut out of training pictures, and drawn ones.
+
+    python benchmarks/composites.py DATA ARRAYS --out FOLDER [--per-class 1200] [--drawn 300] [--seed 0]
+
+DATA is as `strangers.py` takes it, ARRAYS what that script prepared: only its training pictures are used. Hands of the
+studio lie on black already; those of three signers stand before plain walls, and kaggle's before a room that its
+pictures of `nothing` show without them, so that both can be cut out (GrabCut: Rother et al., 2004). A cut-out counts
+where the model in the box reads it rightly before grey. Half of the hands are drawn. Backgrounds are corners of the
+photographs of `phone` and `phone-outdoor`, empty rooms of `kaggle` and `phone-outdoor`, and drawn ones. A hand spans
+35% to 95% of the picture. FOLDER holds a folder a class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from strangers import SOURCES
+
+from asl_edge.data.synthetic.background import draw_background
+from asl_edge.data.synthetic.scene import Variety
+
+Picture = npt.NDArray[np.uint8]
+SIDE = 160
+_BORDER = 6  # pixels of the blue frame around kaggle's pictures
+_WALLS = ("signer-r", "signer-m")
+
+
+class Hand(NamedTuple):
+    """A hand that was cut out."""
+
+    picture: Picture
+    """uint8 RGB (S, S, 3)."""
+    mask: Picture
+    """uint8 (S, S), 1 where the hand is."""
+
+
+def main() -> None:
+    """Cut out, put together, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("arrays", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--per-class", type=int, default=1200)
+    parser.add_argument("--drawn", type=int, default=300, help="drawn hands a class to choose from")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    pictures = training_pictures(options.arrays)
+    cut = [*real_hands(options.data, pictures), *drawn_hands(options.drawn, options.seed)]
+    hands = readable(cut)
+    for source in sorted({source for source, _, _ in cut}):
+        kept, all_ = (sum(of == source for of, _, _ in some) for some in (hands, cut))
+        print(f"{source}: {kept} of {all_} cut-outs are read rightly")
+    by_class: dict[str, dict[str, list[Hand]]] = defaultdict(lambda: defaultdict(list))
+    for source, name, hand in hands:
+        by_class[name][source].append(hand)
+    empty = [picture for (source, name), some in pictures.items() for picture in some
+             if name == "nothing" and source in ("kaggle", "phone-outdoor")]  # fmt: skip
+    scenes = [picture for (source, _), some in pictures.items() for picture in some
+              if source in ("phone", "phone-outdoor")]  # fmt: skip
+    rng = np.random.default_rng(options.seed)
+    scenes = [scenes[row] for row in rng.permutation(len(scenes))[:3000]]
+    partial_folder = options.out.with_name(f"{options.out.name}.partial")
+    names = [*sorted(by_class), "nothing"]
+    jobs = [(name, {k: v[:400] for k, v in by_class[name].items()} if name in by_class else {}) for name in names]
+    work = partial(
+        write_class, folder=partial_folder, count=options.per_class, scenes=scenes, empty=empty, seed=options.seed
+    )
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(work, jobs))
+    partial_folder.rename(options.out)
+
+
+def training_pictures(folder: Path) -> dict[tuple[str, str], list[Picture]]:
+    """Return the photographs of the training split, by source and class."""
+    from asl_edge.data.arrays import PreparedArrays
+
+    arrays = PreparedArrays.open(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    known = {Path(path).parts[-len(Path(path).parts) :]: name for name, path in SOURCES.items()}
+    names = []
+    for source in manifest["sources"]:
+        parts = Path(source["path"]).parts
+        names.append(next((name for end, name in known.items() if parts[-len(end) :] == end), None))
+    found = defaultdict(list)
+    rows = manifest["rows"]["train"]["folder"]
+    wanted = [row for row, folder_ in enumerate(rows) if names[manifest["folders"][folder_][0]] is not None]
+    for row in wanted:
+        source_number, name = manifest["folders"][rows[row]]
+        found[str(names[source_number]), name].append(arrays.rgb("train", [row])[0])
+    return dict(found)
+
+
+def real_hands(data: Path, pictures: dict[tuple[str, str], list[Picture]]) -> Iterator[tuple[str, str, Hand]]:
+    """Yield (source, class, hand) of the photographs whose hands can be cut out."""
+    rooms = [picture for (source, name), some in pictures.items() for picture in some
+             if (source, name) == ("kaggle", "nothing")]  # fmt: skip
+    small = np.stack([thumbnail(room) for room in rooms])
+    for (source, name), some in pictures.items():
+        if name == "nothing":
+            continue
+        for picture in some:
+            if source == "studio":
+                mask = before_black(picture)
+            elif source in _WALLS:
+                mask = before_wall(picture)
+            elif source == "kaggle":
+                mask = before_room(picture, rooms, small)
+            else:
+                break
+            mask = largest(mask)
+            if whole(mask):
+                yield source, name, Hand(picture, mask)
+
+
+def whole(mask: Picture) -> bool:
+    """Whether a mask can be a hand's: neither a speck nor a piece of wall, which meets much of the picture's edges."""
+    edges = sum(float(edge.mean()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+    return 0.03 < mask.mean() < 0.55 and edges < 0.9
+
+
+def before_black(picture: Picture) -> Picture:
+    """Return the mask of what is not black, without the dark seam around it."""
+    mask = (cv2.GaussianBlur(picture, (0, 0), 0.7).max(axis=-1) > 26).astype(np.uint8)
+    return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)))
+
+
+def thumbnail(picture: Picture) -> npt.NDArray[np.float32]:
+    """Return a picture so small that a hand covers a few cells of it alone."""
+    return np.asarray(cv2.resize(picture, (24, 24), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def before_room(picture: Picture, rooms: list[Picture], small: npt.NDArray[np.float32]) -> Picture:
+    """Return the mask of what a picture shows and the likest picture of the empty room does not."""
+    unlike = np.median(np.abs(small - thumbnail(picture)).mean(axis=-1).reshape(len(small), -1), axis=1)
+    room = rooms[int(unlike.argmin())]
+    smooth = [cv2.GaussianBlur(each, (0, 0), 0.7).astype(np.float32) for each in (picture, room)]
+    difference = np.abs(smooth[0] - smooth[1]).max(axis=-1)
+    edge = int(np.ceil(_BORDER * picture.shape[0] / 200))
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    inner = slice(edge, -edge)
+    mask[inner, inner] = grab(picture[inner, inner], difference[inner, inner], (9, 28))
+    # The hand goes on below the frame: what stands at its inner edge is drawn out to the outer one.
+    mask[-edge:], mask[:, -edge:], mask[:, :edge] = mask[-edge - 1], mask[:, -edge - 1, None], mask[:, edge, None]
+    picture[-edge:] = picture[-edge - 2]
+    picture[:, -edge:], picture[:, :edge] = picture[:, -edge - 2, None], picture[:, edge + 1, None]
+    return mask
+
+
+def before_wall(picture: Picture) -> Picture:
+    """Return the mask of what differs from a wall whose colour passes evenly over the picture."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(picture, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
+    side = picture.shape[0]
+    down, right = np.mgrid[0:side, 0:side] / side
+    plane = np.stack([np.ones_like(down), right, down], axis=-1)
+    border = np.zeros((side, side), bool)
+    border[: side // 7], border[:, : side // 13], border[:, -side // 13 :] = True, True, True
+    wall = border
+    difference = np.zeros((side, side))
+    for _ in range(3):
+        fitted, *_ = np.linalg.lstsq(plane[wall], lab[wall], rcond=None)
+        difference = (np.abs(plane @ fitted - lab) * (0.5, 1, 1)).max(axis=-1)
+        wall = border & (difference < max(6.0, float(np.percentile(difference[border], 70))))
+    return grab(picture, difference, (5, 14))
+
+
+def grab(picture: Picture, difference: npt.NDArray[Any], limits: tuple[float, float]) -> Picture:
+    """Return the mask that GrabCut makes of what differs much, a little or not from the background."""
+    guess = np.full(picture.shape[:2], cv2.GC_PR_BGD, np.uint8)
+    guess[difference > limits[1]] = cv2.GC_PR_FGD
+    guess[difference < limits[0]] = cv2.GC_BGD
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    try:
+        cv2.grabCut(np.ascontiguousarray(picture[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:  # nothing differs
+        return np.zeros(picture.shape[:2], np.uint8)
+    return ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.uint8)
+
+
+def largest(mask: Picture) -> Picture:
+    """Return the largest connected part of a mask."""
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    count, parts, figures, _ = cv2.connectedComponentsWithStats(mask)
+    return mask if count < 2 else (parts == 1 + figures[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
+
+
+def drawn_hands(per_class: int, seed: int) -> Iterator[tuple[str, str, Hand]]:
+    """Yield ("drawn", class, hand) of newly drawn hands."""
+    from asl_edge.data.synthetic import synthesize
+
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "drawn"
+        variety = Variety(spread=2.0, left=0.3, cut_out=1.0)
+        synthesize(folder, per_class=per_class, clip_frames=1, seed=seed + 1000, size=SIDE, variety=variety)
+        for path in sorted(folder.rglob("*.jpg")):
+            if path.parent.name == "nothing":
+                continue
+            picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            mask = largest(before_black(picture))
+            if whole(mask):
+                yield "drawn", path.parent.name, Hand(picture, mask)
+
+
+def readable(hands: list[tuple[str, str, Hand]]) -> list[tuple[str, str, Hand]]:
+    """Return the hands that the model in the box reads rightly before grey: the rest was mostly cut out badly."""
+    from asl_edge import Predictor
+    from asl_edge.preprocess import to_square
+    from asl_edge.runtime.box import box_model
+
+    kept = []
+    with Predictor(box_model()) as predictor:
+        classes, size = predictor.spec.classes, predictor.spec.input_size
+        for first in range(0, len(hands), 64):
+            some = hands[first : first + 64]
+            grey = [np.where(hand.mask[..., None] > 0, hand.picture, 128).astype(np.uint8) for _, _, hand in some]
+            batch = np.stack([to_square(picture, size) for picture in grey])
+            answers = predictor.probabilities(batch).argmax(axis=1)
+            kept += [item for item, answer in zip(some, answers, strict=True) if classes[int(answer)] == item[1]]
+    return kept
+
+
+def write_class(
+    job: tuple[str, dict[str, list[Hand]]],
+    *,
+    folder: Path,
+    count: int,
+    scenes: list[Picture],
+    empty: list[Picture],
+    seed: int,
+) -> None:
+    """Write the pictures of one class."""
+    name, by_source = job
+    rng = np.random.default_rng([seed, *name.encode()])
+    target = folder / name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    real = [source for source in by_source if source != "drawn"]
+    for number in range(count):
+        picture = background(rng, scenes, empty)
+        if by_source:
+            drawn = not real or ("drawn" in by_source and rng.random() < 0.5)
+            some = by_source["drawn" if drawn else real[int(rng.integers(len(real)))]]
+            picture = put(some[int(rng.integers(len(some)))], picture, rng)
+        # Far frame numbers: each is a clip of its own, as those of `synthesize` are.
+        path = target / f"{name}{number}.jpg"
+        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
+def background(rng: np.random.Generator, scenes: list[Picture], empty: list[Picture]) -> Picture:
+    """Return some background, (SIDE, SIDE, 3)."""
+    kind = rng.random()
+    if kind < 0.45:
+        picture = corner(rng, scenes[int(rng.integers(len(scenes)))])
+    elif kind < 0.6:
+        whole = empty[int(rng.integers(len(empty)))]
+        side = int(whole.shape[0] * rng.uniform(0.6, 0.9))
+        top, left = (int(value) for value in rng.integers(6, whole.shape[0] - side - 5, 2))
+        picture = whole[top : top + side, left : left + side]
+    else:
+        picture = draw_background(rng, SIDE, black=0.02)
+    picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    if rng.random() < 0.5:
+        picture = picture[:, ::-1]
+    gains = np.exp(rng.normal(0, 0.25)) * (1 + rng.normal(0, 0.05, 3))
+    return np.clip(picture * gains, 0, 255).astype(np.uint8)
+
+
+def corner(rng: np.random.Generator, picture: Picture) -> Picture:
+    """Return an upper corner of a photograph, where no hand is, or hardly."""
+    side = int(picture.shape[0] * rng.uniform(0.3, 0.5))
+    part = picture[:side, :side] if rng.random() < 0.5 else picture[:side, -side:]
+    return np.asarray(part[::-1] if rng.random() < 0.2 else part)
+
+
+def put(
+    hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.35, 0.95)
+) -> Picture:
+    """Return `picture` with a hand before it, which comes from the edge that it came from in its own picture.
+
+    It spans a share of the picture's side between the two `spans`.
+    """
+    down, right = np.nonzero(hand.mask)
+    top, left, bottom, end = down.min(), right.min(), down.max() + 1, right.max() + 1
+    mask, pixels = hand.mask[top:bottom, left:end], hand.picture[top:bottom, left:end]
+    scale = SIDE * rng.uniform(*spans) / max(mask.shape)
+    width, height = (max(4, round(extent * scale)) for extent in mask.shape[::-1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    soft = cv2.GaussianBlur(cv2.erode(mask, np.ones((2, 2), np.uint8)).astype(np.float32), (0, 0), 0.8)
+    soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    gains = np.exp(rng.normal(0, 0.25)) * (1 + rng.normal(0, 0.04, 3))
+    pixels = np.clip(cv2.resize(pixels, (width, height), interpolation=method) * gains, 0, 255)
+    # A fist that meets the edge by its knuckles comes from below nevertheless.
+    touching = {
+        "bottom": hand.mask[-1].mean() + 0.12, "right": hand.mask[:, -1].mean(),
+        "left": hand.mask[:, 0].mean(), "top": hand.mask[0].mean(),
+    }  # fmt: skip
+    edge = max(touching, key=lambda name: touching[name])
+    x, y = rng.uniform(-0.05, 1.05) * (SIDE - width), rng.uniform(-0.05, 1.05) * (SIDE - height)
+    hidden = rng.uniform(0, 0.06)  # a wrist that was cut off is hidden
+    if edge == "right":
+        x = SIDE - width * (1 - hidden)
+    elif edge == "left":
+        x = -width * hidden
+    elif edge == "top":
+        y = -height * hidden
+    else:
+        y = SIDE - height * (1 - hidden)
+    matrix = np.array([[1, 0, round(x)], [0, 1, round(y)]], np.float32)
+    alpha = cv2.warpAffine(soft, matrix, (SIDE, SIDE))[..., None]
+    placed = cv2.warpAffine(pixels.astype(np.float32), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(placed * alpha + picture * (1 - alpha)).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
