@@ -20,6 +20,9 @@ OUTPUT_NAME = "probabilities"
 FEATURES_NAME = "features"
 """The second output, where there is one: what the last layer makes the probabilities of, float32 (N, F)."""
 
+MAPS_NAME = "class_maps"
+"""A further output of models that look twice: the logits at each place, float32 (N, C, rows, columns)."""
+
 CARD_KEY = "asl_edge.model_card"
 """The key of the ONNX metadata entry that holds a model card as Markdown, where somebody wrote one."""
 
@@ -59,6 +62,8 @@ class ModelSpec:
     """(threshold, share of pictures answered, accuracy of those answers), as measured when it was calibrated."""
     calibration: dict[str, Any] = field(default_factory=dict)
     """How temperature and threshold came about (see `asl_edge.evaluation.calibration`)."""
+    framing: dict[str, Any] = field(default_factory=dict)
+    """How the hand is found for a second look (see `asl_edge.runtime.framing`); empty for models that look once."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """Figures of the model on each source, as `asl-edge evaluate` with several sources wrote them into its run."""
     trained_on: dict[str, Any] = field(default_factory=dict)
@@ -94,6 +99,8 @@ class ModelSpec:
 
         if self.features is not None and (not isinstance(self.features, int) or self.features < 1):
             raise ModelError(f"features must be a positive whole number. Received: {self.features!r}")
+        if not isinstance(self.framing, dict) or (self.framing and self.features is None):
+            raise ModelError("framing must be an object, of a model that offers its features. Export the model again.")
         shares = [value for point in self.reject_curve for value in point]
         if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares) or any(
             len(point) != 3 for point in self.reject_curve

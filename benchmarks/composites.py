@@ -65,10 +65,7 @@ def main() -> None:
     by_class: dict[str, dict[str, list[Hand]]] = defaultdict(lambda: defaultdict(list))
     for source, name, hand in hands:
         by_class[name][source].append(hand)
-    empty = [picture for (source, name), some in pictures.items() for picture in some
-             if name == "nothing" and source in ("kaggle", "phone-outdoor")]  # fmt: skip
-    scenes = [picture for (source, _), some in pictures.items() for picture in some
-              if source in ("phone", "phone-outdoor")]  # fmt: skip
+    scenes, empty = backgrounds(pictures)
     rng = np.random.default_rng(options.seed)
     scenes = [scenes[row] for row in rng.permutation(len(scenes))[:3000]]
     partial_folder = options.out.with_name(f"{options.out.name}.partial")
@@ -82,13 +79,22 @@ def main() -> None:
     partial_folder.rename(options.out)
 
 
+def backgrounds(pictures: dict[tuple[str, str], list[Picture]]) -> tuple[list[Picture], list[Picture]]:
+    """Return photographs whose corners are backgrounds, and pictures of empty rooms."""
+    scenes = [picture for (source, _), some in pictures.items() for picture in some
+              if source in ("phone", "phone-outdoor")]  # fmt: skip
+    empty = [picture for (source, name), some in pictures.items() for picture in some
+             if name == "nothing" and source in ("kaggle", "phone-outdoor")]  # fmt: skip
+    return scenes, empty
+
+
 def training_pictures(folder: Path) -> dict[tuple[str, str], list[Picture]]:
     """Return the photographs of the training split, by source and class."""
     from asl_edge.data.arrays import PreparedArrays
 
     arrays = PreparedArrays.open(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    known = {Path(path).parts[-len(Path(path).parts) :]: name for name, path in SOURCES.items()}
+    known = {Path(path).parts: name for name, path in SOURCES.items()}
     names = []
     for source in manifest["sources"]:
         parts = Path(source["path"]).parts
@@ -283,9 +289,7 @@ def corner(rng: np.random.Generator, picture: Picture) -> Picture:
     return np.asarray(part[::-1] if rng.random() < 0.2 else part)
 
 
-def put(
-    hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.35, 0.95)
-) -> Picture:
+def put(hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.35, 0.95)) -> Picture:
     """Return `picture` with a hand before it, which comes from the edge that it came from in its own picture.
 
     It spans a share of the picture's side between the two `spans`.
@@ -293,7 +297,8 @@ def put(
     down, right = np.nonzero(hand.mask)
     top, left, bottom, end = down.min(), right.min(), down.max() + 1, right.max() + 1
     mask, pixels = hand.mask[top:bottom, left:end], hand.picture[top:bottom, left:end]
-    scale = SIDE * rng.uniform(*spans) / max(mask.shape)
+    side = picture.shape[0]
+    scale = side * rng.uniform(*spans) / max(mask.shape)
     width, height = (max(4, round(extent * scale)) for extent in mask.shape[::-1])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     soft = cv2.GaussianBlur(cv2.erode(mask, np.ones((2, 2), np.uint8)).astype(np.float32), (0, 0), 0.8)
@@ -306,19 +311,19 @@ def put(
         "left": hand.mask[:, 0].mean(), "top": hand.mask[0].mean(),
     }  # fmt: skip
     edge = max(touching, key=lambda name: touching[name])
-    x, y = rng.uniform(-0.05, 1.05) * (SIDE - width), rng.uniform(-0.05, 1.05) * (SIDE - height)
+    x, y = rng.uniform(-0.05, 1.05) * (side - width), rng.uniform(-0.05, 1.05) * (side - height)
     hidden = rng.uniform(0, 0.06)  # a wrist that was cut off is hidden
     if edge == "right":
-        x = SIDE - width * (1 - hidden)
+        x = side - width * (1 - hidden)
     elif edge == "left":
         x = -width * hidden
     elif edge == "top":
         y = -height * hidden
     else:
-        y = SIDE - height * (1 - hidden)
+        y = side - height * (1 - hidden)
     matrix = np.array([[1, 0, round(x)], [0, 1, round(y)]], np.float32)
-    alpha = cv2.warpAffine(soft, matrix, (SIDE, SIDE))[..., None]
-    placed = cv2.warpAffine(pixels.astype(np.float32), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(soft, matrix, (side, side))[..., None]
+    placed = cv2.warpAffine(pixels.astype(np.float32), matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(placed * alpha + picture * (1 - alpha)).astype(np.uint8)
 
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cv2
 import numpy as np
-from composites import SIDE, Hand, Picture, before_wall, largest, put, whole
+from composites import Hand, Picture, before_wall, largest, put, whole
 from machine import describe_machine, machine_line
 
 from asl_edge import preprocess
@@ -29,6 +29,7 @@ from asl_edge.runtime.box import box_model
 from asl_edge.runtime.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
+SIDE = 256
 SPANS = (0.9, 0.75, 0.6, 0.45, 0.35)
 """Share of the picture's side that a hand and what is seen of its arm span."""
 
@@ -43,8 +44,13 @@ def main() -> None:
     hands = cut_out(options.data / "dev-wall")
     rooms = corners(options.data / "dev-rooms")
     for model in options.model or [box_model()]:
-        with Predictor(model, provider="cpu", batch_size=32) as predictor:
-            rows = measure(predictor, hands, rooms)
+        rows = []
+        for framing in (False, True):
+            with Predictor(model, provider="cpu", batch_size=32, framing=framing) as predictor:
+                if framing and predictor.framing is None:
+                    continue
+                rows += measure(predictor, hands, rooms)
+        rows.sort(key=lambda row: (-row["span"], row["before"], row["looks"]))
         lines = table(rows)
         print(model, *lines, sep="\n", flush=True)
     if options.write:
@@ -82,7 +88,7 @@ def corners(folder: Path) -> list[Picture]:
 
 def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Picture]) -> list[dict[str, Any]]:
     """Return a row for each span and background."""
-    classes, size = predictor.spec.classes, predictor.spec.input_size
+    classes, size = predictor.spec.classes, predictor.picture_size
     labels = np.array([classes.index(name) for name, _ in hands])
     grey = np.full((SIDE, SIDE, 3), 150, np.uint8)
     rows = []
@@ -100,7 +106,7 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Pic
             right = answers.argmax(axis=1) == labels
             answered = answers.max(axis=1) >= (predictor.spec.reject_threshold or 0.0)
             rows.append({
-                "span": span, "before": name, "pictures": len(labels), "right": int(right.sum()),
+                "span": span, "before": name, "looks": 1 if predictor.framing is None else 2, "pictures": len(labels), "right": int(right.sum()),
                 "answered": int(answered.sum()), "right_when_answered": int((right & answered).sum()),
                 "nothing": int((answers.argmax(axis=1) == classes.index("nothing")).sum()),
             })  # fmt: skip
@@ -110,14 +116,14 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Pic
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the rows as a table in Markdown."""
     lines = [
-        "| the hand spans | before | pictures | accuracy | taken for `nothing` | answered | right when answered |",
-        "|---:|---|---:|---:|---:|---:|---:|",
+        "| the hand spans | before | looks | pictures | accuracy | taken for `nothing` | answered | right when answered |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         low, high = wilson_interval(row["right"], row["pictures"])
         count = row["pictures"]
         lines.append(
-            f"| {row['span']:.0%} | {row['before']} | {count} | {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
+            f"| {row['span']:.0%} | {row['before']} | {row['looks']} | {count} | {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
             f"| {row['nothing'] / count:.1%} | {row['answered'] / count:.1%} "
             f"| {row['right_when_answered'] / max(1, row['answered']):.1%} |"
         )

@@ -1,7 +1,8 @@
 """Train for strangers' hands and look: on held-out blocks, on a source that was left out, on the two dev folders.
 
     python benchmarks/strangers.py DATA --name NAME [--size 128] [--drawn 300] [--leave-out SOURCE] [--look]
-        [--only SOURCE ...] [--also FOLDER ...] [--last] [--network NETWORK] [--start-from NAME] [--set NAME=VALUE ...] [--work FOLDER]
+        [--only SOURCE ...] [--also FOLDER ...] [--last] [--network NETWORK] [--start-from NAME]
+        [--set NAME=VALUE ...] [--work FOLDER]
 
 DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
 dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on

@@ -32,6 +32,10 @@ class Classifier(Protocol):
         """Side of the square input, in pixels."""
 
     @property
+    def picture_size(self) -> int:
+        """Side of the pictures that are best read for it: more than `input_size` where it may look twice."""
+
+    @property
     def fit(self) -> Fit:
         """How its pictures are made square."""
 
@@ -51,7 +55,7 @@ class Classifier(Protocol):
         """Answer a batch.
 
         Args:
-            pictures: uint8 array of shape (N, input_size, input_size, 3), RGB.
+            pictures: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `picture_size`.
 
         Returns:
             float32 array of shape (N, C), each row adding up to 1.
@@ -82,6 +86,7 @@ class OnnxClassifier:
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size
+        self.picture_size = self._predictor.picture_size
         self.fit: Fit = spec.fit
         self.threshold = spec.reject_threshold
         self.temperature = spec.temperature

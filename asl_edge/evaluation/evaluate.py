@@ -114,7 +114,9 @@ def opened(
 
 def wanted_by(classifier: Classifier) -> Wanted:
     """Return what `classifier` wants its pictures to be."""
-    return Wanted(classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known)
+    return Wanted(
+        classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known, classifier.picture_size
+    )
 
 
 def measure(

@@ -48,7 +48,7 @@ class KerasClassifier:
     ) -> None:
         self.path = path
         self.classes = classes
-        self.input_size = _input_size(path, model)
+        self.input_size = self.picture_size = _input_size(path, model)
         self.fit: Fit = fit
         self.fit_known = fit_known
         self.temperature = temperature

@@ -34,13 +34,15 @@ class Wanted(NamedTuple):
     input_size: int
     fit: Fit
     fit_known: bool = True
+    picture_size: int | None = None
+    """Side of pictures that are read from files, where it is another than `input_size`."""
 
 
 class Batch(NamedTuple):
     """Some labelled pictures."""
 
     pictures: npt.NDArray[np.uint8]
-    """uint8 array of shape (n, S, S, 3), RGB."""
+    """uint8 array of shape (n, S, S, 3), RGB; S is `input_size` or, of files, `picture_size`."""
     labels: npt.NDArray[np.int64]
     """int64 array of shape (n,): columns of the model."""
     sources: tuple[str, ...]
@@ -237,7 +239,7 @@ class _FolderData:
                 self.skipped.append((source, reason))
             else:
                 read.append((picture, label, source))
-        size = self._wanted.input_size
+        size = self._wanted.picture_size or self._wanted.input_size
         pictures = np.empty((len(read), size, size, 3), np.uint8)
         for row, (picture, _, _) in enumerate(read):
             pictures[row] = picture
@@ -248,7 +250,8 @@ class _FolderData:
     def _load(self, number: int) -> _Loaded:
         source = self._catalogue.shown_path(number)
         try:
-            return load(self._catalogue.read(number), self._wanted.input_size, self._wanted.fit), source, ""
+            size = self._wanted.picture_size or self._wanted.input_size
+            return load(self._catalogue.read(number), size, self._wanted.fit), source, ""
         except PictureError as error:
             return None, source, str(error)
 

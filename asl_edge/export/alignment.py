@@ -59,7 +59,9 @@ def _tensor(tensor: memoryview, position: int, fewest: int) -> bytes | None:
             kept.append(bytes(tensor[item.begin : item.end]))
     if values is None or isinstance(values, int) or len(values) < FEWEST_BYTES:
         return None
-    for spaces in range(fewest, fewest + 2 * ALIGNMENT + 8):  # where a length grows by a byte on the way, one multiple is missed
+    for spaces in range(
+        fewest, fewest + 2 * ALIGNMENT + 8
+    ):  # where a length grows by a byte on the way, one multiple is missed
         said = [*kept, field(_DOC_STRING, b" " * spaces), heading(RAW_DATA, len(values))]
         size = len(b"".join(said)) + len(values)
         opening = b"".join((heading(INITIALIZERS, size), *said))

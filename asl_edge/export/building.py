@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from asl_edge.errors import ModelError, UserError
+from asl_edge.errors import ModelError, RunError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
 from asl_edge.evaluation.source_figures import read_figures
 from asl_edge.export.alignment import aligned
 from asl_edge.export.conversion import check, to_onnx
 from asl_edge.export.graph import copy_of
 from asl_edge.export.half_precision import to_half
-from asl_edge.export.head import apply_temperature, features_tensor, offer_features
+from asl_edge.export.head import apply_temperature, features_tensor, last_layer, offer_features, offer_maps
 from asl_edge.export.optimization import PassReport, optimize
 from asl_edge.export.outputs import Outputs, at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.parity import ParityReport, compare
@@ -33,9 +34,10 @@ from asl_edge.export.stored_half import store_in_half
 from asl_edge.export.throughput import ThroughputReport, for_throughput
 from asl_edge.export.toolchain import load, versions
 from asl_edge.preprocess import PREPROCESS_VERSION
+from asl_edge.runtime.framing import Framing
 from asl_edge.runtime.precision import has_vnni, processor
 from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
-from asl_edge.training.run_folder import MODEL_CARD_FILE
+from asl_edge.training.run_folder import FRAMING_FILE, MODEL_CARD_FILE
 
 if TYPE_CHECKING:
     import onnx
@@ -197,6 +199,22 @@ def _calibration(source: Source) -> Calibration | None:
         raise ModelError(f"{source.path} holds a damaged calibration ({error}). Export its run instead.") from error
 
 
+def _framing(source: Source) -> Framing | None:
+    """Return how the hand is found, as the run or an exported file says it."""
+    if source.run is None:
+        return None if source.told is None or not source.told.framing else Framing.from_dict(source.told.framing)
+    path = source.run.path / FRAMING_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Mend it or take it away.") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} holds no object. Mend it or take it away.")
+    return Framing.from_dict(values)
+
+
 def default_precision(optimize_for: str) -> str:
     """Return the precision that is taken where none is named.
 
@@ -275,12 +293,17 @@ def build(
     else:
         graph = copy_of(full)
     features = offer_features(graph, prepared.features)
+    framing = _framing(source)
+    if framing is not None:
+        offer_maps(graph, last_layer(prepared.graph))
     check(graph)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     parity = _compared(prepared.expected, source, graph, pictures, precision)
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
+    if framing is not None:
+        spec = replace(spec, framing=framing.to_dict())
     return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
 
 

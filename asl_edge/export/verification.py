@@ -15,7 +15,7 @@ from asl_edge.export.parity_pictures import parity_pictures
 from asl_edge.export.source import Described, Source, open_source
 from asl_edge.export.toolchain import load
 from asl_edge.runtime.box import resolve
-from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.stored_model import run_around
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
     outputs = [(OUTPUT_NAME, types.FLOAT, [len(spec.classes)])]
     if spec.features is not None:
         outputs.append((FEATURES_NAME, types.FLOAT, [spec.features]))
+    if spec.framing:
+        outputs.append((MAPS_NAME, types.FLOAT, [len(spec.classes), 0, 0]))
     promised = (
         (graph.graph.input, INPUT_NAME, [(INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3])]),
         (graph.graph.output, OUTPUT_NAME, outputs),

@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
+from asl_edge.runtime.framing import DETAIL, Framing, framed, whole
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import open_model
 from asl_edge.runtime.prediction import Prediction
 from asl_edge.runtime.sources import Item
-from asl_edge.spec import FEATURES_NAME, INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +44,7 @@ Floats = npt.NDArray[np.float32]
 DEFAULT_BATCH_SIZE = 16
 
 _MOST_DECODERS = 8
+_NOTHING = "nothing"
 
 
 class Predictor:
@@ -63,6 +65,8 @@ class Predictor:
         precision: which of a bundle's precisions to take; None for the one that suits the provider.
         provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
+        framing: look again at the part of a picture that holds the hand, where the hand is small and the model can
+            tell (see `asl_edge.runtime.framing`).
 
     Raises:
         ModelError: the model file is missing, damaged, without a spec, or of another kind.
@@ -91,6 +95,7 @@ class Predictor:
         precision: str | None = None,
         provider_options: Mapping[str, str] | None = None,
         adaptation: Adaptation | str | os.PathLike[str] | None = None,
+        framing: bool = True,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be 1 or more. Received: {batch_size}")
@@ -116,6 +121,10 @@ class Predictor:
         self.threshold = self.spec.reject_threshold if threshold is None else threshold
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
+        self.framing = Framing.from_dict(self.spec.framing) if framing and self.spec.framing else None
+        """How the hand is found for a second look; None where the model looks once."""
+        self.picture_size = self.spec.input_size * (1 if self.framing is None else DETAIL)
+        """Side of the pictures that `prepare` returns."""
         self.provider_requested = opened.requested
         self.providers_used = opened.used
         self.workers = opened.workers
@@ -248,8 +257,8 @@ class Predictor:
         """Return the probability of each class for prepared pictures.
 
         Args:
-            pictures: uint8 array of shape (N, input_size, input_size, 3), RGB, prepared by `asl_edge.preprocess`;
-                a memory-mapped one is read batch by batch.
+            pictures: uint8 array of shape (N, S, S, 3), RGB, prepared by `asl_edge.preprocess`; S is `picture_size`
+                or the model's `input_size`. A memory-mapped one is read batch by batch.
 
         Returns:
             float32 array of shape (N, C), columns in the order of `spec.classes`.
@@ -264,7 +273,7 @@ class Predictor:
         return answers
 
     def probabilities_and_features(self, pictures: Picture) -> tuple[Floats, Floats]:
-        """Return what the model itself answers, without any adaptation, and its features.
+        """Return what the model itself answers, without any adaptation, and its features; of its last look.
 
         Args:
             pictures: as for `probabilities`.
@@ -279,7 +288,7 @@ class Predictor:
         if self.spec.features is None:
             raise ModelError(f"{self.model} offers no features. Export it again with this asl-edge.")
         parts = [
-            self._outputs(pictures[start : start + self.batch_size], [OUTPUT_NAME, FEATURES_NAME])
+            self._last_look(pictures[start : start + self.batch_size])
             for start in range(0, max(len(pictures), 1), self.batch_size)
         ]
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -287,7 +296,8 @@ class Predictor:
 
     def _check_pictures(self, pictures: Picture) -> None:
         size = self.spec.input_size
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (size, size, 3):
+        sizes = [(side, side, 3) for side in (size, self.picture_size)]
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] not in sizes:
             raise ModelError(
                 f"pictures must be a uint8 array of shape (N, {size}, {size}, 3). "
                 f"Received: {pictures.dtype} {pictures.shape}"
@@ -322,7 +332,7 @@ class Predictor:
         self.close()
 
     def prepare(self, item: Item) -> Picture:
-        """Return an item's picture as the network wants it: uint8 (input_size, input_size, 3), RGB.
+        """Return an item's picture as `probabilities` wants it: uint8 (picture_size, picture_size, 3), RGB.
 
         Raises:
             PictureError: it cannot be read.
@@ -330,9 +340,9 @@ class Predictor:
         if item.problem is not None:
             raise PictureError(item.problem)
         if isinstance(item.picture, np.ndarray):
-            return to_square(item.picture, self.spec.input_size, self.spec.fit)
+            return to_square(item.picture, self.picture_size, self.spec.fit)
         if isinstance(item.picture, (str, bytes, os.PathLike)):
-            return load(item.picture, self.spec.input_size, self.spec.fit)
+            return load(item.picture, self.picture_size, self.spec.fit)
         raise PictureError(
             "a picture must be a path, the bytes of a picture file or a uint8 array of shape (height, width, 3). "
             f"Received: {type(item.picture).__name__}"
@@ -362,9 +372,42 @@ class Predictor:
         return Prediction(item.source, label, confidence, top, ms, accepted, item.frame)
 
     def _run(self, pictures: Picture) -> Floats:
-        if self.adaptation is None:
-            return self._outputs(pictures, [OUTPUT_NAME])[0]
-        probabilities, features = self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])
+        if self.framing is None:
+            if self.adaptation is None:
+                return self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME])[0]
+            return self._adapted(*self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME, FEATURES_NAME]))
+        probabilities, features, rows, parts = self._looks(pictures, self.framing)
+        answers = np.array(self._adapted(probabilities, features))
+        if len(rows):
+            names = [OUTPUT_NAME] if self.adaptation is None else [OUTPUT_NAME, FEATURES_NAME]
+            second = self._adapted(*self._outputs(parts, names))
+            answers[rows] += np.float32(self.framing.share) * (second - answers[rows])
+        return answers
+
+    def _looks(self, pictures: Picture, framing: Framing) -> tuple[Floats, Floats, npt.NDArray[np.intp], Picture]:
+        """Return probabilities and features of the first look, and which rows want a second one, at what."""
+        size = self.spec.input_size
+        probabilities, features, maps = self._outputs(whole(pictures, size), [OUTPUT_NAME, FEATURES_NAME, MAPS_NAME])
+        nothing = self.spec.classes.index(_NOTHING) if _NOTHING in self.spec.classes else None
+        regions = framing.regions(features, maps, nothing)
+        rows = np.flatnonzero(regions[:, 2] < 1)
+        parts = framed(pictures[rows], regions[rows], size) if len(rows) else pictures[:0]
+        return probabilities, features, rows, parts
+
+    def _last_look(self, pictures: Picture) -> tuple[Floats, Floats]:
+        """Return probabilities and features of the second look, and of the first where there is no other."""
+        if self.framing is None:
+            first, features = self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME, FEATURES_NAME])
+            return first, features
+        probabilities, features, rows, parts = self._looks(pictures, self.framing)
+        if len(rows):
+            probabilities, features = np.array(probabilities), np.array(features)
+            probabilities[rows], features[rows] = self._outputs(parts, [OUTPUT_NAME, FEATURES_NAME])
+        return probabilities, features
+
+    def _adapted(self, probabilities: Floats, features: Floats | None = None) -> Floats:
+        if self.adaptation is None or features is None:
+            return probabilities
         return self.adaptation.apply(probabilities, features)
 
     def _outputs(self, pictures: Picture, names: list[str]) -> tuple[Floats, ...]:

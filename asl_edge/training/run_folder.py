@@ -36,6 +36,7 @@ AUGMENTATION_FILE = "augmentation.png"
 """What the network sees of some pictures, where training changes them."""
 
 CALIBRATION_FILE = "calibration.json"
+FRAMING_FILE = "framing.json"
 """Temperature and threshold, as `asl-edge calibrate` fitted them; export takes them from here."""
 MODEL_CARD_FILE = "model-card.md"
 """What a person says of the model; export puts it into the file."""
@@ -43,7 +44,7 @@ MODEL_CARD_FILE = "model-card.md"
 _OURS = {
     CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
     SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
-    "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, MODEL_CARD_FILE,
+    "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, FRAMING_FILE, MODEL_CARD_FILE,
 }  # fmt: skip
 
 SampleSet = Literal["test", "train"]
