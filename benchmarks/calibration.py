@@ -1,10 +1,11 @@
 """How far confidences can be believed on people whom training never saw.
 
-    python benchmarks/calibration.py RUN DATA [--out FOLDER]
+    python benchmarks/calibration.py MODEL DATA [--out FOLDER]
 
-RUN is a run with a calibration.json (`asl-edge calibrate`), DATA the folder of real pictures. The network's answers to
-`dev-wall` and the clean pictures of `dev-rooms` are judged as they come, with the run's own calibration (fitted on
-sources that were left out of training), and with one that is fitted on the other of the two folders. Writes
+MODEL is a calibrated `.onnx` file or `box`, DATA the folder of real pictures. The answers to `dev-wall` and the clean
+pictures of `dev-rooms` are judged as the model gives them, at temperature 1, and with a calibration that is fitted on
+the other of the two folders. (Other temperatures are applied to the model's answers; of a second look these are the
+mean of two, so that this is not to the last digit what a model of that temperature would answer.) Writes
 calibration.json and .md.
 """
 
@@ -22,8 +23,10 @@ import numpy as np
 from machine import describe_machine
 
 from asl_edge import metrics
-from asl_edge.evaluation.calibration import Answers, calibrate, read_calibration
+from asl_edge.evaluation.calibration import Answers, calibrate
 from asl_edge.evaluation.evaluate import evaluate
+from asl_edge.runtime.box import resolve
+from asl_edge.runtime.model_file import read_spec
 
 FOLDERS = ("dev-wall", "dev-rooms")
 
@@ -31,28 +34,28 @@ FOLDERS = ("dev-wall", "dev-rooms")
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "model-in-the-box")
     options = parser.parse_args()
-    answers = {name: answered(options.run, options.data / name) for name in FOLDERS}
-    own = read_calibration(options.run)
+    answers = {name: answered(options.model, options.data / name) for name in FOLDERS}
+    spec = read_spec(Path(resolve(options.model)))
     rows: list[dict[str, Any]] = []
     for name, one in answers.items():
         other = next(folder for folder in FOLDERS if folder != name)
         fitted = calibrate([answers[other]])
-        rows.append(judged(one, "as the network gives it", 1.0, None))
-        if own is not None:
-            rows.append(judged(one, "as shipped", own.temperature, own.threshold))
+        rows.append(judged(one, "no temperature", 1.0, None))
+        rows.append(judged(one, "as shipped", spec.temperature, spec.reject_threshold))
         rows.append(judged(one, other, fitted.temperature, fitted.threshold))
     write(options.out, rows)
 
 
-def answered(run: Path, folder: Path) -> Answers:
-    """Return the network's own answers, without the pictures that were augmented."""
-    report = evaluate(run / "best.keras", folder)
+def answered(model: str, folder: Path) -> Answers:
+    """Return the answers at temperature 1, without the pictures that were augmented."""
+    report = evaluate(model, folder)
+    uncalibrated = metrics.with_temperature(report.probabilities, 1 / report.temperature)
     clean = np.array([not Path(source).name.startswith("aug_") for source in report.sources])
-    return Answers(folder.name, report.probabilities[clean], report.labels[clean])
+    return Answers(folder.name, uncalibrated[clean], report.labels[clean])
 
 
 def judged(answers: Answers, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:

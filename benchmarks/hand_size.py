@@ -106,7 +106,8 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Pic
             right = answers.argmax(axis=1) == labels
             answered = answers.max(axis=1) >= (predictor.spec.reject_threshold or 0.0)
             rows.append({
-                "span": span, "before": name, "looks": 1 if predictor.framing is None else 2, "pictures": len(labels), "right": int(right.sum()),
+                "span": span, "before": name, "looks": 1 if predictor.framing is None else 2,
+                "pictures": len(labels), "right": int(right.sum()),
                 "answered": int(answered.sum()), "right_when_answered": int((right & answered).sum()),
                 "nothing": int((answers.argmax(axis=1) == classes.index("nothing")).sum()),
             })  # fmt: skip
@@ -116,14 +117,16 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Pic
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the rows as a table in Markdown."""
     lines = [
-        "| the hand spans | before | looks | pictures | accuracy | taken for `nothing` | answered | right when answered |",
+        "| the hand spans | before | looks | pictures | accuracy | taken for `nothing` | answered "
+        "| right when answered |",
         "|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         low, high = wilson_interval(row["right"], row["pictures"])
         count = row["pictures"]
         lines.append(
-            f"| {row['span']:.0%} | {row['before']} | {row['looks']} | {count} | {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
+            f"| {row['span']:.0%} | {row['before']} | {row['looks']} | {count} "
+            f"| {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
             f"| {row['nothing'] / count:.1%} | {row['answered'] / count:.1%} "
             f"| {row['right_when_answered'] / max(1, row['answered']):.1%} |"
         )

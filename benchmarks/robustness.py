@@ -204,7 +204,9 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
                 continue
             for number, change in enumerate(every):
                 for way in change.ways:
-                    changed = np.stack([to_square(way(picture), spec.input_size, spec.fit) for picture in pictures])
+                    changed = np.stack(
+                        [to_square(way(picture), predictor.picture_size, spec.fit) for picture in pictures]
+                    )
                     probabilities = predictor.probabilities(changed)
                     right[number].append(probabilities.argmax(axis=1) == labels)
                     answered[number].append(metrics.answered(probabilities, threshold or 0.0))

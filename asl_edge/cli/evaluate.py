@@ -58,6 +58,9 @@ def evaluate(
         None, "--provider", help="For .onnx: auto, cpu, cuda, tensorrt, openvino, coreml, ...", show_default="cpu"
     ),
     strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
+    framing: bool = typer.Option(
+        True, "--framing/--no-framing", help="Look again at small hands, as predict does, if the .onnx file can."
+    ),
     out: Path = typer.Option(
         None,
         "--out",
@@ -91,6 +94,7 @@ def evaluate(
         "strict": strict,
         "threshold": threshold,
         "mirrored": mirrored,
+        "framing": framing,
     }
     if len(data) == 1:
         report = _one(model, data[0], options, split, out, as_json)

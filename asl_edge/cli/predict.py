@@ -59,6 +59,9 @@ def predict(
     provider_option: list[str] = typer.Option(
         [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
     ),
+    framing: bool = typer.Option(
+        True, "--framing/--no-framing", help="Look again at the part of a picture with a small hand, if the model can."
+    ),
     explain_placement: bool = typer.Option(
         False, "--explain-placement", help="Say first how many nodes of the model run on which provider."
     ),
@@ -88,7 +91,7 @@ def predict(
             _tell(in_words(placement(model, provider=provider, threads=threads, provider_options=options)), quiet=True)
         sinks = _video_sinks(stack, sources, show, save_video)
         predictor = _open(
-            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k
+            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k, framing
         )
         stack.enter_context(predictor)
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
@@ -124,6 +127,7 @@ def _open(
     show: bool,
     threshold: float | None,
     top_k: int,
+    framing: bool,
 ) -> Predictor:
     """Open the predictor, and say what it warns of."""
     import threading
@@ -155,6 +159,7 @@ def _open(
             top_k=top_k,
             expected=expected(sources),
             adaptation=adapted,
+            framing=framing,
         )
 
 

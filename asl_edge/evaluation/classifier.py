@@ -71,7 +71,13 @@ class OnnxClassifier:
     fit_known = True
 
     def __init__(
-        self, path: Path, *, provider: str = "cpu", strict: bool = False, precision: str | None = None
+        self,
+        path: Path,
+        *,
+        provider: str = "cpu",
+        strict: bool = False,
+        precision: str | None = None,
+        framing: bool = True,
     ) -> None:
         """Open the model.
 
@@ -82,7 +88,7 @@ class OnnxClassifier:
         from asl_edge.runtime.predictor import Predictor
 
         self.path = path
-        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision)
+        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision, framing=framing)
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size
@@ -108,6 +114,7 @@ def open_classifier(
     provider: str = "cpu",
     strict: bool = False,
     precision: str | None = None,
+    framing: bool = True,
 ) -> Classifier:
     """Open a model for evaluation.
 
@@ -119,6 +126,7 @@ def open_classifier(
         provider: execution provider for an `.onnx` file.
         strict: raise an error rather than a warning when the provider is not really used.
         precision: which of a bundle's; None for the one that suits the provider.
+        framing: let an `.onnx` file look twice (see `asl_edge.runtime.framing`).
 
     Raises:
         ModelError: there is no such model, it is damaged, it is of another kind, its classes are not known, or what
@@ -132,7 +140,7 @@ def open_classifier(
         raise ModelError(f"No model at {path}. Give a run folder, a .keras file or an .onnx file.")
     suffix = path.suffix.lower()
     if path.is_file() and (suffix == ".onnx" or is_bundle(path)):
-        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision)
+        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision, framing=framing)
         refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
         return classifier
     if path.is_dir() or suffix == ".keras":

@@ -38,6 +38,7 @@ def evaluate(
     strict: bool = False,
     threshold: float | None = None,
     mirrored: bool = False,
+    framing: bool = True,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
@@ -56,6 +57,7 @@ def evaluate(
         strict: raise an error rather than a warning when the provider is not really used.
         threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
         mirrored: also answer each picture turned left to right, which takes twice the time.
+        framing: let an `.onnx` file look again at small hands, as `Predictor` does.
         batch_size: pictures read at once.
         on_progress: called after each batch with the number of pictures done and of all.
 
@@ -63,10 +65,9 @@ def evaluate(
         UserError: the model, the data or an option cannot be used; its subclasses name the fault.
     """
     check_threshold(threshold)
-    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision) as (
-        classifier,
-        said,
-    ):
+    with opened(
+        model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, framing=framing
+    ) as (classifier, said):
         labelled = open_labelled_data(data, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
         try:
             return measure(
@@ -99,12 +100,13 @@ def opened(
     provider: str,
     strict: bool,
     precision: str | None = None,
+    framing: bool = True,
 ) -> Iterator[tuple[Classifier, list[str]]]:
     """Open a model (see `open_classifier`) and close it in the end; gives it with what was warned of meanwhile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier = open_classifier(
-            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision
+            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, framing=framing
         )
     try:
         yield classifier, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]

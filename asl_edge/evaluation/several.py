@@ -61,6 +61,7 @@ def evaluate_several(
     strict: bool = False,
     threshold: float | None = None,
     mirrored: bool = False,
+    framing: bool = True,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> SeveralReports:
@@ -77,6 +78,7 @@ def evaluate_several(
         strict: raise an error rather than a warning when the provider is not really used.
         threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
         mirrored: also answer each picture turned left to right, which takes twice the time.
+        framing: let an `.onnx` file look again at small hands, as `Predictor` does.
         batch_size: pictures read at once.
         on_progress: called after each batch with the source's name, its pictures done and all of its pictures.
 
@@ -87,7 +89,7 @@ def evaluate_several(
     names = source_names(data)
     with ExitStack() as stack:
         classifier, said = stack.enter_context(
-            opened(model, classes=classes, fit=fit, provider=provider, strict=strict)
+            opened(model, classes=classes, fit=fit, provider=provider, strict=strict, framing=framing)
         )
         sources: list[LabelledData] = []
         for path in data:
