@@ -205,3 +205,21 @@ def test_a_frame_is_that_part_of_the_picture() -> None:
     parts = framed(pictures, np.array([[0.25, 0.5, 0.5], [0.0, 0.0, 1.0]], np.float32), 40)
     np.testing.assert_array_equal(parts[0], pictures[0, 40:80, 20:60])
     np.testing.assert_array_equal(parts[1], to_square(pictures[1], 40))
+
+
+def test_the_model_in_the_box_reads_small_hands_by_its_second_look(tmp_path: Path) -> None:
+    folder = tmp_path / "drawn"
+    synthesize(folder, per_class=3, size=160, workers=1, clip_frames=1, seed=5)
+    paths = [path for path in sorted(folder.rglob("*.jpg")) if path.parent.name != "nothing"]
+    canvas = []
+    for number, path in enumerate(paths):  # far away, each in another place
+        far = np.full((400, 400, 3), 140, np.uint8)
+        top, left = 20 * (number % 11), 20 * (number % 7)
+        far[top : top + 160, left : left + 160] = load(path, 160)
+        canvas.append(far)
+    with Predictor() as twice, Predictor(framing=False) as once:
+        right = [
+            sum(answer.label == path.parent.name for answer, path in zip(predictor(canvas), paths, strict=True))
+            for predictor in (twice, once)
+        ]
+    assert right[0] > right[1] + len(paths) // 10
