@@ -8,6 +8,7 @@ speak for a letter and against `nothing` say where the hand is; how large it is,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.preprocess import Picture, opencv, to_square
+from asl_edge.spec import MAPS_NAME, ModelSpec
 
 Floats = npt.NDArray[np.float32]
 
@@ -85,11 +87,35 @@ class Framing:
             float32 (N, 3): left, top and side of a square, as shares of the picture's side; side 1 for no second look.
         """
         roots = np.sqrt(np.maximum(features, 0))
-        sides = np.exp(roots @ np.asarray(self.weights, np.float32) + np.float32(self.bias)) * np.float32(self.margin)
+        logs = roots @ np.asarray(self.weights, np.float32) + np.float32(self.bias)
+        sides = np.exp(np.minimum(logs, 1)) * np.float32(self.margin)
         x, y = centres(maps, nothing)
         sides = np.where(sides < self.limit, np.maximum(sides, _SMALLEST), 1).astype(np.float32)
         left, top = (np.clip(centre - sides / 2, 0, 1 - sides) for centre in (x, y))
         return np.stack([left, top, sides], axis=1)
+
+
+def framing_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> Framing | None:
+    """Return how a model finds the hand, None where it looks once.
+
+    Args:
+        path: what the model is called in messages.
+        spec: its own.
+        outputs: a session's.
+
+    Raises:
+        ModelError: what the spec says does not fit the graph.
+    """
+    if not spec.framing:
+        return None
+    framing = Framing.from_dict(spec.framing)
+    if len(framing.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
+        has = ", ".join(output.name for output in outputs)
+        raise ModelError(
+            f"{path}: its framing is for {len(framing.weights)} features and wants the output {MAPS_NAME}; it has "
+            f"{spec.features} features and the outputs {has}. Export it again with `asl-edge export`."
+        )
+    return framing
 
 
 def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
 from asl_edge.preprocess import Picture, load, opencv, to_square
-from asl_edge.runtime.framing import DETAIL, Framing, framed, whole
+from asl_edge.runtime.framing import DETAIL, Framing, framed, framing_of, whole
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import open_model
@@ -121,7 +121,7 @@ class Predictor:
         self.threshold = self.spec.reject_threshold if threshold is None else threshold
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
-        self.framing = Framing.from_dict(self.spec.framing) if framing and self.spec.framing else None
+        self.framing = framing_of(self.model, self.spec, opened.session.get_outputs()) if framing else None
         """How the hand is found for a second look; None where the model looks once."""
         self.picture_size = self.spec.input_size * (1 if self.framing is None else DETAIL)
         """Side of the pictures that `prepare` returns."""

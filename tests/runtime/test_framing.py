@@ -165,6 +165,24 @@ def test_a_damaged_framing_file_is_refused(run: Path, tmp_path: Path, text: str)
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.parametrize("changes", [{"weights": [0.1]}, {"weights": []}, {"margin": None}, {"limit": 2}])
+def test_a_damaged_framing_in_the_file_is_refused(model: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    import onnx
+
+    from asl_edge.spec import METADATA_KEY, ModelSpec
+
+    graph = onnx.load(model)
+    spec = ModelSpec.from_metadata({entry.key: entry.value for entry in graph.metadata_props})
+    onnx.helper.set_model_props(
+        graph, {METADATA_KEY: json.dumps(json.loads(spec.to_json()) | {"framing": spec.framing | changes})}
+    )
+    onnx.save(graph, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="framing"):
+        Predictor(tmp_path / "m.onnx")
+    with Predictor(tmp_path / "m.onnx", framing=False) as once:
+        assert once.framing is None
+
+
 def test_a_network_without_maps_cannot_look_twice(mini_run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(mini_run, mine)
