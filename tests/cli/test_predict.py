@@ -237,6 +237,27 @@ def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
     assert "asl-edge export" in err
 
 
+def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> None:
+    from asl_edge.data.synthetic import synthesize
+
+    synthesize(tmp_path / "drawn", per_class=2, classes=("L", "Y"), size=160, workers=1, clip_frames=1)
+    far = tmp_path / "far"
+    far.mkdir()
+    for path in (tmp_path / "drawn").rglob("*.jpg"):
+        canvas = np.full((400, 400, 3), 140, np.uint8)
+        canvas[120:280, 120:280] = cv2.resize(cv2.imread(str(path)), (160, 160))
+        cv2.imwrite(str(far / f"{path.stem}.png"), canvas)
+
+    def answers(*words: str) -> dict[str, float]:
+        code, out, _ = run(far, "--json", "--threshold", 0, *words)
+        assert code == 0
+        return {line["source"]: line["confidence"] for line in map(json.loads, out.splitlines())}
+
+    assert len(answers()) == 4
+    assert answers() != answers("--no-framing")
+    assert answers("--framing") == answers()
+
+
 def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
     code, out, err = run(tmp_path / "a.png", "--json", "--threshold", "0")
