@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -82,6 +82,8 @@ class Prepared:
     features: str | None
     """The tensor from which Keras's last layer makes the logits."""
     calibration: Calibration | None
+    framing: Framing | None
+    """How the hand is found for a second look; None for a model that looks once."""
     expected: Outputs
     """Keras's answers to the pictures, calibrated."""
     passes: tuple[PassReport, ...]
@@ -141,7 +143,7 @@ def prepare(
     load_seconds = time.perf_counter() - started
     pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
     converted = to_onnx(opened.model, name=opened.network)
-    calibration = _calibration(opened)
+    calibration, framing = _calibration(opened), _framing(opened)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
@@ -161,6 +163,7 @@ def prepare(
         optimized=optimized,
         features=tensor,
         calibration=calibration,
+        framing=framing,
         expected=expected,
         passes=passes,
         load_seconds=load_seconds,
@@ -293,8 +296,7 @@ def build(
     else:
         graph = copy_of(full)
     features = offer_features(graph, prepared.features)
-    framing = _framing(source)
-    if framing is not None:
+    if prepared.framing is not None:
         offer_maps(graph, last_layer(prepared.graph))
     check(graph)
     seconds = time.perf_counter() - started
@@ -302,8 +304,6 @@ def build(
     parity = _compared(prepared.expected, source, graph, pictures, precision)
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
-    if framing is not None:
-        spec = replace(spec, framing=framing.to_dict())
     return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
 
 
@@ -368,6 +368,7 @@ def _spec(
         reject_threshold=None if calibration is None else calibration.threshold,
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
+        framing={} if prepared.framing is None else prepared.framing.to_dict(),
         evaluation=evaluation if source.run is None else read_figures(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
-from asl_edge.preprocess import Picture, opencv, to_square
+from asl_edge.preprocess import Picture, to_square
 from asl_edge.spec import MAPS_NAME, ModelSpec
 
 Floats = npt.NDArray[np.float32]
@@ -129,7 +129,7 @@ def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
     evidence = highest + np.log(np.exp(letters - highest[:, None]).sum(axis=1))
     if nothing is not None:
         evidence = evidence - maps[:, nothing]
-    flat = evidence.reshape(count, -1)
+    flat = evidence.reshape(count, rows * columns)
     flat = np.maximum(flat - np.median(flat, axis=1, keepdims=True), 0) ** 1.5 + 1e-9
     weights = (flat / flat.sum(axis=1, keepdims=True)).reshape(count, rows, columns)
     across, down = ((np.arange(extent, dtype=np.float32) + 0.5) / extent for extent in (columns, rows))
@@ -140,6 +140,8 @@ def whole(pictures: Picture, size: int) -> Picture:
     """Return uint8 (N, S, S, 3) pictures as (N, size, size, 3)."""
     if pictures.shape[1] == size:
         return pictures
+    if not len(pictures):
+        return np.empty((0, size, size, 3), np.uint8)
     return np.stack([to_square(picture, size) for picture in pictures])
 
 
@@ -154,7 +156,6 @@ def framed(pictures: Picture, regions: Floats, size: int) -> Picture:
     Returns:
         uint8 (N, size, size, 3).
     """
-    opencv()
     side = pictures.shape[1]
     parts = []
     for picture, (left, top, share) in zip(pictures, regions.tolist(), strict=True):

@@ -374,8 +374,8 @@ class Predictor:
     def _run(self, pictures: Picture) -> Floats:
         if self.framing is None:
             if self.adaptation is None:
-                return self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME])[0]
-            return self._adapted(*self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME, FEATURES_NAME]))
+                return self._outputs(pictures, [OUTPUT_NAME])[0]
+            return self._adapted(*self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME]))
         probabilities, features, rows, parts = self._looks(pictures, self.framing)
         answers = np.array(self._adapted(probabilities, features))
         if len(rows):
@@ -397,7 +397,7 @@ class Predictor:
     def _last_look(self, pictures: Picture) -> tuple[Floats, Floats]:
         """Return probabilities and features of the second look, and of the first where there is no other."""
         if self.framing is None:
-            first, features = self._outputs(whole(pictures, self.spec.input_size), [OUTPUT_NAME, FEATURES_NAME])
+            first, features = self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])
             return first, features
         probabilities, features, rows, parts = self._looks(pictures, self.framing)
         if len(rows):

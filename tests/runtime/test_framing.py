@@ -148,6 +148,14 @@ def test_adapting_sees_what_is_answered_last(model: Path, hands: Path) -> None:
     np.testing.assert_allclose(features, second[1], atol=1e-4)
 
 
+def test_no_pictures_have_no_answers(model: Path) -> None:
+    with Predictor(model) as predictor:
+        for side in (64, 128):
+            none = np.empty((0, side, side, 3), np.uint8)
+            assert predictor.probabilities(none).shape == (0, 3)
+            assert [part.shape for part in predictor.probabilities_and_features(none)] == [(0, 3), (0, 256)]
+
+
 def test_pictures_of_another_size_are_refused(model: Path) -> None:
     with Predictor(model) as predictor, pytest.raises(ModelError, match="64, 64"):
         predictor.probabilities(np.zeros((1, 100, 100, 3), np.uint8))
