@@ -1,13 +1,16 @@
 """Put hands before other backgrounds: real hands cut out of training pictures, and drawn ones.
 
-    python benchmarks/composites.py DATA ARRAYS --out FOLDER [--per-class 1200] [--drawn 300] [--seed 0]
+    python benchmarks/composites.py DATA ARRAYS --out FOLDER [--per-class 2000] [--drawn 300] [--drawn-share 0.35]
+        [--seed 0]
 
 DATA is as `strangers.py` takes it, ARRAYS what that script prepared: only its training pictures are used. Hands of the
-studio lie on black already; those of three signers stand before plain walls, and kaggle's before a room that its
-pictures of `nothing` show without them, so that both can be cut out (GrabCut: Rother et al., 2004). A cut-out counts
-where the model in the box reads it rightly before grey. Half of the hands are drawn. Backgrounds are corners of the
-photographs of `phone` and `phone-outdoor`, empty rooms of `kaggle` and `phone-outdoor`, and drawn ones. A hand spans
-35% to 95% of the picture. FOLDER holds a folder a class.
+studio lie on black already; those of two signers stand before plain walls, kaggle's before a room that its pictures of
+`nothing` show without them, and phone's fill the middle of their pictures, so that they can be cut out (GrabCut: Rother
+et al., 2004). A cut-out counts where the model in the box reads it rightly before grey. `--drawn-share` of the hands
+are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that leaves it
+dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`, rooms of
+`kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span half of the
+picture to a little more than all of it. FOLDER holds a folder a class.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import numpy.typing as npt
 from strangers import SOURCES
 
 from asl_edge.data.synthetic.background import draw_background
-from asl_edge.data.synthetic.scene import Variety
+from asl_edge.data.synthetic.scene import _TONES, Variety
 
 Picture = npt.NDArray[np.uint8]
 SIDE = 160
@@ -46,14 +49,26 @@ class Hand(NamedTuple):
     """uint8 (S, S), 1 where the hand is."""
 
 
+class Places(NamedTuple):
+    """What hands can be put before, uint8 RGB pictures each."""
+
+    scenes: list[Picture]
+    """Photographs whose corners show no hand."""
+    empty: list[Picture]
+    """Rooms without a hand."""
+    cleared: list[Picture]
+    """Photographs whose hands were painted over."""
+
+
 def main() -> None:
     """Cut out, put together, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--per-class", type=int, default=1200)
+    parser.add_argument("--per-class", type=int, default=2000)
     parser.add_argument("--drawn", type=int, default=300, help="drawn hands a class to choose from")
+    parser.add_argument("--drawn-share", type=float, default=0.35)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     pictures = training_pictures(options.arrays)
@@ -65,27 +80,31 @@ def main() -> None:
     by_class: dict[str, dict[str, list[Hand]]] = defaultdict(lambda: defaultdict(list))
     for source, name, hand in hands:
         by_class[name][source].append(hand)
-    scenes, empty = backgrounds(pictures)
-    rng = np.random.default_rng(options.seed)
-    scenes = [scenes[row] for row in rng.permutation(len(scenes))[:3000]]
+    places = backgrounds(pictures, cut, options.seed)
     partial_folder = options.out.with_name(f"{options.out.name}.partial")
     names = [*sorted(by_class), "nothing"]
     jobs = [(name, {k: v[:400] for k, v in by_class[name].items()} if name in by_class else {}) for name in names]
     work = partial(
-        write_class, folder=partial_folder, count=options.per_class, scenes=scenes, empty=empty, seed=options.seed
-    )
+        write_class, folder=partial_folder, count=options.per_class, places=places, share=options.drawn_share,
+        seed=options.seed,
+    )  # fmt: skip
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(work, jobs))
     partial_folder.rename(options.out)
 
 
-def backgrounds(pictures: dict[tuple[str, str], list[Picture]]) -> tuple[list[Picture], list[Picture]]:
-    """Return photographs whose corners are backgrounds, and pictures of empty rooms."""
+def backgrounds(
+    pictures: dict[tuple[str, str], list[Picture]], hands: list[tuple[str, str, Hand]], seed: int
+) -> Places:
+    """Return what hands can be put before: of photographs, some thousands in some order."""
+    rng = np.random.default_rng(seed)
     scenes = [picture for (source, _), some in pictures.items() for picture in some
               if source in ("phone", "phone-outdoor")]  # fmt: skip
     empty = [picture for (source, name), some in pictures.items() for picture in some
              if name == "nothing" and source in ("kaggle", "phone-outdoor")]  # fmt: skip
-    return scenes, empty
+    cleared = [hand for source, _, hand in hands if source == "phone"]
+    scenes = [scenes[row] for row in rng.permutation(len(scenes))[:3000]]
+    return Places(scenes, empty, [without_hand(cleared[row]) for row in rng.permutation(len(cleared))[:1500]])
 
 
 def training_pictures(folder: Path) -> dict[tuple[str, str], list[Picture]]:
@@ -123,6 +142,8 @@ def real_hands(data: Path, pictures: dict[tuple[str, str], list[Picture]]) -> It
                 mask = before_wall(picture)
             elif source == "kaggle":
                 mask = before_room(picture, rooms, small)
+            elif source == "phone":
+                mask = in_the_middle(picture)
             else:
                 break
             mask = largest(mask)
@@ -181,15 +202,43 @@ def before_wall(picture: Picture) -> Picture:
     return grab(picture, difference, (5, 14))
 
 
+def in_the_middle(picture: Picture) -> Picture:
+    """Return the mask of what is skin in the middle of the picture, as GrabCut parts it from the upper edges."""
+    side = picture.shape[0]
+    _, red, blue = cv2.split(cv2.cvtColor(cv2.GaussianBlur(picture, (0, 0), 1), cv2.COLOR_RGB2YCrCb))
+    # Chai and Ngan, Face segmentation using skin-color map (1999), a little wider.
+    skin = (red > 134) & (red < 180) & (blue > 77) & (blue < 128)
+    down, right = np.mgrid[0:side, 0:side] / side - 0.5
+    away = np.hypot(right / 0.36, (down - 0.06) / 0.42)
+    guess = np.full((side, side), cv2.GC_PR_BGD, np.uint8)
+    guess[skin & (away < 1)] = cv2.GC_PR_FGD
+    guess[skin & (away < 0.45)] = cv2.GC_FGD
+    edge = side // 25
+    guess[:edge], guess[: side * 2 // 3, :edge], guess[: side * 2 // 3, -edge:] = (cv2.GC_BGD,) * 3
+    guess[~skin & (away > 1.15)] = cv2.GC_BGD
+    return grab_cut(picture, guess, 4)
+
+
+def without_hand(hand: Hand) -> Picture:
+    """Return the picture with its hand painted over (Telea, An image inpainting technique, 2004)."""
+    wide = cv2.dilate(hand.mask, np.ones((9, 9), np.uint8))
+    return np.asarray(cv2.inpaint(hand.picture, wide, 3, cv2.INPAINT_TELEA))
+
+
 def grab(picture: Picture, difference: npt.NDArray[Any], limits: tuple[float, float]) -> Picture:
     """Return the mask that GrabCut makes of what differs much, a little or not from the background."""
     guess = np.full(picture.shape[:2], cv2.GC_PR_BGD, np.uint8)
     guess[difference > limits[1]] = cv2.GC_PR_FGD
     guess[difference < limits[0]] = cv2.GC_BGD
+    return grab_cut(picture, guess, 3)
+
+
+def grab_cut(picture: Picture, guess: Picture, rounds: int) -> Picture:
+    """Return the mask that GrabCut makes of a guess."""
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        cv2.grabCut(np.ascontiguousarray(picture[..., ::-1]), guess, None, *models, 3, cv2.GC_INIT_WITH_MASK)
-    except cv2.error:  # nothing differs
+        cv2.grabCut(np.ascontiguousarray(picture[..., ::-1]), guess, None, *models, rounds, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:  # no hand, or nothing but it
         return np.zeros(picture.shape[:2], np.uint8)
     return ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.uint8)
 
@@ -237,13 +286,7 @@ def readable(hands: list[tuple[str, str, Hand]]) -> list[tuple[str, str, Hand]]:
 
 
 def write_class(
-    job: tuple[str, dict[str, list[Hand]]],
-    *,
-    folder: Path,
-    count: int,
-    scenes: list[Picture],
-    empty: list[Picture],
-    seed: int,
+    job: tuple[str, dict[str, list[Hand]]], *, folder: Path, count: int, places: Places, share: float, seed: int
 ) -> None:
     """Write the pictures of one class."""
     name, by_source = job
@@ -253,33 +296,92 @@ def write_class(
     target.mkdir(parents=True)
     real = [source for source in by_source if source != "drawn"]
     for number in range(count):
-        picture = background(rng, scenes, empty)
+        picture = background(rng, places)
         if by_source:
-            drawn = not real or ("drawn" in by_source and rng.random() < 0.5)
+            drawn = not real or ("drawn" in by_source and rng.random() < share)
             some = by_source["drawn" if drawn else real[int(rng.integers(len(real)))]]
-            picture = put(some[int(rng.integers(len(some)))], picture, rng)
+            hand = relit(reshaped(some[int(rng.integers(len(some)))], rng), rng)
+            if rng.random() < 1 / 6:
+                hand = hand._replace(picture=(hand.picture * rng.uniform(0.12, 0.55)).astype(np.uint8))
+                picture = (255 - (255 - picture) * rng.uniform(0.15, 0.9)).astype(np.uint8)
+            picture = put(hand, picture, rng)
         # Far frame numbers: each is a clip of its own, as those of `synthesize` are.
         path = target / f"{name}{number}.jpg"
         cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
-def background(rng: np.random.Generator, scenes: list[Picture], empty: list[Picture]) -> Picture:
+def reshaped(hand: Hand, rng: np.random.Generator) -> Hand:
+    """Return a hand of other proportions: broader or narrower, and bent a little here and there."""
+    side = hand.mask.shape[0]
+    field = cv2.resize(rng.normal(0, 0.022 * side, (4, 4, 2)), (side, side), interpolation=cv2.INTER_CUBIC)
+    down, right = np.mgrid[0:side, 0:side].astype(np.float32)
+    stretch = np.exp(rng.normal(0, 0.09))
+    middle = side / 2
+    x = ((right - middle) * stretch + middle + field[..., 0]).astype(np.float32)
+    y = ((down - middle) / stretch + middle + field[..., 1]).astype(np.float32)
+    # What lies outside the picture goes on as at its edge, so that an arm still comes from there.
+    picture = cv2.remap(hand.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.remap(hand.mask * 255, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) > 127
+    return Hand(np.asarray(picture), mask.astype(np.uint8)) if mask.any() else hand
+
+
+def relit(hand: Hand, rng: np.random.Generator) -> Hand:
+    """Return a hand in light from some side, two in five with another skin."""
+    side = hand.mask.shape[0]
+    down, right = np.mgrid[0:side, 0:side] / side - 0.5
+    angle = rng.uniform(0, 2 * np.pi)
+    light = 2 ** (rng.normal(0, 0.8) * (right * np.cos(angle) + down * np.sin(angle)))
+    pixels = hand.picture * light[..., None]
+    if rng.random() < 0.4:
+        tone = _TONES[int(rng.integers(len(_TONES)))] * np.exp(rng.normal(0, 0.08, 3))
+        # Palms hold less pigment than the backs that tones are named by.
+        pixels = pixels * (tone / np.maximum(pixels[hand.mask > 0].mean(axis=0), 1)) ** rng.uniform(0.5, 0.9)
+    return hand._replace(picture=np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def background(rng: np.random.Generator, places: Places) -> Picture:
     """Return some background, (SIDE, SIDE, 3)."""
     kind = rng.random()
-    if kind < 0.45:
-        picture = corner(rng, scenes[int(rng.integers(len(scenes)))])
+    if kind < 0.12:
+        picture = corner(rng, places.scenes[int(rng.integers(len(places.scenes)))])
+    elif kind < 0.5:
+        picture = inner(rng, places.cleared[int(rng.integers(len(places.cleared)))], 0)
     elif kind < 0.6:
-        whole = empty[int(rng.integers(len(empty)))]
-        side = int(whole.shape[0] * rng.uniform(0.6, 0.9))
-        top, left = (int(value) for value in rng.integers(6, whole.shape[0] - side - 5, 2))
-        picture = whole[top : top + side, left : left + side]
+        picture = inner(rng, places.empty[int(rng.integers(len(places.empty)))], 6)
     else:
         picture = draw_background(rng, SIDE, black=0.02)
     picture = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
-    gains = np.exp(rng.normal(0, 0.25)) * (1 + rng.normal(0, 0.05, 3))
+    if rng.random() < 0.1:
+        picture = bystander(picture, rng)
+    if rng.random() < 0.3:  # the camera looks at the hand
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 4))
+    gains = np.exp(rng.normal(0, 0.3)) * (1 + rng.normal(0, 0.05, 3))
     return np.clip(picture * gains, 0, 255).astype(np.uint8)
+
+
+def inner(rng: np.random.Generator, picture: Picture, edge: int) -> Picture:
+    """Return a square of 0.6 to 0.9 of a picture, `edge` pixels away from its edges."""
+    side = int(picture.shape[0] * rng.uniform(0.6, 0.9))
+    top, left = (int(value) for value in rng.integers(edge, picture.shape[0] - side - edge + 1, 2))
+    return picture[top : top + side, left : left + side]
+
+
+def bystander(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Return the picture with somebody in it: a head of some skin over shoulders of some colour, out of focus."""
+    picture = np.ascontiguousarray(picture)
+    side = picture.shape[0]
+    x, y, wide = rng.uniform(0.1, 0.9) * side, rng.uniform(0.1, 0.5) * side, rng.uniform(0.1, 0.22) * side
+    tone = _TONES[int(rng.integers(len(_TONES)))] * rng.uniform(0.6, 1.1)
+    cloth = rng.uniform(10, 245, 3)
+    below = (int(x), int(y + wide * 2.6)), (int(wide * 2.6), int(wide * 1.6))
+    cv2.ellipse(picture, *below, 0, 0, 360, cloth.tolist(), -1, cv2.LINE_AA)
+    cv2.rectangle(picture, (int(x - wide * 2.6), below[0][1]), (int(x + wide * 2.6), side), cloth.tolist(), -1)
+    hair = (tone * rng.uniform(0.05, 0.6)).tolist()
+    cv2.ellipse(picture, (int(x), int(y - wide * 0.2)), (int(wide * 1.1), int(wide * 1.45)), 0, 0, 360, hair, -1)
+    cv2.ellipse(picture, (int(x), int(y)), (int(wide * 0.95), int(wide * 1.3)), 0, 0, 360, tone.tolist(), -1)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.8, 3)))
 
 
 def corner(rng: np.random.Generator, picture: Picture) -> Picture:
@@ -289,7 +391,7 @@ def corner(rng: np.random.Generator, picture: Picture) -> Picture:
     return np.asarray(part[::-1] if rng.random() < 0.2 else part)
 
 
-def put(hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.35, 0.95)) -> Picture:
+def put(hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.5, 1.1)) -> Picture:
     """Return `picture` with a hand before it, which comes from the edge that it came from in its own picture.
 
     It spans a share of the picture's side between the two `spans`.

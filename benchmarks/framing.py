@@ -64,13 +64,11 @@ def examples(data: Path, arrays: Path, count: int) -> tuple[composites.Picture, 
         for key, pictures in found.items()
     }
     hands = composites.readable([*composites.real_hands(data, some), *composites.drawn_hands(25, 5)])
-    scenes, empty = composites.backgrounds(found)
+    places = composites.backgrounds(found, hands, 1)
     rng = np.random.default_rng(1)
     spans = np.exp(rng.uniform(*np.log(SPANS), count))
     pictures = [
-        composites.put(
-            hands[int(rng.integers(len(hands)))][2], composites.background(rng, scenes, empty), rng, (span, span)
-        )
+        composites.put(hands[int(rng.integers(len(hands)))][2], composites.background(rng, places), rng, (span, span))
         for span in spans
     ]
     return np.stack(pictures), spans

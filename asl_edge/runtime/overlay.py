@@ -13,11 +13,12 @@ Colour = tuple[int, int, int]
 
 SURE: Colour = (80, 220, 80)
 NOT_SURE: Colour = (80, 180, 240)
+_SEEN: Colour = (250, 250, 250)
 _SHADE = (24, 24, 24)
 
 
 def draw(frame: Picture, prediction: Prediction, *, mirror: bool = False) -> Picture:
-    """Draw the guide box, the letter and its confidence on a copy of a frame.
+    """Draw the guide box, where a second look went, the letter and its confidence on a copy of a frame.
 
     Args:
         frame: uint8 array of shape (height, width, 3), BGR as OpenCV shows it.
@@ -29,6 +30,8 @@ def draw(frame: Picture, prediction: Prediction, *, mirror: bool = False) -> Pic
     """
     colour = SURE if prediction.accepted else NOT_SURE
     canvas = framed(frame, colour, mirror=mirror)
+    if prediction.region is not None:
+        corners(canvas, prediction.region, mirror=mirror)
     caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
     return canvas
 
@@ -42,6 +45,28 @@ def framed(frame: Picture, colour: Colour, *, mirror: bool = False) -> Picture:
         outside[...] = outside // 2
     opencv().rectangle(canvas, (left, top), (left + side - 1, top + side - 1), colour, _line(side))
     return canvas
+
+
+def corners(canvas: Picture, region: tuple[float, float, float], *, mirror: bool = False) -> None:
+    """Draw the four corners of a second look, which leave the hand within as it is.
+
+    Args:
+        canvas: uint8 array of shape (height, width, 3), BGR; drawn on.
+        region: left, top and side, as shares of the guide box's side (see `Prediction.region`).
+        mirror: the canvas shows the picture as in a mirror.
+    """
+    cv2 = opencv()
+    left, top, side = guide_box(canvas)
+    start, down, share = region
+    start = 1 - start - share if mirror else start
+    extent = round(share * side)
+    x, y = left + round(start * side), top + round(down * side)
+    length, thickness = max(2, extent // 6), max(1, _line(side))
+    for column, across in ((x, length), (x + extent - 1, -length)):
+        for row, along in ((y, length), (y + extent - 1, -length)):
+            for shade, width in ((_SHADE, thickness + 2), (_SEEN, thickness)):  # readable on light and dark
+                cv2.line(canvas, (column, row), (column + across, row), shade, width, cv2.LINE_AA)
+                cv2.line(canvas, (column, row), (column, row + along), shade, width, cv2.LINE_AA)
 
 
 def caption(canvas: Picture, words: str, small_words: str, colour: Colour) -> None:

@@ -27,6 +27,9 @@ class Prediction:
     """Whether `confidence` reaches the threshold; if not, the answer is "not sure"."""
     frame: int | None = None
     """Number of the frame in its video, from 0; None for a picture."""
+    region: tuple[float, float, float] | None = None
+    """Where a second look went: left, top and side of a square, as shares of the side of the square that the network
+    sees (the guide box of a video). None where one look was enough, or the model looks once."""
 
     @property
     def answer(self) -> str:
@@ -34,14 +37,20 @@ class Prediction:
         return self.label if self.accepted else NOT_SURE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as values that JSON knows; `frame` is there for frames of a video only."""
+        """Return the prediction as values that JSON knows.
+
+        `frame` is there for frames of a video only, `region` where the model looked again.
+        """
         values: dict[str, Any] = {"source": self.source}
         if self.frame is not None:
             values["frame"] = self.frame
-        return values | {
+        values |= {
             "label": self.label,
             "confidence": round(self.confidence, 6),
             "accepted": self.accepted,
             "top": [{"label": label, "confidence": round(confidence, 6)} for label, confidence in self.top],
             "ms": round(self.ms, 3),
         }
+        if self.region is not None:
+            values["region"] = [round(share, 4) for share in self.region]
+        return values

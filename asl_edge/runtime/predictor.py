@@ -269,7 +269,7 @@ class Predictor:
         self._check_pictures(pictures)
         answers = np.empty((len(pictures), len(self.spec.classes)), np.float32)
         for start in range(0, len(pictures), self.batch_size):
-            answers[start : start + self.batch_size] = self._run(pictures[start : start + self.batch_size])
+            answers[start : start + self.batch_size] = self._run(pictures[start : start + self.batch_size])[0]
         return answers
 
     def probabilities_and_features(self, pictures: Picture) -> tuple[Floats, Floats]:
@@ -353,53 +353,61 @@ class Predictor:
         batch = list(prepared)
         pictures = [picture for _, picture, _ in batch if not isinstance(picture, PictureError)]
         started = time.perf_counter()
-        probabilities = self._run(_stacked(pictures)) if pictures else np.empty((0, len(self.spec.classes)), np.float32)
+        probabilities, regions = np.empty((0, len(self.spec.classes)), np.float32), None
+        if pictures:
+            probabilities, regions = self._run(_stacked(pictures))
         share = (time.perf_counter() - started) / max(len(pictures), 1)
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.model}: the model answered with something that is no number. Export it again.")
-        rows = iter(probabilities)
+        answered = 0
         for item, picture, seconds in batch:
             if isinstance(picture, PictureError):
                 yield item, picture
             else:
-                yield item, self._to_prediction(item, next(rows), (seconds + share) * 1000)
+                region = None if regions is None else regions[answered]
+                yield item, self._to_prediction(item, probabilities[answered], (seconds + share) * 1000, region)
+                answered += 1
 
-    def _to_prediction(self, item: Item, row: Floats, ms: float) -> Prediction:
+    def _to_prediction(self, item: Item, row: Floats, ms: float, region: Floats | None) -> Prediction:
         best = np.argsort(-row, kind="stable")[: self.top_k]
         top = tuple((self.spec.classes[column], float(row[column])) for column in best)
         label, confidence = top[0]
         accepted = self.threshold is None or confidence >= self.threshold
-        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame)
+        again = None if region is None or region[2] >= 1 else (float(region[0]), float(region[1]), float(region[2]))
+        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, again)
 
-    def _run(self, pictures: Picture) -> Floats:
+    def _run(self, pictures: Picture) -> tuple[Floats, Floats | None]:
+        """Return probabilities, and where there were second looks (see `Framing.regions`)."""
         if self.framing is None:
             if self.adaptation is None:
-                return self._outputs(pictures, [OUTPUT_NAME])[0]
-            return self._adapted(*self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME]))
-        probabilities, features, rows, parts = self._looks(pictures, self.framing)
+                return self._outputs(pictures, [OUTPUT_NAME])[0], None
+            return self._adapted(*self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])), None
+        probabilities, features, regions, parts = self._looks(pictures, self.framing)
+        rows = _again(regions)
         answers = np.array(self._adapted(probabilities, features))
         if len(rows):
             names = [OUTPUT_NAME] if self.adaptation is None else [OUTPUT_NAME, FEATURES_NAME]
             second = self._adapted(*self._outputs(parts, names))
             answers[rows] += np.float32(self.framing.share) * (second - answers[rows])
-        return answers
+        return answers, regions
 
-    def _looks(self, pictures: Picture, framing: Framing) -> tuple[Floats, Floats, npt.NDArray[np.intp], Picture]:
-        """Return probabilities and features of the first look, and which rows want a second one, at what."""
+    def _looks(self, pictures: Picture, framing: Framing) -> tuple[Floats, Floats, Floats, Picture]:
+        """Return probabilities and features of the first look, where each picture wants a second one, and its part."""
         size = self.spec.input_size
         probabilities, features, maps = self._outputs(whole(pictures, size), [OUTPUT_NAME, FEATURES_NAME, MAPS_NAME])
         nothing = self.spec.classes.index(_NOTHING) if _NOTHING in self.spec.classes else None
         regions = framing.regions(features, maps, nothing)
-        rows = np.flatnonzero(regions[:, 2] < 1)
+        rows = _again(regions)
         parts = framed(pictures[rows], regions[rows], size) if len(rows) else pictures[:0]
-        return probabilities, features, rows, parts
+        return probabilities, features, regions, parts
 
     def _last_look(self, pictures: Picture) -> tuple[Floats, Floats]:
         """Return probabilities and features of the second look, and of the first where there is no other."""
         if self.framing is None:
             first, features = self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])
             return first, features
-        probabilities, features, rows, parts = self._looks(pictures, self.framing)
+        probabilities, features, regions, parts = self._looks(pictures, self.framing)
+        rows = _again(regions)
         if len(rows):
             probabilities, features = np.array(probabilities), np.array(features)
             probabilities[rows], features[rows] = self._outputs(parts, [OUTPUT_NAME, FEATURES_NAME])
@@ -423,6 +431,11 @@ class Predictor:
                 f"{(len(pictures), len(self.spec.classes))} was due. Export it again."
             )
         return np.asarray(answers, np.float32), *others
+
+
+def _again(regions: Floats) -> npt.NDArray[np.intp]:
+    """Return the rows that want a second look."""
+    return np.flatnonzero(regions[:, 2] < 1)
 
 
 def _stacked(pictures: list[Picture]) -> Picture:

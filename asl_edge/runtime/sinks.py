@@ -92,7 +92,10 @@ class TableSink(TextSink):
 
 
 class JsonLinesSink(TextSink):
-    """One JSON object a line: `source`, `frame` (videos only), `label`, `confidence`, `accepted`, `top`, `ms`."""
+    """One JSON object a line: `source`, `frame` (of videos), `label`, `confidence`, `accepted`, `top`, `ms`, `region`.
+
+    `region` is there where the model looked again: left, top and side (see `Prediction.region`).
+    """
 
     def _line(self, prediction: Prediction) -> str:
         # Escaped where the file could not hold the characters themselves, as on Windows' older consoles.
@@ -101,9 +104,13 @@ class JsonLinesSink(TextSink):
 
 
 class CsvSink(TextSink):
-    """Comma-separated values (RFC 4180) with a heading; `top` holds `label=confidence` pairs with spaces between."""
+    """Comma-separated values (RFC 4180) with a heading.
 
-    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms")
+    `top` holds `label=confidence` pairs with spaces between; `region`, likewise, left, top and side of a second look,
+    nothing where there was none.
+    """
+
+    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "region")
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
@@ -123,7 +130,8 @@ class CsvSink(TextSink):
         number = "" if prediction.frame is None else prediction.frame
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
-        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms))
+        region = " ".join(f"{share:.4f}" for share in prediction.region or ())
+        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms, region))
         return self._taken().removesuffix("\n")
 
     def _taken(self) -> str:

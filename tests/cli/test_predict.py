@@ -168,7 +168,7 @@ def test_an_empty_list_is_a_mistake(
     code, out, err = run("-", "--model", colour_model, *option)
 
     assert code == 2
-    assert out == ("source,frame,label,confidence,accepted,top,ms\n" if "--csv" in option else "")
+    assert out == ("source,frame,label,confidence,accepted,top,ms,region\n" if "--csv" in option else "")
     assert err == "Skipped -: no path on standard input\n"
 
 

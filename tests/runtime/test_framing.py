@@ -21,6 +21,7 @@ from asl_edge.preprocess import load, to_square
 from asl_edge.runtime.framing import Framing, centres, framed
 from asl_edge.runtime.model_file import read_spec
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.sources import Item
 
 CLASSES = ("A", "B", "nothing")
 FRAMING = Framing((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
@@ -111,6 +112,23 @@ def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
         assert dict(answer.top) == pytest.approx(dict(zip(CLASSES, row, strict=True)), abs=1e-6)
 
 
+def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> None:
+    paths = sorted(hands.rglob("*.jpg"))
+    with Predictor(model) as predictor:
+        answers = predictor(paths)
+        one_by_one = [predictor(path)[0] for path in paths]
+        skipping = list(predictor.stream([Item("gone", paths[0].with_name("gone.jpg")), Item("there", paths[1])],
+                                         on_skip=lambda *_: None))  # fmt: skip
+    _, features, maps = outputs(model, np.stack([to_square(load(path, 128), 64) for path in paths]))
+    expected = FRAMING.regions(features, maps, CLASSES.index("nothing"))
+    for row, batch, alone in zip(expected, answers, one_by_one, strict=True):
+        assert batch.region == pytest.approx(tuple(row), abs=1e-4)
+        assert alone.region == pytest.approx(tuple(row), abs=1e-4)
+    assert [prediction.region for _, prediction in skipping] == [pytest.approx(tuple(expected[1]), abs=1e-4)]
+    with Predictor(model, framing=False) as once:
+        assert {answer.region for answer in once(paths)} == {None}
+
+
 def test_a_large_hand_is_looked_at_once(run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
@@ -119,6 +137,7 @@ def test_a_large_hand_is_looked_at_once(run: Path, tmp_path: Path) -> None:
     pictures = np.load(run / "samples/test_pictures.npy")[:8]
     with Predictor(path) as predictor:
         np.testing.assert_allclose(predictor.probabilities(pictures), outputs(path, pictures)[0], atol=1e-6)
+        assert {answer.region for answer in predictor(pictures)} == {None}
 
 
 def test_figures_are_those_of_the_second_look(model: Path, hands: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,25 @@ def test_not_sure_looks_different() -> None:
     frame = np.full((100, 160, 3), 200, np.uint8)
 
     assert (overlay.draw(frame, SURE)[50, 30] != overlay.draw(frame, UNSURE)[50, 30]).any()
+
+
+def test_the_second_look_is_marked_at_its_corners() -> None:
+    frame = np.full((100, 160, 3), 60, np.uint8)
+
+    drawn = overlay.draw(frame, replace(SURE, region=(0.1, 0.2, 0.4)))
+    mirrored = overlay.draw(frame, replace(SURE, region=(0.1, 0.2, 0.4)), mirror=True)
+
+    for corner in ((20, 40), (20, 79), (59, 40), (59, 79)):
+        assert drawn[corner].min() > 200
+    assert (drawn[25:55, 45:75] == 60).all(), "the hand is never painted over"
+    assert drawn[40, 40].max() < 100, "the sides between the corners stay open"
+    for corner in ((20, 80), (20, 119), (59, 80), (59, 119)):
+        assert mirrored[corner].min() > 200
+
+
+@pytest.mark.parametrize("shape", [(33, 64, 3), (9, 7, 3), (1, 1, 3)])
+def test_a_second_look_in_frames_of_any_size(shape: tuple[int, int, int]) -> None:
+    assert overlay.draw(np.zeros(shape, np.uint8), replace(SURE, region=(0.6, 0.0, 0.4))).shape == shape
 
 
 def test_a_mirrored_frame_keeps_its_words() -> None:

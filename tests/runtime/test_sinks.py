@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,17 @@ def test_json_lines() -> None:
     assert (second["frame"], second["label"], second["accepted"]) == (7, "nothing", False)
 
 
+def test_where_a_second_look_went_is_written() -> None:
+    again = replace(SURE, region=(0.125, 0.2, 0.5))
+    lines, rows = io.StringIO(), io.StringIO()
+    JsonLinesSink(lines).write(again)
+    with CsvSink(rows) as sink:
+        sink.write(again)
+
+    assert json.loads(lines.getvalue())["region"] == [0.125, 0.2, 0.5]
+    assert next(csv.DictReader(io.StringIO(rows.getvalue())))["region"] == "0.1250 0.2000 0.5000"
+
+
 @pytest.mark.parametrize(("encoding", "raw"), [("utf-8", True), ("UTF8", True), ("cp1252", False), ("ascii", False)])
 def test_json_fits_into_any_encoding(encoding: str, raw: bool) -> None:
     data = io.BytesIO()
@@ -74,6 +86,7 @@ def test_csv() -> None:
         "accepted": "true",
         "top": "A=0.987650 space=0.010000 B=0.002000",
         "ms": "3.250",
+        "region": "",
     }
     assert (second["frame"], second["accepted"]) == ("7", "false")
 
