@@ -59,7 +59,9 @@ def evaluate(
     ),
     strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
     framing: bool = typer.Option(
-        True, "--framing/--no-framing", help="Look again at small hands, as predict does, if the .onnx file can."
+        True,
+        "--second-look/--no-second-look",
+        help="Look again at small hands, if the .onnx file can.",
     ),
     out: Path = typer.Option(
         None,

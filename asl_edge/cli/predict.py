@@ -60,7 +60,9 @@ def predict(
         [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
     ),
     framing: bool = typer.Option(
-        True, "--framing/--no-framing", help="Look again at the part of a picture with a small hand, if the model can."
+        True,
+        "--second-look/--no-second-look",
+        help="Look again at small hands, if the model can.",
     ),
     explain_placement: bool = typer.Option(
         False, "--explain-placement", help="Say first how many nodes of the model run on which provider."

@@ -14,14 +14,13 @@ the given classes adds up to zero, so that they do not rise together above the r
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from asl_edge.errors import DataError, ModelError, PictureError
 from asl_edge.labels import canonical, in_alphabet_order
 from asl_edge.metrics import softmax
 from asl_edge.preprocess import Picture
+from asl_edge.runtime.refitting import fit, log_of
 from asl_edge.runtime.sources import items
 
 if TYPE_CHECKING:
@@ -44,17 +44,8 @@ SUFFIX = ".npz"
 _FORMAT = 1
 _FEWEST = 2
 """Pictures of a class that are needed at least, so that one can be kept back."""
-_FOLDS = 5
 _STAND_INS = 6
 """Drawn pictures of a class that was not given."""
-_SHARE_OF_STAND_INS = 0.5
-"""Of what the pictures of a given class count: a drawing is less sure than the person's own hand."""
-_PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
-"""Tried by cross-validation; of the features' mean square, so that they fit any network. Strong ones are quick, and
-where they end is a good place for the next to begin."""
-_MOST_STEPS = 400
-_SMALL_GRADIENT = 5e-4
-_LOWEST = 1e-12
 _LARGEST_FILE = 64_000_000
 
 
@@ -86,7 +77,7 @@ class Adaptation:
 
     def apply(self, probabilities: Floats, features: Floats) -> Floats:
         """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
-        logits = _log(probabilities) + features @ self.weights + self.bias
+        logits = log_of(probabilities) + features @ self.weights + self.bias
         return np.asarray(softmax(logits / np.float32(self.temperature)), np.float32)
 
     def refuse_other_model(self, spec: ModelSpec) -> None:
@@ -208,147 +199,11 @@ def adapt(
             )
         )
     others = _answers_to_others(predictor, present, draw)
-    fitted, penalty, before, after = fit(_log(probabilities), features, labels, others)
+    fitted, penalty, before, after = fit(log_of(probabilities), features, labels, others)
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
     names = tuple(in_alphabet_order(classes[column] for column in present))
     return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
-
-
-def fit(
-    offsets: Floats, features: Floats, labels: npt.NDArray[np.int64], others: tuple[Floats, Floats] | None = None
-) -> tuple[tuple[Floats, Floats, float], float, float, float]:
-    """Fit weights, bias and temperature by penalised multinomial logistic regression with an offset.
-
-    The penalty is the one of least log loss in cross-validation by runs of consecutive pictures. So is the temperature,
-    which may blunt the answers but never sharpens them: pictures of one sitting resemble each other, so that those kept
-    back are read more easily than any to come.
-
-    Args:
-        offsets: the model's log probabilities, float32 (N, C).
-        features: float32 (N, F).
-        labels: right columns, int64 (N,), in the order in which the pictures were taken within each class.
-        others: log probabilities (M, C) and features (M, F) of pictures of other classes, whose answers are to stay.
-
-    Returns:
-        (weights (F, C), bias (C,), temperature), the penalty, and the share of pictures read rightly before and, by
-        cross-validation, after, all C classes to choose from.
-    """
-    present = np.unique(labels)
-    centre = features.mean(axis=0)
-    scale = float(np.sqrt(np.square(features - centre).mean() * features.shape[1])) or 1.0
-    given = _Pictures((features - centre) / scale, offsets, np.eye(offsets.shape[1], dtype=np.float32)[labels], 1.0)
-    fixed: list[_Pictures] = []
-    if others is not None and len(others[0]):
-        of_a_class, missing = len(labels) / len(present), offsets.shape[1] - len(present)
-        weight = _SHARE_OF_STAND_INS * of_a_class * missing / len(others[0])
-        fixed = [_Pictures((others[1] - centre) / scale, others[0], softmax(others[0]), weight)]
-    folds = _folds(labels)
-    best: tuple[float, float, float, Floats] | None = None
-    starts: dict[int, Floats] = {}
-    for penalty in _PENALTIES:
-        held_out = offsets.copy()
-        for fold in range(folds.max() + 1):
-            out = folds == fold
-            starts[fold] = _minimise([given.of(~out), *fixed], present, penalty, starts.get(fold))
-            held_out[np.ix_(out, present)] += given.x[out] @ starts[fold][:-1] + starts[fold][-1]
-        temperature = max(1.0, _temperature(held_out, labels))
-        loss = _log_loss(held_out / temperature, labels)
-        if best is None or loss < best[0]:
-            best = loss, penalty, temperature, held_out
-    assert best is not None
-    _, penalty, temperature, held_out = best
-    inner = _minimise([given, *fixed], present, penalty, starts[0])
-    weights = np.zeros((features.shape[1], offsets.shape[1]), np.float32)
-    bias = np.zeros(offsets.shape[1], np.float32)
-    weights[:, present] = inner[:-1] / scale
-    bias[present] = inner[-1] - centre @ weights[:, present]
-    before = float((offsets.argmax(axis=1) == labels).mean())
-    after = float((held_out.argmax(axis=1) == labels).mean())
-    return (weights, bias, temperature), penalty, before, after
-
-
-def _folds(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give each picture a fold: runs of consecutive pictures within its class."""
-    folds = np.zeros(len(labels), np.int64)
-    for column in np.unique(labels):
-        rows = np.flatnonzero(labels == column)
-        folds[rows] = np.arange(len(rows)) * min(_FOLDS, len(rows)) // len(rows)
-    return folds
-
-
-class _Pictures(NamedTuple):
-    """What the fit knows of some pictures."""
-
-    x: Floats
-    """Features, centred and scaled, (N, F)."""
-    offsets: Floats
-    """The model's log probabilities, (N, C)."""
-    wanted: Floats
-    """Probabilities that are wanted, (N, C)."""
-    weight: float
-    """How much each of them counts."""
-
-    def of(self, rows: npt.NDArray[np.bool_]) -> _Pictures:
-        return _Pictures(self.x[rows], self.offsets[rows], self.wanted[rows], self.weight)
-
-
-def _minimise(
-    groups: Sequence[_Pictures], columns: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
-) -> Floats:
-    """Return weights and, in the last row, bias (F + 1, K) for K `columns` of least penalised loss.
-
-    Each row adds up to zero. By accelerated gradient descent with restarts, from `start` on.
-
-    Nesterov 1983; restarts after O'Donoghue and Candes, arXiv 1204.3982. The softmax's curvature is at most 1/2.
-    """
-    offsets, wanted = (np.concatenate([group[part] for group in groups]) for part in (1, 2))
-    x = np.concatenate([group.x for group in groups])
-    x = np.hstack([x, np.ones((len(x), 1), np.float32)]).astype(np.float32)
-    counts = np.concatenate([np.full(len(group.x), group.weight) for group in groups])
-    weighed = (x * (counts / counts.sum())[:, None]).astype(np.float32)
-    step = np.float32(1 / (0.5 * np.linalg.norm(x.T @ weighed, 2) + penalty))
-    now: Floats = np.zeros((x.shape[1], len(columns)), np.float32) if start is None else start
-    ahead: Floats = now
-    momentum = 1.0
-    for _ in range(_MOST_STEPS):
-        logits = offsets.copy()
-        logits[:, columns] += x @ ahead
-        error = (softmax(logits) - wanted)[:, columns]
-        error -= error.mean(axis=1, keepdims=True)  # so that what is added up to zero stays so
-        gradient: Floats = weighed.T @ error + np.float32(penalty) * ahead
-        following: Floats = ahead - step * gradient
-        if np.abs(gradient).max() < _SMALL_GRADIENT:
-            now = following
-            break
-        if float((gradient * (following - now)).sum()) > 0:
-            momentum = 1.0
-        grown = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = following + np.float32((momentum - 1) / grown) * (following - now)
-        now, momentum = following, grown
-    return now
-
-
-def _temperature(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
-    """Return the temperature of least log loss, by golden section over its logarithm."""
-    low, high, ratio = np.log(0.1), np.log(10.0), (np.sqrt(5) - 1) / 2
-
-    def loss(logarithm: float) -> float:
-        return _log_loss(logits / np.float32(np.exp(logarithm)), targets)
-
-    while high - low > 0.01:
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
-    return float(np.exp((low + high) / 2))
-
-
-def _log(probabilities: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(probabilities, _LOWEST)), np.float32)
-
-
-def _log_loss(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]).mean())
 
 
 def _answers_to_others(
@@ -363,7 +218,7 @@ def _answers_to_others(
     starts = range(0, len(drawn), predictor.batch_size)
     parts = [predictor.probabilities_and_features(np.stack(drawn[at : at + predictor.batch_size])) for at in starts]
     probabilities, features = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _log(probabilities), features
+    return log_of(probabilities), features
 
 
 def _answers(

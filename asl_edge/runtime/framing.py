@@ -136,6 +136,11 @@ def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
     return weights.sum(axis=1) @ across, weights.sum(axis=2) @ down
 
 
+def small_hands(regions: Floats) -> npt.NDArray[np.intp]:
+    """Return the rows of regions (N, 3) that want a second look."""
+    return np.flatnonzero(regions[:, 2] < 1)
+
+
 def whole(pictures: Picture, size: int) -> Picture:
     """Return uint8 (N, S, S, 3) pictures as (N, size, size, 3)."""
     if pictures.shape[1] == size:

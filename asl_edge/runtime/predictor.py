@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Union
 
@@ -15,18 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
-from asl_edge.preprocess import Picture, load, opencv, to_square
-from asl_edge.runtime.framing import DETAIL, Framing, framed, framing_of, whole
-from asl_edge.runtime.machine import available_cores
+from asl_edge.preprocess import Picture, load, to_square
+from asl_edge.runtime.framing import DETAIL, Framing, framed, framing_of, small_hands, whole
 from asl_edge.runtime.model_file import check_signature
 from asl_edge.runtime.model_source import open_model
 from asl_edge.runtime.prediction import Prediction
+from asl_edge.runtime.reading import read_ahead, side_by_side
 from asl_edge.runtime.sources import Item
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     from asl_edge.runtime.adaptation import Adaptation
     from asl_edge.runtime.session import OpenedSession
 
@@ -43,7 +39,6 @@ Floats = npt.NDArray[np.float32]
 
 DEFAULT_BATCH_SIZE = 16
 
-_MOST_DECODERS = 8
 _NOTHING = "nothing"
 
 
@@ -175,8 +170,7 @@ class Predictor:
             ModelError: the predictor is closed, or the model's answer is no number.
         """
         size = self.batch_size if batch_size is None else batch_size
-        side_by_side = self.workers > 1 and size > 1
-        for item, answer in self._side_by_side(items, size) if side_by_side else self._in_turn(items, size):
+        for item, answer in self._answered(items, size):
             if isinstance(answer, Prediction):
                 yield item, answer
             elif on_skip is None:
@@ -184,10 +178,14 @@ class Predictor:
             else:
                 on_skip(item.source, answer)
 
-    def _in_turn(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
-        """Answer one batch after the other, on all cores."""
+    def _answered(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
+        """Answer batch by batch: several side by side, or one after the other on all cores."""
+        if self.workers > 1 and size > 1:
+            for answers in side_by_side(items, self._read_and_answered, size, self.workers):
+                yield from answers
+            return
         waiting: list[_Prepared] = []
-        for prepared in self._prepared(items, 2 * size if size > 1 else 0):
+        for prepared in read_ahead(items, self._timed, 2 * size if size > 1 else 0):
             waiting.append(prepared)
             if len(waiting) >= size:
                 yield from self._answer(waiting)
@@ -195,55 +193,8 @@ class Predictor:
         if waiting:
             yield from self._answer(waiting)
 
-    def _side_by_side(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
-        """Let every worker read a batch and answer it, so that none waits for another within the network."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        pending: deque[Future[list[_Answered]]] = deque()
-        coming = iter(items)
-        pool = ThreadPoolExecutor(self.workers)
-        try:
-            while batch := list(islice(coming, size)):
-                opencv()  # its import is not part of the first picture's time
-                pending.append(pool.submit(lambda batch: list(self._answer(map(self._timed, batch))), batch))
-                if len(pending) > self.workers:  # one waits, so that no worker does
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _prepared(self, items: Iterable[Item], ahead: int) -> Iterator[_Prepared]:
-        """Yield items with their pictures as the network wants them, in order; files are decoded up to `ahead` ahead.
-
-        OpenCV and ONNX Runtime both leave Python's lock while they work, so threads decode while the network answers.
-        """
-        pending: deque[Future[_Prepared]] = deque()
-        pool: ThreadPoolExecutor | None = None
-        first = True
-        try:
-            for item in items:
-                in_memory = item.problem is not None or isinstance(item.picture, np.ndarray)
-                if not in_memory:
-                    opencv()  # its import is not part of the first picture's time
-                if in_memory or first or ahead < 1:  # one picture alone shall not wait for threads to start
-                    while pending:
-                        yield pending.popleft().result()
-                    yield self._timed(item)
-                    first = first and in_memory
-                    continue
-                if pool is None:
-                    from concurrent.futures import ThreadPoolExecutor
-
-                    pool = ThreadPoolExecutor(min(available_cores(), _MOST_DECODERS))
-                pending.append(pool.submit(self._timed, item))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
+    def _read_and_answered(self, batch: list[Item]) -> list[_Answered]:
+        return list(self._answer(map(self._timed, batch)))
 
     def _timed(self, item: Item) -> _Prepared:
         started = time.perf_counter()
@@ -383,7 +334,7 @@ class Predictor:
                 return self._outputs(pictures, [OUTPUT_NAME])[0], None
             return self._adapted(*self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])), None
         probabilities, features, regions, parts = self._looks(pictures, self.framing)
-        rows = _again(regions)
+        rows = small_hands(regions)
         answers = np.array(self._adapted(probabilities, features))
         if len(rows):
             names = [OUTPUT_NAME] if self.adaptation is None else [OUTPUT_NAME, FEATURES_NAME]
@@ -397,7 +348,7 @@ class Predictor:
         probabilities, features, maps = self._outputs(whole(pictures, size), [OUTPUT_NAME, FEATURES_NAME, MAPS_NAME])
         nothing = self.spec.classes.index(_NOTHING) if _NOTHING in self.spec.classes else None
         regions = framing.regions(features, maps, nothing)
-        rows = _again(regions)
+        rows = small_hands(regions)
         parts = framed(pictures[rows], regions[rows], size) if len(rows) else pictures[:0]
         return probabilities, features, regions, parts
 
@@ -407,7 +358,7 @@ class Predictor:
             first, features = self._outputs(pictures, [OUTPUT_NAME, FEATURES_NAME])
             return first, features
         probabilities, features, regions, parts = self._looks(pictures, self.framing)
-        rows = _again(regions)
+        rows = small_hands(regions)
         if len(rows):
             probabilities, features = np.array(probabilities), np.array(features)
             probabilities[rows], features[rows] = self._outputs(parts, [OUTPUT_NAME, FEATURES_NAME])
@@ -431,11 +382,6 @@ class Predictor:
                 f"{(len(pictures), len(self.spec.classes))} was due. Export it again."
             )
         return np.asarray(answers, np.float32), *others
-
-
-def _again(regions: Floats) -> npt.NDArray[np.intp]:
-    """Return the rows that want a second look."""
-    return np.flatnonzero(regions[:, 2] < 1)
 
 
 def _stacked(pictures: list[Picture]) -> Picture:

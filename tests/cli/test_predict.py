@@ -254,8 +254,8 @@ def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> 
         return {line["source"]: line["confidence"] for line in map(json.loads, out.splitlines())}
 
     assert len(answers()) == 4
-    assert answers() != answers("--no-framing")
-    assert answers("--framing") == answers()
+    assert answers() != answers("--no-second-look")
+    assert answers("--second-look") == answers()
 
 
 def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.data.synthetic.stand_ins import stand_ins
 from asl_edge.errors import DataError, ModelError
 from asl_edge.export.exporter import export_run
-from asl_edge.runtime.adaptation import Adaptation, adapt, fit
+from asl_edge.runtime.adaptation import Adaptation, adapt
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.refitting import fit
 
 LABELS = "ABC"
 
@@ -163,7 +164,7 @@ def test_stand_ins_are_always_the_same() -> None:
 def test_the_fit_is_the_least_of_its_loss() -> None:
     from scipy.optimize import minimize
 
-    from asl_edge.runtime import adaptation
+    from asl_edge.runtime import refitting
 
     rng = np.random.default_rng(1)
     x = rng.normal(0, 0.3, (60, 5)).astype(np.float32)
@@ -182,10 +183,10 @@ def test_the_fit_is_the_least_of_its_loss() -> None:
         return float((nll * counts).sum() + 0.5 * 0.01 * (weights**2).sum())
 
     groups = [
-        adaptation._Pictures(x[rows], z[rows], wanted[rows], weight)
+        refitting._Pictures(x[rows], z[rows], wanted[rows], weight)
         for rows, weight in ((slice(0, 30), 1.0), (slice(30, 60), 0.5))
     ]
-    ours = loss(adaptation._minimise(groups, columns, 0.01).astype(np.float64).ravel())
+    ours = loss(refitting._minimise(groups, columns, 0.01).astype(np.float64).ravel())
     assert ours == pytest.approx(minimize(loss, np.zeros(18)).fun, abs=1e-3)
 
 
