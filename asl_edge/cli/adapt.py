@@ -34,13 +34,13 @@ def adapt(
     from asl_edge.errors import AslEdgeError, UserError
     from asl_edge.runtime.adaptation import SUFFIX
     from asl_edge.runtime.adaptation import adapt as fit
+    from asl_edge.runtime.place import refuse_unwritable_file
     from asl_edge.runtime.predictor import Predictor
 
     if out.name in ("", ".."):
         raise UserError(f"--out names the file to write, such as mine.npz. Received: {str(out)!r}")
     path = out if out.suffix == SUFFIX else out.with_name(out.name + SUFFIX)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder. Name a file with --out.")
+    refuse_unwritable_file(path, "--out")  # before anything is waited for
     began = time.perf_counter()
     with Predictor(model, provider=provider) as predictor, err.status("Reading the pictures ...") as status:
         adaptation, report = fit(

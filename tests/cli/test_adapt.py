@@ -77,6 +77,7 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
         (("adapt", "{hands}", "--out", ".", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "..", "--model", "{model}"), "--out names the file to write"),
+        (("adapt", "{hands}", "--out", "{hand}/mine.npz", "--model", "{model}"), "is no folder"),
         (("adapt", "{hands}", "--out", "{hands}/..", "--model", "{model}"), "--out names the file to write"),
     ],
 )
