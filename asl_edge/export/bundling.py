@@ -106,12 +106,7 @@ def export_bundle(
     from asl_edge.runtime.golden import verify_bundle
 
     path = checked_file(Path(out), SUFFIX, "--bundle")
-    if not precisions or len(set(precisions)) != len(precisions):
-        raise UserError(f"Name each precision once. Received: {', '.join(precisions) or 'none'}")
-    for precision in precisions:
-        check_precision(precision)
-    if golden < FEWEST_GOLDEN:
-        raise UserError(f"A bundle has {FEWEST_GOLDEN} golden examples or more. Received: {golden}")
+    _check_choices(precisions, golden)
     say = on_step or (lambda text: None)
     say("Converting")
     prepared = prepare(source, data=data, described=described)
@@ -126,24 +121,18 @@ def export_bundle(
     members |= _papers(prepared, models, card)
     manifest = _manifest(prepared, members, entries, golden_from)
     replaced = path.exists()
+    verified: list[GoldenResult] = []
 
-    def write() -> tuple[GoldenResult, ...]:
+    def write() -> None:
         with atomic.replacing(path) as temporary:
             _write_zip(temporary, manifest, members)
-            results = verify_bundle(Bundle(temporary), provider="cpu")
-            for result in results:
+            verified.extend(verify_bundle(Bundle(temporary), provider="cpu"))
+            for result in verified:
                 if not result.passed:
                     raise UserError(f"{path} is not written: read back, {result.precision} fails. {result.failures[0]}")
-        return results
 
     say("Writing, reading back and running the golden examples")
-    verified: tuple[GoldenResult, ...] = ()
-
-    def keep() -> None:
-        nonlocal verified
-        verified = write()
-
-    writing(path, keep)
+    writing(path, write)
     content = path.read_bytes()
     return BundleResult(
         path=path,
@@ -153,9 +142,18 @@ def export_bundle(
         models=tuple(models),
         golden=len(pictures),
         golden_from=golden_from,
-        verified=verified,
+        verified=tuple(verified),
         notes=prepared.source.notes + prepared.pictures.notes + tuple(note for built in models for note in built.notes),
     )
+
+
+def _check_choices(precisions: Sequence[str], golden: int) -> None:
+    if not precisions or len(set(precisions)) != len(precisions):
+        raise UserError(f"Name each precision once. Received: {', '.join(precisions) or 'none'}")
+    for precision in precisions:
+        check_precision(precision)
+    if golden < FEWEST_GOLDEN:
+        raise UserError(f"A bundle has {FEWEST_GOLDEN} golden examples or more. Received: {golden}")
 
 
 def _entries(

@@ -83,6 +83,52 @@ def _suits(node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[
     )
 
 
+def _matrices(
+    kernel: npt.NDArray[np.float64],
+    picture: tuple[int, int],
+    before: tuple[int, int],
+    padded: tuple[int, int],
+    result: tuple[int, int],
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the transforms of pictures and back, and the transformed kernel, as matrices by name.
+
+    Args:
+        kernel: (filters, channels, rows, columns).
+        picture: height and width.
+        before: padding above it and to its left.
+        padded: height and width with all padding.
+        result: height and width of what the convolution gives.
+    """
+    (height, width), (top, left), (tall, wide), (out_rows, out_columns) = picture, before, padded, result
+    filters, channels = kernel.shape[:2]
+    half = wide // 2 + 1
+    # Frequency u along the rows, v along the columns; the picture is real, so that half of the v are enough.
+    u, v = np.arange(tall), np.arange(half)
+    along_width = 2 * np.pi * np.outer(v, np.arange(left, left + width)) / wide
+    along_height = 2 * np.pi * np.outer(u, np.arange(top, top + height)) / tall
+    back_height = 2 * np.pi * np.outer(np.arange(out_rows), u) / tall
+    back_width = 2 * np.pi * np.outer(np.arange(out_columns), v) / wide
+    # Every v but the first (and the last of an even length) stands for two frequencies.
+    twice = np.where((v == 0) | (2 * v == wide), 1.0, 2.0) / (tall * wide)
+    transformed = np.conj(np.fft.rfft2(kernel, (tall, wide))).transpose(2, 3, 0, 1)  # (u, v, filters, channels)
+    weights = np.stack([transformed.real, transformed.imag], axis=2).reshape(tall * half, 2 * filters, channels)
+
+    def rotation(angle: npt.NDArray[np.float64], sign: float) -> npt.NDArray[np.float64]:
+        """Multiplication by exp(sign i angle), of real and imaginary parts one below the other."""
+        cosine, sine = np.cos(angle), sign * np.sin(angle)
+        return np.block([[cosine, -sine], [sine, cosine]])
+
+    return {
+        "columns_re": np.cos(along_width),
+        "columns_im": -np.sin(along_width),
+        "rows": rotation(along_height, -1.0),
+        "kernel": weights,
+        "back_rows": rotation(back_height, 1.0),
+        "back_columns_re": np.cos(back_width) * twice,
+        "back_columns_im": -np.sin(back_width) * twice,
+    }
+
+
 def _replaced(
     node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[int | None]]
 ) -> tuple[list[Any], dict[str, npt.NDArray[Any]]]:
@@ -97,34 +143,11 @@ def _replaced(
     half = wide // 2 + 1
     frequencies = tall * half
 
-    # Frequency u along the rows, v along the columns; the picture is real, so that half of the v are enough.
-    u, v = np.arange(tall), np.arange(half)
-    along_width = 2 * np.pi * np.outer(v, np.arange(left, left + width)) / wide
-    along_height = 2 * np.pi * np.outer(u, np.arange(top, top + height)) / tall
-    back_height = 2 * np.pi * np.outer(np.arange(out_rows), u) / tall
-    back_width = 2 * np.pi * np.outer(np.arange(out_columns), v) / wide
-    # Every v but the first (and the last of an even length) stands for two frequencies.
-    twice = np.where((v == 0) | (2 * v == wide), 1.0, 2.0) / (tall * wide)
-    transformed = np.conj(np.fft.rfft2(kernel, (tall, wide))).transpose(2, 3, 0, 1)  # (u, v, filters, channels)
-    weights = np.stack([transformed.real, transformed.imag], axis=2).reshape(frequencies, 2 * filters, channels)
-
-    def rotation(angle: npt.NDArray[np.float64], sign: float) -> npt.NDArray[np.float64]:
-        """Multiplication by exp(sign i angle), of real and imaginary parts one below the other."""
-        cosine, sine = np.cos(angle), sign * np.sin(angle)
-        return np.block([[cosine, -sine], [sine, cosine]])
-
     def named(part: str) -> str:
         return f"{end}/fourier/{part}"
 
-    constants: dict[str, npt.NDArray[Any]] = {
-        named("columns_re"): np.cos(along_width).astype(np.float32),
-        named("columns_im"): -np.sin(along_width).astype(np.float32),
-        named("rows"): rotation(along_height, -1.0).astype(np.float32),
-        named("kernel"): weights.astype(np.float32),
-        named("back_rows"): rotation(back_height, 1.0).astype(np.float32),
-        named("back_columns_re"): (np.cos(back_width) * twice).astype(np.float32),
-        named("back_columns_im"): (-np.sin(back_width) * twice).astype(np.float32),
-    }
+    matrices = _matrices(kernel, (height, width), (top, left), (tall, wide), (out_rows, out_columns))
+    constants = {named(part): matrix.astype(np.float32) for part, matrix in matrices.items()}
     made: list[Any] = []
 
     def add(kind: str, inputs: list[str], part: str, **attributes: Any) -> str:

@@ -110,18 +110,9 @@ def synthesize(
     final = Path(out)
     names = _checked_classes(classes)
     checked_size(size)
-    if per_class < 1:
-        raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
-    if clip_frames < 1:
-        raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
     if framing not in get_args(Framing):
         raise DataError(f"The framing is one of {', '.join(get_args(Framing))}. Received: {framing!r}")
-    if seed < 0:
-        raise DataError(f"A seed is 0 or more. Received: {seed}")
-    if workers is not None and workers < 1:
-        raise DataError(f"At least one worker must draw. Received: {workers}")
-    if workers is not None and workers > _MAX_PROCESSES:
-        raise DataError(f"At most {_MAX_PROCESSES} workers can draw. Received: {workers}")
+    _refuse_out_of_range(per_class, clip_frames, seed, workers)
     _refuse_what_stands(final)
 
     started = time.perf_counter()
@@ -158,6 +149,19 @@ def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names):
         raise DataError(f"Name each class to draw once, and at least one. Received: {', '.join(names) or 'none'}")
     return names
+
+
+def _refuse_out_of_range(per_class: int, clip_frames: int, seed: int, workers: int | None) -> None:
+    if per_class < 1:
+        raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
+    if clip_frames < 1:
+        raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
+    if seed < 0:
+        raise DataError(f"A seed is 0 or more. Received: {seed}")
+    if workers is not None and workers < 1:
+        raise DataError(f"At least one worker must draw. Received: {workers}")
+    if workers is not None and workers > _MAX_PROCESSES:
+        raise DataError(f"At most {_MAX_PROCESSES} workers can draw. Received: {workers}")
 
 
 def _refuse_what_stands(out: Path) -> None:
