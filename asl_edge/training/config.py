@@ -93,6 +93,9 @@ class TrainConfig:
     """The same, counted in batches."""
     time_budget_minutes: float | None = None
     """What `epochs` was chosen to take, where it was chosen so."""
+    second_look: bool = True
+    """Fit a second look at small hands where the network can be told where it sees what, and keep it where it helps
+    (see `asl_edge.training.second_look`)."""
     tensorboard: bool = False
     trackers: tuple[str, ...] = ()
     """Names of experiment trackers that are told of every epoch (see `asl_edge.training.tracking`)."""

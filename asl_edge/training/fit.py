@@ -31,6 +31,7 @@ from asl_edge.training.progress import Progress
 from asl_edge.training.resident import first_row
 from asl_edge.training.run_lock import RunLock
 from asl_edge.training.scores import SplitScore, score_splits
+from asl_edge.training.second_look import fit_second_look, write_second_look
 from asl_edge.training.state import History, load_state
 
 if TYPE_CHECKING:
@@ -245,6 +246,10 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     stored.load_weights(run / run_folder.BEST_FILE)
     checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
     scores = score_splits(stored, arrays, keeper.progress)
+    second_look = fit_second_look(stored, arrays, keeper.config.seed) if keeper.config.second_look else None
+    write_second_look(run, second_look)
+    if second_look is not None:
+        keeper.progress.note(second_look.describe())
     best = checkpoints.best_epoch(history)
     atomic.write_json(
         run / run_folder.RESULTS_FILE,
@@ -253,6 +258,7 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
             "epochs": len(history),
             "stopped_early": keeper.stopped_early,
             **{split: score.to_dict() for split, score in scores.items()},
+            **({} if second_look is None else {"second_look": second_look.to_dict()}),
         },
     )
     return TrainResult(run, history, best, keeper.stopped_early, scores)
