@@ -1,8 +1,8 @@
 """How large a stranger's hand must stand in the picture, and what a room behind it costs.
 
-    python benchmarks/hand_size.py DATA [--model FILE ...] [--write]
+    python benchmarks/hand_size.py DATA [--model FILE ...] [--hands FOLDER] [--write]
 
-The hands of `dev-wall` are cut out of their walls (as `composites.py` does it) and put, larger and smaller, before grey
+The hands of `dev-wall` (or of `--hands`) are cut out of their walls (as `composites.py` does it) and put, larger and smaller, before grey
 and before rooms: upper corners of the clean pictures of `dev-rooms`, which show what stands behind a hand there. The
 rows of one size hold the same hands in the same places. Prints a table a model; with `--write` it becomes
 results/model-in-the-box/hand-size.md and .json.
@@ -39,9 +39,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path, nargs="*", default=[])
+    parser.add_argument("--hands", type=Path, help="other hands before walls; default DATA/dev-wall")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    hands = cut_out(options.data / "dev-wall")
+    hands = cut_out(options.hands or options.data / "dev-wall")
     rooms = corners(options.data / "dev-rooms")
     for model in options.model or [box_model()]:
         rows = []
