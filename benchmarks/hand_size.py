@@ -2,10 +2,10 @@
 
     python benchmarks/hand_size.py DATA [--model FILE ...] [--hands FOLDER] [--write]
 
-The hands of `dev-wall` (or of `--hands`) are cut out of their walls (as `composites.py` does it) and put, larger and smaller, before grey
-and before rooms: upper corners of the clean pictures of `dev-rooms`, which show what stands behind a hand there. The
-rows of one size hold the same hands in the same places. Prints a table a model; with `--write` it becomes
-results/model-in-the-box/hand-size.md and .json.
+The hands of `dev-wall` (or of `--hands`) are cut out of their walls (as `composites.py` does it) and put, larger and
+smaller, before grey and before rooms: upper corners of the clean pictures of `dev-rooms`, which show what stands behind
+a hand there. The rows of one size hold the same hands in the same places. Prints a table a model; with `--write` it
+becomes results/model-in-the-box/hand-size.md and .json.
 """
 
 from __future__ import annotations
