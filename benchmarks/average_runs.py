@@ -6,7 +6,8 @@ BEFORE and AFTER are run folders, of which the best epoch counts, or checkpoints
 BEFORE may be `box`, the model in the box, as a training `--from-pretrained` begins with it.
 The weights are `share` of AFTER's and the rest of BEFORE's (Wortsman et al., "Robust fine-tuning of zero-shot models",
 2022). Batch normalisation gets the mean and variance of what it sees in the averaged network, layer by layer, over
-training pictures of ARRAYS without augmentation. RUN is AFTER's folder with those weights; its config.json says so.
+training pictures of ARRAYS without augmentation. The second look is fitted as at the end of a training. RUN is AFTER's
+folder with those weights; its config.json says so.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> None:
     if not 0 <= options.share <= 1:
         parser.error("--share is between 0 and 1")
     from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training.second_look import fit_second_look, write_second_look
 
     arrays = PreparedArrays.open(options.arrays)
     before = box(arrays) if str(options.before) == "box" else load(options.before)
@@ -59,6 +61,10 @@ def main() -> None:
         "pictures_for_batch_normalisation": len(rows),
     }
     (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (options.out / "framing.json").unlink(missing_ok=True)  # of the network before
+    found = fit_second_look(after, arrays, config["seed"])
+    write_second_look(options.out, found)
+    print("no second look" if found is None else found.describe())
 
 
 def box(arrays: Any) -> Any:

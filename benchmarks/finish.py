@@ -2,10 +2,10 @@
 
     python benchmarks/finish.py RUN DATA ARRAYS --temperature 0.866 --out FILE.onnx [--about WORDS] [--target 0.95]
 
-RUN has a framing.json (`framing.py`) and a model-card.md if it shall carry one. The threshold is chosen on the exported
-model's own answers, of both looks, to `dev-wall` and the clean pictures of `dev-rooms`, each counting alike. The
-figures in the file are of these, of the augmented pictures of `dev-rooms`, and of the frames of `kaggle` and `phone`
-that ARRAYS keeps for the test.
+RUN has a framing.json (`average_runs.py` fits it) and a model-card.md if it shall carry one. The threshold is chosen on
+the exported model's own answers, of both looks, to `dev-wall` and the clean pictures of `dev-rooms`, each counting
+alike. The figures in the file are of these, of the augmented pictures of `dev-rooms`, and of the frames of `kaggle` and
+`phone` that ARRAYS keeps for the test.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def main() -> None:
     """Write."""
     model = onnx.load(box_model())
     card = (Path(__file__).resolve().parents[1] / "docs" / "model-card.md").read_text(encoding="utf-8")
-    (entry,) = (entry for entry in model.metadata_props if entry.key == CARD_KEY)
-    entry.value = card
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, metadata | {CARD_KEY: card})
     atomic.write_bytes(box_model(), aligned(model.SerializeToString()))
 
 

@@ -3,7 +3,7 @@
 A network whose features are the mean over its last feature maps can say where the hand is
 (`asl_edge.runtime.framing`). How small the hand stands, a line fitted here says: training pictures are made smaller
 before other backgrounds, so that each tells by what share. The frame around a hand is then a picture like those that
-the network was trained on. No picture has to say where its hand is.
+the network was trained on, and a little more. No picture has to say where its hand is.
 
 It is kept where validation pictures made smaller are read better by two looks than by one, beyond chance, and whole
 ones no worse.
@@ -44,6 +44,8 @@ _SHARES = (0.28, 1.25)
 """Of the side that a training picture takes up in an example; beyond 1 it is cut off."""
 _SMALL = (0.3, 0.6)
 """The same, of validation pictures."""
+_MARGIN = 1.1
+"""A little more than a training picture: a finger that is cut off costs more than a few pixels."""
 _LIMIT = 0.8
 _SHARE = 0.5
 _FEWEST = 20
@@ -238,7 +240,7 @@ def _fitted(network: _Network, pictures: Picture, rng: np.random.Generator) -> F
     )  # fmt: skip
     ridge = RidgeCV(_PENALTIES).fit(np.sqrt(np.maximum(features, 0)), np.log(shares))
     weights = tuple(round(float(value), 6) for value in ridge.coef_)
-    return Framing(weights, round(float(ridge.intercept_), 6), 1.0, _LIMIT, _SHARE)
+    return Framing(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)
 
 
 def _right(
