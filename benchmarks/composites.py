@@ -1,7 +1,7 @@
 """Put hands before other backgrounds: real hands cut out of training pictures, and drawn ones.
 
     python benchmarks/composites.py DATA ARRAYS --out FOLDER [--per-class 2000] [--drawn 300] [--drawn-share 0.35]
-        [--seed 0]
+        [--without SOURCE ...] [--hands FILE.npz] [--seed 0]
 
 DATA is as `strangers.py` takes it, ARRAYS what that script prepared: only its training pictures are used. Hands of the
 studio lie on black already; those of two signers stand before plain walls, kaggle's before a room that its pictures of
@@ -10,7 +10,8 @@ et al., 2004). A cut-out counts where the model in the box reads it rightly befo
 are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that leaves it
 dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`, rooms of
 `kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span half of the
-picture to a little more than all of it. FOLDER holds a folder a class.
+picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source. `--hands` keeps
+the cut-outs, and takes those that are there. FOLDER holds a folder a class.
 """
 
 from __future__ import annotations
@@ -69,14 +70,24 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=2000)
     parser.add_argument("--drawn", type=int, default=300, help="drawn hands a class to choose from")
     parser.add_argument("--drawn-share", type=float, default=0.35)
+    parser.add_argument("--without", choices=SOURCES, nargs="*", default=[])
+    parser.add_argument("--hands", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     pictures = training_pictures(options.arrays)
-    cut = [*real_hands(options.data, pictures), *drawn_hands(options.drawn, options.seed)]
-    hands = readable(cut)
+    if options.hands is not None and options.hands.is_file():
+        cut, good = load_hands(options.hands)
+    else:
+        cut = [*real_hands(pictures), *drawn_hands(options.drawn, options.seed)]
+        good = readable(cut)
+        if options.hands is not None:
+            save_hands(options.hands, cut, good)
     for source in sorted({source for source, _, _ in cut}):
-        kept, all_ = (sum(of == source for of, _, _ in some) for some in (hands, cut))
-        print(f"{source}: {kept} of {all_} cut-outs are read rightly")
+        mine = [right for (of, _, _), right in zip(cut, good, strict=True) if of == source]
+        print(f"{source}: {sum(mine)} of {len(mine)} cut-outs are read rightly")
+    pictures = {key: some for key, some in pictures.items() if key[0] not in options.without}
+    hands = [item for item, right in zip(cut, good, strict=True) if right and item[0] not in options.without]
+    cut = [item for item in cut if item[0] not in options.without]
     by_class: dict[str, dict[str, list[Hand]]] = defaultdict(lambda: defaultdict(list))
     for source, name, hand in hands:
         by_class[name][source].append(hand)
@@ -127,7 +138,7 @@ def training_pictures(folder: Path) -> dict[tuple[str, str], list[Picture]]:
     return dict(found)
 
 
-def real_hands(data: Path, pictures: dict[tuple[str, str], list[Picture]]) -> Iterator[tuple[str, str, Hand]]:
+def real_hands(pictures: dict[tuple[str, str], list[Picture]]) -> Iterator[tuple[str, str, Hand]]:
     """Yield (source, class, hand) of the photographs whose hands can be cut out."""
     rooms = [picture for (source, name), some in pictures.items() for picture in some
              if (source, name) == ("kaggle", "nothing")]  # fmt: skip
@@ -267,13 +278,28 @@ def drawn_hands(per_class: int, seed: int) -> Iterator[tuple[str, str, Hand]]:
                 yield "drawn", path.parent.name, Hand(picture, mask)
 
 
-def readable(hands: list[tuple[str, str, Hand]]) -> list[tuple[str, str, Hand]]:
-    """Return the hands that the model in the box reads rightly before grey: the rest was mostly cut out badly."""
+def save_hands(path: Path, hands: list[tuple[str, str, Hand]], good: list[bool]) -> None:
+    """Keep cut-outs, with whether each is read rightly."""
+    sources, names, pairs = zip(*hands, strict=True)
+    pictures, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+    np.savez(path, sources=sources, names=names, pictures=pictures, masks=np.packbits(masks, axis=-1), good=good)
+
+
+def load_hands(path: Path) -> tuple[list[tuple[str, str, Hand]], list[bool]]:
+    """Return what `save_hands` kept."""
+    with np.load(path) as kept:
+        pictures, masks = kept["pictures"], np.unpackbits(kept["masks"], axis=-1)
+        names = zip(kept["sources"].tolist(), kept["names"].tolist(), strict=True)
+        return [(*both, Hand(*pair)) for both, *pair in zip(names, pictures, masks, strict=True)], kept["good"].tolist()
+
+
+def readable(hands: list[tuple[str, str, Hand]]) -> list[bool]:
+    """Return which hands the model in the box reads rightly before grey: the rest was mostly cut out badly."""
     from asl_edge import Predictor
     from asl_edge.preprocess import to_square
     from asl_edge.runtime.box import box_model
 
-    kept = []
+    right: list[bool] = []
     with Predictor(box_model()) as predictor:
         classes, size = predictor.spec.classes, predictor.spec.input_size
         for first in range(0, len(hands), 64):
@@ -281,8 +307,8 @@ def readable(hands: list[tuple[str, str, Hand]]) -> list[tuple[str, str, Hand]]:
             grey = [np.where(hand.mask[..., None] > 0, hand.picture, 128).astype(np.uint8) for _, _, hand in some]
             batch = np.stack([to_square(picture, size) for picture in grey])
             answers = predictor.probabilities(batch).argmax(axis=1)
-            kept += [item for item, answer in zip(some, answers, strict=True) if classes[int(answer)] == item[1]]
-    return kept
+            right += [classes[int(answer)] == item[1] for item, answer in zip(some, answers, strict=True)]
+    return right
 
 
 def write_class(
@@ -342,11 +368,11 @@ def relit(hand: Hand, rng: np.random.Generator) -> Hand:
 def background(rng: np.random.Generator, places: Places) -> Picture:
     """Return some background, (SIDE, SIDE, 3)."""
     kind = rng.random()
-    if kind < 0.12:
+    if kind < 0.12 and places.scenes:
         picture = corner(rng, places.scenes[int(rng.integers(len(places.scenes)))])
-    elif kind < 0.5:
+    elif kind < 0.5 and places.cleared:
         picture = inner(rng, places.cleared[int(rng.integers(len(places.cleared)))], 0)
-    elif kind < 0.6:
+    elif kind < 0.6 and places.empty:
         picture = inner(rng, places.empty[int(rng.integers(len(places.empty)))], 6)
     else:
         picture = draw_background(rng, SIDE, black=0.02)
