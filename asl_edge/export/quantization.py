@@ -32,6 +32,7 @@ from asl_edge.export.rounding import (
     Scale,
     along,
     choose_scale,
+    histogram_of,
     round_weights,
 )
 from asl_edge.export.toolchain import load
@@ -124,7 +125,7 @@ def calibrate(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> dict[s
     sums: dict[str, Any] = dict.fromkeys(wanted, 0.0)
     for values in tensors(model, wanted, pictures):
         for name, value in zip(wanted, values, strict=True):
-            counts[name] += np.histogram(value, BINS, ends[name] if ends[name][1] > ends[name][0] else (0, 1))[0]
+            counts[name] += histogram_of(value, *ends[name])
             inner = tuple(axis for axis in range(value.ndim) if axis != 1)
             sums[name] = sums[name] + value.mean(axis=inner, dtype=np.float64) * len(value)
     for name in wanted:

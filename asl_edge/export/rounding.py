@@ -35,6 +35,15 @@ class Scale(NamedTuple):
     dtype: type[np.uint8] | type[np.int8]
 
 
+def histogram_of(values: Floats, low: float, high: float) -> npt.NDArray[np.int64]:
+    """Return how often values are in each of 2048 parts between `low` and `high`, int64 (2048,).
+
+    Of a range too narrow to be rounded, such as that of a channel that is never active, the parts are of 0 to 1.
+    """
+    ends = (low, high) if high - low > _LEAST_SCALE else (0.0, 1.0)
+    return np.asarray(np.histogram(values, BINS, ends)[0], np.int64)
+
+
 def choose_scale(found: Range, method: Method, symmetric: bool) -> Scale:
     """Choose how an activation is rounded: unsigned from its least to its largest value, or symmetric around 0."""
     if symmetric:
