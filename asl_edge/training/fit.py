@@ -246,7 +246,11 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     stored.load_weights(run / run_folder.BEST_FILE)
     checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
     scores = score_splits(stored, arrays, keeper.progress)
-    second_look = fit_second_look(stored, arrays, keeper.config.seed) if keeper.config.second_look else None
+    second_look = None
+    try:
+        second_look = fit_second_look(stored, arrays, keeper.config.seed) if keeper.config.second_look else None
+    except MissingPackageError as error:  # no reason to lose the figures of hours
+        keeper.progress.note(str(error))
     write_second_look(run, second_look)
     if second_look is not None:
         keeper.progress.note(second_look.describe())

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from asl_edge import atomic
 from asl_edge.data.synthetic.background import draw_background
+from asl_edge.errors import MissingPackageError
 from asl_edge.preprocess import Picture, opencv
 from asl_edge.runtime.framing import DETAIL, Framing, framed, small_hands, whole
 from asl_edge.training.run_folder import FRAMING_FILE
@@ -136,6 +137,9 @@ def fit_second_look(model: keras.Model, arrays: PreparedArrays, seed: int) -> Se
 
     Returns:
         What was fitted; None where the network does not say where it sees what, or there are too few pictures.
+
+    Raises:
+        MissingPackageError: scikit-learn is not installed.
     """
     network = _Network.of(model)
     if network is None:
@@ -227,8 +231,10 @@ def _hands(arrays: PreparedArrays, split: str, nothing: int | None, seed: int) -
 
 def _fitted(network: _Network, pictures: Picture, rng: np.random.Generator) -> Framing:
     """Fit the logarithm of the share that a picture takes up to the roots of the features."""
-    from sklearn.linear_model import RidgeCV
-
+    try:
+        from sklearn.linear_model import RidgeCV
+    except ImportError as error:
+        raise MissingPackageError("A second look needs scikit-learn: pip install 'asl-edge[report]'") from error
     low, high = (math.log(share) for share in _SHARES)
     shares = np.exp(rng.uniform(low, high, _EXAMPLES))
     features = np.concatenate(

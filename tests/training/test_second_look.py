@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +138,9 @@ def test_a_picture_made_smaller_takes_up_its_share(share: float, source: int, si
         assert red.sum() <= (share * side + 5) ** 2
 
 
-def test_training_fits_it_and_export_takes_it_along(arrays: PreparedArrays, tmp_path: Path) -> None:
+def test_training_tries_it_and_export_takes_along_what_is_kept(
+    arrays: PreparedArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from asl_edge.export.exporter import export_run
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.training.fit import train
@@ -162,6 +166,18 @@ def test_training_fits_it_and_export_takes_it_along(arrays: PreparedArrays, tmp_
         assert any("at two" in note for note in notes.notes) is wanted
         with Predictor(export_run(run, tmp_path / f"{wanted}.onnx", precision="fp32").model_path) as predictor:
             assert (predictor.framing is not None) is kept
+
+    run = tmp_path / "run-True"
+    framing = Framing((0.01,) * 256, -1.0, 1.1, 0.8, 0.5)
+    write_second_look(run, SecondLook(framing, 100, 50, 70, 90, 90, kept=True))
+    with Predictor(export_run(run, tmp_path / "kept.onnx", precision="fp32").model_path) as predictor:
+        assert predictor.framing == framing
+
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)  # not installed: the training is not lost
+    notes = Notes()
+    train(replace(config, epochs=1, second_look=True), arrays, tmp_path / "without", progress=notes)
+    assert any("scikit-learn" in note for note in notes.notes)
+    assert (tmp_path / "without" / "results.json").is_file()
 
 
 def test_it_is_a_choice_of_the_training() -> None:
