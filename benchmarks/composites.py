@@ -9,8 +9,8 @@ studio lie on black already; those of two signers stand before plain walls, kagg
 et al., 2004). A cut-out counts where the model in the box reads it rightly before grey. `--drawn-share` of the hands
 are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that leaves it
 dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`, rooms of
-`kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span half of the
-picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source. `--hands` keeps
+`kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span two
+fifths of the picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source. `--hands` keeps
 the cut-outs, and takes those that are there. FOLDER holds a folder a class.
 """
 
@@ -369,6 +369,8 @@ def relit(hand: Hand, rng: np.random.Generator) -> Hand:
         tone = _TONES[int(rng.integers(len(_TONES)))] * np.exp(rng.normal(0, 0.08, 3))
         # Palms hold less pigment than the backs that tones are named by.
         pixels = pixels * (tone / np.maximum(pixels[hand.mask > 0].mean(axis=0), 1)) ** rng.uniform(0.5, 0.9)
+    brightest = np.percentile(pixels[hand.mask > 0], 90)
+    pixels = pixels * min(1.0, rng.uniform(190, 280) / max(float(brightest), 1.0))  # few are overexposed
     return hand._replace(picture=np.clip(pixels, 0, 255).astype(np.uint8))
 
 
@@ -424,7 +426,7 @@ def corner(rng: np.random.Generator, picture: Picture) -> Picture:
     return np.asarray(part[::-1] if rng.random() < 0.2 else part)
 
 
-def put(hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.5, 1.1)) -> Picture:
+def put(hand: Hand, picture: Picture, rng: np.random.Generator, spans: tuple[float, float] = (0.4, 1.1)) -> Picture:
     """Return `picture` with a hand before it, which comes from the edge that it came from in its own picture.
 
     It spans a share of the picture's side between the two `spans`.

@@ -10,7 +10,7 @@ from asl_edge.errors import ModelError
 BOX = "box"
 """The word that names it where a path is expected."""
 
-BOX_FILE = "alexnet-edge.onnx"
+BOX_FILE = "alexnet-edge-8.onnx"
 
 _FOLDER = Path(__file__).parent.parent / "models"
 

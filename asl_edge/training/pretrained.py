@@ -281,7 +281,7 @@ def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, s
         if source.input_size not in (None, size) and len(theirs[0]) == 2:
             reason = (
                 f"It was trained on pictures of {source.input_size} pixels, and these have {size}: prepare them with "
-                f"--size {source.input_size}, or take alexnet-edge, which fits pictures of any size."
+                f"--size {source.input_size}, or take alexnet-edge-8, which fits pictures of any size."
             )
         raise ModelError(
             f"{layer.name} of {source.network} has weights {_shapes(ours)} here and {_shapes(theirs)} in "

@@ -35,7 +35,7 @@ _RECIPES: dict[str, TrainConfig] = {
     # For people, rooms and cameras that no training picture shows; see benchmarks/results/model-in-the-box.
     "strangers": TrainConfig(
         recipe="strangers",
-        network="alexnet-edge",
+        network="alexnet-edge-8",
         epochs=40,
         # An epoch is some 18,000 pictures however many there are: drawn ones cost nothing, and real sources count by
         # the root of their size, so that the hand of one signer in 300 pictures is not drowned by 4,000 of another.
@@ -61,7 +61,7 @@ _RECIPES: dict[str, TrainConfig] = {
     # average over the last hundred steps, since there are few of them.
     FINETUNE: TrainConfig(
         recipe=FINETUNE,
-        network="alexnet-edge",
+        network="alexnet-edge-8",
         epochs=15,
         batch_size=32,
         optimizer="adamw",
