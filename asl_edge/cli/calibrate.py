@@ -30,6 +30,9 @@ def calibrate(
         None, "--temperature", help="One that was fitted before; the pictures then choose the threshold alone."
     ),
     target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
+    every_source: bool = typer.Option(
+        False, "--every-source", help="Keep it in every source by itself, not only over all of them."
+    ),
     about: str = typer.Option("", "--about", help="Whose pictures they are, in words, kept with the figures."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -47,7 +50,12 @@ def calibrate(
     answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
     others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on]
     result = calibration.calibrate(
-        answers, threshold_on=others or None, temperature=temperature, target=target, about=about
+        answers,
+        threshold_on=others or None,
+        temperature=temperature,
+        target=target,
+        every_source=every_source,
+        about=about,
     )
     path = calibration.write_calibration(run, result)
     if as_json:

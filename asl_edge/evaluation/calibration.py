@@ -103,6 +103,7 @@ def calibrate(
     threshold_on: Sequence[Answers] | None = None,
     temperature: float | None = None,
     target: float = TARGET,
+    every_source: bool = False,
     about: str = "",
 ) -> Calibration:
     """Fit temperature and threshold.
@@ -114,6 +115,7 @@ def calibrate(
             temperature may come from weaker ones, such as networks that were trained without a source.
         temperature: one that was fitted before; then `answers` choose the threshold alone.
         target: share of right answers among those given.
+        every_source: keep it in every source by itself; otherwise over all of them, each counting alike.
         about: whose answers they are, in words, kept with the figures.
 
     Raises:
@@ -123,11 +125,10 @@ def calibrate(
     check_choices(target, temperature, both=threshold_on is not None)
     used_for = "both" if temperature is None else "threshold"
     temperature = fit_temperature(*_pooled(answers)) if temperature is None else temperature
-    probabilities, labels, weights = _pooled(answers if threshold_on is None else threshold_on)
-    tempered = metrics.with_temperature(probabilities, temperature)
-    confidence = tempered.max(axis=1)
-    right = tempered.argmax(axis=1) == labels
-    threshold = choose_threshold(confidence, right, weights, target)
+    choosing = answers if threshold_on is None else threshold_on
+    confidence, right, weights = _judged(choosing, temperature)
+    groups = np.repeat(np.arange(len(choosing)), [len(one.labels) for one in choosing]) if every_source else None
+    threshold = choose_threshold(confidence, right, weights, target, groups)
     coverage, accuracy = _answered(confidence, right, weights, threshold) if threshold is not None else (None, None)
     return Calibration(
         temperature=temperature,
@@ -163,6 +164,15 @@ def _groups(
     if threshold_on is None:
         return ((used_for, answers),)
     return ("temperature", answers), ("threshold", threshold_on)
+
+
+def _judged(
+    answers: Sequence[Answers], temperature: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return confidence, whether it is right, and weight of each picture."""
+    probabilities, labels, weights = _pooled(answers)
+    tempered = metrics.with_temperature(probabilities, temperature)
+    return tempered.max(axis=1), tempered.argmax(axis=1) == labels, weights
 
 
 def _pooled(
@@ -215,6 +225,7 @@ def choose_threshold(
     right: npt.NDArray[np.bool_],
     weights: npt.NDArray[np.floating],
     target: float,
+    groups: npt.NDArray[np.integer] | None = None,
 ) -> float | None:
     """Return the threshold that answers most while at least `target` of the answers are right; None if none does.
 
@@ -223,13 +234,16 @@ def choose_threshold(
         right: whether its best class is the right one, (N,).
         weights: of each picture, (N,), adding up to 1.
         target: share of right answers among those given.
+        groups: of each picture, (N,), where it must hold in every group by itself; None: over all.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
-    covered = np.cumsum(weights[order])
-    accuracy = np.cumsum((weights * right)[order]) / covered
-    last_of_its_value = np.append(ordered[1:] < ordered[:-1], True)
-    keeps = last_of_its_value & (accuracy >= target - _ROUNDING) & (covered >= _LOWEST_COVERAGE - _ROUNDING)
+    keeps = np.append(ordered[1:] < ordered[:-1], True)  # the last of its value
+    for members in [np.ones(len(order), bool)] if groups is None else [groups == group for group in np.unique(groups)]:
+        mine = (weights * members)[order] / (weights * members).sum()
+        covered = np.cumsum(mine)
+        accuracy = np.cumsum(mine * right[order]) / np.maximum(covered, _ROUNDING)
+        keeps &= (accuracy >= target - _ROUNDING) & (covered >= _LOWEST_COVERAGE - _ROUNDING)
     if not keeps.any():
         return None
     last = int(np.flatnonzero(keeps)[-1])

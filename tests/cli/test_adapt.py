@@ -124,6 +124,26 @@ def test_calibrate_from_pictures_and_from_files_of_answers(
         assert third["temperature"] == pytest.approx(second["temperature"], rel=1e-2)
 
 
+def test_calibrate_so_that_the_promise_is_kept_in_every_source(
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
+    others = write_pictures(tmp_path / "good", classes="ABC", per_class=30)
+    bad = write_pictures(tmp_path / "bad", classes="ABC", per_class=30)
+    (bad / "A").rename(bad / "between")  # all of A and B change their names
+    (bad / "B").rename(bad / "A")
+    (bad / "between").rename(bad / "B")
+    words = ("calibrate", folder, others, bad, "--temperature", "1", "--target", "0.45")
+    assert run(capsys, *words)[0] == 0
+    over_all = json.loads((folder / "calibration.json").read_text())
+    assert run(capsys, *words, "--every-source")[0] == 0
+    each = json.loads((folder / "calibration.json").read_text())
+    accuracies = [[one["accuracy_when_answered"] for one in found["sources"]] for found in (over_all, each)]
+    assert min(accuracies[0]) < 0.45 <= over_all["accuracy_when_answered"]
+    assert each["threshold"] > over_all["threshold"]
+    assert min(accuracies[1]) >= 0.45
+
+
 def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

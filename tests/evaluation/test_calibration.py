@@ -168,3 +168,42 @@ def test_a_temperature_that_is_known() -> None:
     for wrong in ({"temperature": 0.0}, {"temperature": np.inf}, {"temperature": 1.0, "threshold_on": [own]}):
         with pytest.raises(UserError, match="a number above 0, and then all pictures choose"):
             calibrate([own], **wrong)  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=12), min_size=1, max_size=4
+    ),
+    st.sampled_from([0.5, 0.8, 0.95]),
+)
+def test_a_promise_that_is_kept_in_every_source(sources: list[list[tuple[int, bool]]], target: float) -> None:
+    confidence = np.array([value / 20 for source in sources for value, _ in source], np.float32)
+    right = np.array([good for source in sources for _, good in source])
+    groups = np.repeat(np.arange(len(sources)), [len(source) for source in sources])
+    weights = 1 / np.bincount(groups)[groups] / len(sources)
+    found = choose_threshold(confidence, right, weights, target, groups)
+
+    def keeps(threshold: float) -> bool:
+        answered = [right[(groups == group) & (confidence >= threshold)] for group in range(len(sources))]
+        covered = [len(some) / len(source) for some, source in zip(answered, sources, strict=True)]
+        return min(covered) >= 0.05 and min(some.mean() for some in answered) >= target - 1e-9
+
+    kept = [threshold for threshold in np.unique(confidence) if keeps(threshold)]
+    assert (found is None) == (not kept)
+    if found is not None:
+        assert keeps(found)
+        assert (confidence >= found).sum() == (confidence >= min(kept)).sum()
+
+
+def test_a_source_that_is_read_worse_raises_the_threshold_of_every_source() -> None:
+    good, bad = answers(seed=1), answers(seed=2)
+    wrong = np.where(np.random.default_rng(0).random(4000) < 0.15, (bad.labels + 1) % 5, bad.labels)
+    bad = Answers("others", bad.probabilities, wrong)
+    over_all = calibrate([good, bad], temperature=2.5, target=0.8)
+    each = calibrate([good, bad], temperature=2.5, target=0.8, every_source=True)
+    assert over_all.threshold is not None
+    assert each.threshold is not None
+    assert each.threshold > over_all.threshold
+    assert min(one.accuracy_when_answered or 0 for one in over_all.sources) < 0.8
+    assert min(one.accuracy_when_answered or 0 for one in each.sources) >= 0.8 - 1e-6
