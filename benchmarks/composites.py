@@ -10,8 +10,8 @@ et al., 2004). A cut-out counts where the model in the box reads it rightly befo
 are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that leaves it
 dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`, rooms of
 `kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span two
-fifths of the picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source. `--hands` keeps
-the cut-outs, and takes those that are there. FOLDER holds a folder a class.
+fifths of the picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source.
+`--hands` keeps the cut-outs, and takes those that are there. FOLDER holds a folder a class.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 RUN has a framing.json (`average_runs.py` fits it) and a model-card.md if it shall carry one. The threshold is chosen on
 the exported model's own answers, of both looks, to `dev-wall` and the clean pictures of `dev-rooms`, so that it keeps
-its promise in each. The figures in the file are of these, of the augmented pictures of `dev-rooms`, and of the frames of `kaggle` and
-`phone` that ARRAYS keeps for the test.
+its promise in each. The figures in the file are of these, of the augmented pictures of `dev-rooms`, and of the frames
+of `kaggle` and `phone` that ARRAYS keeps for the test.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/imitate.py TEACHER ARRAYS --out RUN [--epochs 4] [--learning-rate 0.003]
 
-TEACHER is a run folder of `alexnet-edge`. From its second pooling on, `alexnet-edge-8` is the same network and takes its
-weights; what comes before learns the maps that this pooling gives, on training pictures of ARRAYS as the recipe
+TEACHER is a run folder of `alexnet-edge`. From its second pooling on, `alexnet-edge-8` is the same network and takes
+its weights; what comes before learns the maps that this pooling gives, on training pictures of ARRAYS as the recipe
 `strangers` changes them, by the mean square of the difference, each channel by its own variance (Romero et al.,
 "FitNets: hints for thin deep nets", 2014). Labels play no part. RUN is a run folder that `asl-edge train --start-from`
 takes.

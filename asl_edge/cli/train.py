@@ -32,7 +32,9 @@ def train(
         show_default="default, or finetune with a model to start from",
     ),
     network: str | None = typer.Option(
-        None, help="Network to train: alexnet, alexnet-edge or alexnet-edge-8.", show_default="the recipe's, or that of the model"
+        None,
+        help="Network to train: alexnet, alexnet-edge or alexnet-edge-8.",
+        show_default="the recipe's, or that of the model",
     ),
     from_pretrained: bool = typer.Option(False, "--from-pretrained", help="Start from the model in the box."),
     start_from: Path | None = typer.Option(

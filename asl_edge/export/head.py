@@ -135,8 +135,8 @@ def offer_maps(model: onnx.ModelProto, layer: tuple[npt.NDArray[np.float32], npt
     node = makers.get(tensor)
     if node is None or node.op_type not in ("GlobalAveragePool", "ReduceMean"):
         raise ModelError(
-            "Framing needs a network whose features are a mean over maps, such as alexnet-edge-8. Take framing.json out "
-            "of the run."
+            "Framing needs a network whose features are a mean over maps, such as alexnet-edge-8. Take framing.json "
+            "out of the run."
         )
     maps = str(node.input[0])
     weights, bias = layer

@@ -172,9 +172,7 @@ def test_a_temperature_that_is_known() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
-        st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=12), min_size=1, max_size=4
-    ),
+    st.lists(st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=1, max_size=12), min_size=1, max_size=4),
     st.sampled_from([0.5, 0.8, 0.95]),
 )
 def test_a_promise_that_is_kept_in_every_source(sources: list[list[tuple[int, bool]]], target: float) -> None:

@@ -36,7 +36,7 @@ from asl_edge.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
-NETWORKS = ("tiny", "mini", "alexnet-edge")
+NETWORKS = ("tiny", "mini", "alexnet-edge", "alexnet-edge-8")
 """Batch normalisation behind an activation; the same behind a pooling, and dense layers; between kernel and ReLU."""
 
 
