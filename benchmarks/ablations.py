@@ -18,8 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 RESULTS = HERE / "results" / "model-in-the-box"
-START = "drawn-alone-96"
-"""The run in WORK on drawn hands alone."""
+NETWORK = "alexnet-edge"
+"""What these trainings are of; the model in the box has eight convolutions by now."""
 COMMON = ("epochs=5", "steps_per_epoch=140", "ema_momentum=0.995")
 DRAWN = ("--drawn", "500", "--variety", "wider")
 ABLATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -51,35 +51,38 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("strangers"))
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, default=list(ABLATIONS))
     options = parser.parse_args()
-    draw_and_train(options.work)
+    start = draw_and_train(options.work, NETWORK)
     for name in options.only:
         if f"| ablation-{name} |" not in (RESULTS / "looks.md").read_text():
             _, drawn, changes = ABLATIONS[name]
             kept = [choice for choice in COMMON if choice.split("=")[0] not in {one.split("=")[0] for one in changes}]
             words = [sys.executable, str(HERE / "strangers.py"), str(options.data), "--name", f"ablation-{name}"]
-            words += ["--size", "96", "--look", "--work", str(options.work), *drawn, "--start-from", START]
+            words += ["--size", "96", "--look", "--work", str(options.work), *drawn, "--start-from", start]
+            words += ["--network", NETWORK]
             subprocess.run([*words, *(word for choice in (*kept, *changes) for word in ("--set", choice))], check=True)
         (RESULTS / "ablations.md").write_text(markdown((RESULTS / "looks.md").read_text()))
 
 
-def draw_and_train(work: Path) -> None:
-    """Train on drawn hands alone, unless that stands in `work`."""
+def draw_and_train(work: Path, network: str) -> str:
+    """Train a network on drawn hands alone, unless that stands in `work`; return the run's name there."""
     from strangers import VARIETY
 
     from asl_edge.data.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
 
-    if (work / START / "results.json").is_file():
-        return
+    run = f"drawn-alone-96-{network}"
+    if (work / run / "results.json").is_file():
+        return run
     hands, arrays = work / "drawn-2000-wider", work / "arrays-96-drawn-alone"
     if not hands.is_dir():
         synthesize(hands, per_class=2000, clip_frames=1, seed=1, size=160, variety=VARIETY["wider"])
     if not arrays.is_dir():
         prepare(PrepareConfig((hands,), arrays, size=96))
-    words = [sys.executable, "-m", "asl_edge", "train", str(arrays), "--out", str(work / START), "--no-check"]
-    words += ["--resume"] if (work / START / "config.json").is_file() else ["--recipe", "strangers"]
+    words = [sys.executable, "-m", "asl_edge", "train", str(arrays), "--out", str(work / run), "--no-check"]
+    words += ["--resume"] if (work / run / "config.json").is_file() else ["--recipe", "strangers", "--network", network]
     chosen = () if "--resume" in words else ("epochs=20", "steps_per_epoch=140", "ema_momentum=0.995")
     subprocess.run([*words, *(word for choice in chosen for word in ("--set", choice))], check=True)
+    return run
 
 
 def markdown(looks: str) -> str:

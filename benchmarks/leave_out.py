@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ablations import RESULTS, START, draw_and_train
+from ablations import RESULTS, draw_and_train
 from machine import describe_machine, machine_line
 
 from asl_edge.evaluation.calibration import Answers, calibrate
@@ -28,6 +28,7 @@ from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.metrics import wilson_interval
 
 HERE = Path(__file__).resolve().parent
+NETWORK = "alexnet-edge-8"
 LEFT_OUT = ("kaggle", "phone", "studio", "signer-r", "signer-m", "signer-l")
 
 
@@ -41,9 +42,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--per-class", type=int, default=600, help="hands before other backgrounds")
     options = parser.parse_args()
-    draw_and_train(options.work)
+    start = draw_and_train(options.work, NETWORK)
     for source in options.only:
-        train_without(source, options)
+        train_without(source, start, options)
     done = [source for source in LEFT_OUT if report_of(source, options.work).is_file()]
     answers = [answered(source, options.work) for source in done]
     fitted = calibrate(answers)
@@ -58,7 +59,7 @@ def main() -> None:
     (RESULTS / "leave-out.md").write_text(markdown(values, options))
 
 
-def train_without(source: str, options: argparse.Namespace) -> None:
+def train_without(source: str, start: str, options: argparse.Namespace) -> None:
     """Train without a source, and answer it."""
     work = options.work
     if report_of(source, work).is_file():
@@ -70,7 +71,7 @@ def train_without(source: str, options: argparse.Namespace) -> None:
         subprocess.run([sys.executable, *words], check=True)
     words = [str(HERE / "strangers.py"), str(options.data), "--name", f"left-out-{source}", "--size", "96"]
     words += ["--drawn", "500", "--variety", "wider", "--leave-out", source, "--also", str(hands)]
-    words += ["--start-from", START, "--work", str(work)]
+    words += ["--start-from", start, "--network", NETWORK, "--work", str(work)]
     chosen = (f"epochs={options.epochs}", "steps_per_epoch=140", "ema_momentum=0.995", "source_exponent=0.42")
     subprocess.run([sys.executable, *words, *(word for choice in chosen for word in ("--set", choice))], check=True)
 
@@ -91,7 +92,7 @@ def markdown(values: dict[str, Any], options: argparse.Namespace) -> str:
     seen = options.epochs * 140 * 64
     lines = [
         "# Each source left out of a training, and read afterwards", "",
-        f"Trainings of `alexnet-edge` at 96x96 with {seen:,} pictures each, from weights that had seen 179,000 drawn "
+        f"Trainings of `{NETWORK}` at 96x96 with {seen:,} pictures each, from weights that had seen 179,000 drawn "
         "hands and no photograph. ECE: of these answers as they are, and at the temperature that is fitted to all of "
         "them, every source counting alike. 95% intervals (Wilson).", "",
         "| left out | pictures | accuracy | mirrored | ECE | at the temperature |", "|---|---:|---:|---:|---:|---:|",
