@@ -126,7 +126,10 @@ def calibrate(
     used_for = "both" if temperature is None else "threshold"
     temperature = fit_temperature(*_pooled(answers)) if temperature is None else temperature
     choosing = answers if threshold_on is None else threshold_on
-    confidence, right, weights = _judged(choosing, temperature)
+    probabilities, labels, weights = _pooled(choosing)
+    tempered = metrics.with_temperature(probabilities, temperature)
+    confidence = tempered.max(axis=1)
+    right = tempered.argmax(axis=1) == labels
     groups = np.repeat(np.arange(len(choosing)), [len(one.labels) for one in choosing]) if every_source else None
     threshold = choose_threshold(confidence, right, weights, target, groups)
     coverage, accuracy = _answered(confidence, right, weights, threshold) if threshold is not None else (None, None)
@@ -164,15 +167,6 @@ def _groups(
     if threshold_on is None:
         return ((used_for, answers),)
     return ("temperature", answers), ("threshold", threshold_on)
-
-
-def _judged(
-    answers: Sequence[Answers], temperature: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Return confidence, whether it is right, and weight of each picture."""
-    probabilities, labels, weights = _pooled(answers)
-    tempered = metrics.with_temperature(probabilities, temperature)
-    return tempered.max(axis=1), tempered.argmax(axis=1) == labels, weights
 
 
 def _pooled(
@@ -239,8 +233,10 @@ def choose_threshold(
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
     keeps = np.append(ordered[1:] < ordered[:-1], True)  # the last of its value
-    for members in [np.ones(len(order), bool)] if groups is None else [groups == group for group in np.unique(groups)]:
-        mine = (weights * members)[order] / (weights * members).sum()
+    groups = np.zeros(len(order), np.int64) if groups is None else groups
+    for group in np.unique(groups):
+        mine = np.where(groups == group, weights, 0.0)[order]
+        mine = mine / mine.sum()
         covered = np.cumsum(mine)
         accuracy = np.cumsum(mine * right[order]) / np.maximum(covered, _ROUNDING)
         keeps &= (accuracy >= target - _ROUNDING) & (covered >= _LOWEST_COVERAGE - _ROUNDING)

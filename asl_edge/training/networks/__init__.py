@@ -89,4 +89,3 @@ def build(name: str, classes: int, input_size: int) -> keras.Model:
 
 from asl_edge.training.networks import alexnet as alexnet  # noqa: E402  (entries register themselves)
 from asl_edge.training.networks import alexnet_edge as alexnet_edge  # noqa: E402
-from asl_edge.training.networks import alexnet_edge_8 as alexnet_edge_8  # noqa: E402
