@@ -6,10 +6,10 @@
 DATA is as `strangers.py` takes it, ARRAYS what that script prepared: only its training pictures are used. Hands of the
 studio lie on black already; those of two signers stand before plain walls, kaggle's before a room that its pictures of
 `nothing` show without them, and phone's fill the middle of their pictures, so that they can be cut out (GrabCut: Rother
-et al., 2004). A cut-out counts where the model in the box reads it rightly before grey. `--drawn-share` of the hands
-are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that leaves it
-dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`, rooms of
-`kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span two
+et al., 2004). A photograph's hand counts where the model in the box reads it rightly before grey. `--drawn-share` of
+all hands are drawn. Each gets another light and shape, two in five another skin, one in six a bright background that
+leaves it dark. Backgrounds are the photographs of `phone` without their hands, corners of them and of `phone-outdoor`,
+rooms of `kaggle` and `phone-outdoor` that nobody is in, and drawn ones. A hand and what is seen of its arm span two
 fifths of the picture to a little more than all of it. `--without` takes neither hands nor backgrounds of a source.
 `--hands` keeps the cut-outs, and takes those that are there. FOLDER holds a folder a class.
 """
@@ -78,13 +78,13 @@ def main() -> None:
     if options.hands is not None and options.hands.is_file():
         cut, good = load_hands(options.hands)
     else:
-        cut = [*real_hands(pictures), *drawn_hands(options.drawn, options.seed)]
-        good = readable(cut)
+        real, drawn = list(real_hands(pictures)), list(drawn_hands(options.drawn, options.seed))
+        cut, good = [*real, *drawn], [*readable(real), *(True for _ in drawn)]
         if options.hands is not None:
             save_hands(options.hands, cut, good)
     for source in sorted({source for source, _, _ in cut}):
         mine = [right for (of, _, _), right in zip(cut, good, strict=True) if of == source]
-        print(f"{source}: {sum(mine)} of {len(mine)} cut-outs are read rightly")
+        print(f"{source}: {sum(mine)} of {len(mine)} cut-outs are taken")
     pictures = {key: some for key, some in pictures.items() if key[0] not in options.without}
     hands = [item for item, right in zip(cut, good, strict=True) if right and item[0] not in options.without]
     cut = [item for item in cut if item[0] not in options.without]
@@ -267,7 +267,7 @@ def drawn_hands(per_class: int, seed: int) -> Iterator[tuple[str, str, Hand]]:
 
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "drawn"
-        variety = Variety(spread=2.0, left=0.3, cut_out=1.0)
+        variety = Variety(spread=2.0, left=0.3, cut_out=1.0, rare=0.3)
         synthesize(folder, per_class=per_class, clip_frames=1, seed=seed + 1000, size=SIDE, variety=variety)
         for path in sorted(folder.rglob("*.jpg")):
             if path.parent.name == "nothing":

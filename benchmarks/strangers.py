@@ -41,6 +41,7 @@ VARIETY = {
     "wide": Variety(spread=1.8, left=0.2, cut_out=0.35),
     "wider": Variety(spread=1.8, left=0.2, cut_out=0.3, backlit=0.15, idle=0.65),
     "widest": Variety(spread=2.0, left=0.3, cut_out=0.25, backlit=0.2, idle=0.65),
+    "rarer": Variety(spread=2.0, left=0.3, cut_out=0.25, backlit=0.2, idle=0.65, rare=0.3),
 }
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"

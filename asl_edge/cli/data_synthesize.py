@@ -34,6 +34,9 @@ def synthesize(
         None, "--backlit", help="Share of hands dark before a bright background.", show_default="0.1, dim ones"
     ),
     idle: float = typer.Option(0.0, "--idle", help="Share of `nothing` that shows a hand in no sign."),
+    rare: float = typer.Option(
+        0.0, "--rare", help="Share of hands in rarer ways: other moments of J and Z, seen from the side or from behind."
+    ),
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
@@ -69,7 +72,7 @@ def synthesize(
             size=size,
             clip_frames=clip_frames,
             framing=cast("Framing", framing),
-            variety=Variety(spread=spread, left=left, cut_out=cut_out, backlit=backlit, idle=idle),
+            variety=Variety(spread=spread, left=left, cut_out=cut_out, backlit=backlit, idle=idle, rare=rare),
             workers=workers,
             on_progress=advance,
         )

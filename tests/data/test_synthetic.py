@@ -430,6 +430,22 @@ def test_so_many_pictures_of_nothing_show_a_hand_in_no_sign_as_is_asked_for() ->
     assert (draw_frame(random_scene("nothing", rng, 96, variety=Variety(idle=1.0)), rng, 96).mask > 0).mean() > 0.02
 
 
+def test_so_many_hands_are_shown_in_rarer_ways_as_is_asked_for() -> None:
+    def views(label: str, rare: float) -> np.ndarray:
+        rngs = (np.random.default_rng(number) for number in range(300))
+        return np.array([random_scene(label, rng, 64, variety=Variety(rare=rare)).view for rng in rngs])
+
+    def behind(label: str, rare: float) -> float:
+        return float((np.abs(views(label, rare)[:, 0]) > 100).mean())
+
+    assert behind("V", 0.0) == 0
+    assert behind("V", 1.0) == pytest.approx(0.4, abs=0.1)
+    assert behind("V", 0.5) == pytest.approx(0.2, abs=0.08)
+    assert behind("S", 1.0) == 0  # a fist from behind is no letter
+    assert (views("Z", 0.0)[:, 1] > 75).mean() < 0.05  # a finger at the viewer
+    assert (views("Z", 1.0)[:, 1] > 75).mean() > 0.2
+
+
 def test_an_idle_hand_holds_the_fingers_of_no_letter() -> None:
     """With some fingers straight and others folded, it is never a set of straight fingers that a letter has."""
     letters = {tuple(bend < 30 for bend in np.array(pose.fingers)[:, 1]) for ways in POSES.values() for pose in ways}
@@ -444,7 +460,8 @@ def test_an_idle_hand_holds_the_fingers_of_no_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}, {"backlit": -0.1}, {"idle": 1.1}]
+    "fields",
+    [{"spread": -1}, {"spread": 4}, {"left": 1.5}, {"cut_out": 2}, {"backlit": -0.1}, {"idle": 1.1}, {"rare": 2}],
 )
 def test_a_variety_out_of_range_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(DataError, match=next(iter(fields))):

@@ -191,6 +191,34 @@ POSES: dict[str, tuple[Pose, ...]] = {
 }
 """The ways to make each class; `nothing` has none."""
 
+_K_SPREAD = replace(_K, fingers=(_lean(_STRAIGHT, 10), (10, 6, 4, -10), *_K.fingers[2:]))
+_O_CLOSED = tuple((a + 5, b + 4, c + 2, d) for a, b, c, d in _O_FINGERS)
+_X_OPEN: Finger = (6, 62, 38, 0)
+# With the wrist bent the forearm stands upright below a finger that points at the viewer, up, or down to a side.
+_Z_FORWARD = replace(_Z, view=(-10, 82, 8), forearm=(0, 72), weight=1.2)
+RARE: dict[str, tuple[Pose, ...]] = {
+    "C": (replace(_C, view=(20, 5, -10)),),
+    "G": (replace(_G, view=(176, 0, 95)),),
+    "H": (replace(_H, view=(173, 0, 82)),),
+    "J": (replace(_I, view=(25, 0, 150), weight=0.7), replace(_I, view=(165, 0, -110))),
+    "K": (_K_SPREAD, replace(_K_SPREAD, view=(8, 0, 0))),
+    "M": (replace(_M_DOWN, weight=1.0), replace(_M, thumb=((26, 34), (-46, 18), (-62, 14)))),
+    "N": (replace(_N_DOWN, weight=1.0),),
+    "O": (replace(_O, fingers=_O_CLOSED, view=(80, 0, -48)), replace(_O, fingers=_O_CLOSED, view=(112, 0, -20))),
+    "P": (replace(_P, view=(-112, 0, 92)), replace(_P_UP, view=(-40, 0, 66))),
+    "R": (replace(_R, view=(-60, 0, 6)), replace(_R, view=(28, 0, 4))),
+    "X": (replace(_X_FRONT, weight=1.0), replace(_X, fingers=(_X_OPEN, *_FIST[1:]), view=(-20, 0, 0))),
+    "Z": (
+        _Z_FORWARD,
+        replace(_Z_FORWARD, view=(-10, 100, 30), forearm=(0, 80), weight=0.5),
+        replace(_Z_FORWARD, view=(-20, 62, -14), forearm=(0, 52), weight=0.7),
+    ),
+}
+"""Rarer ways: other moments of a movement, other shapes, and sides that a letter is seldom seen from."""
+
+READ_FROM_BEHIND = frozenset("BDFILRUVWXY")
+"""Letters whose straight fingers tell them from all others with the back of the hand to the viewer, too."""
+
 _OPEN = Pose(
     (_lean(_STRAIGHT, 15), _lean(_STRAIGHT, 4), _lean(_STRAIGHT, -8), _lean(_STRAIGHT, -20)),
     ((52, 24), (54, 14), (52, 8)),

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from asl_edge.data.synthetic.background import draw_background
-from asl_edge.data.synthetic.poses import POSES, Pose, idle_pose
+from asl_edge.data.synthetic.poses import POSES, RARE, READ_FROM_BEHIND, Pose, idle_pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.errors import DataError
@@ -85,11 +85,13 @@ class Variety:
     usual tenth, whose hands are dim before any background."""
     idle: float = 0.0
     """Share of the pictures of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
+    rare: float = 0.0
+    """Share of hands in rarer ways: other moments of J and Z, other shapes, from the side or from behind; 0 to 1."""
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name, highest in (("spread", 3.0), ("left", 1.0), ("cut_out", 1.0), ("backlit", 1.0), ("idle", 1.0)):
-            value = getattr(self, name)
+        for name in ("spread", "left", "cut_out", "backlit", "idle", "rare"):
+            value, highest = getattr(self, name), 3.0 if name == "spread" else 1.0
             if value is not None and not 0 <= value <= highest:
                 raise DataError(f"{name} must be between 0 and {highest:g}. Received: {value!r}")
 
@@ -106,9 +108,12 @@ def random_scene(
     pose = None
     view = np.zeros(3)
     if variants:
+        turned = np.zeros(3)
+        if variety.rare and rng.random() < variety.rare:
+            variants, turned = _rarer(label, variants, rng)
         weights = np.array([variant.weight for variant in variants])
         pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2 * variety.spread**0.5)
-        view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread
+        view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread + turned
     elif variety.idle and rng.random() < variety.idle:
         pose = vary(idle_pose(rng), rng, 4.2)
         view = np.array(pose.view)
@@ -134,6 +139,15 @@ def random_scene(
         grain=float(np.abs(rng.normal(0, 4.0))),
         left=bool(variety.left and rng.random() < variety.left),
     )
+
+
+def _rarer(label: str, usual: tuple[Pose, ...], rng: np.random.Generator) -> tuple[tuple[Pose, ...], Vectors]:
+    """Return rarer ways to make a class, or the usual ones and how the hand is turned beside that, (3,)."""
+    if label in RARE and rng.random() < 0.5:
+        return RARE[label], np.zeros(3)
+    if label in READ_FROM_BEHIND and rng.random() < 0.4:
+        return usual, np.array((rng.choice((-1, 1)) * rng.uniform(140, 200), 0.0, 0.0))
+    return usual, np.array((rng.uniform(-55, 55), rng.uniform(-25, 25), 0.0))
 
 
 def vary(pose: Pose, rng: np.random.Generator, degrees: float) -> Pose:
