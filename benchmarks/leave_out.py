@@ -70,7 +70,7 @@ def train_without(source: str, start: str, options: argparse.Namespace) -> None:
         words += ["--per-class", str(options.per_class), "--without", source, "--hands", str(work / "hands.npz")]
         subprocess.run([sys.executable, *words], check=True)
     words = [str(HERE / "strangers.py"), str(options.data), "--name", f"left-out-{source}", "--size", "96"]
-    words += ["--drawn", "500", "--variety", "wider", "--leave-out", source, "--also", str(hands)]
+    words += ["--drawn", "500", "--variety", "rarer", "--leave-out", source, "--also", str(hands)]
     words += ["--start-from", start, "--network", NETWORK, "--work", str(work)]
     chosen = (f"epochs={options.epochs}", "steps_per_epoch=140", "ema_momentum=0.995", "source_exponent=0.42")
     subprocess.run([sys.executable, *words, *(word for choice in chosen for word in ("--set", choice))], check=True)
