@@ -86,8 +86,8 @@ def write(out: Path, rows: list[dict[str, Any]]) -> None:
         "# Calibration and reject on people whom training never saw\n",
         "Temperature and threshold (for 95% right when answered) fitted on one set of pictures, judged on another; "
         "`dev-rooms` without its augmented pictures. As shipped: the temperature from sources that trainings were made "
-        "without, the threshold from both folders. ECE: expected calibration error over 15 bins. 95% intervals "
-        "(Wilson).\n",
+        "without, the threshold from both folders, with a margin of two points. ECE: expected calibration error "
+        "over 15 bins. 95% intervals (Wilson).\n",
         "| judged on | fitted on | temperature | ECE | mean confidence | accuracy | threshold | answered | "
         "right when answered |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
