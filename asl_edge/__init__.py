@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asl_edge._version import __version__
+
 if TYPE_CHECKING:
-    from asl_edge.runtime.prediction import Prediction
     from asl_edge.runtime.predictor import Predictor
+    from asl_edge.runtime.streams.prediction import Prediction
     from asl_edge.spec import ModelSpec
 
-__version__ = "0.1.0"
 __all__ = ["ModelSpec", "Prediction", "Predictor", "__version__"]
 
 # Loaded on first use, so that `import asl_edge` costs nothing and never needs OpenCV or ONNX Runtime.
 _LAZY = {
     "ModelSpec": "asl_edge.spec",
-    "Prediction": "asl_edge.runtime.prediction",
+    "Prediction": "asl_edge.runtime.streams.prediction",
     "Predictor": "asl_edge.runtime.predictor",
 }
 

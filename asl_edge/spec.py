@@ -47,7 +47,7 @@ class ModelSpec:
     colour: Colour = "RGB"
     """Order of the input's channels."""
     preprocess_version: int = 1
-    """Version of `asl_edge.preprocess` that the training pictures went through."""
+    """Version of `asl_edge.imaging.preprocess` that the training pictures went through."""
     network: str = "alexnet"
     """Name of the network in the registry."""
     precision: str = "fp32"
@@ -63,7 +63,7 @@ class ModelSpec:
     calibration: dict[str, Any] = field(default_factory=dict)
     """How temperature and threshold came about (see `asl_edge.evaluation.calibration`)."""
     framing: dict[str, Any] = field(default_factory=dict)
-    """How the hand is found for a second look (see `asl_edge.runtime.framing`); empty for models that look once."""
+    """How the hand is found for a second look (see `asl_edge.runtime.zoom`); empty for models that look once."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """Figures of the model on each source, as `asl-edge evaluate` with several sources wrote them into its run."""
     trained_on: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class ModelSpec:
     parity: dict[str, Any] = field(default_factory=dict)
     """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
     quantization: dict[str, Any] = field(default_factory=dict)
-    """How INT8 came about (see `asl_edge.export.sensitivity`); empty for other precisions."""
+    """How INT8 came about (see `asl_edge.export.int8.mixed_precision_search`); empty for other precisions."""
     weights_sha256: str | None = None
     """SHA-256 of the trained float32 weights, the same for every precision; adaptations are made for them."""
     made_with: dict[str, str] = field(default_factory=dict)

@@ -67,7 +67,7 @@ def draw_and_train(work: Path, network: str) -> str:
     """Train a network on drawn hands alone, unless that stands in `work`; return the run's name there."""
     from strangers import VARIETY
 
-    from asl_edge.data.prepare import PrepareConfig, prepare
+    from asl_edge.data.prepare.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
 
     run = f"drawn-alone-96-{network}"

@@ -32,12 +32,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 from machine import describe_machine, machine_line
 
-from asl_edge.data.synthetic.stand_ins import stand_ins
+from asl_edge.data.synthetic.rehearsal_images import stand_ins
 from asl_edge.labels import parse_classes
 from asl_edge.metrics import wilson_interval
-from asl_edge.runtime.adaptation import Adaptation, adapt
+from asl_edge.runtime.adapt import adapt
+from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.sources import natural_key
+from asl_edge.runtime.streams.sources import natural_key
 
 WAYS = ("turns", "first", "last")
 

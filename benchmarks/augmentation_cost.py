@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--name", default="augmentation-cost", help="name of the result files")
     options = parser.parse_args()
 
-    from asl_edge.training.backend import choose_precision, load_keras
+    from asl_edge.training.compute.backend import choose_precision, load_keras
 
     keras = load_keras()
     chosen = choose_precision("auto")
@@ -156,8 +156,8 @@ def measure_steps(pictures: Any, labels: Any, policy: Any, rounds: int, steps: i
 
     from asl_edge.training import networks
     from asl_edge.training.augmentation import get, with_augmentation
-    from asl_edge.training.backend import compile_with_xla, dtype_policy, has_gpu
-    from asl_edge.training.convolution import make_fast
+    from asl_edge.training.compute.backend import compile_with_xla, dtype_policy, has_gpu
+    from asl_edge.training.compute.fast_convolution import make_fast
 
     with dtype_policy(policy):
         network = networks.build("alexnet", CLASSES, pictures.shape[1])

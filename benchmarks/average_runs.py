@@ -36,7 +36,7 @@ def main() -> None:
     if not 0 <= options.share <= 1:
         parser.error("--share is between 0 and 1")
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.training.second_look import fit_second_look, write_second_look
+    from asl_edge.training.zoom_fitting import fit_second_look, write_second_look
 
     arrays = PreparedArrays.open(options.arrays)
     before = box(arrays) if str(options.before) == "box" else load(options.before)
@@ -70,7 +70,8 @@ def main() -> None:
 def box(arrays: Any) -> Any:
     """Return the network of the model in the box, its batch normalisation stated by some training pictures."""
     from asl_edge.training import networks
-    from asl_edge.training.pretrained import load_weights, open_pretrained
+    from asl_edge.training.pretrained.load import load_weights
+    from asl_edge.training.pretrained.source import open_pretrained
 
     source = open_pretrained("box")
     network = networks.build(source.network, len(arrays.classes), arrays.input_size)
@@ -80,7 +81,7 @@ def box(arrays: Any) -> Any:
 
 def load(path: Path) -> Any:
     """Return the network of a run's best epoch, or of a checkpoint."""
-    from asl_edge.training.run_folder import RunFolder
+    from asl_edge.training.runs.folder import RunFolder
 
     run = RunFolder.open(path if path.is_dir() else path.parent.parent)
     if path.is_dir():

@@ -25,8 +25,8 @@ from machine import describe_machine
 from asl_edge import metrics
 from asl_edge.evaluation.calibration import Answers, calibrate
 from asl_edge.evaluation.evaluate import evaluate
-from asl_edge.runtime.box import resolve
-from asl_edge.runtime.model_file import read_spec
+from asl_edge.runtime.onnx_file.metadata import read_spec
+from asl_edge.runtime.pretrained import resolve
 
 FOLDERS = ("dev-wall", "dev-rooms")
 

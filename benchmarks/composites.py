@@ -303,8 +303,8 @@ def load_hands(path: Path) -> tuple[list[tuple[str, str, Hand]], list[bool]]:
 def readable(hands: list[tuple[str, str, Hand]]) -> list[bool]:
     """Return which hands the model in the box reads rightly before grey: the rest was mostly cut out badly."""
     from asl_edge import Predictor
-    from asl_edge.preprocess import to_square
-    from asl_edge.runtime.box import box_model
+    from asl_edge.imaging.preprocess import to_square
+    from asl_edge.runtime.pretrained import box_model
 
     right: list[bool] = []
     with Predictor(box_model()) as predictor:

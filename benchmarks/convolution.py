@@ -3,9 +3,9 @@
     python benchmarks/convolution.py [--rounds 7]
 
 Layers: gradients by pictures and kernel, the backend's own way in float32 and in bfloat16 and ours in float32, in
-turns; "saving" is how many times fewer multiply-adds ours takes, by which `asl_edge.training.convolution` decides.
-AlexNet: `train_on_batch` with both ways in turns, under both precisions. Writes benchmarks/results/convolution.json and
-convolution.md. Nothing else should run on the machine meanwhile.
+turns; "saving" is how many times fewer multiply-adds ours takes, by which `asl_edge.training.compute.fast_convolution`
+decides. AlexNet: `train_on_batch` with both ways in turns, under both precisions. Writes
+benchmarks/results/convolution.json and convolution.md. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     import numpy as np
     import tensorflow as tf
 
-    from asl_edge.training.convolution import fourier_convolution, fourier_saving
+    from asl_edge.training.compute.fast_convolution import fourier_convolution, fourier_saving
 
     layer = keras.layers.Conv2D(filters, kernel)
     layer(keras.Input((side, side, channels)))
@@ -116,8 +116,8 @@ def measure_step(policy: Any, batch: int, rounds: int) -> dict[str, Any]:
     import numpy as np
 
     from asl_edge.training import networks
-    from asl_edge.training.backend import dtype_policy
-    from asl_edge.training.convolution import make_fast
+    from asl_edge.training.compute.backend import dtype_policy
+    from asl_edge.training.compute.fast_convolution import make_fast
 
     rng = np.random.default_rng(0)
     pictures = keras.ops.convert_to_tensor(rng.integers(0, 256, (batch, 224, 224, 3), dtype=np.uint8))

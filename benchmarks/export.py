@@ -36,7 +36,7 @@ def build() -> Any:
     """The tutorial's network with random weights and batch statistics."""
     import numpy as np
 
-    from asl_edge.export.toolchain import load_keras
+    from asl_edge.export.graph.toolchain import load_keras
 
     load_keras()
     from asl_edge.training import networks
@@ -62,11 +62,11 @@ def as_it_is(model: Any) -> Any:
 
 def ours(model: Any, half: bool) -> Any:
     """Convert as `asl-edge export` does."""
-    from asl_edge.export.conversion import check, to_onnx
+    from asl_edge.export.source.keras_to_onnx import check, to_onnx
 
     converted = to_onnx(model, name="alexnet").model
     if half:
-        from asl_edge.export.half_precision import to_half
+        from asl_edge.export.passes.float16 import to_half
 
         converted = to_half(converted)
         check(converted)
@@ -106,7 +106,7 @@ def measure(variant: str) -> dict[str, Any]:
     import numpy as np
 
     model = build()
-    from asl_edge.export.toolchain import load_tf2onnx
+    from asl_edge.export.graph.toolchain import load_tf2onnx
 
     load_tf2onnx()
     pictures = np.random.default_rng(1).integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)

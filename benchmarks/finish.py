@@ -21,9 +21,9 @@ from pathlib import Path
 
 from asl_edge.evaluation import calibration
 from asl_edge.evaluation.evaluate import evaluate
+from asl_edge.evaluation.multi_source import evaluate_several
 from asl_edge.evaluation.report_files import write_several
-from asl_edge.evaluation.several import evaluate_several
-from asl_edge.export.exporter import export_run
+from asl_edge.export.export import export_run
 
 HELD_OUT = {"kaggle/asl_alphabet_train": "kaggle-blocks", "phone": "phone-blocks"}
 

@@ -43,7 +43,7 @@ def main() -> None:
     import onnx
     from machine import describe_machine
 
-    from asl_edge.export.work import multiply_adds
+    from asl_edge.export.graph.macs import multiply_adds
 
     model = onnx.load(options.fp32)
     arithmetic = multiply_adds(model)
@@ -180,8 +180,8 @@ def memory(threads: int) -> float:
 
 def profile(path: Path, threads: int, runs: int) -> dict[str, Any]:
     """Return medians of every operator's time at batch 1, their kinds, and the whole run with and without profiling."""
-    from asl_edge.runtime.model_file import read_spec
-    from asl_edge.runtime.session import open_session
+    from asl_edge.runtime.engine.session import open_session
+    from asl_edge.runtime.onnx_file.metadata import read_spec
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     size = read_spec(path).input_size

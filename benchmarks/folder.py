@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     from machine import describe_machine
 
-    from asl_edge.runtime.box import box_model
+    from asl_edge.runtime.pretrained import box_model
 
     files = sorted(path for path in options.pictures.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(0).shuffle(files)

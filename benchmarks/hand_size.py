@@ -23,10 +23,10 @@ import numpy as np
 from composites import Hand, Picture, before_wall, largest, put, whole
 from machine import describe_machine, machine_line
 
-from asl_edge import preprocess
+from asl_edge.imaging import preprocess
 from asl_edge.metrics import wilson_interval
-from asl_edge.runtime.box import box_model
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.pretrained import box_model
 
 RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
 SIDE = 256

@@ -97,12 +97,13 @@ def child(plan: dict[str, Any], options: argparse.Namespace) -> None:
     """Train on the cores of `plan`, alone or with the other process."""
     os.sched_setaffinity(0, plan["cores"])
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.training import keeper, recipes
-    from asl_edge.training.fit import train
-    from asl_edge.training.hosts import Hosts
-    from asl_edge.training.progress import Progress
+    from asl_edge.training import recipes
+    from asl_edge.training.compute.hosts import Hosts
+    from asl_edge.training.loop import epoch_checkpointer
+    from asl_edge.training.loop.progress import Progress
+    from asl_edge.training.loop.train import train
 
-    keeper._SECONDS_BETWEEN_LOOKS = 0.0  # to see every step
+    epoch_checkpointer._SECONDS_BETWEEN_LOOKS = 0.0  # to see every step
     times: list[float] = []
 
     class Clock(Progress):

@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training import networks
-    from asl_edge.training.backend import load_keras
+    from asl_edge.training.compute.backend import load_keras
 
     keras = load_keras()
     keras.utils.set_random_seed(3)
@@ -68,9 +68,9 @@ def imitate(known: Any, student: Any, arrays: Any, options: argparse.Namespace) 
 
     from asl_edge.training import augmentation, networks
     from asl_edge.training.augmentation.layer import build_layer
-    from asl_edge.training.backend import dtype_policy
-    from asl_edge.training.convolution import make_fast
-    from asl_edge.training.feed import Feed, for_keras
+    from asl_edge.training.compute.backend import dtype_policy
+    from asl_edge.training.compute.fast_convolution import make_fast
+    from asl_edge.training.input.batches import Feed, for_keras
 
     class Difference(keras.layers.Layer):  # type: ignore[misc]
         def call(self, wanted: Any, given: Any) -> Any:

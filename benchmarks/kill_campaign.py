@@ -130,7 +130,7 @@ def choose_plan(choose: random.Random, usual: float) -> dict[str, Any]:
 
 def make_arrays(work: Path, size: int = 224) -> Path:
     """Draw a few hands and prepare them, as pictures of `size` pixels."""
-    from asl_edge.data.prepare import PrepareConfig, prepare
+    from asl_edge.data.prepare.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
 
     synthesize(work / "hands", per_class=20, classes=("A", "B"), workers=1, clip_frames=1)
@@ -153,8 +153,8 @@ def outcome(run: Path) -> tuple[list[dict[str, float]], str]:
     """Return a finished run's history without its times, and the digest of its last weights."""
     import hashlib
 
-    from asl_edge.training.run_folder import RunFolder
-    from asl_edge.training.state import load_state
+    from asl_edge.training.runs.folder import RunFolder
+    from asl_edge.training.runs.train_state import load_state
 
     times = ("seconds", "pictures_per_second", "waiting_share")
     history = [{k: v for k, v in row.items() if k not in times} for row in RunFolder.open(run).history()]
@@ -168,7 +168,7 @@ def outcome(run: Path) -> tuple[list[dict[str, float]], str]:
 
 def stand(run: Path) -> dict[str, int | None]:
     """Tell how far the run is that a kill has left."""
-    from asl_edge.training.state import load_state
+    from asl_edge.training.runs.train_state import load_state
 
     state = load_state(run / "checkpoints/state.npz") if run.is_dir() else None
     return {"epochs_kept": state.epoch if state else 0, "steps_kept": state.step if state else 0}
@@ -178,8 +178,8 @@ def train_here(run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None
     """Train in this process; what `plan` says kills it."""
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training import recipes
-    from asl_edge.training.backend import load_keras
-    from asl_edge.training.fit import train
+    from asl_edge.training.compute.backend import load_keras
+    from asl_edge.training.loop.train import train
 
     load_keras()
     began = time.monotonic()

@@ -3,8 +3,9 @@
     python benchmarks/opening.py MODEL [MODEL ...] [--repeats 9]
 
 Every way of opening takes its turn in a fresh process: ONNX Runtime's levels of graph optimisation, with and without
-packing weights for the processor, and with weights that stay in the model's file (`asl_edge.runtime.mapped`) and no
-arena. Timed are making the session, its first answer, and the median of ten later ones, with the process's peak memory.
+packing weights for the processor, and with weights that stay in the model's file
+(`asl_edge.runtime.onnx_file.external_weights`) and no arena. Timed are making the session, its first answer, and the
+median of ten later ones, with the process's peak memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import json, statistics, sys, time
 import numpy
 import onnxruntime
 from asl_edge.runtime.machine import peak_memory_bytes
-from asl_edge.runtime.mapped import map_model
+from asl_edge.runtime.onnx_file.external_weights import map_model
 model, size, level, packing, weights = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
 feed = {"image": numpy.zeros((1, size, size, 3), numpy.uint8)}
 moments = [time.perf_counter()]
@@ -61,8 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     from machine import describe_machine
 
-    from asl_edge.runtime.mapped import map_model
-    from asl_edge.runtime.model_file import read_spec
+    from asl_edge.runtime.onnx_file.external_weights import map_model
+    from asl_edge.runtime.onnx_file.metadata import read_spec
 
     models: dict[str, Any] = {}
     for model in options.models:

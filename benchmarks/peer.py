@@ -135,7 +135,7 @@ def _keras_model(options: dict[str, Any]) -> Any:
 
     tf.config.threading.set_intra_op_parallelism_threads(options["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from asl_edge.export.source import open_source
+    from asl_edge.export.source.open_source import open_source
 
     return open_source(options["run"]).model
 

@@ -95,8 +95,8 @@ def main() -> None:
 
 def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
     """Write every file that somebody runs; return the side of the pictures and how INT8 came about."""
-    from asl_edge.export.building import Int8Choices, build, prepare
-    from asl_edge.export.parity_pictures import calibration_pictures
+    from asl_edge.export.build import Int8Choices, build, prepare
+    from asl_edge.export.parity_images import calibration_pictures
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}

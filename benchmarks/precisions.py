@@ -43,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     from machine import describe_machine
 
-    from asl_edge.bench.measuring import benchmark
+    from asl_edge.bench.runner import benchmark
     from asl_edge.bench.scenarios import Effort, variants
 
     with tempfile.TemporaryDirectory() as folder:
@@ -90,8 +90,8 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
     import tensorflow as tf
     import tf2onnx
 
-    from asl_edge.export.building import Int8Choices, build, prepare
-    from asl_edge.export.toolchain import load
+    from asl_edge.export.build import Int8Choices, build, prepare
+    from asl_edge.export.graph.toolchain import load
 
     started = time.perf_counter()
     prepared = prepare(options.run)
@@ -139,8 +139,8 @@ def answer(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any
     from paired import paired_difference
 
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.export.outputs import keras_outputs
-    from asl_edge.export.source import open_source
+    from asl_edge.export.graph.logits import keras_outputs
+    from asl_edge.export.source.open_source import open_source
     from asl_edge.metrics import expected_calibration_error
     from asl_edge.runtime.predictor import Predictor
 

@@ -6,9 +6,9 @@ Writes robustness.json, robustness.md and robustness.png.
 
 MODEL is an .onnx file or `box`, the model that comes with asl-edge; each DATA a folder or zip of labelled pictures.
 Every picture is brought to 224 pixels, changed there, and then goes the model's own way
-(`asl_edge.preprocess.to_square`, ONNX Runtime on the CPU). Noise is seeded by the picture itself, so two runs give the
-same. What a change leaves empty repeats the border's pixels.
-`--clean` leaves out files named aug_*, which were changed by those who published them.
+(`asl_edge.imaging.preprocess.to_square`, ONNX Runtime on the CPU). Noise is seeded by the picture itself, so two runs
+give the same. What a change leaves empty repeats the border's pixels. `--clean` leaves out files named aug_*, which
+were changed by those who published them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ import numpy as np
 import numpy.typing as npt
 from machine import describe_machine, machine_line
 
-from asl_edge import atomic, metrics
+from asl_edge import metrics
 from asl_edge.errors import DataError
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
-from asl_edge.evaluation.several import source_names
-from asl_edge.preprocess import Picture, opencv, to_square
-from asl_edge.runtime.box import resolve
+from asl_edge.evaluation.multi_source import source_names
+from asl_edge.files import atomic
+from asl_edge.imaging.preprocess import Picture, opencv, to_square
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.pretrained import resolve
 
 RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
 SIDE = 224

@@ -22,9 +22,9 @@ from adaptation import fine_tuned, part
 from hand_size import corners, cut_out, measure, table
 from machine import describe_machine, machine_line
 
-from asl_edge.export.exporter import export_run
-from asl_edge.runtime.box import box_model
+from asl_edge.export.export import export_run
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.pretrained import box_model
 
 RESULTS = Path(__file__).parent / "results"
 

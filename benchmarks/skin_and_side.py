@@ -23,9 +23,9 @@ from machine import describe_machine, machine_line
 
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import Variety, random_scene
+from asl_edge.imaging.preprocess import to_square
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import wilson_interval
-from asl_edge.preprocess import to_square
 from asl_edge.runtime.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "model-in-the-box"

@@ -32,8 +32,8 @@ def main() -> None:
     import psutil
     from machine import describe_machine, machine_line
 
-    from asl_edge.runtime.box import box_model
     from asl_edge.runtime.predictor import Predictor
+    from asl_edge.runtime.pretrained import box_model
 
     process = psutil.Process()
     model = options.model or box_model()

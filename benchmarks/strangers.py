@@ -97,8 +97,8 @@ def sets(settings: list[str]) -> list[str]:
 
 def prepared(options: argparse.Namespace) -> Path:
     """Prepare the arrays, once for each size, left-out source and number of drawn pictures."""
-    from asl_edge.data.prepare import PrepareConfig, prepare
-    from asl_edge.data.split import SplitPlan
+    from asl_edge.data.prepare.prepare import PrepareConfig, prepare
+    from asl_edge.data.prepare.split import SplitPlan
 
     names = [name for name in options.only or SOURCES if name != options.leave_out]
     folders = [options.data / SOURCES[name] for name in names]

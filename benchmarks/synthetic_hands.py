@@ -27,12 +27,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from asl_edge import __version__, atomic
+from asl_edge import __version__
 from asl_edge.data.synthetic import draw_hand, synthesize
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import random_scene
+from asl_edge.files import atomic
+from asl_edge.imaging.preprocess import load, opencv
 from asl_edge.labels import CLASSES, STATIC_LETTERS
-from asl_edge.preprocess import load, opencv
 from asl_edge.spec import Fit
 
 SIDE = 96

@@ -98,8 +98,8 @@ def run_ours(arrays: Path, steps: int) -> dict[str, float]:
     clock = Clock()
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training import recipes
-    from asl_edge.training.fit import train
-    from asl_edge.training.progress import Progress
+    from asl_edge.training.loop.progress import Progress
+    from asl_edge.training.loop.train import train
 
     class Watch(Progress):
         def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:

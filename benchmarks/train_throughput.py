@@ -9,7 +9,7 @@ data is what `history.csv` records. Also: ours with augmentation (`--augmentatio
 pictures, whose peak anonymous memory must be the same. Writes benchmarks/results/train-throughput[-NAME].json and .md.
 
 Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP a picture forward and backward, as long as convolutions
-are computed directly; on a CPU ours takes a quarter of it (see `asl_edge.training.convolution`).
+are computed directly; on a CPU ours takes a quarter of it (see `asl_edge.training.compute.fast_convolution`).
 """
 
 from __future__ import annotations
@@ -108,13 +108,14 @@ def pace(times: list[float], batch_size: int) -> dict[str, float]:
 def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     """Train as `asl-edge train` does."""
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.training import keeper, recipes
-    from asl_edge.training.fit import train
-    from asl_edge.training.progress import Progress
+    from asl_edge.training import recipes
+    from asl_edge.training.loop import epoch_checkpointer
+    from asl_edge.training.loop.progress import Progress
+    from asl_edge.training.loop.train import train
 
     times: list[float] = []
     notes: list[str] = []
-    keeper._SECONDS_BETWEEN_LOOKS = 0.0  # to see every step
+    epoch_checkpointer._SECONDS_BETWEEN_LOOKS = 0.0  # to see every step
 
     class Clock(Progress):
         def note(self, message: str) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import onnx
 
-from asl_edge import atomic
-from asl_edge.export.alignment import aligned
-from asl_edge.runtime.box import box_model
+from asl_edge.export.graph.weight_alignment import aligned
+from asl_edge.files import atomic
+from asl_edge.runtime.pretrained import box_model
 from asl_edge.spec import CARD_KEY
 
 

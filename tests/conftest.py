@@ -131,7 +131,7 @@ def build_mini_model(
     """
     import numpy as np
 
-    from asl_edge.export.toolchain import load_keras
+    from asl_edge.export.graph.toolchain import load_keras
 
     keras = load_keras()
     layers, rng = keras.layers, np.random.default_rng(seed)
@@ -229,7 +229,7 @@ def alexnet() -> object:
     """The tutorial's AlexNet with 3 classes, random weights and batch statistics."""
     import numpy as np
 
-    from asl_edge.export.toolchain import load_keras
+    from asl_edge.export.graph.toolchain import load_keras
 
     load_keras()
     from asl_edge.training import networks
@@ -327,7 +327,7 @@ def write_pictures() -> Callable[..., Path]:
     """
     import numpy as np
 
-    from asl_edge.preprocess import opencv
+    from asl_edge.imaging.preprocess import opencv
 
     cv2 = opencv()
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from asl_edge.runtime.bundle_name import MANIFEST
+from asl_edge.runtime.bundle.detection import MANIFEST
 from asl_edge.spec import ModelSpec
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)

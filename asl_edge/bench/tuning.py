@@ -10,16 +10,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from asl_edge import atomic
-from asl_edge.bench.measuring import take_turn
+from asl_edge.bench.runner import take_turn
 from asl_edge.bench.scenarios import Effort
 from asl_edge.errors import AslEdgeError, ModelError, ProviderError, UserError
-from asl_edge.runtime import providers
-from asl_edge.runtime.box import resolve
-from asl_edge.runtime.bundle_name import is_bundle
+from asl_edge.files import atomic
+from asl_edge.runtime.bundle.detection import is_bundle
+from asl_edge.runtime.engine import providers
+from asl_edge.runtime.engine.fingerprint import machine_id, model_id
+from asl_edge.runtime.engine.tuned import FORMAT, Tuned, path_beside
 from asl_edge.runtime.machine import available_cores
-from asl_edge.runtime.model_source import find_model
-from asl_edge.runtime.tuned import FORMAT, Tuned, machine_id, model_id, path_beside
+from asl_edge.runtime.model_loading import find_model
+from asl_edge.runtime.pretrained import resolve
 
 _THREADED = frozenset(("cpu", "openvino", "xnnpack", "dnnl", "acl"))
 """Providers that compute on the processor's cores, so that the number of threads counts."""
@@ -66,7 +67,7 @@ def tune(
     """Measure a model with each provider, number of threads and (of a bundle) precision; keep the fastest.
 
     A precision of a bundle whose golden examples fail here is neither measured nor taken. Candidates take turns, each
-    turn in a fresh process, as in `asl_edge.bench.measuring.benchmark`.
+    turn in a fresh process, as in `asl_edge.bench.runner.benchmark`.
 
     Args:
         model: an `.onnx` file, a bundle, or None for the model in the box.
@@ -166,7 +167,7 @@ def _ways(path: Path, names: Sequence[str] | None) -> list[Tuned]:
     for name in wanted:
         providers.refuse_not_offered(providers.get(name))
     if is_bundle(path):
-        from asl_edge.runtime.bundle import Bundle
+        from asl_edge.runtime.bundle.reader import Bundle
 
         precisions = Bundle(path).precisions
     else:
@@ -185,8 +186,8 @@ def _failing(path: Path, ways: Sequence[Tuned]) -> dict[tuple[str, str], str]:
     """Return the precisions of a bundle whose golden examples fail here, and why."""
     if not is_bundle(path):
         return {}
-    from asl_edge.runtime.bundle import Bundle
-    from asl_edge.runtime.golden import verify_bundle
+    from asl_edge.runtime.bundle.golden_test import verify_bundle
+    from asl_edge.runtime.bundle.reader import Bundle
 
     bundle = Bundle(path)
     wrong: dict[tuple[str, str], str] = {}

@@ -1,6 +1,6 @@
 """The process that measures one variant for one round; fresh each time, so that loading and peak memory are honest.
 
-Reads one JSON object from standard input, writes one to standard output. Run by `asl_edge.bench.measuring` only.
+Reads one JSON object from standard input, writes one to standard output. Run by `asl_edge.bench.runner` only.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     """
     import numpy as np
 
-    from asl_edge.runtime import providers
+    from asl_edge.runtime.engine import providers
     from asl_edge.runtime.machine import peak_memory_bytes
-    from asl_edge.runtime.model_source import open_model
+    from asl_edge.runtime.model_loading import open_model
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     runtime = providers.onnxruntime()  # imported before the clock starts: loading is the model's own time
@@ -87,7 +87,7 @@ def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[...
     import numpy as np
 
     from asl_edge.errors import PictureError
-    from asl_edge.preprocess import load
+    from asl_edge.imaging.preprocess import load
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     files = itertools.cycle([(file, Path(file).read_bytes()) for file in request["files"]])
@@ -141,7 +141,7 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
     from asl_edge.bench.mlperf import OFFLINE
     from asl_edge.bench.statistics import summarise
     from asl_edge.runtime.machine import most_workers
-    from asl_edge.runtime.model_source import open_model
+    from asl_edge.runtime.model_loading import open_model
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     offline, size = request["scenario"] == OFFLINE, request["input_size"]

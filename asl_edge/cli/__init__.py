@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 # so "runs compare" is only built when it is asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("asl_edge.cli.demo", "demo"),
-    "data prepare": ("asl_edge.cli.data_prepare", "prepare"),
-    "data capture": ("asl_edge.cli.data_capture", "capture"),
-    "data synthesize": ("asl_edge.cli.data_synthesize", "synthesize"),
-    "data download": ("asl_edge.cli.data_download", "download"),
+    "data prepare": ("asl_edge.cli.data.prepare", "prepare"),
+    "data capture": ("asl_edge.cli.data.capture", "capture"),
+    "data synthesize": ("asl_edge.cli.data.synthesize", "synthesize"),
+    "data download": ("asl_edge.cli.data.download", "download"),
     "train": ("asl_edge.cli.train", "train"),
     "evaluate": ("asl_edge.cli.evaluate", "evaluate"),
     "export": ("asl_edge.cli.export", "export"),

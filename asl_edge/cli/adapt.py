@@ -28,13 +28,13 @@ def adapt(
     """
     import time
 
-    from asl_edge.cli.console import err, print_json, print_next, warn
-    from asl_edge.cli.console import out as console
-    from asl_edge.data.synthetic.stand_ins import stand_ins
+    from asl_edge.cli.output.console import err, print_json, print_next, warn
+    from asl_edge.cli.output.console import out as console
+    from asl_edge.data.synthetic.rehearsal_images import stand_ins
     from asl_edge.errors import AslEdgeError, UserError
+    from asl_edge.files.writable import refuse_unwritable_file
+    from asl_edge.runtime.adapt import adapt as fit
     from asl_edge.runtime.adaptation import SUFFIX
-    from asl_edge.runtime.adaptation import adapt as fit
-    from asl_edge.runtime.place import refuse_unwritable_file
     from asl_edge.runtime.predictor import Predictor
 
     if out.name in ("", ".."):

@@ -53,10 +53,10 @@ def benchmark(
     from asl_edge.bench import comparison
     from asl_edge.bench.mlperf import scenarios
     from asl_edge.bench.scenarios import Effort, variants
-    from asl_edge.cli import console
+    from asl_edge.cli.output import console
     from asl_edge.evaluation.latency_plot import plot as draw
     from asl_edge.evaluation.latency_plot import require_plottable
-    from asl_edge.runtime.box import box_model, resolve
+    from asl_edge.runtime.pretrained import box_model, resolve
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
@@ -108,10 +108,10 @@ def _measured(
     import tempfile
     from dataclasses import replace
 
-    from asl_edge.bench.measuring import benchmark as measure
-    from asl_edge.bench.measuring import run_scenarios
-    from asl_edge.cli import console
-    from asl_edge.evaluation.benchmark_pictures import refuse_unusable, with_accuracy, write_pictures
+    from asl_edge.bench.runner import benchmark as measure
+    from asl_edge.bench.runner import run_scenarios
+    from asl_edge.cli.output import console
+    from asl_edge.evaluation.benchmark_images import refuse_unusable, with_accuracy, write_pictures
 
     if names and not scenario_seconds > 0:
         raise UserError(f"--scenario-seconds must be above 0. Received: {scenario_seconds:g}")
@@ -139,7 +139,7 @@ def _measured(
 
 
 def _providers(words: list[str]) -> list[str]:
-    from asl_edge.runtime import providers
+    from asl_edge.runtime.engine import providers
 
     names = [name.strip() for word in words for name in word.split(",") if name.strip()]
     if "all" in names:
@@ -155,7 +155,7 @@ def _number(word: str, option: str) -> int:
 
 
 def _print_table(report: BenchmarkReport) -> None:
-    from asl_edge.cli import console
+    from asl_edge.cli.output import console
 
     # Only a terminal has a width; a file or a pipe gets every column.
     console.out.print(report.to_text(console.out.width if console.out.is_terminal else None), markup=False)

@@ -40,9 +40,9 @@ def calibrate(
 
     Both go into calibration.json of the run, from where `asl-edge export` takes them into the model.
     """
-    from asl_edge.cli.console import print_json, print_next
+    from asl_edge.cli.output.console import print_json, print_next
     from asl_edge.evaluation import calibration
-    from asl_edge.training.run_folder import RunFolder
+    from asl_edge.training.runs.folder import RunFolder
 
     opened = RunFolder.open(run)
     calibration.check_choices(target, temperature, both=bool(threshold_on))
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
-    from asl_edge.cli.console import err, warn
+    from asl_edge.cli.output.console import err, warn
     from asl_edge.errors import DataError
     from asl_edge.evaluation.calibration import Answers
     from asl_edge.evaluation.evaluate import evaluate
@@ -92,7 +92,7 @@ def _print(result: Calibration, path: Path) -> None:
     from rich import box
     from rich.table import Table
 
-    from asl_edge.cli.console import out, warn
+    from asl_edge.cli.output.console import out, warn
 
     table = Table(box=box.SIMPLE_HEAD)
     several = any(one.used_for != "both" for one in result.sources)

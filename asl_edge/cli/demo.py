@@ -17,8 +17,8 @@ def demo(
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Draw hands, train on them, export, verify, predict and measure: every step of asl-edge, no photograph needed."""
-    from asl_edge.cli.console import err, print_json, print_next
-    from asl_edge.cli.console import out as console
+    from asl_edge.cli.output.console import err, print_json, print_next
+    from asl_edge.cli.output.console import out as console
     from asl_edge.cli.train import progress_on_console
     from asl_edge.demo.walk import DemoConfig, Step, Watcher, run_demo
     from asl_edge.labels import parse_classes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.runtime.doctor import Diagnosis
+    from asl_edge.runtime.diagnostics.doctor import Diagnosis
 
 
 def doctor(
@@ -17,8 +17,8 @@ def doctor(
 
     Exit code 1 when predict cannot work.
     """
-    from asl_edge.cli import console
-    from asl_edge.runtime.doctor import examine
+    from asl_edge.cli.output import console
+    from asl_edge.runtime.diagnostics.doctor import examine
 
     diagnosis = examine()
     if as_json:
@@ -33,7 +33,7 @@ def _print(diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from asl_edge.cli.console import out
+    from asl_edge.cli.output.console import out
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

@@ -12,8 +12,8 @@ import typer
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
+    from asl_edge.evaluation.multi_source import SeveralReports
     from asl_edge.evaluation.report import EvaluationReport
-    from asl_edge.evaluation.several import SeveralReports
     from asl_edge.spec import Fit
 
 _MOST_LINES = 10  # of skipped pictures and the like; all of them stand in report.json
@@ -77,9 +77,9 @@ def evaluate(
 
     With several sources: a table of them, each with accuracy, the share that is answered and how much of that is right.
     """
-    from asl_edge.cli.console import print_next
+    from asl_edge.cli.output.console import print_next
+    from asl_edge.files.writable import refuse_unwritable_folder
     from asl_edge.labels import parse_classes
-    from asl_edge.runtime.place import refuse_unwritable_folder
 
     if fit not in (None, "crop", "stretch", "pad"):
         raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
@@ -109,8 +109,8 @@ def _one(
     model: Path, data: Path, options: dict[str, Any], split: str | None, out: Path | None, as_json: bool
 ) -> EvaluationReport:
     """Evaluate one source, show its report and write its files."""
-    from asl_edge.cli.console import out as console
-    from asl_edge.cli.console import print_json, progress_bar
+    from asl_edge.cli.output.console import out as console
+    from asl_edge.cli.output.console import print_json, progress_bar
     from asl_edge.evaluation.evaluate import default_folder
     from asl_edge.evaluation.evaluate import evaluate as measure
     from asl_edge.evaluation.report_files import write_report
@@ -139,10 +139,10 @@ def _several(
     model: Path, data: list[Path], options: dict[str, Any], split: str | None, out: Path | None, as_json: bool
 ) -> EvaluationReport:
     """Evaluate several sources, show them in one table and write their files; return the report of the first."""
-    from asl_edge.cli.console import out as console
-    from asl_edge.cli.console import print_json, progress_bar
+    from asl_edge.cli.output.console import out as console
+    from asl_edge.cli.output.console import print_json, progress_bar
+    from asl_edge.evaluation.multi_source import default_folder, evaluate_several
     from asl_edge.evaluation.report_files import write_several
-    from asl_edge.evaluation.several import default_folder, evaluate_several
     from asl_edge.evaluation.tables import sources
 
     with progress_bar() as bar:
@@ -180,8 +180,8 @@ def _shown_on(bar: Any) -> Callable[[str, int, int], None]:
 
 
 def _is_onnx(model: Path) -> bool:
-    from asl_edge.runtime.box import resolve
-    from asl_edge.runtime.bundle_name import is_bundle
+    from asl_edge.runtime.bundle.detection import is_bundle
+    from asl_edge.runtime.pretrained import resolve
 
     path = Path(resolve(model))
     return path.suffix.lower() == ".onnx" or is_bundle(path)
@@ -200,7 +200,7 @@ def _next(model: Path, report: EvaluationReport, classes: str | None, fit: str |
 
 
 def _print_needless_split(split: str | None, reports: Sequence[EvaluationReport]) -> None:
-    from asl_edge.cli.console import err
+    from asl_edge.cli.output.console import err
 
     for report in reports:
         if split is not None and report.split is None:
@@ -212,7 +212,7 @@ def _print_needless_split(split: str | None, reports: Sequence[EvaluationReport]
 
 def _print_notes_of_several(several: SeveralReports) -> None:
     """Print once what holds for every source, then what holds for one, with its name."""
-    from asl_edge.cli.console import warn
+    from asl_edge.cli.output.console import warn
 
     first = several.reports[0].warnings
     common = [note for note in first if all(note in report.warnings for report in several.reports)]
@@ -225,7 +225,7 @@ def _print_notes_of_several(several: SeveralReports) -> None:
 
 def _print_notes(report: EvaluationReport, before: str = "", said: Sequence[str] = ()) -> None:
     """Print the notes of a report, those that were `said` left out, each with `before` before it."""
-    from asl_edge.cli.console import err, warn
+    from asl_edge.cli.output.console import err, warn
 
     notes = [note for note in report.warnings if note not in said]
     for note in notes[:_MOST_LINES]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.export.building import Int8Choices, OptimizeFor
-    from asl_edge.export.sensitivity import QuantizationReport
-    from asl_edge.export.source import Described
-    from asl_edge.export.throughput import ThroughputReport
+    from asl_edge.export.build import Int8Choices, OptimizeFor
+    from asl_edge.export.int8.mixed_precision_search import QuantizationReport
+    from asl_edge.export.passes.throughput import ThroughputReport
+    from asl_edge.export.source.open_source import Described
 
 CLASSES = typer.Option(
     None,
@@ -111,14 +111,14 @@ def export(
     """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
     from typing import cast
 
-    from asl_edge.cli.console import err, print_json, print_next, warn
-    from asl_edge.cli.console import out as console
-    from asl_edge.cli.parity_table import print_parity
+    from asl_edge.cli.output.console import err, print_json, print_next, warn
+    from asl_edge.cli.output.console import out as console
+    from asl_edge.cli.output.parity_table import print_parity
     from asl_edge.errors import UserError
-    from asl_edge.export.building import Int8Choices, slower_where
-    from asl_edge.export.exporter import export_run
+    from asl_edge.export.build import Int8Choices, slower_where
+    from asl_edge.export.export import export_run
+    from asl_edge.export.int8.quantize import quantization_config
     from asl_edge.export.parity import OutOfToleranceError
-    from asl_edge.export.quantization import quantization_config
 
     described = describe(classes, fit, bgr, pixels, weights)
     config = quantization_config(target, calibration_method, keep_float)
@@ -180,12 +180,12 @@ def _export_bundle(
     real_examples: bool,
     as_json: bool,
 ) -> None:
-    from asl_edge.cli.console import err, print_json, print_next, warn
-    from asl_edge.cli.console import out as console
-    from asl_edge.cli.golden_table import print_golden
-    from asl_edge.cli.parity_table import print_parity
-    from asl_edge.export.building import slower_where
-    from asl_edge.export.bundling import DEFAULT_PRECISIONS, export_bundle
+    from asl_edge.cli.output.console import err, print_json, print_next, warn
+    from asl_edge.cli.output.console import out as console
+    from asl_edge.cli.output.golden_table import print_golden
+    from asl_edge.cli.output.parity_table import print_parity
+    from asl_edge.export.build import slower_where
+    from asl_edge.export.bundle import DEFAULT_PRECISIONS, export_bundle
     from asl_edge.export.parity import OutOfToleranceError
 
     names = DEFAULT_PRECISIONS if precisions is None else tuple(part.strip() for part in precisions.split(","))
@@ -258,7 +258,7 @@ def describe(classes: str | None, fit: str | None, bgr: bool | None, pixels: str
     from typing import cast
 
     from asl_edge.errors import UserError
-    from asl_edge.export.source import Described, Pixels
+    from asl_edge.export.source.open_source import Described, Pixels
     from asl_edge.labels import parse_classes
     from asl_edge.spec import Fit
 

@@ -17,13 +17,13 @@ def model_card(
     """Print a model's card: what it was trained on, how well it reads whom, when it says "not sure", its limits."""
     import json
 
-    from asl_edge.cli.console import out, print_json
-    from asl_edge.runtime.box import resolve
-    from asl_edge.runtime.bundle import Bundle
-    from asl_edge.runtime.bundle_name import is_bundle
+    from asl_edge.cli.output.console import out, print_json
+    from asl_edge.runtime.bundle.detection import is_bundle
+    from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.model_card import card
-    from asl_edge.runtime.model_file import read_metadata, read_spec
-    from asl_edge.runtime.model_source import find_model
+    from asl_edge.runtime.model_loading import find_model
+    from asl_edge.runtime.onnx_file.metadata import read_metadata, read_spec
+    from asl_edge.runtime.pretrained import resolve
     from asl_edge.spec import CARD_KEY
 
     path = Path(resolve(model))

@@ -16,7 +16,7 @@ from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.sinks import Sink, TextSink
+    from asl_edge.runtime.streams.sinks import Sink, TextSink
 
 
 def predict(
@@ -79,16 +79,16 @@ def predict(
     from asl_edge.cli import discard
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would start for nothing
-    from asl_edge.runtime.answering import answer
-    from asl_edge.runtime.providers import parse_options
-    from asl_edge.runtime.sinks import on_one_line
+    from asl_edge.runtime.engine.providers import parse_options
+    from asl_edge.runtime.predict import answer
+    from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
     with ExitStack() as stack:
         options = parse_options(provider_option)
         if explain_placement:
-            from asl_edge.runtime.placement import in_words, placement
+            from asl_edge.runtime.diagnostics.node_placement import in_words, placement
 
             _tell(in_words(placement(model, provider=provider, threads=threads, provider_options=options)), quiet=True)
         sinks = _video_sinks(stack, sources, show, save_video)
@@ -135,11 +135,11 @@ def _open(
     import threading
     import warnings
 
-    from asl_edge.preprocess import opencv
-    from asl_edge.runtime import providers
-    from asl_edge.runtime.answering import batch_size_for, expected, workers_for
+    from asl_edge.imaging.preprocess import opencv
+    from asl_edge.runtime.engine import providers
+    from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning
+    from asl_edge.runtime.predict import batch_size_for, expected, workers_for
     from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.providers import EngineBuildNotice, ProviderWarning
 
     size = batch_size or batch_size_for(sources, shown=show)
     providers.onnxruntime()
@@ -174,7 +174,7 @@ def _quietly(function: Callable[[], object]) -> None:
 
 def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
     """Return the sink on standard output."""
-    from asl_edge.runtime.sinks import CsvSink, JsonLinesSink, TableSink
+    from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, TableSink
 
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")  # names of files need not be text
@@ -185,8 +185,8 @@ def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
 
 def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:
     """Open the window and the video file that were asked for."""
-    from asl_edge.runtime.sources import is_camera, is_video
-    from asl_edge.runtime.video_sinks import VideoFileSink, WindowSink
+    from asl_edge.runtime.streams.sources import is_camera, is_video
+    from asl_edge.runtime.streams.video_sinks import VideoFileSink, WindowSink
 
     if (show or save_video) and not any(is_video(source) for source in sources):
         raise UserError("--show and --save-video are for videos and cameras; none is among the sources.")

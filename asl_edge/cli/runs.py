@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.training.runs import RunSummary
+    from asl_edge.training.runs.summary import RunSummary
 
 
 def runs(
@@ -25,8 +25,8 @@ def runs(
 
     Set two side by side with: asl-edge runs compare A B
     """
-    from asl_edge.cli.console import err, print_json
-    from asl_edge.training.runs import find_runs
+    from asl_edge.cli.output.console import err, print_json
+    from asl_edge.training.runs.summary import find_runs
 
     if folder is None:
         folder = Path("runs") if Path("runs").is_dir() else Path()
@@ -40,8 +40,8 @@ def runs(
 
 
 def _print(found: list[RunSummary]) -> None:
-    from asl_edge.cli.console import err, out, print_next, warn
-    from asl_edge.training.runs_table import runs_table
+    from asl_edge.cli.output.console import err, out, print_next, warn
+    from asl_edge.training.runs.table import runs_table
 
     table, left_out = runs_table(found, out)
     out.print(table)

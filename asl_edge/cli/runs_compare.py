@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.training.runs import Comparison
+    from asl_edge.training.runs.summary import Comparison
 
 
 def compare(
@@ -20,9 +20,9 @@ def compare(
     as_json: bool = typer.Option(False, "--json", help="Print everything, histories too, as JSON."),
 ) -> None:
     """Set two runs side by side: choices that differ, accuracies, epochs, time, and where their machines differ."""
-    from asl_edge.cli.console import err, print_json
-    from asl_edge.training.comparison_plot import check_plot, write_comparison
-    from asl_edge.training.runs import compare as set_side_by_side
+    from asl_edge.cli.output.console import err, print_json
+    from asl_edge.training.runs.comparison_plot import check_plot, write_comparison
+    from asl_edge.training.runs.summary import compare as set_side_by_side
 
     if plot is not None:
         check_plot(plot)
@@ -37,8 +37,8 @@ def compare(
 
 
 def _print(comparison: Comparison) -> None:
-    from asl_edge.cli.console import out, warn
-    from asl_edge.training.runs_table import comparison_table
+    from asl_edge.cli.output.console import out, warn
+    from asl_edge.training.runs.table import comparison_table
 
     out.print(comparison_table(comparison, out))
     for run in (comparison.first, comparison.second):

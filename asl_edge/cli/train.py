@@ -13,10 +13,10 @@ from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training.compute.hosts import Hosts
     from asl_edge.training.config import TrainConfig
-    from asl_edge.training.fit import TrainResult
-    from asl_edge.training.hosts import Hosts
-    from asl_edge.training.progress import Progress
+    from asl_edge.training.loop.progress import Progress
+    from asl_edge.training.loop.train import TrainResult
 
 
 def train(
@@ -125,7 +125,7 @@ def train(
         raise UserError("Name the arrays and the run folder to make: asl-edge train ARRAYS --out RUN")
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other: one keeps the run, the other replaces it.")
-    from asl_edge.training.hosts import from_options
+    from asl_edge.training.compute.hosts import from_options
 
     config = _config(recipe, changes, out if resume else None)
     names, bgr = _columns(classes, bgr, out if resume else None)
@@ -134,7 +134,7 @@ def train(
 
 
 def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str | None:
-    from asl_edge.runtime.box import BOX
+    from asl_edge.runtime.pretrained import BOX
 
     if start_from is None:
         return BOX if from_pretrained else None
@@ -153,7 +153,7 @@ def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
 
 
 def _minutes(time_budget: str, epochs: int | None) -> float:
-    from asl_edge.training.pace import minutes
+    from asl_edge.training.loop.time_budget import minutes
 
     if epochs is not None:
         raise UserError("--time-budget chooses the number of epochs, so --epochs and it exclude each other.")
@@ -162,7 +162,7 @@ def _minutes(time_budget: str, epochs: int | None) -> float:
 
 def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -> TrainConfig:
     from asl_edge.training import recipes
-    from asl_edge.training.opening import resumed_config
+    from asl_edge.training.loop.start import resumed_config
 
     if resumed is not None:
         return resumed_config(resumed, recipe=recipe, **changes)
@@ -172,7 +172,7 @@ def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -
                 "The recipe finetune goes on from a trained model: add --from-pretrained, or --start-from MODEL."
             )
         return recipes.get(recipe or recipes.DEFAULT, **changes)
-    from asl_edge.training.pretrained import open_pretrained
+    from asl_edge.training.pretrained.source import open_pretrained
 
     network = changes["network"] or open_pretrained(changes["start_from"]).network
     return recipes.get(recipe or recipes.FINETUNE, **changes | {"network": network})
@@ -185,7 +185,7 @@ def _columns(classes: str | None, bgr: bool, resumed: Path | None) -> tuple[list
     names = parse_classes(classes) if classes else None
     if resumed is None:
         return names, bgr
-    from asl_edge.training.run_folder import read_config
+    from asl_edge.training.runs.folder import read_config
 
     recorded = read_config(resumed)
     return names or list(recorded["classes"]), bgr or bool(recorded["data"]["bgr"])
@@ -194,7 +194,7 @@ def _columns(classes: str | None, bgr: bool, resumed: Path | None) -> tuple[list
 def _open_arrays(folder: Path, classes: list[str] | None, bgr: bool, check: bool) -> PreparedArrays:
     import warnings
 
-    from asl_edge.cli.console import err, warn
+    from asl_edge.cli.output.console import err, warn
     from asl_edge.data.arrays import PreparedArrays
 
     with warnings.catch_warnings(record=True) as caught, err.status("Checking the arrays ..."):
@@ -214,9 +214,9 @@ def _train(
     as_json: bool,
     hosts: Hosts | None,
 ) -> None:
-    from asl_edge.cli.console import print_json, print_next, warn
-    from asl_edge.training.fit import Interrupted
-    from asl_edge.training.fit import train as fit
+    from asl_edge.cli.output.console import print_json, print_next, warn
+    from asl_edge.training.loop.train import Interrupted
+    from asl_edge.training.loop.train import train as fit
 
     quiet = hosts is not None and hosts.index > 0
     progress = None if quiet else progress_on_console()
@@ -245,7 +245,7 @@ def _train(
 
 
 def _print_result(result: TrainResult) -> None:
-    from asl_edge.cli.console import out
+    from asl_edge.cli.output.console import out
 
     ended = ", stopped early" if result.stopped_early else ""
     out.print(
@@ -261,9 +261,9 @@ def _print_result(result: TrainResult) -> None:
 
 
 def _print_summary(arrays: Path | None, classes: str | None, size: int | None, config: TrainConfig, bgr: bool) -> None:
-    from asl_edge.cli.console import out
+    from asl_edge.cli.output.console import out
     from asl_edge.training import networks
-    from asl_edge.training.backend import load_keras
+    from asl_edge.training.compute.backend import load_keras
 
     names, _ = _columns(classes, bgr, None)
     if arrays is not None:
@@ -281,7 +281,7 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int | None, c
 def _usual_size(config: TrainConfig) -> int:
     """Return the side of the pictures of the model to start from; without one, what the network was designed for."""
     from asl_edge.training import networks
-    from asl_edge.training.pretrained import open_pretrained
+    from asl_edge.training.pretrained.source import open_pretrained
 
     own = None if config.start_from is None else open_pretrained(config.start_from).input_size
     return own or networks.get(config.network).input_size
@@ -289,8 +289,8 @@ def _usual_size(config: TrainConfig) -> int:
 
 def progress_on_console() -> Progress:
     """Return the progress that a person sees: a bar for the running epoch, a line for each complete one."""
-    from asl_edge.cli.console import err, progress_bar
-    from asl_edge.training.progress import Progress
+    from asl_edge.cli.output.console import err, progress_bar
+    from asl_edge.training.loop.progress import Progress
 
     class ShownProgress(Progress):
         """A bar for the running epoch and a line for every complete one, on standard error."""

@@ -34,7 +34,7 @@ def tune(
 
     from asl_edge.bench.scenarios import Effort, threads_in_words
     from asl_edge.bench.tuning import tune as measure
-    from asl_edge.cli import console
+    from asl_edge.cli.output import console
 
     with console.progress_bar() as progress:
         task = progress.add_task("Measuring", total=None, rate="")

@@ -31,16 +31,16 @@ def verify(
 
     A bundle needs no run: its golden examples are run on this device.
     """
-    from asl_edge.runtime.bundle_name import is_bundle
+    from asl_edge.runtime.bundle.detection import is_bundle
 
     if is_bundle(model) and against is None:
         _verify_bundle(model, provider, threads, precision, as_json)
         return
     if against is None:
         raise UserError(f"Say what {model} came from: asl-edge verify {shlex.quote(str(model))} --against RUN")
-    from asl_edge.cli.console import err, out, print_json, print_next, warn
-    from asl_edge.cli.parity_table import print_parity
-    from asl_edge.export.verification import verify as verify_model
+    from asl_edge.cli.output.console import err, out, print_json, print_next, warn
+    from asl_edge.cli.output.parity_table import print_parity
+    from asl_edge.export.verify import verify as verify_model
 
     described = describe(classes, fit, bgr, pixels, weights)
     try:
@@ -65,10 +65,10 @@ def verify(
 
 
 def _verify_bundle(path: Path, provider: str, threads: int | None, precision: str | None, as_json: bool) -> None:
-    from asl_edge.cli.console import err, out, print_json, print_next
-    from asl_edge.cli.golden_table import print_golden
-    from asl_edge.runtime.bundle import Bundle
-    from asl_edge.runtime.golden import verify_bundle
+    from asl_edge.cli.output.console import err, out, print_json, print_next
+    from asl_edge.cli.output.golden_table import print_golden
+    from asl_edge.runtime.bundle.golden_test import verify_bundle
+    from asl_edge.runtime.bundle.reader import Bundle
 
     names = None if precision is None else tuple(part.strip() for part in precision.split(","))
     with err.status("Running the golden examples ..."):

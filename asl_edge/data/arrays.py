@@ -15,8 +15,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.whole_folder import PARTIAL_WITHIN
 from asl_edge.errors import DataError
+from asl_edge.files.atomic_folder import PARTIAL_WITHIN
 from asl_edge.labels import CLASSES
 from asl_edge.spec import Fit
 

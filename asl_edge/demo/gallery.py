@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asl_edge import atomic
-from asl_edge.preprocess import Picture, opencv
+from asl_edge.files import atomic
+from asl_edge.imaging.preprocess import Picture, opencv
 
 TILE = 176
 CAPTION = 30

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from asl_edge import atomic
 from asl_edge.data.synthetic.scene import Framing
 from asl_edge.demo.gallery import Answer, write_gallery
 from asl_edge.errors import DataError
-from asl_edge.training.progress import Progress
+from asl_edge.files import atomic
+from asl_edge.training.loop.progress import Progress
 
 MARK_FILE = "demo.json"
 """What the demo was asked for, written first: by it a demo knows its own folder, also one that was stopped."""
@@ -267,7 +267,7 @@ class _Walk:
         return says, {"pictures": report.pictures, "pictures_per_second": report.pictures_per_second}
 
     def prepare(self) -> Outcome:
-        from asl_edge.data.prepare import PrepareConfig, prepare
+        from asl_edge.data.prepare.prepare import PrepareConfig, prepare
 
         report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes))
         sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
@@ -278,7 +278,7 @@ class _Walk:
     def train(self) -> Outcome:
         from asl_edge.data.arrays import PreparedArrays
         from asl_edge.training import recipes
-        from asl_edge.training.fit import train
+        from asl_edge.training.loop.train import train
 
         recipe = recipes.get(RECIPE, epochs=self.config.epochs, seed=self.config.seed)
         result = train(recipe, PreparedArrays.open(self.arrays), self.run, progress=self.watcher.training)
@@ -299,7 +299,7 @@ class _Walk:
         return self._export(self.fp16, "fp16")
 
     def _export(self, path: Path, precision: str) -> Outcome:
-        from asl_edge.export.exporter import export_run
+        from asl_edge.export.export import export_run
 
         result = export_run(self.run, path, precision=precision)
         parity = result.parity
@@ -310,7 +310,7 @@ class _Walk:
         return says, {"size_bytes": result.size_bytes, "parity": parity.to_dict()}
 
     def verify(self, path: Path) -> Outcome:
-        from asl_edge.export.verification import verify
+        from asl_edge.export.verify import verify
 
         result = verify(path, self.run)
         return f"agrees with Keras on {result.parity.pictures} pictures", {"pictures": result.parity.pictures}
@@ -324,7 +324,7 @@ class _Walk:
         return says, {"accuracy": report.accuracy, "pictures": report.pictures}
 
     def predict(self) -> Outcome:
-        from asl_edge.preprocess import load
+        from asl_edge.imaging.preprocess import load
         from asl_edge.runtime.predictor import Predictor
 
         each = max(1, _GALLERY_TILES // len(self.config.classes))
@@ -344,7 +344,7 @@ class _Walk:
         return f"{len(answers)} pictures drawn with their letters to {GALLERY_FILE}", {"median_ms": milliseconds}
 
     def benchmark(self) -> Outcome:
-        from asl_edge.bench.measuring import benchmark
+        from asl_edge.bench.runner import benchmark
         from asl_edge.bench.scenarios import Effort, variants
 
         report = benchmark(variants([self.fp32, self.fp16], providers=["cpu"]), Effort(rounds=2, runs=20))

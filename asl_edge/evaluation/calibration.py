@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge import atomic, metrics
+from asl_edge import metrics
 from asl_edge.errors import DataError, RunError, UserError
-from asl_edge.training.run_folder import CALIBRATION_FILE
+from asl_edge.files import atomic
+from asl_edge.training.runs.folder import CALIBRATION_FILE
 
 TARGET = 0.95
 """Of the pictures that are answered so many are to be right."""

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from asl_edge import metrics
 from asl_edge.errors import DataError, MissingPackageError, ModelError, UserError
-from asl_edge.evaluation.classifier import Classifier, open_classifier
+from asl_edge.evaluation.classifiers.classifier import Classifier
+from asl_edge.evaluation.classifiers.open_classifier import open_classifier
 from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
 from asl_edge.evaluation.per_class import per_class_figures
 from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_confused
@@ -270,7 +271,7 @@ def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> P
     run = Path(model)
     if not run.is_dir():
         return None
-    from asl_edge.training.run_folder import read_config
+    from asl_edge.training.runs.folder import read_config
 
     data = Path(report.data).resolve()
     name = data.stem if data.is_file() else data.name

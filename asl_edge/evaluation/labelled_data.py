@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from asl_edge.data.arrays import FILES, MANIFEST_FILE, ArraySplit, PreparedArrays
 from asl_edge.errors import DataError, PictureError
+from asl_edge.imaging.preprocess import load
 from asl_edge.labels import CLASSES
-from asl_edge.preprocess import load
 from asl_edge.runtime.machine import available_cores
 from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
-    from asl_edge.data.finding import Catalogue
+    from asl_edge.data.prepare.discovery import Catalogue
 
 
 _Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # picture or None, where from, why not
@@ -185,7 +185,7 @@ class _ArraysData:
 
 class _FolderData:
     def __init__(self, path: Path, wanted: Wanted, most: int | None) -> None:
-        from asl_edge.data.finding import find
+        from asl_edge.data.prepare.discovery import find
 
         self.split: str | None = None
         self.skipped: list[tuple[str, str]] = []

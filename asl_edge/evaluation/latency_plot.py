@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from asl_edge import atomic
 from asl_edge.bench.report import BenchmarkReport, VariantResult
 from asl_edge.errors import AslEdgeError, MissingPackageError, UserError
-from asl_edge.runtime.place import refuse_unwritable_file
+from asl_edge.files import atomic
+from asl_edge.files.writable import refuse_unwritable_file
 
 _COLOURS = ("#12355b", "#c8553d", "#3b7a57", "#8a5a9e", "#b0892f", "#4f8fb5")
 _MARKERS = "osD^vP"

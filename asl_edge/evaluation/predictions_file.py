@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from asl_edge import metrics
 from asl_edge.errors import DataError
-from asl_edge.evaluation.csv_file import write_csv
 from asl_edge.evaluation.report import EvaluationReport
+from asl_edge.files.csv_writer import write_csv
 
 PREDICTIONS = "predictions.csv"
 

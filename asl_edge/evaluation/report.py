@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge import metrics
-from asl_edge.data.finding import printable
+from asl_edge.data.prepare.discovery import printable
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class EvaluationReport:
 
         Bytes of a path that are no UTF-8 stand there as `\\xNN`.
         """
-        from asl_edge import __version__
+        from asl_edge._version import __version__
 
         macro = self.macro
         return {

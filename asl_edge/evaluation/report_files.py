@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from asl_edge.atomic import write_json
 from asl_edge.errors import MissingPackageError, UserError
-from asl_edge.evaluation.csv_file import write_csv
-from asl_edge.evaluation.plots import write_confusion_png
+from asl_edge.evaluation.confusion_plot import write_confusion_png
+from asl_edge.evaluation.multi_source import SeveralReports
 from asl_edge.evaluation.predictions_file import PREDICTIONS, write_predictions
 from asl_edge.evaluation.report import EvaluationReport
-from asl_edge.evaluation.several import SeveralReports
+from asl_edge.files.atomic import write_json
+from asl_edge.files.csv_writer import write_csv
 
 REPORT = "report.json"
 CONFUSION = "confusion.csv"

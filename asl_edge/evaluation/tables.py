@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from asl_edge.evaluation.multi_source import SeveralReports
 from asl_edge.evaluation.report import EvaluationReport
-from asl_edge.evaluation.several import SeveralReports
 
 _INTERVAL_WIDTH = 12  # of "(94.1-100.0)"
 

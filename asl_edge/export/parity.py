@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ParityError
-from asl_edge.export.outputs import Outputs
+from asl_edge.export.graph.logits import Outputs
 from asl_edge.metrics import accuracy, expected_calibration_error
 
 WORST_SHOWN = 10

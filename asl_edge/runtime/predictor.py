@@ -13,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, PictureError, UserError
-from asl_edge.preprocess import Picture, load, to_square
-from asl_edge.runtime.framing import DETAIL, Framing, framed, framing_of, small_hands, whole
-from asl_edge.runtime.model_file import check_signature
-from asl_edge.runtime.model_source import open_model
-from asl_edge.runtime.prediction import Prediction
-from asl_edge.runtime.reading import read_ahead, side_by_side
-from asl_edge.runtime.sources import Item
+from asl_edge.imaging.preprocess import Picture, load, to_square
+from asl_edge.runtime.model_loading import open_model
+from asl_edge.runtime.onnx_file.metadata import check_signature
+from asl_edge.runtime.streams.prediction import Prediction
+from asl_edge.runtime.streams.prefetch import read_ahead, side_by_side
+from asl_edge.runtime.streams.sources import Item
+from asl_edge.runtime.zoom import DETAIL, Framing, framed, framing_of, small_hands, whole
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
     from asl_edge.runtime.adaptation import Adaptation
-    from asl_edge.runtime.session import OpenedSession
+    from asl_edge.runtime.engine.session import OpenedSession
 
     _Prepared = tuple[Item, Picture | PictureError, float]
     """An item, its picture as the network wants it (or why there is none), and the seconds that took."""
@@ -61,7 +61,7 @@ class Predictor:
         provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
         framing: look again at the part of a picture that holds the hand, where the hand is small and the model can
-            tell (see `asl_edge.runtime.framing`).
+            tell (see `asl_edge.runtime.zoom`).
 
     Raises:
         ModelError: the model file is missing, damaged, without a spec, or of another kind.
@@ -160,7 +160,7 @@ class Predictor:
         Files are read in other threads while the network answers.
 
         Args:
-            items: from `asl_edge.runtime.sources.items`, or your own.
+            items: from `asl_edge.runtime.streams.sources.items`, or your own.
             batch_size: other than the predictor's; 1 answers every item before the next is asked for.
             on_skip: called with an item's source and the reason when it cannot be read; it is then left out.
                 Without it such an item raises.
@@ -208,8 +208,8 @@ class Predictor:
         """Return the probability of each class for prepared pictures.
 
         Args:
-            pictures: uint8 array of shape (N, S, S, 3), RGB, prepared by `asl_edge.preprocess`; S is `picture_size`
-                or the model's `input_size`. A memory-mapped one is read batch by batch.
+            pictures: uint8 array of shape (N, S, S, 3), RGB, prepared by `asl_edge.imaging.preprocess`; S is
+                `picture_size` or the model's `input_size`. A memory-mapped one is read batch by batch.
 
         Returns:
             float32 array of shape (N, C), columns in the order of `spec.classes`.

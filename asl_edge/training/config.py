@@ -31,7 +31,7 @@ class TrainConfig:
     """Name in the registry of networks."""
     start_from: str | None = None
     """Trained network whose weights are taken over: a run folder, a `.keras` file or an `.onnx` file that asl-edge
-    exported, or `box` for the model in the box; None starts anew (see `asl_edge.training.pretrained`)."""
+    exported, or `box` for the model in the box; None starts anew (see `asl_edge.training.pretrained.load`)."""
     epochs: int = 50
     batch_size: int = 32
     seed: int = 0
@@ -78,13 +78,15 @@ class TrainConfig:
 
     precision: Precision = "float32"
     fast_convolution: Switch = "auto"
-    """Compute large and strided convolutions in ways of our own (see `asl_edge.training.convolution`)."""
+    """Compute large and strided convolutions in ways of our own (see `asl_edge.training.compute.fast_convolution`)."""
     xla: Switch = "auto"
-    """Compile the step with XLA; `auto` tries where that may be slower (see `asl_edge.training.means`)."""
+    """Compile the step with XLA; `auto` tries where that may be slower (see
+    `asl_edge.training.compute.compute_plan`)."""
     on_device: Switch = "auto"
-    """Put all training and validation pictures into the accelerator's memory (see `asl_edge.training.resident`)."""
+    """Put all training and validation pictures into the accelerator's memory (see
+    `asl_edge.training.input.on_device`)."""
     early_stopping: int | None = None
-    """Stop after this many epochs without a better one (see `asl_edge.training.checkpoints.best_epoch`)."""
+    """Stop after this many epochs without a better one (see `asl_edge.training.runs.checkpoints.best_epoch`)."""
     keep: Keep = "best3"
     """Which checkpoints stay: the best three and the last, or all."""
     checkpoint_minutes: float = 10.0
@@ -95,10 +97,10 @@ class TrainConfig:
     """What `epochs` was chosen to take, where it was chosen so."""
     second_look: bool = True
     """Fit a second look at small hands where the network can be told where it sees what, and keep it where it helps
-    (see `asl_edge.training.second_look`)."""
+    (see `asl_edge.training.zoom_fitting`)."""
     tensorboard: bool = False
     trackers: tuple[str, ...] = ()
-    """Names of experiment trackers that are told of every epoch (see `asl_edge.training.tracking`)."""
+    """Names of experiment trackers that are told of every epoch (see `asl_edge.training.loop.trackers`)."""
     steps_per_epoch: int | None = None
     """Cut every epoch short after this many batches (measurements, trials); None takes every picture."""
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asl_edge.bench.comparison import LEAST_CHANGE, compare, read_report, verdict
-from asl_edge.bench.measuring import benchmark
 from asl_edge.bench.report import BenchmarkReport
+from asl_edge.bench.runner import benchmark
 from asl_edge.bench.scenarios import Effort, variants
 from asl_edge.errors import UserError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asl_edge.bench.measuring import run_scenarios
 from asl_edge.bench.mlperf import HEADINGS, OFFLINE, SINGLE_STREAM, ScenarioResult, scenarios
+from asl_edge.bench.runner import run_scenarios
 from asl_edge.bench.scenarios import variants
 from asl_edge.bench.statistics import summarise
 from asl_edge.errors import UserError

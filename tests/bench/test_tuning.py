@@ -17,9 +17,9 @@ from asl_edge.bench.scenarios import Effort
 from asl_edge.bench.tuning import tune
 from asl_edge.cli import main
 from asl_edge.errors import AslEdgeError, ProviderError, UserError
-from asl_edge.runtime import tuned as tuned_module
-from asl_edge.runtime.model_source import open_model
-from asl_edge.runtime.tuned import Tuned, path_beside, read_tuned
+from asl_edge.runtime.engine import tuned as tuned_module
+from asl_edge.runtime.engine.tuned import Tuned, path_beside, read_tuned
+from asl_edge.runtime.model_loading import open_model
 
 QUICK = Effort(rounds=1, runs=2, warmup=1)
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from asl_edge.cli import main
-from asl_edge.data.synthetic.stand_ins import stand_ins
+from asl_edge.data.synthetic.rehearsal_images import stand_ins
 from asl_edge.evaluation.calibration import Answers, calibrate, write_calibration
-from asl_edge.export.exporter import export_run
-from asl_edge.runtime.adaptation import adapt
-from asl_edge.runtime.box import box_model
+from asl_edge.export.export import export_run
+from asl_edge.runtime.adapt import adapt
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.sources import natural_key
+from asl_edge.runtime.pretrained import box_model
+from asl_edge.runtime.streams.sources import natural_key
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -73,7 +73,7 @@ def test_a_variant_that_fails_is_told_and_the_others_go_on(run: Run, colour_mode
 def test_all_providers(run: Run, colour_model: Path) -> None:
     code, out, _ = run("--model", colour_model, "--provider", "all", "--csv", *QUICK)
 
-    from asl_edge.runtime import providers
+    from asl_edge.runtime.engine import providers
 
     assert code in (0, 1)
     assert [row["provider"] for row in csv.DictReader(io.StringIO(out))] == providers.offered()
@@ -113,7 +113,7 @@ def test_mistakes(run: Run, words: list[str], message: str) -> None:
 def test_a_plot_that_cannot_be_drawn_is_refused_before_anything_is_measured(
     run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plot: str, message: str
 ) -> None:
-    monkeypatch.setattr("asl_edge.bench.measuring.benchmark", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("asl_edge.bench.runner.benchmark", lambda *_, **__: pytest.fail("measured"))
     (tmp_path / "afile").touch()
     (tmp_path / "folder.png").mkdir()
     with read_only(tmp_path / "ro"):
@@ -130,7 +130,7 @@ def test_a_plot_that_fails_does_not_cost_the_figures(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("asl_edge.atomic.replacing", full)
+    monkeypatch.setattr("asl_edge.files.atomic.replacing", full)
     code, out, err = run("--model", colour_model, *QUICK, "--plot", tmp_path / "p.png")
 
     assert code == 1
@@ -190,7 +190,7 @@ def test_compared_with_an_earlier_one(run: Run, colour_model: Path, tmp_path: Pa
 def test_what_cannot_be_compared_is_said_before_anything_is_measured(
     run: Run, colour_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asl_edge.bench.measuring.benchmark", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("asl_edge.bench.runner.benchmark", lambda *_, **__: pytest.fail("measured"))
     (tmp_path / "old.json").write_text("{}")
     (tmp_path / "unknown" / "D").mkdir(parents=True)
     (tmp_path / "unknown" / "D" / "D1.jpg").write_bytes(b"never read")

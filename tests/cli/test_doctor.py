@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asl_edge.cli import main
-from asl_edge.runtime import doctor
+from asl_edge.runtime.diagnostics import doctor
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from read_only import read_only
 
 from asl_edge.cli import main
-from asl_edge.preprocess import opencv
+from asl_edge.imaging.preprocess import opencv
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_several_sources_as_json_and_files(
 def test_several_sources_of_a_run_go_into_it_for_export(
     run_command: Run, make_run: Callable[..., Path], mini_model: Any, hands: Path, rooms: Path, tmp_path: Path
 ) -> None:
-    from asl_edge.evaluation.source_figures import read_figures
+    from asl_edge.evaluation.source_metrics import read_figures
 
     run = make_run(tmp_path / "a run", mini_model, pictures=3)
     code, out, err = run_command(run, hands, rooms)
@@ -315,15 +315,15 @@ def test_the_models_threshold_is_told(
 def test_the_model_in_the_box_is_an_onnx_file(
     run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asl_edge.runtime import box
+    from asl_edge.runtime import pretrained as pretrained_module
 
-    monkeypatch.setattr(box, "_FOLDER", tmp_path / "models")
+    monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
     code, _, err = run_command("box", hands)
     assert code == 2
     assert "missing from this installation" in err
     (tmp_path / "models").mkdir()
-    shutil.copy(colour_model, tmp_path / "models" / box.BOX_FILE)
+    shutil.copy(colour_model, tmp_path / "models" / pretrained_module.BOX_FILE)
     code, out, err = run_command("box", hands, "--provider", "cpu", "--json")
     assert code == 0
     assert json.loads(out)["model"] == "box"

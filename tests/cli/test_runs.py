@@ -12,8 +12,8 @@ import zipfile
 import pytest
 
 from asl_edge.cli import main
-from asl_edge.preprocess import load
-from asl_edge.training.history import write_history
+from asl_edge.imaging.preprocess import load
+from asl_edge.training.runs.history import write_history
 
 
 def write_run(path, *, epochs=3, planned=3, test=0.75, age=0, **config):
@@ -138,8 +138,8 @@ def test_the_table_fits_the_terminal(width, tmp_path):
 
     from rich.console import Console
 
-    from asl_edge.training.runs import find_runs
-    from asl_edge.training.runs_table import runs_table
+    from asl_edge.training.runs.summary import find_runs
+    from asl_edge.training.runs.table import runs_table
 
     write_run(tmp_path / "runs" / "a-name-of-more-than-forty-letters-as-people-write-them")
     written = io.StringIO()

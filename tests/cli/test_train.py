@@ -92,9 +92,9 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
 
 
 def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, capsys, monkeypatch):
-    from asl_edge.training import keeper
+    from asl_edge.training.loop import epoch_checkpointer
 
-    out, real = tmp_path / "run", keeper.EpochKeeper.begin_epoch
+    out, real = tmp_path / "run", epoch_checkpointer.EpochKeeper.begin_epoch
 
     def stop_at_the_second(self, epoch):
         if epoch == 1:
@@ -102,7 +102,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
         real(self, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.EpochKeeper, "begin_epoch", stop_at_the_second)
+        patch.setattr(epoch_checkpointer.EpochKeeper, "begin_epoch", stop_at_the_second)
         assert run(colour_arrays, "--out", out, *QUICK[:-1], "X,Y,space", "--bgr") == 130
     printed = capsys.readouterr().err
     assert "keeps 1 complete epoch of 2" in printed
@@ -191,7 +191,7 @@ def trained(make_run, tmp_path):
 
 def test_goes_on_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
     """The model says which network, the recipe is the one for it, and what was taken over is printed once."""
-    from asl_edge.export.exporter import export_run
+    from asl_edge.export.export import export_run
 
     export_run(trained, tmp_path / "model.onnx")
     quick = ["--epochs", "2", "--batch-size", "16", "--classes", "A,B,del", "--augmentation", "none"]
@@ -218,14 +218,14 @@ def test_a_model_of_another_network_is_refused(trained, colour_arrays, tmp_path,
 
 
 def test_goes_on_from_the_model_in_the_box(trained, colour_arrays, tmp_path, capsys, monkeypatch):
-    from asl_edge.export.exporter import export_run
-    from asl_edge.runtime import box
+    from asl_edge.export.export import export_run
+    from asl_edge.runtime import pretrained as pretrained_module
 
-    monkeypatch.setattr(box, "_FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
     quick = ["--from-pretrained", "--recipe", "tutorial", "--epochs", "1", "--batch-size", "16", "--classes", "A,B,C"]
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 2
     assert "The model in the box" in capsys.readouterr().err
-    export_run(trained, tmp_path / box.BOX_FILE)
+    export_run(trained, tmp_path / pretrained_module.BOX_FILE)
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 0
     assert "Started from the model in the box: 4 layers of tiny" in capsys.readouterr().err
     config = json.loads((tmp_path / "run/config.json").read_text())

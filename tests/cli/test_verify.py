@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from asl_edge.cli import main
-from asl_edge.export.exporter import export_run
+from asl_edge.export.export import export_run
 
 
 @pytest.fixture(scope="module")

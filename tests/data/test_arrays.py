@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.data.prepare import PrepareConfig, prepare
+from asl_edge.data.prepare.prepare import PrepareConfig, prepare
 from asl_edge.errors import DataError
 
 

@@ -13,7 +13,7 @@ import pytest
 from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError, ModelError
 from asl_edge.evaluation.evaluate import default_folder, evaluate
-from asl_edge.preprocess import opencv
+from asl_edge.imaging.preprocess import opencv
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_figures_as_counted_by_hand(colour_model: Path, colour_pictures: Path) -
 
 
 def test_keras_and_its_export_give_the_same_figures(mini_run: Path, sample_arrays: Path, tmp_path: Path) -> None:
-    from asl_edge.export.exporter import export_run
+    from asl_edge.export.export import export_run
 
     exported = export_run(mini_run, tmp_path / "model.onnx").model_path
     before, after = evaluate(mini_run, sample_arrays), evaluate(exported, sample_arrays)
@@ -81,8 +81,8 @@ def test_evaluating_twice_gives_the_same(mini_run: Path, sample_arrays: Path) ->
 
 
 def test_arrays_and_their_pictures_give_the_same(colour_model: Path, colour_pictures: Path, tmp_path: Path) -> None:
-    from asl_edge.data.finding import find
-    from asl_edge.preprocess import load
+    from asl_edge.data.prepare.discovery import find
+    from asl_edge.imaging.preprocess import load
 
     catalogue = find([colour_pictures])
     pictures = np.stack([load(catalogue.read(number), 32) for number in range(len(catalogue))])

@@ -10,7 +10,7 @@ import pytest
 from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError
 from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
-from asl_edge.preprocess import opencv
+from asl_edge.imaging.preprocess import opencv
 
 ABC = Wanted(("A", "B", "C"), 32, "crop")
 

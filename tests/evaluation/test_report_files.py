@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import UserError
+from asl_edge.evaluation.multi_source import SeveralReports
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.evaluation.report import ClassFigures, ConfusedPair, EvaluationReport
 from asl_edge.evaluation.report_files import write_report, write_several
-from asl_edge.evaluation.several import SeveralReports
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
+from asl_edge.evaluation.multi_source import SeveralReports
 from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_confused
-from asl_edge.evaluation.several import SeveralReports
 from asl_edge.evaluation.tables import sources, tables
 
 

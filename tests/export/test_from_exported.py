@@ -11,13 +11,13 @@ import pytest
 
 from asl_edge.data.synthetic import synthesize
 from asl_edge.errors import ModelError, UserError
-from asl_edge.export.building import Int8Choices
-from asl_edge.export.exporter import ExportResult, export_run
-from asl_edge.export.source import Described
-from asl_edge.export.verification import verify
-from asl_edge.runtime.box import box_model
-from asl_edge.runtime.model_file import read_metadata
+from asl_edge.export.build import Int8Choices
+from asl_edge.export.export import ExportResult, export_run
+from asl_edge.export.source.open_source import Described
+from asl_edge.export.verify import verify
+from asl_edge.runtime.onnx_file.metadata import read_metadata
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.pretrained import box_model
 from asl_edge.spec import CARD_KEY, ModelSpec
 
 
@@ -61,8 +61,8 @@ def test_the_model_in_the_box_in_another_precision(
 
 
 def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exported: dict[str, ExportResult]) -> None:
-    from asl_edge.data.synthetic.stand_ins import stand_ins
-    from asl_edge.runtime.adaptation import adapt
+    from asl_edge.data.synthetic.rehearsal_images import stand_ins
+    from asl_edge.runtime.adapt import adapt
 
     with Predictor(box_model()) as predictor:
         adapted, _ = adapt(predictor, [hands], draw=stand_ins)
@@ -97,7 +97,7 @@ def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, Expo
 
 
 def _pictures(hands: Path) -> list[np.ndarray]:
-    from asl_edge.preprocess import load
+    from asl_edge.imaging.preprocess import load
 
     return [load(path, 128) for path in sorted(hands.rglob("*.jpg"))]
 

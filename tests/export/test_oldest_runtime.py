@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from device_environments import Environment
 
-from asl_edge.export.exporter import export_run
+from asl_edge.export.export import export_run
 
 SCRIPT = """
 import json, sys, numpy, onnxruntime

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import ModelError
-from asl_edge.export.outputs import Outputs
+from asl_edge.export.graph.logits import Outputs
 from asl_edge.export.parity import ParityReport, compare
 
 CLASSES = ("A", "B", "C")

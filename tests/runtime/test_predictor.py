@@ -15,9 +15,9 @@ import pytest
 
 import asl_edge
 from asl_edge.errors import ModelError, PictureError, ProviderError, UserError
-from asl_edge.preprocess import load, to_square
+from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.sources import Item
+from asl_edge.runtime.streams.sources import Item
 
 COLOURS = {"A": (220, 30, 20), "B": (20, 220, 30), "C": (30, 20, 220)}  # RGB
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asl_edge.export.exporter import export_run
+from asl_edge.export.export import export_run
 
 SCRIPT = Path(__file__).with_name("train_somewhere.py")
 CONFIG: dict[str, Any] = {"recipe": "default", "batch_size": 16, "learning_rate": 0.02, "epochs": 6, "drop_last": True}

@@ -22,8 +22,8 @@ def main(arrays: str, out: str, config: str, hosts: str | None = None, index: st
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.errors import AslEdgeError
     from asl_edge.training import recipes
-    from asl_edge.training.fit import train
-    from asl_edge.training.hosts import from_options
+    from asl_edge.training.compute.hosts import from_options
+    from asl_edge.training.loop.train import train
 
     tiny_network.register()
     wanted = json.loads(config)

@@ -8,7 +8,7 @@ import numpy as np
 
 from asl_edge.data.synthetic.noise import blotches, cut, grain
 from asl_edge.data.synthetic.skeleton import Vectors
-from asl_edge.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Picture, opencv
 
 
 def draw_background(rng: np.random.Generator, side: int, black: float | None = None) -> Picture:

@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.synthetic.flesh import Flesh, clothe
+from asl_edge.data.synthetic.hand_volume import Flesh, clothe
 from asl_edge.data.synthetic.noise import blotches, cut, grain
 from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
 from asl_edge.data.synthetic.scene import Scene, random_scene, vary
 from asl_edge.data.synthetic.shading import shade
 from asl_edge.data.synthetic.skeleton import Hand, Vectors, pose_hand, rotation
 from asl_edge.errors import DataError
+from asl_edge.imaging.preprocess import Picture, opencv
 from asl_edge.labels import CLASSES, canonical
-from asl_edge.preprocess import Picture, opencv
 
 MIN_SIZE = 32
 MAX_SIZE = 1024

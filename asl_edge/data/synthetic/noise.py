@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from asl_edge.data.synthetic.rendering import Plane
-from asl_edge.preprocess import opencv
+from asl_edge.imaging.preprocess import opencv
 
 BANK_SIDE = 640
 

@@ -12,7 +12,7 @@ from asl_edge.data.synthetic.poses import POSES, RARE, READ_FROM_BEHIND, Pose, i
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.errors import DataError
-from asl_edge.preprocess import Picture
+from asl_edge.imaging.preprocess import Picture
 
 Framing = Literal["any", "guide"]
 """How the hand stands in the picture: `any` near or far, or filling it as inside the guide box of `predict --show`."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.synthetic.flesh import ARM, FINGER, Flesh
+from asl_edge.data.synthetic.hand_volume import ARM, FINGER, Flesh
 from asl_edge.data.synthetic.rendering import EMPTY, Field, Plane, Projection
 from asl_edge.data.synthetic.skeleton import Vectors
-from asl_edge.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Picture, opencv
 
 LEVELS = 256
 

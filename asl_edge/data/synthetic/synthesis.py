@@ -17,14 +17,14 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from asl_edge.data.interruption import sigterm_as_interrupt
-from asl_edge.data.parallel import MAX_WORKERS, worker_count
+from asl_edge.data.prepare.parallel import MAX_WORKERS, worker_count
 from asl_edge.data.synthetic.drawing import checked_label, checked_size, draw_frame
 from asl_edge.data.synthetic.scene import USUAL, Framing, Variety, random_scene
-from asl_edge.data.whole_folder import content, whole_folder
 from asl_edge.errors import AslEdgeError, DataError
+from asl_edge.files.atomic_folder import content, whole_folder
+from asl_edge.imaging.preprocess import opencv
 from asl_edge.labels import CLASSES, MOTION_LETTERS
-from asl_edge.preprocess import opencv
+from asl_edge.process.signals import sigterm_as_interrupt
 
 CLIP_FRAMES = 10
 """Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""

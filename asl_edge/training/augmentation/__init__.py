@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from asl_edge.training.augmentation.contact_sheet import write_sheet
 from asl_edge.training.augmentation.layer import with_augmentation
 from asl_edge.training.augmentation.policy import Augmentation, get, names
-from asl_edge.training.augmentation.sheet import write_sheet
 
 __all__ = ["Augmentation", "get", "names", "with_augmentation", "write_sheet"]

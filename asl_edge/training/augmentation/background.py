@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from asl_edge.training.augmentation.draws import Draws
+from asl_edge.training.augmentation.affine_warp import places
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.warp import places
+from asl_edge.training.augmentation.random_draws import Draws
 
 _BLACK = 24.0
 """Border pixels with no channel above this are black; compression leaves cut-outs some noise."""

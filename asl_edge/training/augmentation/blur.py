@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from asl_edge.training.augmentation.draws import Draws
 from asl_edge.training.augmentation.policy import Augmentation
+from asl_edge.training.augmentation.random_draws import Draws
 
 _SIGMA = 1.7
 """Standard deviation of the Gaussian, in pixels: at 224x224 about what a webcam out of focus shows."""

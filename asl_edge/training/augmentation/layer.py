@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from asl_edge.training.augmentation.change import build_change, draw
-from asl_edge.training.augmentation.mixing import Mixing, mix_labels
+from asl_edge.training.augmentation.mixup_cutmix import Mixing, mix_labels
+from asl_edge.training.augmentation.pipeline import build_change, draw
 from asl_edge.training.augmentation.policy import Augmentation
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asl_edge.training.augmentation.draws import Draws
 from asl_edge.training.augmentation.policy import Augmentation
+from asl_edge.training.augmentation.random_draws import Draws
 
 if TYPE_CHECKING:
     import keras

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asl_edge.training.networks import Network, register
+from asl_edge.training.networks.registry import Network, register
 
 if TYPE_CHECKING:
     import keras

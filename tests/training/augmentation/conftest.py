@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asl_edge.training.augmentation.draws import Draws
 from asl_edge.training.augmentation.layer import build_layer
 from asl_edge.training.augmentation.policy import Augmentation
+from asl_edge.training.augmentation.random_draws import Draws
 
 
 @pytest.fixture(scope="session")

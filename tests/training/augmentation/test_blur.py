@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asl_edge.preprocess import opencv
+from asl_edge.imaging.preprocess import opencv
 from asl_edge.training.augmentation.blur import blur, draw_shares
 from asl_edge.training.augmentation.policy import Augmentation
 

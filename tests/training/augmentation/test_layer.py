@@ -13,10 +13,10 @@ import pytest
 
 from asl_edge.training import networks
 from asl_edge.training.augmentation import Augmentation, get, with_augmentation
-from asl_edge.training.augmentation.change import draw
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
-from asl_edge.training.augmentation.mixing import mix_labels, mix_pictures
-from asl_edge.training.keeper import reseed
+from asl_edge.training.augmentation.mixup_cutmix import mix_labels, mix_pictures
+from asl_edge.training.augmentation.pipeline import draw
+from asl_edge.training.loop.epoch_checkpointer import reseed
 
 MIXED = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
 
@@ -178,7 +178,7 @@ def test_the_same_seed_trains_to_the_same_weights(network, noisy_pictures):
 
 def test_mixed_precision_leaves_the_pictures_exact(noisy_pictures):
     """bfloat16 could not count the pixels of a row."""
-    from asl_edge.training.backend import dtype_policy
+    from asl_edge.training.compute.backend import dtype_policy
 
     plain = keras.ops.convert_to_numpy(build_layer(get("strangers"))(noisy_pictures, training=True))
     with dtype_policy("mixed_bfloat16"):

@@ -1,0 +1,183 @@
+"""Measuring variants in turns, each turn in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from asl_edge._version import __version__
+from asl_edge.bench.mlperf import ScenarioResult
+from asl_edge.bench.report import BenchmarkReport, VariantResult
+from asl_edge.bench.scenarios import Effort, Variant
+from asl_edge.errors import UserError
+from asl_edge.runtime.machine import describe
+from asl_edge.runtime.model_loading import find_model
+
+_ABOVE_THE_PACKAGE = Path(__file__).resolve().parents[2]
+"""Where `python -m asl_edge...` finds this package."""
+
+
+@dataclass
+class _Turns:
+    """What the turns of one variant have brought so far."""
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+
+
+def benchmark(
+    variants: Sequence[Variant],
+    effort: Effort | None = None,
+    *,
+    strict: bool = False,
+    files: Sequence[str] = (),
+    pictures: str | None = None,
+    on_turn: Callable[[Variant, int], None] | None = None,
+) -> BenchmarkReport:
+    """Measure every variant.
+
+    The variants take turns within each round, forwards and backwards alternately, so that a machine that slows down
+    (heat, other work) hits all of them alike. A variant that fails is reported with its reason; the others go on.
+
+    Args:
+        variants: from `asl_edge.bench.scenarios.variants`.
+        effort: how long; None for the default.
+        strict: a variant fails, instead of being measured on another provider than it asks for.
+        files: pictures that every variant also answers from the bytes of their files; none leaves that out.
+        pictures: what these pictures are, for the report.
+        on_turn: called with the variant and the round, from 0, before each turn.
+
+    Raises:
+        ModelError: a model file is missing, or is none of asl-edge's.
+    """
+    effort = effort or Effort()
+    sizes = {variant.model: find_model(variant.model).spec.input_size for variant in variants}
+    turns = {variant: _Turns() for variant in variants}
+    for number in range(effort.rounds):
+        for variant in variants if number % 2 == 0 else reversed(variants):
+            mine = turns[variant]
+            if mine.error is not None:
+                continue
+            if on_turn is not None:
+                on_turn(variant, number)
+            answer = _take_turn(variant, sizes[variant.model], effort, strict, files)
+            mine.error = answer.get("error")
+            mine.answers.append(answer)
+    results = [_result(variant, turns[variant]) for variant in variants]
+    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "onnxruntime" in answer]
+    return BenchmarkReport(
+        results=results,
+        machine=describe(),
+        asl_edge=__version__,
+        onnxruntime=versions[0] if versions else None,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        effort=effort,
+        pictures=pictures,
+    )
+
+
+def run_scenarios(
+    names: Sequence[str],
+    variants: Sequence[Variant],
+    seconds: float,
+    *,
+    strict: bool = False,
+    on_turn: Callable[[], None] | None = None,
+) -> list[ScenarioResult]:
+    """Run MLPerf's scenarios, each in a fresh process, for every model, provider and number of threads of `variants`.
+
+    Args:
+        names: from `asl_edge.bench.mlperf.scenarios`.
+        variants: Offline takes the largest batch size of them.
+        seconds: how long each runs; MLPerf asks for 600.
+        strict: see `benchmark`.
+        on_turn: called after each.
+
+    Raises:
+        UserError: `seconds` is not above 0.
+        ModelError: a model file is missing, or is none of asl-edge's.
+    """
+    if not seconds > 0:
+        raise UserError(f"A scenario takes more than 0 seconds. Received: {seconds:g}")
+    results = []
+    batch = max(variant.batch_size for variant in variants)
+    for model, provider, threads in dict.fromkeys((one.model, one.provider, one.threads) for one in variants):
+        for name in names:
+            answer = take_turn(
+                {
+                    "scenario": name,
+                    "seconds": seconds,
+                    "model": str(Path(model).resolve()),
+                    "input_size": find_model(model).spec.input_size,
+                    "provider": provider,
+                    "strict": strict,
+                    "threads": threads,
+                    "batch_size": batch,
+                }
+            )
+            fields = {"error": answer["error"], "provider_used": None} if "error" in answer else answer
+            results.append(ScenarioResult(name, model, provider, **{"threads": threads, **fields}))
+            if on_turn is not None:
+                on_turn()
+    return results
+
+
+def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool, files: Sequence[str]) -> dict[str, Any]:
+    request = {
+        "model": str(Path(variant.model).resolve()),
+        "input_size": input_size,
+        "provider": variant.provider,
+        "strict": strict,
+        "threads": variant.threads,
+        "batch_size": variant.batch_size,
+        "warmup": effort.warmup,
+        "runs": effort.runs,
+        "files": [str(Path(file).resolve()) for file in files],
+        "energy_seconds": effort.energy_seconds,
+    }
+    return take_turn(request)
+
+
+def take_turn(request: dict[str, Any]) -> dict[str, Any]:
+    """Let a fresh process measure what `asl_edge.bench.worker.measure` describes; a failure is its `error`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "asl_edge.bench.worker"],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        # `-m` looks in the working folder first, where a person may have a numpy.py of their own.
+        cwd=_ABOVE_THE_PACKAGE,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        return {"error": f"the measuring process gave no answer ({why}){': ' + said[-1] if said else ''}"}
+    return answer
+
+
+def _result(variant: Variant, turns: _Turns) -> VariantResult:
+    size = Path(variant.model).stat().st_size
+    if turns.error is not None:
+        return VariantResult(variant, size, error=turns.error)
+    answers = turns.answers
+    return VariantResult(
+        variant,
+        size,
+        providers_used=tuple(answers[0]["providers_used"]),
+        load_ms=[answer["load_ms"] for answer in answers],
+        first_ms=[answer["first_ms"] for answer in answers],
+        samples_ms=[answer["samples_ms"] for answer in answers],
+        precision=answers[0]["precision"],
+        label_ms=[answer["label_ms"] for answer in answers if answer["label_ms"]],
+        energy=[answer["energy"] for answer in answers if answer["energy"]],
+        peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],
+        warning="; ".join(dict.fromkeys(text for answer in answers for text in answer["warnings"])) or None,
+    )

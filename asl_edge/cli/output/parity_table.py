@@ -1,0 +1,61 @@
+"""A parity report for people: the figures beside their limits, and the worst pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asl_edge.export.parity import ParityReport
+
+
+def print_parity(report: ParityReport, *, worst: bool = False) -> None:
+    """Print a report as a table on standard output; with `worst`, the pictures that differ most as well."""
+    from rich import box
+    from rich.table import Table
+
+    from asl_edge.cli.output.console import out
+
+    limits = report.tolerances
+    table = Table("parity", "measured", "limit", box=box.SIMPLE_HEAD)
+    title = f"over {report.pictures} pictures ({report.pictures_from})"
+    table.title, table.title_justify = f"{report.precision} against Keras {title}", "left"
+    clear = f"label agreement, margin over {limits.close_margin:g}"
+    table.add_row(clear, f"{report.clear_agreement:.2%} of {report.clear_pictures}", "100%")
+    close = f"changed labels, margin within {limits.close_margin:g}"
+    changed = f"{report.close_changed} of {report.close_pictures}"
+    table.add_row(close, changed, f"{int(limits.max_close_share * report.pictures)}")
+    largest = limits.max_probability_difference
+    measured = f"{report.max_probability_difference:.2g}"
+    table.add_row("max probability difference", measured, "none" if largest is None else f"{largest:g}")
+    measured = f"{report.max_logit_relative:.2g} ({report.max_logit_difference:.2g} of {report.largest_logit:.3g})"
+    table.add_row("max logit difference, relative", measured, f"{limits.max_logit_relative:g}")
+    if report.accuracy_keras is not None and report.accuracy_onnx is not None:
+        table.add_row("accuracy of Keras", f"{report.accuracy_keras:.2%}", "")
+        table.add_row("accuracy of the export", f"{report.accuracy_onnx:.2%}", "")
+    if report.ece_keras is not None and report.ece_onnx is not None:
+        table.add_row("ECE of Keras, of the export", f"{report.ece_keras:.3f}, {report.ece_onnx:.3f}", "")
+    out.print(table)
+    if worst:
+        _print_worst(report)
+
+
+def _print_worst(report: ParityReport) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from asl_edge.cli.output.console import out
+
+    columns = ("picture", "is", "Keras", "export", "margin", "probability differs", "logit differs")
+    table = Table(*columns, box=box.SIMPLE_HEAD, title="Worst pictures", title_justify="left")
+    for row in report.worst:
+        table.add_row(
+            str(row.index),
+            row.truth or "",
+            row.expected,
+            row.answered,
+            f"{row.margin:.3g}",
+            f"{row.probability_difference:.2g}",
+            f"{row.logit_difference:.2g}",
+            style="" if row.expected == row.answered else "red",
+        )
+    out.print(table)

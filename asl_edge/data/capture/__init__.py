@@ -1,0 +1,1 @@
+"""Images of your own hand from a camera or recorded videos."""

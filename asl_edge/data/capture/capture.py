@@ -1,0 +1,367 @@
+"""Pictures of one's own hand: frames of a camera, with a guide, or of recorded videos, to one folder a class."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.capture.guide import Guide, Moment, Wish
+from asl_edge.data.prepare.decoding import thumbnail
+from asl_edge.data.prepare.discovery import frame_number, printable, session_of
+from asl_edge.data.prepare.leak_report import NEAR_DISTANCE, perceptual_hashes
+from asl_edge.errors import AslEdgeError, DataError, UserError
+from asl_edge.files import atomic
+from asl_edge.files.writable import refuse_unwritable_folder
+from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.labels import CLASSES, canonical, in_alphabet_order
+from asl_edge.process.signals import interrupts_wait, sigterm_as_interrupt
+from asl_edge.runtime.streams import sources
+from asl_edge.runtime.streams.sources import Item
+
+JPEG_QUALITY = 95
+
+CAMERA_EVERY = 5
+"""Of a camera each fifth frame is taken by default: six a second of most, so that the hand can turn between them."""
+
+_LONGEST_SESSION = 40
+
+Ended = Literal["complete", "by the person", "no more frames", "interrupted"]
+
+OpenFrames = Callable[[str], Iterator[Item]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The capture was stopped by Ctrl-C or SIGTERM; `report` says what was taken, and that is kept."""
+
+    def __init__(self, report: CaptureReport) -> None:
+        super().__init__(f"Stopped. Pictures taken, and kept: {report.pictures}.")
+        self.report = report
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """What to capture and how.
+
+    Raises:
+        DataError: on construction, when a field breaks its rule.
+    """
+
+    labels: tuple[str, ...]
+    """Classes, in the order in which they are captured."""
+    out: Path
+    """Folder to make or to add to; it gets one folder a class."""
+    sources: tuple[str, ...] = ("0",)
+    """One camera (or stream) for all labels, or one video for each, in their order."""
+    frames: int = 30
+    """Pictures of each label."""
+    session: str | None = None
+    """Name of this sitting; None makes one of date and time. The block split cuts each session by itself."""
+    every: int | None = None
+    """Take every so-manieth frame; None takes `CAMERA_EVERY` for a camera and spreads evenly over a video."""
+    countdown: float = 3.0
+    """Seconds before the first picture of each label of a camera."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        unknown = [label for label in self.labels if label not in CLASSES]
+        if unknown or not self.labels or len(set(self.labels)) < len(self.labels):
+            raise DataError(
+                f"The labels must be different classes of these: {', '.join(CLASSES)}. Received: {self.labels}"
+            )
+        if self.frames < 1:
+            raise DataError(f"--frames must be at least 1. Received: {self.frames}")
+        if self.every is not None and self.every < 1:
+            raise DataError(f"--every must be at least 1. Received: {self.every}")
+        if self.countdown < 0:
+            raise DataError(f"--countdown must be 0 or more seconds. Received: {self.countdown}")
+        if self.session is not None and not session_name(self.session):
+            raise DataError(f"--session must hold a letter or a digit. Received: {self.session!r}")
+        for source in self.sources:
+            if not sources.is_video(source):
+                endings = " ".join(sorted(sources.VIDEO_SUFFIXES))
+                raise DataError(
+                    f"--source takes the number of a camera, such as 0, or a video ({endings}). Received: {source}"
+                )
+        wanted = 1 if self.live else len(self.labels)
+        if len(self.sources) != wanted or (not self.live and any(map(sources.is_live, self.sources))):
+            raise DataError(
+                "--source takes one camera for all labels, or one video for each label, in their order. "
+                f"Received: {len(self.sources)} sources for {len(self.labels)} labels"
+            )
+
+    @property
+    def live(self) -> bool:
+        """Whether the frames come as they are filmed, so that a person is to be guided."""
+        return bool(self.sources) and sources.is_live(self.sources[0])
+
+
+@dataclass
+class LabelReport:
+    """What was taken of one label."""
+
+    label: str
+    source: str
+    wanted: int
+    taken: int = 0
+    first: int | None = None
+    last: int | None = None
+    """Numbers of the first and the last picture, None when there is none."""
+    still: int = 0
+    """Pictures that are nearly the same as the one before: the hand was held still."""
+
+
+@dataclass
+class CaptureReport:
+    """What a capture took, label by label, in the order in which they were begun."""
+
+    out: Path
+    session: str
+    labels: list[LabelReport] = field(default_factory=list)
+    ended: Ended = "complete"
+    left: tuple[str, ...] = ()
+    """Labels at which the capture ended, or that it did not come to."""
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of all labels."""
+        return sum(label.taken for label in self.labels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "out": printable(str(self.out)),
+            "session": self.session,
+            "ended": self.ended,
+            "pictures": self.pictures,
+            "labels": [asdict(label) | {"source": printable(label.source)} for label in self.labels],
+            "left": list(self.left),
+        }
+
+
+def capture(
+    config: CaptureConfig,
+    guide: Guide | None = None,
+    *,
+    open_frames: OpenFrames = sources.frames,
+    clock: Callable[[], float] = time.monotonic,
+) -> CaptureReport:
+    """Take pictures for each label and save them as `out/LABEL/SESSION_LABELnumber.jpg`.
+
+    A picture is the centre square of a frame, which is what `asl-edge predict` reads of it: not mirrored, in the
+    camera's own resolution. Numbers go on after those that the session has already; no file is ever replaced, and each
+    is written whole or not at all.
+
+    Args:
+        config: what to capture.
+        guide: shows a person where the capture stands and hears what they wish; None for nobody.
+        open_frames: gives the frames of a source, as `asl_edge.runtime.streams.sources.frames` does: items with
+            `picture` (uint8 of shape (side, side, 3), RGB) and `whole` (uint8 of shape (height, width, 3), BGR).
+        clock: gives seconds, for the countdown.
+
+    Raises:
+        UserError: a source gives no frame, or `out` is no place for pictures.
+        AslEdgeError: a picture cannot be written, as on a full disk; those before it are kept.
+        Interrupted: Ctrl-C or SIGTERM; what was taken is kept.
+        MissingPackageError: OpenCV is not installed.
+    """
+    opencv()
+    _refuse_place(config)
+    report = CaptureReport(config.out, _session(config))
+    try:
+        with sigterm_as_interrupt():
+            if config.live:
+                _from_camera(config, report, guide, open_frames, clock)
+            else:
+                _from_videos(config, report, guide, open_frames)
+    except KeyboardInterrupt as stop:
+        report.ended = "interrupted"
+        report.left = _not_done(config, report)
+        raise Interrupted(report) from stop
+    return report
+
+
+def session_name(text: str) -> str:
+    """Return `text` as a part of a file's name: what is neither letter, digit nor underscore becomes a hyphen."""
+    name = re.sub(r"[^\w-]+", "-", unicodedata.normalize("NFC", text))
+    return name[:_LONGEST_SESSION].strip("-_")
+
+
+def captured_classes(out: Path) -> list[str]:
+    """Return the classes, in alphabet order, that have a folder in `out`."""
+    return in_alphabet_order(name for path in out.iterdir() if path.is_dir() and (name := canonical(path.name)))
+
+
+def evenly(total: int, wanted: int) -> list[int]:
+    """Return the numbers of `wanted` of `total` frames, evenly spread and away from both ends; of all, if fewer."""
+    count = min(total, wanted)
+    return [(2 * number + 1) * total // (2 * count) for number in range(count)]
+
+
+class _Label:
+    """Takes the pictures of one label."""
+
+    def __init__(self, config: CaptureConfig, report: CaptureReport, label: str, source: str) -> None:
+        self._folder = config.out / label
+        self._session = report.session
+        self._next = 1 + max(_numbers(self._folder, report.session, label), default=0)
+        self._hash: npt.NDArray[np.uint8] | None = None
+        self.report = LabelReport(label, source, config.frames)
+        report.labels.append(self.report)
+
+    @property
+    def complete(self) -> bool:
+        return self.report.taken >= self.report.wanted
+
+    def moment(self, item: Item, seconds_left: float = 0.0) -> Moment:
+        return Moment(self.report.label, self.report.taken, self.report.wanted, seconds_left, item.whole)
+
+    def take(self, picture: Picture) -> None:
+        """Save a picture, uint8 of shape (side, side, 3), RGB."""
+        cv2 = opencv()
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        while (path := self._folder / f"{self._session}_{self.report.label}{self._next}.jpg").exists():
+            self._next += 1  # another capture has taken it meanwhile
+        with interrupts_wait():  # a picture that got its name is counted, whenever Ctrl-C comes
+            try:
+                atomic.write_bytes(path, encoded.tobytes())
+            except OSError as error:
+                raise AslEdgeError(
+                    f"{path} cannot be written ({error.strerror or error}). The pictures before it are kept. "
+                    "Make room, or name another place with --out."
+                ) from error
+            self.report.taken += 1
+            self.report.first = self.report.first or self._next
+            self.report.last = self._next
+            self._next += 1
+        hashed = np.unpackbits(perceptual_hashes(thumbnail(picture)[None]))
+        if self._hash is not None and np.count_nonzero(hashed != self._hash) <= NEAR_DISTANCE:
+            self.report.still += 1
+        self._hash = hashed
+
+
+def _from_camera(
+    config: CaptureConfig,
+    report: CaptureReport,
+    guide: Guide | None,
+    open_frames: OpenFrames,
+    clock: Callable[[], float],
+) -> None:
+    source = config.sources[0]
+    with closing(_whole(open_frames(source))) as frames:
+        for name in config.labels:
+            label = _Label(config, report, name, source)
+            wish = _guided(label, frames, config, guide, clock)
+            if wish is None or wish is Wish.END:
+                report.ended = "no more frames" if wish is None else "by the person"
+                report.left = _not_done(config, report)
+                return
+
+
+def _guided(
+    label: _Label, frames: Iterable[Item], config: CaptureConfig, guide: Guide | None, clock: Callable[[], float]
+) -> Wish | None:
+    """Take one label's pictures after the countdown; return what ended it: a wish, or None when the frames did."""
+    every = config.every or CAMERA_EVERY
+    begin: float | None = None
+    seen = 0
+    for item in frames:  # those within the countdown are read too, so that no old ones wait in the camera
+        now = clock()
+        begin = now + config.countdown if begin is None else begin
+        if now >= begin:
+            if seen % every == 0:
+                label.take(item.picture)
+            seen += 1
+        wish = guide.show(label.moment(item, max(0.0, begin - now))) if guide else Wish.NONE
+        if wish is Wish.GO_ON and now < begin:
+            begin = now
+        elif wish is not Wish.NONE or label.complete:
+            return wish
+    return None
+
+
+def _from_videos(config: CaptureConfig, report: CaptureReport, guide: Guide | None, open_frames: OpenFrames) -> None:
+    # All are read to their end before anything is saved: a broken one is told at once, and containers do not know
+    # reliably how many frames they hold.
+    totals = [sum(1 for _ in _whole(open_frames(source))) for source in config.sources]
+    for name, source, total in zip(config.labels, config.sources, totals, strict=True):
+        chosen = evenly(total, config.frames) if config.every is None else range(0, total, config.every)
+        label = _Label(config, report, name, source)
+        if _read_out(label, open_frames(source), chosen[: config.frames], guide) is Wish.END:
+            report.ended = "by the person"
+            report.left = _not_done(config, report)
+            return
+
+
+def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guide: Guide | None) -> Wish:
+    wanted = set(chosen)
+    with closing(_whole(frames)) as items:
+        for item in items:
+            if item.frame in wanted:
+                label.take(item.picture)
+                if guide and (wish := guide.show(label.moment(item))) is not Wish.NONE:
+                    return wish
+            if item.frame == chosen[-1]:
+                break
+    return Wish.NONE
+
+
+def _whole(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield items that have a picture; a source that gives none is refused."""
+    for item in items:
+        if item.problem is not None:
+            advice = (
+                "Try another camera (--source 1), or film with a phone and name the video (--source clip.mp4)."
+                if sources.is_camera(item.source)
+                else "Name a video that plays to its end with --source."
+            )
+            raise UserError(f"{printable(item.source)}: {item.problem.rstrip('?.')}. {advice}")
+        yield item
+
+
+def _refuse_place(config: CaptureConfig) -> None:
+    """Refuse a folder that cannot be written to, or in which class folders would hide the pictures that it holds."""
+    for folder in (config.out, *(config.out / label for label in config.labels)):
+        refuse_unwritable_folder(folder, "--out")
+    if config.out.is_dir():
+        names = sorted(path.name for path in config.out.iterdir() if not path.name.startswith("."))
+        if names and not captured_classes(config.out):
+            raise UserError(
+                f"{printable(str(config.out))} holds other things ({printable(names[0])}, ...) and no folder of a "
+                "class. Name a new folder with --out, or one that pictures were captured to before."
+            )
+
+
+def _session(config: CaptureConfig) -> str:
+    """Return the session's name; one that is made of the time is new to all labels of this capture."""
+    if config.session is not None:
+        return session_name(config.session)
+    made = datetime.now().strftime("%Y%m%d-%H%M")
+    name, number = made, 1
+    while any(any(_numbers(config.out / label, name, label)) for label in config.labels):
+        number += 1
+        name = f"{made}-{number}"
+    return name
+
+
+def _numbers(folder: Path, session: str, label: str) -> Iterator[int]:
+    """Yield the numbers of the pictures that a session has of a label, whatever the case: not all disks tell it."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if session_of(path.name, label).casefold() == session.casefold():
+                yield frame_number(path.name)
+
+
+def _not_done(config: CaptureConfig, report: CaptureReport) -> tuple[str, ...]:
+    begun = report.labels[:-1] if report.labels and report.labels[-1].taken < config.frames else report.labels
+    return config.labels[len(begun) :]

@@ -1,0 +1,1 @@
+"""Labelled images to arrays with a manifest and a leak report."""

@@ -1,0 +1,172 @@
+"""Where picture files stand: a folder, or a zip that is read without unpacking. Both list and read alike."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from asl_edge.errors import DataError, PictureError
+from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
+
+_JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
+
+
+class Listing(NamedTuple):
+    """What stands directly in one folder, by name; what systems leave behind (`Thumbs.db`, dot files) is left out."""
+
+    folders: list[str]
+    files: list[str]
+    special: list[str]
+    """Neither file nor folder: links that are broken or lead in circles, pipes, devices."""
+
+
+class Container(Protocol):
+    """A tree of files. Paths are relative to it, with `/` between names; the tree itself is the empty path."""
+
+    path: Path
+
+    def listing(self, folder: str) -> Listing:
+        """Return what stands in `folder`; raises DataError when it cannot be listed."""
+        ...
+
+    def read(self, file: str) -> bytes:
+        """Return the content of `file`; raises PictureError with the reason when it cannot be read."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file behind it."""
+        ...
+
+
+def open_container(path: Path) -> Container:
+    """Open a folder or a zip file.
+
+    Raises:
+        DataError: nothing stands at `path`, or it is a file that is no zip, or a zip that is damaged or encrypted.
+    """
+    try:
+        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if is_folder:
+        return FolderContainer(path)
+    if not exists:
+        raise DataError(f"No such file or folder: {path}")
+    if not is_file or not _begins_like_zip(path):
+        raise DataError(f"{path} is a file and no zip. Give a folder of pictures, or the zip as downloaded.")
+    return ZipContainer(path)
+
+
+class FolderContainer:
+    """A folder on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def listing(self, folder: str) -> Listing:
+        """Return what stands in `folder`; links are followed."""
+        found = Listing([], [], [])
+        try:
+            with os.scandir(self.path / folder) as entries:
+                for entry in entries:
+                    if _is_junk(entry.name):
+                        continue
+                    _kind(entry, found).append(entry.name)
+        except OSError as error:
+            raise DataError(f"{self.path / folder} cannot be listed ({error.strerror or error}).") from error
+        return found
+
+    def read(self, file: str) -> bytes:
+        """Return the content of `file`."""
+        return read_file(f"{self.path}{os.sep}{file}")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class ZipContainer:
+    """A zip file. Members are read straight from it, by several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
+        self._tree: dict[str, Listing] = {"": Listing([], [], [])}
+        self._members: dict[str, str] = {}
+        """Path -> name of the member, which the zip may write otherwise."""
+        for member in self._zip.infolist():
+            if member.flag_bits & 0x1:
+                self._zip.close()
+                raise DataError(f"{path} is encrypted. Unpack it with its password and give the folder.")
+            self._add(member.filename)
+
+    def listing(self, folder: str) -> Listing:
+        """Return what stands in `folder` of the zip."""
+        return self._tree[folder]
+
+    def read(self, file: str) -> bytes:
+        """Return the content of the member `file`."""
+        try:
+            member = self._zip.getinfo(self._members[file])
+            if member.file_size > MAX_FILE_BYTES:
+                raise PictureError(
+                    f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
+                )
+            with self._zip.open(member) as stream:
+                # Never more than was announced: a member that unpacks to more is cut and then fails its checksum.
+                return stream.read(member.file_size)
+        # RuntimeError: a password or a way of packing that zipfile does not know.
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
+            raise PictureError(f"cannot be read from the zip ({error})") from error
+
+    def close(self) -> None:
+        """Close the zip file."""
+        self._zip.close()
+
+    def _add(self, name: str) -> None:
+        # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
+        # write `./A/x.jpg`.
+        path = name.replace("\\", "/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
+            return
+        known = "/".join(parts) in self._members
+        self._members["/".join(parts)] = name  # of several that unpack to one file, the last counts
+        if known:
+            return
+        for depth in range(len(parts) - 1):
+            parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
+            if child not in self._tree:
+                self._tree[child] = Listing([], [], [])
+                self._tree[parent].folders.append(parts[depth])
+        self._tree["/".join(parts[:-1])].files.append(parts[-1])
+
+
+def _kind(entry: os.DirEntry[str], listing: Listing) -> list[str]:
+    """Return the list that `entry` belongs to; links are followed."""
+    try:
+        if entry.is_dir():
+            return listing.folders
+        return listing.files if entry.is_file() else listing.special
+    except OSError:  # of a link alone: it leads in circles, or to where one may not look
+        return listing.special
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in _JUNK
+
+
+def _begins_like_zip(path: Path) -> bool:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06") or path.suffix.lower() == ".zip"
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error

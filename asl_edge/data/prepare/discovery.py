@@ -1,0 +1,334 @@
+"""Finding pictures and their classes: one folder a class, nested or not, in a zip or not, or flat files `A_34.jpg`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from asl_edge.data.prepare.containers import Container, Listing, open_container
+from asl_edge.errors import DataError
+from asl_edge.labels import CLASSES, canonical
+
+MAX_NESTING = 2
+"""How many folders may stand around the class folders, as Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
+
+NO_FRAME = -1
+_MAX_DIGITS = 19
+
+_SPECIAL = "neither a file nor a folder"
+_NUMBER = re.compile(r"([0-9]+)")
+_FLAT_LABEL = re.compile(r"([A-Za-z]+)(?![A-Za-z])")
+_OF_SESSION = re.compile(r"(.+)_([A-Za-z]+)[0-9]+")
+
+
+class Ignored(NamedTuple):
+    """Something beside the pictures that was found and not used."""
+
+    path: str
+    reason: str
+
+
+@dataclass
+class Source:
+    """One set of pictures that belong together: a layout found in what a person named."""
+
+    name: str
+    given: Path
+    container: Container
+    root: str
+    """Folder of the layout within the container; empty for the container itself."""
+    layout: Literal["class folders", "flat files"]
+    mirrored: bool = False
+
+
+class Folder(NamedTuple):
+    """A folder that holds pictures, relative to its container."""
+
+    source: int
+    path: str
+
+
+@dataclass
+class Catalogue:
+    """Every picture found, as columns, since a list of objects would cost ten times the memory.
+
+    The order is that of the sources, then the alphabet, then the frames (see `natural_key`).
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    folder_of: array[int] = field(default_factory=lambda: array("l"))
+    label_of: array[int] = field(default_factory=lambda: array("b"))
+    """Position of each picture's class in `labels.CLASSES`."""
+    ignored: list[Ignored] = field(default_factory=list)
+    skipped: list[Ignored] = field(default_factory=list)
+    """Files at the place of a picture that are none: pipes, broken links."""
+    held: set[str] = field(default_factory=set)
+    """Classes that the sources hold files of, also those that were not asked for."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __enter__(self) -> Catalogue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def source_of(self, number: int) -> Source:
+        """Return the source of picture `number`."""
+        return self.sources[self.folders[self.folder_of[number]].source]
+
+    def path_of(self, number: int) -> str:
+        """Return where picture `number` stands within its container."""
+        return _join(self.folders[self.folder_of[number]].path, self.names[number])
+
+    def shown_path(self, number: int) -> str:
+        """Return the path of picture `number` for people: of the container, then within it; always valid text."""
+        return printable(f"{self.source_of(number).given / self.path_of(number)}")
+
+    def read(self, number: int) -> bytes:
+        """Return the content of picture `number`; raises PictureError with the reason when it cannot be read."""
+        return self.source_of(number).container.read(self.path_of(number))
+
+    def close(self) -> None:
+        """Close the containers."""
+        for source in self.sources:
+            source.container.close()
+
+
+def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Catalogue:
+    """Find the pictures of hands in folders and zips.
+
+    Args:
+        paths: folders or zips. In each, class folders or flat files stand at the top or up to two folders down.
+        classes: keep only these; None keeps all.
+
+    Raises:
+        DataError: a path is missing, no folder or zip, named twice, or holds no pictures in a layout that is known.
+    """
+    if not paths:
+        raise DataError("No source was given. Name a folder of pictures, or a zip.")
+    catalogue = Catalogue()
+    seen: set[Path] = set()
+    with contextlib.ExitStack() as undo:
+        undo.callback(catalogue.close)
+        for path in paths:
+            container = open_container(path)
+            undo.callback(container.close)
+            if path.resolve() in seen:
+                raise DataError(f"The source {path} is named twice. Name it once.")
+            seen.add(path.resolve())
+            for root, layout in _layouts(container, catalogue.ignored):
+                catalogue.sources.append(Source("", path, container, root, layout))
+        _name(catalogue.sources)
+        for number in range(len(catalogue.sources)):
+            _add_source(catalogue, number, classes)
+        undo.pop_all()
+    return catalogue
+
+
+def select_sources(sources: Sequence[Source], wanted: Sequence[str], option: str) -> set[int]:
+    """Return the numbers of the sources that `wanted` names, by name or by path.
+
+    Raises:
+        DataError: one of them is no source; `option` is named in the message.
+    """
+    chosen: set[int] = set()
+    for text in wanted:
+        path = Path(os.path.realpath(text))  # and not resolve(), which stumbles over links that lead in circles
+        matches = {
+            number
+            for number, source in enumerate(sources)
+            if text.rstrip("/\\") in (source.name, str(source.given), source.given.name)
+            or path in (source.given.resolve(), (source.given / source.root).resolve())
+        }
+        if not matches:
+            names = ", ".join(source.name for source in sources)
+            raise DataError(f"{option} {text}: no such source. The sources are: {names}")
+        chosen |= matches
+    return chosen
+
+
+def natural_key(path: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Sort key that puts `A2` before `A10`, whatever the case."""
+    texts = _NUMBER.split(path.casefold())
+    parts: list[str | tuple[int, str]] = list(texts)
+    # The longer number is the greater; Python would refuse to read one of thousands of digits.
+    parts[1::2] = [(len(digits), digits) for digits in (text.lstrip("0") for text in texts[1::2])]
+    return parts, path
+
+
+def frame_number(name: str) -> int:
+    """Return the last number in a file's name, which a video's frames are counted by; `NO_FRAME` without one.
+
+    What is longer than a 64-bit number counts nothing.
+    """
+    numbers = _NUMBER.findall(name.rpartition(".")[0] or name)
+    return int(numbers[-1]) if numbers and len(numbers[-1]) <= _MAX_DIGITS else NO_FRAME
+
+
+def session_of(name: str, label: str) -> str:
+    """Return the session of a captured picture of class `label` (`anna_A12.jpg`: `anna`); "" for other names."""
+    match = _OF_SESSION.fullmatch(name.rpartition(".")[0])
+    return match[1] if match and canonical(match[2]) == label else ""
+
+
+def flat_label(name: str) -> str | None:
+    """Return the class that a flat file's name begins with (`A_34.jpg`, `space12.png`), or None."""
+    match = _FLAT_LABEL.match(name.rpartition(".")[0] or name)
+    return canonical(match[1]) if match else None
+
+
+def printable(path: str) -> str:
+    """Return `path` as text that can be written anywhere: bytes of a name that are no UTF-8 become `\\xNN`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Literal["class folders", "flat files"]]]:
+    class_roots: list[str] = []
+    flat_roots: list[str] = []
+    pending = [("", 0)]
+    while pending:
+        folder, depth = pending.pop(0)
+        listing = container.listing(folder)
+        if any(canonical(name) for name in listing.folders):
+            class_roots.append(folder)
+        elif any(flat_label(name) for name in listing.files):
+            flat_roots.append(folder)
+        else:
+            if listing.files:
+                where = printable(str(container.path / folder))
+                ignored.append(Ignored(where, f"{len(listing.files)} files of no class"))
+            if depth < MAX_NESTING:
+                pending += [(_join(folder, name), depth + 1) for name in sorted(listing.folders, key=natural_key)]
+    if class_roots and flat_roots:
+        # Kaggle's zip: 28 test pictures lie flat beside the class folders.
+        for root in flat_roots:
+            count = len(container.listing(root).files)
+            where = printable(str(container.path / root))
+            ignored.append(Ignored(where, f"{count} flat files beside class folders; used only as a source of its own"))
+        flat_roots = []
+    if not class_roots and not flat_roots:
+        raise DataError(
+            f"No pictures of known classes in {container.path}. asl-edge reads one folder a class (A/x.jpg; at most "
+            f"{MAX_NESTING} folders around the class folders) or flat files named by class (A_34.jpg). "
+            "The classes are A to Z, del, nothing and space."
+        )
+    return [(root, "class folders") for root in class_roots] + [(root, "flat files") for root in flat_roots]
+
+
+def _add_source(catalogue: Catalogue, number: int, classes: Collection[str] | None) -> None:
+    source = catalogue.sources[number]
+    by_label: dict[str, list[str]] = {}
+    candidates = _in_class_folders if source.layout == "class folders" else _in_flat_files
+    for label, path in candidates(catalogue, source):
+        catalogue.held.add(label)
+        if classes is None or label in classes:
+            by_label.setdefault(label, []).append(path)
+    folder_numbers: dict[str, int] = {}
+    for rank, label in enumerate(CLASSES):
+        for path in sorted(by_label.get(label, ()), key=natural_key):
+            folder, _, name = path.rpartition("/")
+            if folder not in folder_numbers:
+                folder_numbers[folder] = len(catalogue.folders)
+                catalogue.folders.append(Folder(number, folder))
+            catalogue.names.append(name)
+            catalogue.folder_of.append(folder_numbers[folder])
+            catalogue.label_of.append(rank)
+
+
+def _in_class_folders(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, str]]:
+    container = source.container
+    top = container.listing(source.root)
+    _ignore_files(catalogue, source, source.root, len(top.files), "loose files beside class folders")
+    catalogue.ignored += [Ignored(_shown(source, _join(source.root, name)), _SPECIAL) for name in sorted(top.special)]
+    for name in sorted(top.folders, key=natural_key):
+        folder = _join(source.root, name)
+        label = canonical(name)
+        if label is None:
+            catalogue.ignored.append(Ignored(_shown(source, folder), "no class of the alphabet has this name"))
+            continue
+        listing = container.listing(folder)
+        if not listing.files and not listing.folders:
+            catalogue.ignored.append(Ignored(_shown(source, folder), "an empty class folder"))
+        yield from _files(catalogue, source, label, folder)
+        for inner in listing.folders:  # a class folder may hold one folder a signer
+            yield from _files(catalogue, source, label, _join(folder, inner))
+            for deeper in container.listing(_join(folder, inner)).folders:
+                where = _shown(source, _join(folder, inner, deeper))
+                catalogue.ignored.append(Ignored(where, "too deep inside a class folder"))
+
+
+def _in_flat_files(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, str]]:
+    listing = source.container.listing(source.root)
+    unknown = 0
+    for name in listing.files:
+        label = flat_label(name)
+        if label is None:
+            unknown += 1
+        else:
+            yield label, _join(source.root, name)
+    _ignore_files(catalogue, source, source.root, unknown, "files whose names begin with no class")
+    _skip_special(catalogue, source, source.root, listing)
+    for name in listing.folders:
+        catalogue.ignored.append(Ignored(_shown(source, _join(source.root, name)), "a folder beside flat files"))
+
+
+def _files(catalogue: Catalogue, source: Source, label: str, folder: str) -> Iterator[tuple[str, str]]:
+    listing = source.container.listing(folder)
+    for name in listing.files:
+        yield label, _join(folder, name)
+    _skip_special(catalogue, source, folder, listing)
+
+
+def _skip_special(catalogue: Catalogue, source: Source, folder: str, listing: Listing) -> None:
+    for name in sorted(listing.special):
+        catalogue.skipped.append(Ignored(_shown(source, _join(folder, name)), _SPECIAL))
+
+
+def _ignore_files(catalogue: Catalogue, source: Source, folder: str, count: int, what: str) -> None:
+    if count:
+        catalogue.ignored.append(Ignored(_shown(source, folder), f"{count} {what}"))
+
+
+def _shown(source: Source, path: str) -> str:
+    return printable(str(source.given / path))
+
+
+def _join(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+def _name(sources: list[Source]) -> None:
+    """Name each source after its folder; with as much of the path before it as makes the names differ."""
+    alone = [sum(other.given == source.given for other in sources) == 1 for source in sources]
+    paths = [
+        (source.given.resolve() / ("" if only else source.root)).parts
+        for source, only in zip(sources, alone, strict=True)
+    ]
+    for source, name in zip(sources, distinct_names(paths), strict=True):
+        source.name = name
+
+
+def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """Name each path by its last part, and where that does not tell it from the others by as many as do.
+
+    Args:
+        paths: the parts of each (see `pathlib.PurePath.parts`).
+    """
+    names = []
+    for number, path in enumerate(paths):
+        rest = [parts for other, parts in enumerate(paths) if other != number]
+        length = 1
+        while length < len(path) and any(parts[-length:] == path[-length:] for parts in rest):
+            length += 1
+        names.append(printable("/".join(path[-length:])))
+    return names

@@ -1,0 +1,79 @@
+"""`manifest.json`: what prepared arrays hold, how they came about and where each row is from.
+
+It holds no time and no name of a machine, so that the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.prepare.discovery import NO_FRAME, Catalogue, Ignored, frame_number, printable
+from asl_edge.data.prepare.leak_report import LeakReport
+from asl_edge.imaging.preprocess import PREPROCESS_VERSION, opencv
+
+FORMAT = 1
+
+NEVER_ABOVE = 1000
+"""Of exact duplicates so many are listed; all are counted."""
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions that decide what the pixels are."""
+    from asl_edge._version import __version__
+
+    return {
+        "format": FORMAT,
+        "asl_edge_version": __version__,
+        "preprocess_version": PREPROCESS_VERSION,
+        "made_with": {"opencv": opencv().__version__, "numpy": np.__version__},
+    }
+
+
+def leak_values(report: LeakReport) -> dict[str, Any]:
+    """Return the leak report as JSON values."""
+    return asdict(report)
+
+
+def listed(entries: list[Ignored]) -> list[dict[str, str]]:
+    """Return what was skipped or ignored as JSON values."""
+    return [entry._asdict() for entry in entries]
+
+
+def write(
+    path: Path, values: Mapping[str, Any], catalogue: Catalogue, rows: Mapping[str, npt.NDArray[np.integer]]
+) -> None:
+    """Write the manifest: `values` indented, then each row's origin as columns on few long lines.
+
+    Args:
+        path: where to.
+        values: everything but the rows.
+        catalogue: the pictures.
+        rows: split -> picture of each row.
+    """
+    folders = [[folder.source, printable(folder.path)] for folder in catalogue.folders]
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        head = json.dumps(dict(values), indent=2, ensure_ascii=False)
+        file.write(head[: head.rindex("\n")])
+        file.write(f',\n  "folders": {json.dumps(folders, ensure_ascii=False)},\n  "rows": {{')
+        for place, (split, numbers) in enumerate(rows.items()):
+            file.write(f'{"," if place else ""}\n    "{split}": {{')
+            for column, (name, column_values) in enumerate(_columns(catalogue, numbers)):
+                file.write(f'{"," if column else ""}\n      "{name}": ')
+                file.write(json.dumps(column_values, ensure_ascii=False, separators=(",", ":")))
+            file.write("\n    }")
+        file.write("\n  }\n}\n")
+
+
+def _columns(catalogue: Catalogue, numbers: npt.NDArray[np.integer]) -> Iterator[tuple[str, list[Any]]]:
+    order = numbers.tolist()
+    yield "folder", [catalogue.folder_of[number] for number in order]
+    yield "name", [printable(catalogue.names[number]) for number in order]
+    frames = (frame_number(catalogue.names[number]) for number in order)
+    yield "frame", [None if frame == NO_FRAME else frame for frame in frames]

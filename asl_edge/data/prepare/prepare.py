@@ -1,0 +1,280 @@
+"""From folders of photographs to arrays that a network trains on: find, check, split, decode, compare, describe."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha256_of
+from asl_edge.data.prepare import contact_sheet, leak_report, manifest
+from asl_edge.data.prepare.decoding import THUMBNAIL_SIDE, RowWriter
+from asl_edge.data.prepare.discovery import Catalogue, find, printable, select_sources
+from asl_edge.data.prepare.jpeg_warnings import listening
+from asl_edge.data.prepare.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
+from asl_edge.data.prepare.report import PrepareReport, describe
+from asl_edge.data.prepare.selection import Selection, select, split
+from asl_edge.data.prepare.split import KEPT_SOURCES_RULE, SplitPlan
+from asl_edge.errors import DataError
+from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
+from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.process.signals import sigterm_as_interrupt
+from asl_edge.spec import Fit
+
+__all__ = ["OURS", "PrepareConfig", "PrepareReport", "SplitPlan", "prepare"]
+
+OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.values() for name in pair})
+"""Every file of a folder of prepared arrays."""
+
+MAX_SIZE = 1024
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, the number of pictures done and their total."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare and how.
+
+    Raises:
+        DataError: on construction, when a field breaks its rule.
+    """
+
+    sources: tuple[Path, ...]
+    out: Path
+    classes: tuple[str, ...] | None = None
+    """Classes and their order; None takes all that are found, in alphabet order."""
+    size: int = 224
+    """Side of the pictures, in pixels."""
+    fit: Fit = "crop"
+    split: SplitPlan = field(default_factory=SplitPlan)
+    mirror: tuple[str, ...] = ()
+    """Sources whose pictures are flipped left to right: those made with the other hand."""
+    val_sources: tuple[str, ...] = ()
+    test_sources: tuple[str, ...] = ()
+    overwrite: bool = False
+    workers: int | None = None
+    """Threads; None takes one a core. They change the speed and not a byte of the result."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if not 8 <= self.size <= MAX_SIZE:
+            raise DataError(f"--size must be between 8 and {MAX_SIZE} pixels. Received: {self.size}")
+        if self.fit not in ("crop", "stretch", "pad"):
+            raise DataError(f"--fit must be crop, stretch or pad. Received: {self.fit!r}")
+        if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
+            raise DataError(f"--workers must be at least 1 and at most {MAX_WORKERS}. Received: {self.workers}")
+        if self.classes is not None and len(self.classes) < 1:
+            raise DataError("No class was chosen. Name them like this: --classes A,B,C")
+        if (self.val_sources or self.test_sources) and not self.split.may_keep_sources:
+            raise DataError(KEPT_SOURCES_RULE)
+
+
+def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
+    """Read the pictures of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
+
+    Rows stand in a seeded random order within each split, as in the tutorial, so that any run of them is a mix of
+    classes. The same input and options give the same bytes, whatever the number of workers. Pictures pass through in
+    small batches: anonymous memory holds names and digests, not pixels.
+
+    Raises:
+        DataError: nothing usable is found, options do not fit the data, or `config.out` cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; nothing is left of what was written.
+        MissingPackageError: OpenCV is not installed.
+    """
+    began = time.perf_counter()
+    progress = _Progress(on_progress)
+    workers = worker_count(config.workers)
+    opencv()
+    check_place(config.out, overwrite=config.overwrite, ours=OURS)
+    with (
+        sigterm_as_interrupt(),
+        # At the very beginning, so that a place that cannot be written to is known before any picture is read.
+        whole_folder(config.out, last=MANIFEST_FILE) as folder,
+        find(config.sources, classes=config.classes) as catalogue,
+        single_threaded_opencv(),
+    ):
+        for number in select_sources(catalogue.sources, config.mirror, "--mirror"):
+            catalogue.sources[number].mirrored = True
+        plan = replace(
+            config.split,
+            val_sources=frozenset(select_sources(catalogue.sources, config.val_sources, "--val-source")),
+            test_sources=frozenset(select_sources(catalogue.sources, config.test_sources, "--test-source")),
+        )
+        progress.begin("Checking", len(catalogue))
+        selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
+        rows = split(catalogue, selection, plan)
+        needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
+        check_space(folder, config.out, needed_bytes)
+        with listening() as complaints:
+            thumbnails = _thumbnails(folder.parent, len(catalogue))
+            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, complaints)
+            digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
+            digests |= _write_classes(folder, selection, rows)
+            progress.begin("Comparing splits", 0)
+            with ThreadPoolExecutor(1) as beside:
+                sheet = beside.submit(_write_contact_sheet, folder, selection, rows)
+                leaks = leak_report.report(
+                    thumbnails,
+                    selection.columns,
+                    rows,
+                    catalogue.shown_path,
+                    classes=len(selection.classes),
+                    seed=plan.seed,
+                )
+                sheet.result()
+            report = describe(config.out, catalogue, selection, rows, leaks)
+            _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
+            progress.begin("Writing to disk", 0)
+    seconds = time.perf_counter() - began
+    return replace(report, seconds=seconds, pictures_per_second=report.pictures / seconds)
+
+
+class _Progress:
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self._report = on_progress
+        self.begin("", 0)
+
+    def begin(self, stage: str, total: int) -> None:
+        self._stage, self._done, self._total = stage, 0, total
+        self.add(0)
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._report is not None and self._stage:
+            self._report(self._stage, self._done, self._total)
+
+
+def _write_pictures(
+    folder: Path,
+    writer: RowWriter,
+    selection: Selection,
+    rows: dict[str, npt.NDArray[np.intp]],
+    plan: SplitPlan,
+    progress: _Progress,
+) -> tuple[dict[str, str], dict[str, npt.NDArray[np.intp]]]:
+    """Write the picture files; where decoding finds more pictures damaged, split anew without them.
+
+    The second round takes from the first what it has decoded, so nothing is decoded twice and the result is the same
+    as if the damaged pictures had never been there.
+    """
+    while True:
+        progress.begin("Decoding", sum(map(len, rows.values())))
+        digests: dict[str, str] = {}
+        failed: dict[int, str] = {}
+        for name, numbers in rows.items():
+            file = FILES[name][0]
+            digests[file], reasons = writer.write(folder / file, numbers)
+            failed |= reasons
+        if not failed:
+            break
+        selection.reasons |= failed
+        selection.usable[list(failed)] = False
+        writer = replace(writer, decoded_before=_Earlier(folder, rows, len(selection.usable)))
+        rows = split(writer.catalogue, selection, plan)
+    del writer  # Windows removes no file that is still mapped
+    for leftover in folder.glob(".earlier-*"):
+        leftover.unlink()
+    return digests, rows
+
+
+class _Earlier:
+    """Pictures that an earlier round of decoding wrote; its files are put aside under other names."""
+
+    def __init__(self, folder: Path, rows: Mapping[str, npt.NDArray[np.intp]], pictures: int) -> None:
+        self._row = np.full(pictures, -1, np.int64)
+        self._split = np.zeros(pictures, np.int8)
+        self._files: list[npt.NDArray[np.uint8]] = []
+        for number, (name, numbers) in enumerate(rows.items()):
+            aside = folder / f".earlier-{FILES[name][0]}"
+            (folder / FILES[name][0]).replace(aside)
+            self._row[numbers] = np.arange(len(numbers))
+            self._split[numbers] = number
+            self._files.append(np.load(aside, mmap_mode="r") if len(numbers) else np.zeros(0, np.uint8))
+
+    def __call__(self, number: int) -> Picture | None:
+        row = int(self._row[number])
+        return self._files[self._split[number]][row] if row >= 0 else None
+
+
+def _thumbnails(beside: Path, count: int) -> npt.NDArray[np.uint8]:
+    """Return a uint8 array of shape (count, 24, 24) that lies in a nameless file on the disk of `beside`."""
+    with tempfile.TemporaryFile(dir=beside) as file:  # the map keeps it alive after it is closed
+        return np.memmap(file, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+
+
+def _write_classes(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
+    digests = {}
+    for name, numbers in rows.items():
+        one_hot = np.zeros((len(numbers), len(selection.classes)), np.float32)
+        one_hot[np.arange(len(numbers)), selection.columns[numbers]] = 1
+        path = folder / FILES[name][1]
+        np.save(path, one_hot)
+        digests[path.name] = sha256_of(path)
+    return digests
+
+
+def _write_contact_sheet(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> None:
+    cv2 = opencv()
+    splits = {
+        name: (np.load(folder / FILES[name][0], mmap_mode="r"), selection.columns[numbers])
+        for name, numbers in rows.items()
+        if len(numbers)
+    }
+    sheet = contact_sheet.draw(selection.classes, splits)
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DataError("OpenCV could not write the contact sheet as PNG. Update OpenCV.")
+    (folder / CONTACT_SHEET_FILE).write_bytes(encoded.tobytes())
+
+
+def _write_manifest(
+    folder: Path,
+    config: PrepareConfig,
+    catalogue: Catalogue,
+    selection: Selection,
+    rows: Mapping[str, npt.NDArray[np.intp]],
+    report: PrepareReport,
+    digests: Mapping[str, str],
+    plan: SplitPlan,
+) -> None:
+    values = manifest.versions() | {
+        "classes": list(selection.classes),
+        "input_size": config.size,
+        "fit": config.fit,
+        "colour": "RGB",
+        "options": {
+            "classes": None if config.classes is None else list(config.classes),
+            "split": plan.method,
+            "fractions": None if plan.by_count else list(plan.shares),
+            "train_per_class": plan.train_per_class,
+            "val_per_class": plan.val_per_class,
+            "gap": plan.gap,
+            "seed": plan.seed,
+            "mirror": list(map(printable, config.mirror)),
+            "val_source": list(map(printable, config.val_sources)),
+            "test_source": list(map(printable, config.test_sources)),
+        },
+        "sources": report.sources,
+        "counts": report.counts,
+        "files": {name: {"sha256": digests[name]} for pair in FILES.values() for name in pair},
+        "skipped": manifest.listed(report.skipped),
+        "ignored": manifest.listed(report.ignored),
+        "duplicates": {
+            "dropped": report.duplicates,
+            "in_two_classes": [list(pair) for pair in report.conflicts[: manifest.NEVER_ABOVE]],
+            "listed": [
+                [catalogue.shown_path(number), catalogue.shown_path(int(selection.first_of[number]))]
+                for number in selection.dropped_as_duplicates[: manifest.NEVER_ABOVE].tolist()
+            ],
+        },
+        "gap_frames_dropped": report.gap_frames,
+        "leak": manifest.leak_values(report.leak),
+    }
+    manifest.write(folder / MANIFEST_FILE, values, catalogue, rows)

@@ -1,0 +1,125 @@
+"""What `prepare` wrote and what it left out, as data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.prepare import manifest
+from asl_edge.data.prepare.discovery import Catalogue, Ignored, printable
+from asl_edge.data.prepare.leak_report import LeakReport
+from asl_edge.data.prepare.selection import Selection
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` wrote."""
+
+    out: Path
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    """Split -> class -> pictures."""
+    sources: list[dict[str, Any]]
+    skipped: list[Ignored]
+    """Pictures that could not be used, with the reason."""
+    ignored: list[Ignored]
+    """What else was found and not used."""
+    duplicates: int
+    """Files whose content was seen before; the first is kept."""
+    conflicts: list[tuple[str, str]]
+    """Among them, pairs of equal files that stand in two different classes."""
+    gap_frames: int
+    """Frames dropped between blocks."""
+    leak: LeakReport
+    seconds: float
+    pictures_per_second: float
+
+    @property
+    def pictures(self) -> int:
+        """Number of rows written."""
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        values = asdict(self)
+        values["out"] = printable(str(self.out))
+        values["skipped"], values["ignored"] = manifest.listed(self.skipped), manifest.listed(self.ignored)
+        return values
+
+
+def describe(
+    out: Path,
+    catalogue: Catalogue,
+    selection: Selection,
+    rows: Mapping[str, npt.NDArray[np.intp]],
+    leaks: LeakReport,
+) -> PrepareReport:
+    """Count what was used and what was not; times are not known yet."""
+    dropped = selection.dropped_as_duplicates
+    conflicts = [
+        (catalogue.shown_path(int(selection.first_of[number])), catalogue.shown_path(number))
+        for number in dropped.tolist()
+        if selection.columns[number] != selection.columns[selection.first_of[number]]
+    ]
+    skipped = list(catalogue.skipped)
+    skipped += [Ignored(catalogue.shown_path(number), reason) for number, reason in sorted(selection.reasons.items())]
+    counts = {
+        split: dict(
+            zip(
+                selection.classes,
+                np.bincount(selection.columns[numbers], minlength=len(selection.classes)).tolist(),
+                strict=True,
+            )
+        )
+        for split, numbers in rows.items()
+    }
+    return PrepareReport(
+        out=out,
+        classes=selection.classes,
+        counts=counts,
+        sources=_sources(catalogue, selection, rows),
+        skipped=skipped,
+        ignored=catalogue.ignored,
+        duplicates=len(dropped),
+        conflicts=conflicts,
+        gap_frames=len(selection.kept) - sum(map(len, rows.values())),
+        leak=leaks,
+        seconds=0.0,
+        pictures_per_second=0.0,
+    )
+
+
+def _sources(
+    catalogue: Catalogue, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]
+) -> list[dict[str, Any]]:
+    def count(numbers: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
+        found = Counter(selection.source_of[np.asarray(numbers, np.int64)].tolist())
+        return [found[number] for number in range(len(catalogue.sources))]
+
+    files = count(np.arange(len(catalogue)))
+    skipped, repeated = count(list(selection.reasons)), count(selection.dropped_as_duplicates)
+    splits = {split: count(numbers) for split, numbers in rows.items()}
+    described = []
+    for number, source in enumerate(catalogue.sources):
+        used = {split: counts[number] for split, counts in splits.items()}
+        described.append(
+            {
+                "name": source.name,
+                "path": printable(str(source.given)),
+                "folder": printable(source.root),
+                "layout": source.layout,
+                "mirrored": source.mirrored,
+                "files": files[number],
+                "skipped": skipped[number],
+                "duplicates": repeated[number],
+                "gap_frames": files[number] - skipped[number] - repeated[number] - sum(used.values()),
+                **used,
+            }
+        )
+    return described

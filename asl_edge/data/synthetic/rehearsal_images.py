@@ -1,0 +1,27 @@
+"""Drawn hands that stand in for the classes that a person gave no pictures of, while a model is adapted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asl_edge.data.synthetic.drawing import MAX_SIZE, MIN_SIZE, draw_hand
+from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.labels import CLASSES
+
+
+def stand_ins(label: str, count: int, size: int) -> list[Picture]:
+    """Draw pictures of a class, each of another person and place, and always the same ones.
+
+    Args:
+        label: one of the 29 classes; of any other name there are no pictures.
+        count: number of pictures.
+        size: their side in pixels.
+
+    Returns:
+        uint8 arrays of shape (size, size, 3), RGB.
+    """
+    if label not in CLASSES:
+        return []
+    column, drawn = CLASSES.index(label), min(max(size, MIN_SIZE), MAX_SIZE)
+    pictures = [draw_hand(label, np.random.default_rng((column, number)), drawn) for number in range(count)]
+    return pictures if drawn == size else [opencv().resize(picture, (size, size)) for picture in pictures]

@@ -1,0 +1,131 @@
+"""Pictures for a benchmark: the files that are read from bytes to label, and how many labels of them all are right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from asl_edge.bench.report import Accuracy, BenchmarkReport, VariantResult
+from asl_edge.data.arrays import FILES
+from asl_edge.data.prepare.discovery import find
+from asl_edge.errors import AslEdgeError, DataError, MissingPackageError, PictureError
+from asl_edge.evaluation.evaluate import evaluate
+from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
+from asl_edge.imaging.preprocess import load, opencv
+from asl_edge.labels import CLASSES
+from asl_edge.metrics import wilson_interval
+from asl_edge.runtime.bundle.detection import is_bundle
+from asl_edge.runtime.model_loading import find_model
+
+MOST_FILES = 32
+"""So many pictures take turns; more would not differ, and their bytes are held in memory."""
+
+_DRAWN_SIZE = 200  # as Kaggle's are
+_JPEG_QUALITY = 90
+_TRIED_SIZE = 32
+
+
+def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
+    """Write picture files to read from: some of `data` as they are, spread evenly, or else drawn hands.
+
+    Args:
+        folder: an empty one.
+        data: folder or zip of labelled pictures; prepared arrays hold no files, so that hands are drawn for them.
+
+    Returns:
+        Their paths, and what they are in words.
+
+    Raises:
+        DataError: `data` holds no pictures of known classes, or none of those that were chosen can be read.
+    """
+    if data is None or any((Path(data) / file).exists() for pair in FILES.values() for file in pair):
+        return _drawn(folder), f"drawn hands, JPEG of {_DRAWN_SIZE}x{_DRAWN_SIZE}"
+    written = []
+    with find([Path(data)]) as catalogue:
+        for number in np.unique(np.linspace(0, len(catalogue) - 1, MOST_FILES).astype(int)).tolist():
+            path = folder / f"{number}{Path(catalogue.path_of(number)).suffix}"
+            try:
+                content = catalogue.read(number)
+                load(content, _TRIED_SIZE)
+            except PictureError:
+                continue  # evaluating names it
+            path.write_bytes(content)
+            written.append(str(path))
+    if not written:
+        raise DataError(f"None of {MOST_FILES} pictures of {data} can be read.")
+    size = sum(Path(path).stat().st_size for path in written) / len(written)
+    return written, f"{len(written)} pictures of {data}, {size / 1e3:.1f} kB each"
+
+
+def refuse_unusable(models: Iterable[str], data: str | os.PathLike[str]) -> None:
+    """Make sure that each model can be asked about `data`, before anything is measured.
+
+    Raises:
+        DataError: there is no such data, or a model knows none of its classes.
+        ModelError: a model file is missing or damaged.
+        MissingPackageError: OpenCV is not installed.
+    """
+    opencv()
+    for model in dict.fromkeys(models):
+        spec = find_model(model).spec
+        open_labelled_data(data, Wanted(spec.classes, spec.input_size, spec.fit)).close()
+
+
+def with_accuracy(
+    report: BenchmarkReport,
+    data: str | os.PathLike[str],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BenchmarkReport:
+    """Return `report` with the accuracy of each model on the provider that it was measured on.
+
+    Args:
+        report: of a benchmark.
+        data: labelled pictures, as `asl_edge.evaluation.evaluate.evaluate` takes them.
+        on_progress: called with the number of evaluations done and of all.
+
+    What cannot be answered says so in its result.
+    """
+    ways = dict.fromkeys(_way(result) for result in report.results if result.provider_used)
+    found: dict[tuple[str, str, str | None], Accuracy | str] = {}
+    for number, way in enumerate(ways):
+        model, provider, precision = way
+        try:
+            answered = evaluate(model, data, provider=provider, precision=precision if is_bundle(model) else None)
+        except AslEdgeError as error:  # minutes of measuring are not lost for it
+            found[way] = str(error)
+        else:
+            right, count = int((answered.probabilities.argmax(axis=1) == answered.labels).sum()), len(answered.labels)
+            found[way] = Accuracy(right, count, *wilson_interval(right, count), len(answered.skipped))
+        if on_progress is not None:
+            on_progress(number + 1, len(ways))
+    results = []
+    for result in report.results:
+        said = found.get(_way(result))
+        kept = said if isinstance(said, Accuracy) else None
+        results.append(replace(result, accuracy=kept, accuracy_error=said if isinstance(said, str) else None))
+    return replace(report, results=results, data=os.fspath(data))
+
+
+def _way(result: VariantResult) -> tuple[str, str, str | None]:
+    return result.variant.model, result.provider_used or "cpu", result.precision
+
+
+def _drawn(folder: Path) -> list[str]:
+    try:
+        cv2 = opencv()
+    except MissingPackageError:
+        return []  # the network alone can be measured without it
+    from asl_edge.data.synthetic.drawing import draw_hand
+
+    written = []
+    for number, label in enumerate(CLASSES[::4]):
+        path = folder / f"{label}.jpg"
+        picture = draw_hand(label, np.random.default_rng(number), _DRAWN_SIZE)
+        if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+            raise AslEdgeError(f"{path} cannot be written.")
+        written.append(str(path))
+    return written

@@ -1,0 +1,1 @@
+"""One interface over whatever can be evaluated: ONNX and Keras models."""

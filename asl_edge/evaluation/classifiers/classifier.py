@@ -1,0 +1,90 @@
+"""One interface over the kinds of model: a `.keras` file, a run folder, an exported `.onnx`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError
+from asl_edge.spec import Fit
+
+
+class Classifier(Protocol):
+    """What evaluation needs of a model."""
+
+    @property
+    def path(self) -> Path:
+        """The model, as given: a file or a run folder."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the output columns."""
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input, in pixels."""
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that are best read for it: more than `input_size` where it may look twice."""
+
+    @property
+    def fit(self) -> Fit:
+        """How its pictures are made square."""
+
+    @property
+    def fit_known(self) -> bool:
+        """Whether the model says its `fit`; a bare `.keras` file does not, and `crop` is assumed."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Confidence under which the model's answer is "not sure"; None where it carries no such threshold."""
+
+    @property
+    def temperature(self) -> float:
+        """By which its logits were divided already; 1 where it is not calibrated."""
+
+    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Answer a batch.
+
+        Args:
+            pictures: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `picture_size`.
+
+        Returns:
+            float32 array of shape (N, C), each row adding up to 1.
+        """
+
+    def close(self) -> None:
+        """Free what the model holds."""
+
+
+def refuse_contradictions(
+    path: Path,
+    own_classes: tuple[str, ...],
+    own_fit: Fit,
+    classes: Sequence[str] | None,
+    fit: Fit | None,
+) -> None:
+    """Raise ModelError when class names or fit are given that differ from the model's own."""
+    if classes is not None and tuple(classes) != own_classes:
+        raise ModelError(
+            f"{path} has the classes {','.join(own_classes)}. Received: {','.join(classes)}. "
+            "Leave --classes out: the model knows its own."
+        )
+    if fit is not None and fit != own_fit:
+        raise ModelError(
+            f"{path} was made for fit {own_fit}. Received: {fit}. Leave --fit out: the model knows its own."
+        )
+
+
+def check_input(pictures: npt.NDArray[Any], input_size: int) -> None:
+    """Raise ValueError when `pictures` is not uint8 of shape (N, input_size, input_size, 3)."""
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (input_size, input_size, 3):
+        raise ValueError(
+            f"pictures must be uint8 of shape (N, {input_size}, {input_size}, 3). "
+            f"Received: {pictures.dtype} {pictures.shape}"
+        )

@@ -1,0 +1,51 @@
+"""An exported ONNX file or bundle as a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.spec import Fit
+
+
+class OnnxClassifier:
+    """An exported model, run by ONNX Runtime; needs the device tier only."""
+
+    fit_known = True
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "cpu",
+        strict: bool = False,
+        precision: str | None = None,
+        framing: bool = True,
+    ) -> None:
+        """Open the model.
+
+        Raises:
+            ModelError: it is missing, damaged or carries no spec.
+            ProviderError: the provider is unknown, or with `strict` not really used.
+        """
+        from asl_edge.runtime.predictor import Predictor
+
+        self.path = path
+        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision, framing=framing)
+        spec = self._predictor.spec
+        self.classes = spec.classes
+        self.input_size = spec.input_size
+        self.picture_size = self._predictor.picture_size
+        self.fit: Fit = spec.fit
+        self.threshold = spec.reject_threshold
+        self.temperature = spec.temperature
+
+    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See `Classifier.probabilities`."""
+        return np.asarray(self._predictor.probabilities(pictures), dtype=np.float32)
+
+    def close(self) -> None:
+        """End the session."""
+        self._predictor.close()

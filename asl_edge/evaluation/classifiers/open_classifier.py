@@ -1,0 +1,60 @@
+"""Open whatever can be evaluated: a run folder, a `.keras` file, an exported file or a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from asl_edge.errors import ModelError
+from asl_edge.evaluation.classifiers.classifier import Classifier, refuse_contradictions
+from asl_edge.runtime.bundle.detection import is_bundle
+from asl_edge.runtime.pretrained import resolve
+from asl_edge.spec import Fit
+
+
+def open_classifier(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    fit: Fit | None = None,
+    provider: str = "cpu",
+    strict: bool = False,
+    precision: str | None = None,
+    framing: bool = True,
+) -> Classifier:
+    """Open a model for evaluation.
+
+    Args:
+        path: a run folder (its `best.keras`), a `.keras` file, an exported `.onnx` file or bundle, or `box`. A
+            `.keras` file inside a run folder takes class names and fit from that run, but not its calibration.
+        classes: names of the outputs of a `.keras` file outside a run, in their order.
+        fit: how pictures become square, for a `.keras` file outside a run; `crop` if not given.
+        provider: execution provider for an `.onnx` file.
+        strict: raise an error rather than a warning when the provider is not really used.
+        precision: which of a bundle's; None for the one that suits the provider.
+        framing: let an `.onnx` file look twice (see `asl_edge.runtime.zoom`).
+
+    Raises:
+        ModelError: there is no such model, it is damaged, it is of another kind, its classes are not known, or what
+            was given contradicts what the model says of itself.
+        RunError: the run folder is incomplete.
+        ProviderError: the provider is unknown or does not work here.
+        MissingPackageError: Keras (for `.keras`) or ONNX Runtime (for `.onnx`) is not installed.
+    """
+    path = Path(resolve(path))
+    if not path.exists():
+        raise ModelError(f"No model at {path}. Give a run folder, a .keras file or an .onnx file.")
+    suffix = path.suffix.lower()
+    if path.is_file() and (suffix == ".onnx" or is_bundle(path)):
+        from asl_edge.evaluation.classifiers.onnx_classifier import OnnxClassifier
+
+        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision, framing=framing)
+        refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
+        return classifier
+    if path.is_dir() or suffix == ".keras":
+        # Imported here: Keras belongs to the workshop, and an .onnx file is evaluated without it.
+        from asl_edge.evaluation.classifiers.keras_classifier import open_keras_classifier
+
+        return open_keras_classifier(path, classes=classes, fit=fit)
+    raise ModelError(f"{path} is no model that evaluate knows. Give a run folder, a .keras file or an .onnx file.")

@@ -1,0 +1,397 @@
+"""From a Keras model to a proved ONNX graph in memory, in any precision."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from asl_edge.errors import ModelError, RunError, UserError
+from asl_edge.evaluation.calibration import Calibration, read_calibration
+from asl_edge.evaluation.source_metrics import read_figures
+from asl_edge.export.graph.edit import copy_of
+from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
+from asl_edge.export.graph.toolchain import load, versions
+from asl_edge.export.graph.weight_alignment import aligned
+from asl_edge.export.int8.mixed_precision_search import (
+    DEFAULT_AGREEMENT,
+    WANTED_AGREEMENT,
+    QuantizationReport,
+    quantize_measured,
+)
+from asl_edge.export.int8.quantize import QuantizationConfig
+from asl_edge.export.parity import ParityReport, compare
+from asl_edge.export.parity_images import (
+    CALIBRATION_PICTURES,
+    ParityPictures,
+    calibration_pictures,
+    parity_pictures,
+)
+from asl_edge.export.passes.extra_outputs import (
+    apply_temperature,
+    features_tensor,
+    last_layer,
+    offer_features,
+    offer_maps,
+)
+from asl_edge.export.passes.float16 import to_half
+from asl_edge.export.passes.float16_weights import store_in_half
+from asl_edge.export.passes.optimize import PassReport, optimize
+from asl_edge.export.passes.throughput import ThroughputReport, for_throughput
+from asl_edge.export.source.keras_to_onnx import check, to_onnx
+from asl_edge.export.source.open_source import Described, Source, open_source
+from asl_edge.imaging.preprocess import PREPROCESS_VERSION
+from asl_edge.runtime.engine.precision import has_vnni, processor
+from asl_edge.runtime.zoom import Framing
+from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.training.runs.folder import FRAMING_FILE, MODEL_CARD_FILE
+
+if TYPE_CHECKING:
+    import onnx
+
+OptimizeFor = Literal["latency", "throughput", "size"]
+"""What counts most: one picture soon, many pictures a second, or a small file."""
+
+_AGAIN, _APART = 64, 0.02
+"""Pictures, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
+
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
+
+
+@dataclass(frozen=True)
+class Int8Choices:
+    """What INT8 is made for, and from what."""
+
+    config: QuantizationConfig = field(default_factory=QuantizationConfig)
+    calibration: str | os.PathLike[str] | None = None
+    """Prepared arrays or a folder of pictures to take ranges from; the run's training sample by default."""
+    count: int = CALIBRATION_PICTURES
+    """Most pictures of them."""
+    wanted_agreement: float = DEFAULT_AGREEMENT
+    """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not WANTED_AGREEMENT <= self.wanted_agreement <= 1:
+            raise UserError(f"The agreement is {WANTED_AGREEMENT:g} to 1. Received: {self.wanted_agreement:g}")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model converted to float32 ONNX once, from which every precision is made."""
+
+    source: Source
+    pictures: ParityPictures
+    """What every precision is compared on."""
+    graph: onnx.ModelProto
+    """float32, optimised where that was wanted."""
+    optimized: bool
+    features: str | None
+    """The tensor from which Keras's last layer makes the logits."""
+    calibration: Calibration | None
+    framing: Framing | None
+    """How the hand is found for a second look; None for a model that looks once."""
+    expected: Outputs
+    """Keras's answers to the pictures, calibrated."""
+    passes: tuple[PassReport, ...]
+    load_seconds: float
+    conversion_seconds: float
+    optimization_seconds: float
+
+    @property
+    def temperature(self) -> float:
+        """The calibration temperature, 1 where there is none."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+
+@dataclass(frozen=True)
+class Built:
+    """A graph in one precision, compared with Keras; whether it passed is for the caller to look at."""
+
+    graph: onnx.ModelProto
+    spec: ModelSpec
+    parity: ParityReport
+    quantization: QuantizationReport | None
+    throughput: ThroughputReport | None
+    """What was measured where throughput was asked for; None otherwise."""
+    seconds: float
+    """From the float32 graph to this one."""
+    parity_seconds: float
+    notes: tuple[str, ...]
+
+    def to_bytes(self, card: str | None) -> bytes:
+        """Return the content of the `.onnx` file, its spec and the model card inside."""
+        metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
+        load("onnx").helper.set_model_props(self.graph, metadata)
+        return aligned(self.graph.SerializeToString())
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    described: Described | None = None,
+    optimized: bool = True,
+) -> Prepared:
+    """Read a model, convert it to float32 ONNX and bring the graph to its shortest form.
+
+    Args:
+        source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
+        data: real pictures for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
+        described: class names and the rest, for a model outside a run.
+        optimized: False leaves the graph as it was converted.
+
+    Raises:
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_pictures`,
+            `to_onnx` and `optimize`.
+    """
+    started = time.perf_counter()
+    opened = open_source(source, described)
+    load_seconds = time.perf_counter() - started
+    pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
+    converted = to_onnx(opened.model, name=opened.network)
+    calibration, framing = _calibration(opened), _framing(opened)
+    temperature = 1.0 if calibration is None else calibration.temperature
+    graph = converted.model
+    apply_temperature(graph, temperature)
+    # Folded into the last product, the features would be others than those that an adaptation was made for.
+    tensor = features_tensor(graph)
+    started = time.perf_counter()
+    passes: tuple[PassReport, ...] = ()
+    if optimized:
+        passes = optimize(graph, pictures.pictures, keep=() if tensor is None else (tensor,))
+    expected = at_temperature(keras_outputs(opened.model, pictures.pictures), temperature)
+    if opened.told is not None:
+        _refuse_other_answers(opened, expected, pictures)
+    return Prepared(
+        source=opened,
+        pictures=pictures,
+        graph=graph,
+        optimized=optimized,
+        features=tensor,
+        calibration=calibration,
+        framing=framing,
+        expected=expected,
+        passes=passes,
+        load_seconds=load_seconds,
+        conversion_seconds=converted.seconds,
+        optimization_seconds=time.perf_counter() - started,
+    )
+
+
+def _refuse_other_answers(source: Source, expected: Outputs, pictures: ParityPictures) -> None:
+    """Refuse a network that was built again from an exported file and answers otherwise than that file."""
+    from asl_edge.runtime.engine.session import open_session
+
+    session = open_session(source.path, provider="cpu").session
+    answers = np.concatenate(
+        [session.run([OUTPUT_NAME], {INPUT_NAME: picture[None]})[0] for picture in pictures.pictures[:_AGAIN]]
+    )
+    apart = float(np.abs(answers - expected.probabilities[:_AGAIN]).max())
+    if not apart <= _APART:
+        raise ModelError(
+            f"{source.path} cannot be built again as a network: probabilities differ by {apart:.2g} from its own. "
+            "Export the run that it was made of."
+        )
+
+
+def _calibration(source: Source) -> Calibration | None:
+    """Return the calibration of a run, or the one that an exported file carries."""
+    if source.run is not None:
+        return read_calibration(source.run.path)
+    told = source.told
+    if told is None or not told.calibration:
+        return None
+    curve, values = told.reject_curve, {"temperature": told.temperature, "threshold": told.reject_threshold}
+    try:
+        return Calibration.from_dict({**told.calibration, **values, "curve": curve})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{source.path} holds a damaged calibration ({error}). Export its run instead.") from error
+
+
+def _framing(source: Source) -> Framing | None:
+    """Return how the hand is found, as the run or an exported file says it."""
+    if source.run is None:
+        return None if source.told is None or not source.told.framing else Framing.from_dict(source.told.framing)
+    path = source.run.path / FRAMING_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Mend it or take it away.") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} holds no object. Mend it or take it away.")
+    return Framing.from_dict(values)
+
+
+def default_precision(optimize_for: str) -> str:
+    """Return the precision that is taken where none is named.
+
+    Raises:
+        UserError: what to optimise for is unknown.
+    """
+    if optimize_for not in get_args(OptimizeFor):
+        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
+    return "fp16-weights" if optimize_for == "size" else "fp32"
+
+
+def check_precision(precision: str, optimized: bool = True) -> None:
+    """Raise UserError where a precision is unknown, or is INT8 without the optimised graph."""
+    if precision not in PRECISIONS:
+        raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
+    if precision == "int8" and not optimized:
+        raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
+
+
+def slower_where(precision: str, target: str = "x86") -> str | None:
+    """Return in a sentence where a precision is no gain, or None where it is one everywhere it runs.
+
+    Measured in benchmarks/results/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
+    """
+    if precision == "fp16":
+        return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."
+    if precision == "int8" and target == "x86":
+        here = " This machine has none." if processor() == "x86" and has_vnni() is False else ""
+        return f"int8 for x86 wants VNNI (Intel since 2019, AMD since Zen 4); without it answers may differ.{here}"
+    if precision == "int8" and processor() != "arm":
+        return f"int8 for {target} is compared on this machine's processor; prove it on the device: asl-edge verify."
+    return None
+
+
+def build(
+    prepared: Prepared, precision: str, int8: Int8Choices | None = None, *, optimize_for: OptimizeFor = "latency"
+) -> Built:
+    """Make one precision of a prepared model, and compare it with Keras.
+
+    Args:
+        prepared: what `prepare` returned; not changed.
+        precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
+            precision and arithmetic in float32, or `int8`; input and output stay the same.
+        int8: the choices for `int8`.
+        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` go through their Fourier
+            transform where that is faster on this machine (see `asl_edge.export.passes.throughput`).
+
+    Raises:
+        UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
+        ModelError, RunError, DataError: see `to_half`, `store_in_half`, `quantize_measured`, `calibration_pictures`.
+    """
+    check_precision(precision, prepared.optimized)
+    started = time.perf_counter()
+    pictures, source = prepared.pictures, prepared.source
+    quantization = throughput = None
+    notes: tuple[str, ...] = ()
+    full = prepared.graph
+    if optimize_for == "throughput" and precision in ("fp32", "fp16-weights"):
+        full, throughput = for_throughput(full, pictures.pictures)
+    if precision == "fp16":
+        graph = to_half(prepared.graph)
+    elif precision == "fp16-weights":
+        graph = store_in_half(full)
+    elif precision == "int8":
+        int8 = int8 or Int8Choices()
+        calibrated = calibration_pictures(source, int8.calibration, int8.count)
+        graph, quantization = quantize_measured(
+            prepared.graph,
+            calibrated.pictures,
+            pictures.pictures,
+            int8.config,
+            wanted=int8.wanted_agreement,
+            calibrated_on=calibrated.described,
+        )
+        notes = calibrated.notes
+    else:
+        graph = copy_of(full)
+    features = offer_features(graph, prepared.features)
+    if prepared.framing is not None:
+        offer_maps(graph, last_layer(prepared.graph))
+    check(graph)
+    seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    parity = _compared(prepared.expected, source, graph, pictures, precision)
+    parity_seconds = time.perf_counter() - started
+    spec = _spec(prepared, parity, precision, features, quantization)
+    return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
+
+
+def parity_of(
+    source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str, temperature: float = 1.0
+) -> ParityReport:
+    """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
+    expected = at_temperature(keras_outputs(source.model, pictures.pictures), temperature)
+    return _compared(expected, source, graph, pictures, precision)
+
+
+def _compared(
+    expected: Outputs, source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str
+) -> ParityReport:
+    return compare(
+        expected,
+        onnx_outputs(graph, pictures.pictures),
+        precision=precision,
+        classes=source.classes,
+        labels=pictures.labels,
+        pictures_from=pictures.described,
+    )
+
+
+def written_card(source: Source) -> str | None:
+    """Return the model card that a person put into the run, or that an exported file carries."""
+    if source.run is None:
+        return source.told_card
+    path = source.run.path / MODEL_CARD_FILE
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}). Mend it or take it away.") from error
+
+
+def _spec(
+    prepared: Prepared,
+    parity: ParityReport,
+    precision: str,
+    features: int | None,
+    quantization: QuantizationReport | None,
+) -> ModelSpec:
+    source, calibration, told = prepared.source, prepared.calibration, prepared.source.told
+    config = {} if source.run is None else source.run.config
+    evaluation, pixels = ({}, PREPROCESS_VERSION) if told is None else (told.evaluation, told.preprocess_version)
+    kept = {} if calibration is None else calibration.to_dict()
+    return ModelSpec(
+        classes=source.classes,
+        input_size=source.input_size,
+        fit=source.fit,
+        colour=source.colour,
+        preprocess_version=int(config.get("preprocess_version", pixels)),
+        network=source.network,
+        precision=precision,
+        features=features,
+        quantization={} if quantization is None else quantization.to_dict(),
+        # What was adapted to one person for the exported file fits this one too: the features are the same.
+        weights_sha256=(told.weights_sha256 if told else None) or _digest(source.model),
+        temperature=prepared.temperature,
+        reject_threshold=None if calibration is None else calibration.threshold,
+        reject_curve=() if calibration is None else calibration.curve,
+        calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
+        framing={} if prepared.framing is None else prepared.framing.to_dict(),
+        evaluation=evaluation if source.run is None else read_figures(source.run.path),
+        trained_on=source.trained_on,
+        parity=parity.summary(),
+        made_with=versions(),
+    )
+
+
+def _digest(model: Any) -> str:
+    """SHA-256 of the float32 weights in their order."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+    return digest.hexdigest()

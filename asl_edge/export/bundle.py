@@ -1,0 +1,271 @@
+"""Bundles: one model in several precisions, golden examples and papers, in one file that a device can prove."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import UserError
+from asl_edge.export.build import Built, Int8Choices, Prepared, build, check_precision, prepare, written_card
+from asl_edge.export.export import checked_file, refuse_out_of_tolerance, writing
+from asl_edge.export.source.open_source import Described
+from asl_edge.files import atomic
+from asl_edge.runtime.bundle.detection import MANIFEST, SUFFIX
+from asl_edge.runtime.bundle.golden_test import GoldenResult
+from asl_edge.runtime.bundle.reader import FORMAT
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+GOLDEN = 24
+"""Golden examples, unless another number is asked for."""
+FEWEST_GOLDEN = 16
+DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
+
+TOLERANCES: Mapping[str, float] = {"fp32": 1e-4, "fp16": 2e-2, "fp16-weights": 1e-4, "int8": 5e-2}
+"""Largest difference of a probability to what the same file answered where the bundle was made. Other kernels sum in
+another order (float32), round between layers otherwise (half), or round halves another way (INT8)."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run makes the same bytes, whenever it is bundled
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """A written bundle."""
+
+    path: Path
+    replaced: bool
+    size_bytes: int
+    sha256: str
+    models: tuple[Built, ...]
+    golden: int
+    golden_from: str
+    """Where the examples came from, in words."""
+    verified: tuple[GoldenResult, ...]
+    """The bundle, read back and run here."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "replaced": self.replaced,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "golden": self.golden,
+            "golden_from": self.golden_from,
+            "models": [
+                {"precision": built.spec.precision, "parity": built.parity.to_dict(), "spec": asdict(built.spec)}
+                for built in self.models
+            ],
+            "verified": [result.to_dict() for result in self.verified],
+            "notes": list(self.notes),
+        }
+
+
+def export_bundle(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    precisions: Sequence[str] = DEFAULT_PRECISIONS,
+    data: str | os.PathLike[str] | None = None,
+    described: Described | None = None,
+    int8: Int8Choices | None = None,
+    golden: int = GOLDEN,
+    real_examples: bool = False,
+    on_step: Callable[[str], None] | None = None,
+) -> BundleResult:
+    """Export a model in several precisions, prove each, and put them into one file with golden examples.
+
+    Args:
+        source: as of `asl_edge.export.export.export_run`.
+        out: the `.aslz` file to write; an older one is replaced in one step.
+        precisions: which, each once.
+        data: real pictures for the comparison with Keras; the run's own by default.
+        described: class names and the rest, for a model outside a run.
+        int8: the choices for `int8`.
+        golden: how many examples, 16 or more.
+        real_examples: take the examples from the pictures of the comparison instead of drawing them: whoever gets the
+            bundle can see them.
+        on_step: called with a sentence on each step.
+
+    Raises:
+        OutOfToleranceError: a precision disagrees with Keras; nothing is written.
+        UserError: a choice is out of range, or `out` cannot be written.
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `prepare` and `build`.
+    """
+    from asl_edge.runtime.bundle.golden_test import verify_bundle
+    from asl_edge.runtime.bundle.reader import Bundle
+
+    path = checked_file(Path(out), SUFFIX, "--bundle")
+    _check_choices(precisions, golden)
+    say = on_step or (lambda text: None)
+    say("Converting")
+    prepared = prepare(source, data=data, described=described)
+    card = written_card(prepared.source)
+    pictures, golden_from = _examples(prepared, golden, real_examples)
+    models: list[Built] = []
+    for precision in precisions:
+        say(f"Making {precision}, and comparing it with Keras")
+        models.append(build(prepared, precision, int8))
+        refuse_out_of_tolerance(models[-1], path)
+    entries, members = _entries(models, card, pictures, prepared.source.colour)
+    members |= _papers(prepared, models, card)
+    manifest = _manifest(prepared, members, entries, golden_from)
+    replaced = path.exists()
+    verified: list[GoldenResult] = []
+
+    def write() -> None:
+        with atomic.replacing(path) as temporary:
+            _write_zip(temporary, manifest, members)
+            verified.extend(verify_bundle(Bundle(temporary), provider="cpu"))
+            for result in verified:
+                if not result.passed:
+                    raise UserError(f"{path} is not written: read back, {result.precision} fails. {result.failures[0]}")
+
+    say("Writing, reading back and running the golden examples")
+    writing(path, write)
+    content = path.read_bytes()
+    return BundleResult(
+        path=path,
+        replaced=replaced,
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        models=tuple(models),
+        golden=len(pictures),
+        golden_from=golden_from,
+        verified=tuple(verified),
+        notes=prepared.source.notes + prepared.pictures.notes + tuple(note for built in models for note in built.notes),
+    )
+
+
+def _check_choices(precisions: Sequence[str], golden: int) -> None:
+    if not precisions or len(set(precisions)) != len(precisions):
+        raise UserError(f"Name each precision once. Received: {', '.join(precisions) or 'none'}")
+    for precision in precisions:
+        check_precision(precision)
+    if golden < FEWEST_GOLDEN:
+        raise UserError(f"A bundle has {FEWEST_GOLDEN} golden examples or more. Received: {golden}")
+
+
+def _entries(
+    models: Sequence[Built], card: str | None, pictures: npt.NDArray[np.uint8], colour: str
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Return what the manifest says of each model, and the members: models, examples, their answers."""
+    members: dict[str, bytes] = {"golden/pictures.npy": _npy(pictures)}
+    entries = []
+    for built in models:
+        precision = built.spec.precision
+        content = built.to_bytes(card)
+        names = f"models/{precision}.onnx", f"golden/{precision}.npy"
+        members[names[0]], members[names[1]] = content, _npy(_answers(content, pictures, colour))
+        entries.append(
+            {
+                "precision": precision,
+                "target": built.quantization.target if built.quantization is not None else None,
+                "file": names[0],
+                "answers": names[1],
+                "tolerance": TOLERANCES[precision],
+            }
+        )
+    return entries, members
+
+
+def _examples(prepared: Prepared, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return examples, uint8 (N, S, S, 3), RGB: drawn hands, or pictures of the comparison spread over them."""
+    source, given = prepared.source, prepared.pictures
+    if real:
+        rows = np.unique(np.linspace(0, len(given.pictures) - 1, count).astype(np.int64))
+        if len(rows) < FEWEST_GOLDEN:
+            raise UserError(f"{len(rows)} pictures are too few for golden examples; {FEWEST_GOLDEN} are needed.")
+        pictures = given.pictures[rows]
+        return (pictures[..., ::-1].copy() if source.colour == "BGR" else pictures), given.described
+    from asl_edge.data.synthetic import draw_hand
+    from asl_edge.data.synthetic.drawing import MIN_SIZE
+    from asl_edge.imaging.preprocess import to_square
+    from asl_edge.labels import CLASSES
+
+    names = [name for name in source.classes if name in CLASSES] or list(CLASSES)
+    drawn = [
+        draw_hand(names[number % len(names)], np.random.default_rng([2026, number]), max(source.input_size, MIN_SIZE))
+        for number in range(count)
+    ]
+    return np.stack([to_square(picture, source.input_size) for picture in drawn]), "drawn hands"
+
+
+def _answers(model: bytes, pictures: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
+    """Return what a model answers on the CPU, one picture at a time, as devices do."""
+    from asl_edge.runtime.engine.session import open_session
+
+    session = open_session(model, provider="cpu").session
+    given = pictures[..., ::-1] if colour == "BGR" else pictures
+    rows = [
+        session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(given[row : row + 1])})[0]
+        for row in range(len(given))
+    ]
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _papers(prepared: Prepared, models: Sequence[Built], card: str | None) -> dict[str, bytes]:
+    spec = asdict(models[0].spec)
+    for name in ("precision", "parity", "quantization"):  # these differ from model to model, and stand in each
+        spec.pop(name)
+    labels = "".join(f"{name}\n" for name in prepared.source.classes)
+    sources = ", ".join(map(str, prepared.source.trained_on.get("sources", ()))) or "not recorded"
+    notice = (
+        "The program that made this bundle, asl-edge, is under the Apache License 2.0.\n"
+        f"The weights were learned from these sources of pictures: {sources}.\n"
+        "Their licences bind what may be done with the weights; what is known of them is in MODEL_CARD.md.\n"
+    )
+    written = card or f"# {prepared.source.network}\n\nNo model card was written for this model.\n"
+    return {
+        "spec.json": json.dumps(spec, ensure_ascii=False, indent=1, sort_keys=True).encode(),
+        "labels.txt": labels.encode(),
+        "MODEL_CARD.md": written.encode(),
+        "LICENSE.txt": notice.encode(),
+    }
+
+
+def _manifest(
+    prepared: Prepared, members: Mapping[str, bytes], entries: list[dict[str, Any]], golden_from: str
+) -> dict[str, Any]:
+    from asl_edge._version import __version__
+
+    major, minor = (int(part) for part in __version__.split(".")[:2])
+    return {
+        "format": FORMAT,
+        # A release that changes the predictor so that older bundles answer otherwise raises the second number.
+        "asl_edge": {"made_with": __version__, "at_least": f"{major}.{minor}.0", "below": f"{major + 1}.0"},
+        "network": prepared.source.network,
+        "models": entries,
+        "golden": {"pictures": "golden/pictures.npy", "from": golden_from},
+        "members": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in sorted(members.items())
+        },
+    }
+
+
+def _write_zip(path: Path, manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as opened:
+        content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+        for name, data in {MANIFEST: content, **members}.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o100644 << 16
+            # Weights hardly shrink, and stored ones open faster.
+            entry.compress_type = zipfile.ZIP_STORED if name.startswith("models/") else zipfile.ZIP_DEFLATED
+            opened.writestr(entry, data)
+
+
+def _npy(array: npt.NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    return file.getvalue()

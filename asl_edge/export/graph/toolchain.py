@@ -1,0 +1,105 @@
+"""The packages that turn a Keras model into an ONNX file, imported once, quietly and on the right backend."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.process.native_stderr import quiet_stderr
+
+PACKAGES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
+
+
+def load_keras() -> Any:
+    """Return the module `keras`, running on TensorFlow in plain float32 arithmetic.
+
+    tf2onnx reads TensorFlow graphs only, so TensorFlow is chosen even where `KERAS_BACKEND` names another backend;
+    a `.keras` file is the same on every backend.
+
+    Raises:
+        MissingPackageError: Keras or TensorFlow is not installed.
+        UserError: this process has already loaded Keras on another backend.
+    """
+    if "keras" not in sys.modules:
+        with _environment(KERAS_BACKEND="tensorflow"), quiet_stderr():
+            # The reference must be float32 throughout: no oneDNN kernels that may choose bfloat16 (AMX), no TF32.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+            load("tensorflow")
+            load("keras")
+    keras = load("keras")
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise UserError(
+            f"Export needs Keras on TensorFlow, and this process runs it on {backend}. "
+            "Start it anew with KERAS_BACKEND=tensorflow."
+        )
+    load("tensorflow").config.experimental.enable_tensor_float_32_execution(False)
+    return keras
+
+
+def load_tf2onnx() -> Any:
+    """Return the module `tf2onnx.convert`, which keeps its progress to itself.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert = load("tf2onnx.convert")
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    return convert
+
+
+def load(name: str) -> Any:
+    """Import a module by name.
+
+    Raises:
+        MissingPackageError: it is not installed, or cannot be loaded.
+    """
+    package = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        extra = "cpu" if package == "onnxruntime" else "train"
+        raise MissingPackageError(
+            f"Exporting needs {package}, which cannot be imported ({error}). "
+            f"Install it: pip install 'asl-edge[{extra}]'"
+        ) from error
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of asl-edge, Python and every package that takes part in an export."""
+    from asl_edge._version import __version__
+
+    found = {"asl-edge": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    if "onnxruntime" not in found:
+        # It may come from a distribution of another name (onnxruntime-gpu, onnxruntime-openvino).
+        found["onnxruntime"] = str(load("onnxruntime").__version__)
+    return found
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,194 @@
+"""INT8 that is measured: which layers stay in float so that enough answers stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.export.graph.logits import Outputs, onnx_outputs
+from asl_edge.export.graph.macs import multiply_adds
+from asl_edge.export.int8.equalization import equalize
+from asl_edge.export.int8.gptq import round_layers
+from asl_edge.export.int8.quantize import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
+
+if TYPE_CHECKING:
+    import onnx
+
+WANTED_AGREEMENT = 0.99
+"""Share of labels that every export keeps."""
+DEFAULT_AGREEMENT = 0.995
+"""Share of labels that INT8 keeps where nothing else is asked for."""
+_HEADROOM = 1.25
+"""What is tried where too many labels change: a network that knows its training pictures well is surprised by others
+(activations of AlexNet in benchmarks/results/precisions-alexnet.md went a quarter beyond)."""
+
+
+@dataclass(frozen=True)
+class QuantizationReport:
+    """How an INT8 graph came about."""
+
+    target: str
+    method: str
+    calibration_pictures: int
+    calibrated_on: str
+    """Where the calibration pictures came from, in words."""
+    label_agreement: float
+    """With the float32 graph, over the pictures of the comparison."""
+    wanted_agreement: float
+    layers: int
+    """Heavy layers that could be quantised."""
+    headroom: float
+    """How much wider ranges are than the calibration pictures asked for."""
+    float_layers: tuple[str, ...]
+    """Those that stayed in float32, in the order in which the search took them."""
+    sensitivity: dict[str, float]
+    """Layer -> what INT8 in it alone adds to the logits, root mean square as a share of that of the logits; empty
+    where no search was needed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {**asdict(self), "float_layers": list(self.float_layers)}
+
+
+def quantize_measured(
+    model: onnx.ModelProto,
+    calibration: npt.NDArray[np.uint8],
+    pictures: npt.NDArray[np.uint8],
+    config: QuantizationConfig | None = None,
+    *,
+    wanted: float = DEFAULT_AGREEMENT,
+    calibrated_on: str = "",
+    on_step: Callable[[str], None] | None = None,
+) -> tuple[onnx.ModelProto, QuantizationReport]:
+    """Quantise a float32 graph; where too many labels change, give layers back to float32, one after the other.
+
+    Wider ranges for the activations are tried first. Then go the layers that harm most for the arithmetic that they
+    save; where that does not lead there, those that harm most. What a layer harms is measured on the calibration
+    pictures, with that layer alone in INT8; when to stop, on `pictures`. Layers that turn out not to have been the
+    fault go back to INT8 in the end, the largest first.
+
+    Args:
+        model: as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
+        calibration: uint8 (N, S, S, 3), of training.
+        pictures: uint8 (M, S, S, 3), to count labels on.
+        config: target, method and what stays in float32 in any case.
+        wanted: share of labels that must stay; the search ends there, or when one layer is left in INT8.
+        calibrated_on: where the calibration pictures came from, in words.
+        on_step: called with a sentence on each step of the search.
+
+    Raises:
+        ModelError: the network has no layer that could be quantised.
+    """
+    config = config or QuantizationConfig()
+    trial = _Trial(model, calibration, pictures, config, on_step or (lambda _: None))
+    graph, agreement = trial.attempt(config)
+    if agreement < wanted and config.headroom == 1:
+        wider = replace(config, headroom=_HEADROOM)
+        candidate, kept = trial.attempt(wider)
+        trial.say(f"{agreement:.2%} of the labels stay; {kept:.2%} with ranges {_HEADROOM:g} times as wide")
+        if kept > agreement:
+            graph, agreement, config = candidate, kept, wider
+    taken: list[str] = []
+    harm: dict[str, float] = {}
+    if agreement < wanted and len(trial.layers) > 1:
+        trial.say(f"{agreement:.2%} of the labels stay; searching for layers to leave in float32")
+        harm = trial.harm(config)
+        graph, agreement, taken = _search(trial, config, harm, wanted)
+    report = QuantizationReport(
+        target=config.target,
+        method=config.method,
+        calibration_pictures=len(calibration),
+        calibrated_on=calibrated_on,
+        label_agreement=agreement,
+        wanted_agreement=wanted,
+        layers=len(heavy_nodes(model)),
+        headroom=config.headroom,
+        float_layers=(*config.keep_float, *taken),
+        sensitivity=harm,
+    )
+    return graph, report
+
+
+class _Trial:
+    """A float32 graph, made ready once, of which any layers are set in INT8 and the labels counted."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        calibration: npt.NDArray[np.uint8],
+        pictures: npt.NDArray[np.uint8],
+        config: QuantizationConfig,
+        say: Callable[[str], object],
+    ) -> None:
+        self.layers = chosen_nodes(model, config)
+        self.model = equalize(model, self.layers, calibration)
+        self.calibration, self.pictures, self.say = calibration, pictures, say
+        self.ranges = calibrate(self.model, calibration)
+        self.rounded = round_layers(self.model, self.layers, calibration)
+        self.expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
+
+    def attempt(self, config: QuantizationConfig, also_float: Sequence[str] = ()) -> tuple[onnx.ModelProto, float]:
+        """Return the graph with further layers in float32, and the share of labels that stay."""
+        graph = self.graph(config, also_float)
+        answered = onnx_outputs(graph, self.pictures).logits.argmax(axis=1)
+        return graph, float((answered == self.expected).mean())
+
+    def graph(self, config: QuantizationConfig, also_float: Sequence[str]) -> onnx.ModelProto:
+        """Return the graph in INT8, but for what `config` keeps and for further layers."""
+        chosen = replace(config, keep_float=(*config.keep_float, *also_float))
+        return to_int8(self.model, self.ranges, chosen, self.rounded)
+
+    def harm(self, config: QuantizationConfig) -> dict[str, float]:
+        """Return what each layer alone in INT8 adds to the logits of the calibration pictures."""
+        reference = onnx_outputs(self.model, self.calibration)
+        found = {}
+        for name in self.layers:
+            alone = self.graph(config, [layer for layer in self.layers if layer != name])
+            found[name] = _harm(reference, onnx_outputs(alone, self.calibration))
+        return found
+
+
+def _search(
+    trial: _Trial, config: QuantizationConfig, harm: dict[str, float], wanted: float
+) -> tuple[onnx.ModelProto, float, list[str]]:
+    """Return a graph in which enough labels stay, or one layer alone is in INT8; its agreement; layers in float32."""
+    work = multiply_adds(trial.model)
+    # First what harms most for the arithmetic that it saves, so that a large convolution is given up last; where that
+    # one is the fault itself, what harms most.
+    by_arithmetic = sorted(trial.layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))
+    for order in (by_arithmetic, sorted(trial.layers, key=lambda layer: -harm[layer])):
+        taken: list[str] = []
+        for name in order[:-1]:
+            taken.append(name)
+            graph, agreement = trial.attempt(config, taken)
+            trial.say(f"{agreement:.2%} with {', '.join(taken)} in float32")
+            if agreement >= wanted:
+                return _with_fewer(trial, config, (graph, agreement, taken), work, wanted)
+    return graph, agreement, taken
+
+
+def _with_fewer(
+    trial: _Trial,
+    config: QuantizationConfig,
+    found: tuple[onnx.ModelProto, float, list[str]],
+    work: dict[str, int],
+    wanted: float,
+) -> tuple[onnx.ModelProto, float, list[str]]:
+    """Give layers back to INT8 that were not the fault, the largest first; the last one taken was."""
+    for name in sorted(found[2][:-1], key=lambda layer: -work.get(layer, 0)):
+        fewer = [layer for layer in found[2] if layer != name]
+        graph, kept = trial.attempt(config, fewer)
+        if kept >= wanted:
+            found = graph, kept, fewer
+            trial.say(f"{kept:.2%} with {name} in INT8 again")
+    return found
+
+
+def _harm(reference: Outputs, answered: Outputs) -> float:
+    difference = answered.logits.astype(np.float64) - reference.logits
+    size = np.sqrt((reference.logits.astype(np.float64) ** 2).mean())
+    return float(np.sqrt((difference**2).mean()) / max(size, np.finfo(np.float32).tiny))

@@ -1,0 +1,1 @@
+"""Passes over the graph: folding, half precision, FFT convolution, further outputs."""

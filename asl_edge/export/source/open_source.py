@@ -1,0 +1,264 @@
+"""What is exported: a run folder, a `.keras` file or the tutorial's pair, opened as one kind of thing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from asl_edge.errors import ModelError, RunError
+from asl_edge.export.graph.logits import end_in_softmax
+from asl_edge.export.graph.toolchain import load, load_keras
+from asl_edge.runtime.pretrained import resolve
+from asl_edge.spec import CARD_KEY, INPUT_NAME, Colour, Fit, ModelSpec
+from asl_edge.training.runs.keras_file import load_keras_file, run_around
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.training.runs.folder import RunFolder
+
+Pixels = Literal["auto", "0-1", "0-255"]
+"""Range of the numbers that a network with a float input was trained on."""
+
+_KINDS = "a run folder, a .keras file, an .onnx file or the tutorial's model.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to export, and what is known of it."""
+
+    path: Path
+    """As the person named it."""
+    model: keras.Model
+    """Float32 throughout; uint8 (N, S, S, 3) in `colour` order to softmax probabilities (N, C)."""
+    classes: tuple[str, ...]
+    input_size: int
+    fit: Fit
+    colour: Colour
+    network: str
+    run: RunFolder | None = None
+    """The run folder that it belongs to; None for a file that stands alone."""
+    told: ModelSpec | None = None
+    """What an exported file says of itself; None for all others."""
+    told_card: str | None = None
+    """The model card in an exported file."""
+    notes: tuple[str, ...] = field(default=())
+    """What was assumed, in sentences for the person."""
+
+    @property
+    def trained_on(self) -> dict[str, Any]:
+        """What the run, or the exported file, says about its pictures and its making; empty without either.
+
+        Paths are left out: the model travels, and they would tell about the machine that it was trained on.
+        """
+        if self.run is None:
+            return {} if self.told is None else self.told.trained_on
+        config = self.run.config
+        names = ("recipe", "epochs", "seed", "dtype_policy", "augmentation", "flip_probability")
+        chosen = {name: config[name] for name in names if name in config}
+        return {**_without_paths(config.get("data") or {}), **chosen}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a person says of a model that cannot say it itself; None leaves it to the model or to the default."""
+
+    classes: Sequence[str] | None = None
+    fit: Fit | None = None
+    colour: Colour | None = None
+    pixels: Pixels = "auto"
+    weights: Path | None = None
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_paths(item) for key, item in value.items() if key not in ("path", "folder")}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    return value
+
+
+def open_source(path: str | os.PathLike[str], described: Described | None = None) -> Source:
+    """Open what is to be exported.
+
+    Args:
+        path: a run folder (its `best.keras`), any `.keras` file (inside a run folder it takes what the run says),
+            the tutorial's `model.json`, or an `.onnx` file that was exported before, unless it is INT8; `box` is the
+            model in the box.
+        described: class names and the rest, for a model outside a run.
+
+    Raises:
+        ModelError: the file is missing, damaged or of another kind, has no known classes or another number of them,
+            or is no classifier of square pictures.
+        RunError: the run folder is incomplete, or what was described contradicts it.
+        MissingPackageError: Keras or TensorFlow is not installed.
+    """
+    path, described = Path(resolve(path)), described or Described()
+    if not path.exists():
+        raise ModelError(
+            f"There is nothing at {path}. Give a run folder, a .keras file, an .onnx file or the tutorial's model.json."
+        )
+    if path.is_file() and path.suffix == ".onnx":
+        return _exported(path, described)
+    run = run_around(path)
+    if path.is_file() and path.suffix not in (".keras", ".json"):
+        raise ModelError(
+            f"{path} is no model that can be exported. Give a run folder, a .keras file, an .onnx file or model.json."
+        )
+    if described.weights is not None and path.suffix != ".json":
+        raise ModelError("--weights belongs to a model.json; a run folder or .keras file holds its own weights.")
+    load_keras()
+    # On the CPU from the start: there the comparison runs, and not every operation may read a GPU's variables from it.
+    with load("tensorflow").device("/CPU:0"):
+        return _source(path, _as_float32(_load_model(path, run, described)), run, described)
+
+
+def _exported(path: Path, described: Described) -> Source:
+    """Build the network of an exported file again, with its weights; batch normalisations do what the file does."""
+    from asl_edge.runtime.onnx_file.metadata import read_metadata
+    from asl_edge.training import networks
+    from asl_edge.training.pretrained.onnx_layers import from_onnx
+    from asl_edge.training.pretrained.source import open_pretrained
+
+    if described != Described():
+        raise ModelError(f"{path} says of itself what it is. Leave --classes, --fit, --rgb/--bgr and the like out.")
+    pretrained = open_pretrained(str(path))
+    metadata = read_metadata(path)
+    spec = ModelSpec.from_metadata(metadata)
+    load_keras()
+    with load("tensorflow").device("/CPU:0"):
+        if spec.network not in networks.names():
+            raise ModelError(
+                f"{path} holds the network {spec.network}, which asl-edge does not know. Export what it was made of."
+            )
+        network = networks.build(spec.network, len(spec.classes), spec.input_size)
+        found = from_onnx(network, pretrained)
+        try:
+            for layer in network.layers:
+                if layer.weights:
+                    layer.set_weights(found[layer.name])
+        except ValueError as error:
+            raise ModelError(f"{path} is no {spec.network} of this version of asl-edge ({error}).") from error
+        return Source(
+            path, _as_float32(network), spec.classes, spec.input_size, spec.fit, spec.colour, spec.network,
+            told=spec, told_card=metadata.get(CARD_KEY),
+            notes=(f"Made again from the weights in {path.name}: compared with those, not with the run's own.",),
+        )  # fmt: skip
+
+
+def _load_model(path: Path, run: RunFolder | None, described: Described) -> keras.Model:
+    if path.suffix == ".json" and path.is_file():
+        from asl_edge.export.source.tutorial_model import load_tutorial_model
+
+        return load_tutorial_model(path, described.weights)
+    return load_keras_file(path if run is None or path.is_file() else run.best_model_path)
+
+
+def _as_float32(model: keras.Model) -> keras.Model:
+    """Return the model with every layer computing in float32; mixed precision keeps float32 weights already."""
+    keras = load_keras()
+    policies = {layer.dtype_policy.compute_dtype for layer in _all_layers(model)} - {None}
+    if policies <= {"float32", "uint8", "int32", "int64"}:
+        return model
+    rebuilt = type(model).from_config(_without_policies(model.get_config()))
+    rebuilt.set_weights([np.asarray(keras.ops.cast(value, "float32")) for value in model.weights])
+    return rebuilt
+
+
+def _all_layers(model: Any) -> list[Any]:
+    layers = []
+    for layer in model.layers:
+        layers += _all_layers(layer) if hasattr(layer, "layers") else [layer]
+    return layers
+
+
+def _without_policies(config: Any) -> Any:
+    """Copy a Keras configuration with every mixed or half precision dtype policy replaced by float32."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return "float32"
+        copy = {key: _without_policies(value) for key, value in config.items()}
+        if isinstance(copy.get("dtype"), str) and ("float16" in copy["dtype"]):
+            copy["dtype"] = "float32"
+        return copy
+    if isinstance(config, list | tuple):
+        return type(config)(_without_policies(item) for item in config)
+    return config
+
+
+def _source(path: Path, model: keras.Model, run: RunFolder | None, described: Described) -> Source:
+    notes: list[str] = []
+    size = _input_size(model, path)
+    end_in_softmax(model)
+    takes_floats = model.inputs[0].dtype != "uint8"
+    if takes_floats:
+        model = _with_uint8_input(model, size, described.pixels, notes)
+    if run is not None:
+        _refuse_contradictions(run, described)
+        classes, fit, colour, network = run.classes, run.fit, _colour(run.config.get("colour")), run.network
+        if run.input_size != size:
+            raise ModelError(
+                f"{path} takes {size}x{size} pictures, but its run says {run.input_size}x{run.input_size}."
+            )
+    else:
+        if described.classes is None:
+            raise ModelError(
+                f"{path} does not say what its {model.output_shape[-1]} outputs mean. "
+                "Name them in order: --classes A,B,C"
+            )
+        classes, network = tuple(described.classes), model.name
+        tutorial = path.suffix == ".json" and takes_floats
+        fit = described.fit or ("stretch" if tutorial else "crop")
+        colour = described.colour or ("BGR" if tutorial else "RGB")
+        if described.fit is None or described.colour is None:
+            notes.append(f"{path.name} says nothing of its pictures: taken to be {colour}, made square by {fit}.")
+    if model.output_shape[-1] != len(classes):
+        raise ModelError(
+            f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
+        )
+    return Source(path, model, classes, size, fit, colour, network, run, notes=tuple(notes))
+
+
+def _input_size(model: keras.Model, path: Path) -> int:
+    shape, output = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[1] and shape[3] == 3
+    if not isinstance(shape, tuple) or not square or not isinstance(output, tuple) or len(output) != 2:
+        raise ModelError(
+            f"{path} must turn square pictures (N, size, size, 3) into probabilities (N, classes). "
+            f"Received: {shape} to {output}"
+        )
+    return int(shape[1])
+
+
+def _with_uint8_input(model: keras.Model, size: int, pixels: Pixels, notes: list[str]) -> keras.Model:
+    """Put a uint8 input before a network that takes floats."""
+    keras = load_keras()
+    rescales = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in _all_layers(model)[:3])
+    if pixels == "auto":
+        pixels = "0-255" if rescales else "0-1"
+        how = "rescales them itself" if rescales else "is taken to want them between 0 and 1, as the tutorial's does"
+        notes.append(f"The network takes floats and {how} (--pixels says otherwise).")
+    pictures = keras.Input((size, size, 3), dtype="uint8", name=INPUT_NAME)
+    scale = 1 / 255 if pixels == "0-1" else 1.0
+    scaled = keras.layers.Rescaling(scale, dtype="float32", name="rescale_uint8")(pictures)
+    return keras.Model(pictures, model(scaled), name=model.name)
+
+
+def _colour(text: Any) -> Colour:
+    return "BGR" if text == "BGR" else "RGB"
+
+
+def _refuse_contradictions(run: RunFolder, described: Described) -> None:
+    given = (
+        ("--classes", described.classes and tuple(described.classes), run.classes),
+        ("--fit", described.fit, run.fit),
+        ("--bgr/--rgb", described.colour, _colour(run.config.get("colour"))),
+    )
+    for option, value, known in given:
+        if value is not None and value != known:
+            raise RunError(f"{run.path} was trained with {known} ({option}). Received: {value}. Leave {option} out.")

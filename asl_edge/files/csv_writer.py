@@ -1,0 +1,33 @@
+"""CSV files (RFC 4180 with `\\n` line ends), written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+from asl_edge.files.atomic import replacing
+
+
+def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a heading and rows to `path`, as UTF-8.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        # With "\n" alone, Python before 3.13 leaves a name that holds "\r" unquoted, and no reader takes it for one.
+        writer = csv.writer(_PlainLineEnds(file), lineterminator="\r\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+class _PlainLineEnds:
+    """Takes rows that end with `\\r\\n` and writes them with `\\n`."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row[:-2] + "\n")

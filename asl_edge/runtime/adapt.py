@@ -1,0 +1,176 @@
+"""Adapting a model to one person on the device itself: its last layer fitted again, in NumPy, in seconds.
+
+The graph gives what its last layer computes with as a second output, the features f. An adapted model answers
+
+    softmax((log p + f W + b) / T)
+
+with p the probabilities of the model and W, b, T fitted to the person's pictures. log p holds the last layer as it
+was, so W and b are what is added to its weights, and a penalty on them pulls towards the model as it came.
+
+A person who gives pictures of a few classes only does not mean to lose the others. So what is learnt is told from all
+classes, drawn hands stand in for those that were not given and keep the answers that they have, and what is added to
+the given classes adds up to zero, so that they do not rise together above the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import DataError, ModelError, PictureError
+from asl_edge.imaging.preprocess import Picture
+from asl_edge.labels import canonical, in_alphabet_order
+from asl_edge.runtime.adaptation import Adaptation, Floats
+from asl_edge.runtime.last_layer import fit, log_of
+from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.streams.sources import items
+
+_FEWEST = 2
+"""Pictures of a class that are needed at least, so that one can be kept back."""
+_STAND_INS = 6
+"""Drawn pictures of a class that was not given."""
+
+
+@dataclass(frozen=True)
+class AdaptationReport:
+    """How much an adaptation helps, by cross-validation: every picture answered by a fit on the others.
+
+    Among the others are pictures of the same sitting, mostly. So it says nothing of another day, light or place.
+    """
+
+    pictures: int
+    classes: tuple[str, ...]
+    """Classes that the person gave pictures of."""
+    accuracy_before: float
+    accuracy_after: float
+    penalty: float
+    skipped: tuple[tuple[str, str], ...]
+    """Pictures that could not be read, as (path, reason)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that JSON knows."""
+        return {
+            **vars(self),
+            "classes": list(self.classes),
+            "skipped": [{"path": path, "reason": reason} for path, reason in self.skipped],
+        }
+
+
+def adapt(
+    predictor: Predictor,
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    draw: Callable[[str, int, int], Sequence[Picture]],
+    on_progress: Callable[[int], None] | None = None,
+) -> tuple[Adaptation, AdaptationReport]:
+    """Fit the last layer of a model to a person's pictures.
+
+    The weights of classes without pictures are left as they are.
+
+    Args:
+        predictor: of the model, not adapted; it must offer features.
+        folders: each holds one folder a class (`A`, `B`, ... `space`).
+        draw: class, number of pictures and their side in pixels to so many pictures, to stand in for classes that are
+            not given: `asl_edge.data.synthetic.rehearsal_images.stand_ins`.
+        on_progress: called with the number of pictures read so far.
+
+    Raises:
+        ModelError: the model offers no features.
+        DataError: there are too few pictures, or of one class only.
+    """
+    if predictor.spec.features is None:
+        raise ModelError(
+            f"{predictor.model} offers no features to adapt with. Export it again with this asl-edge, or take the "
+            "model in the box."
+        )
+    labels, probabilities, features, skipped = _answers(predictor, folders, on_progress)
+    classes = predictor.spec.classes
+    present = np.unique(labels)
+    counts = np.bincount(labels, minlength=len(classes))
+    if len(present) < 2 or counts[present].min() < _FEWEST:
+        few = ", ".join(f"{classes[column]} ({counts[column]})" for column in present if counts[column] < _FEWEST)
+        raise DataError(
+            f"Adapting needs {_FEWEST} pictures or more of each class that is given, and two classes at least. "
+            + (
+                f"Too few: {few}."
+                if few
+                else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
+            )
+        )
+    others = _answers_to_others(predictor, present, draw)
+    fitted, penalty, before, after = fit(log_of(probabilities), features, labels, others)
+    weights, bias, temperature = fitted
+    adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
+    names = tuple(in_alphabet_order(classes[column] for column in present))
+    return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
+
+
+def _answers_to_others(
+    predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Picture]]
+) -> tuple[Floats, Floats] | None:
+    """Return log probabilities and features of drawn hands of the classes that were not given; None if all were."""
+    spec = predictor.spec
+    names = [name for column, name in enumerate(spec.classes) if column not in present]
+    drawn = [picture for name in names for picture in draw(name, _STAND_INS, spec.input_size)]
+    if not drawn:
+        return None
+    starts = range(0, len(drawn), predictor.batch_size)
+    parts = [predictor.probabilities_and_features(np.stack(drawn[at : at + predictor.batch_size])) for at in starts]
+    probabilities, features = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return log_of(probabilities), features
+
+
+def _answers(
+    predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
+) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
+    labels: list[int] = []
+    pictures: list[Picture] = []
+    parts: list[tuple[Floats, Floats]] = []
+    skipped: list[tuple[str, str]] = []
+
+    def flush() -> None:
+        if pictures:
+            parts.append(predictor.probabilities_and_features(np.stack(pictures)))
+            pictures.clear()
+
+    for column, folder in _class_folders(folders, predictor.spec.classes):
+        for item in items([folder]):
+            try:
+                pictures.append(predictor.prepare(item))
+            except PictureError as error:
+                skipped.append((item.source, str(error)))
+                continue
+            labels.append(column)
+            if len(pictures) >= predictor.batch_size:
+                flush()
+                if on_progress is not None:
+                    on_progress(len(labels))
+    flush()
+    if not parts:
+        raise DataError(f"No picture in {', '.join(str(folder) for folder in folders)} can be read.")
+    probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return np.array(labels, np.int64), probabilities, features, skipped
+
+
+def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str, ...]) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is no folder. Adapting needs folders that hold one folder a class: A, B, ...")
+        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+        for child in children:
+            name = canonical(child.name)
+            if name in classes:
+                found.append((classes.index(name), str(child)))
+    if not found:
+        raise DataError(
+            f"No folder of a class that the model knows in {', '.join(str(folder) for folder in folders)}. It needs "
+            "one folder a class: A, B, ... (asl-edge data capture makes them)."
+        )
+    return found

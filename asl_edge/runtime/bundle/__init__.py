@@ -1,0 +1,1 @@
+"""Bundles: reading, golden tests and the record of those that passed."""

@@ -1,0 +1,202 @@
+"""Golden examples: a device runs a bundle's examples and compares with what was answered where the bundle was made."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from asl_edge.errors import ModelError
+from asl_edge.runtime.bundle import verified
+from asl_edge.runtime.bundle.reader import Bundle
+from asl_edge.runtime.engine.model_source import ModelSource
+from asl_edge.runtime.engine.precision import wants_proof
+from asl_edge.runtime.engine.providers import ProviderWarning, is_named
+from asl_edge.runtime.engine.session import OpenedSession, open_session
+from asl_edge.runtime.engine.tensorrt_cache import settings_for
+from asl_edge.runtime.onnx_file.metadata import check_signature
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+
+WORST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class GoldenDifference:
+    """One example that a device answers otherwise."""
+
+    example: int
+    """Number of the example, from 0."""
+    expected: str
+    answered: str
+    probability_difference: float
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """One precision, run on this device."""
+
+    precision: str
+    target: str | None
+    provider: str
+    """What was asked for."""
+    providers_used: tuple[str, ...]
+    threads: int | None
+    examples: int
+    labels_equal: int
+    max_probability_difference: float
+    tolerance: float
+    failures: tuple[str, ...]
+    worst: tuple[GoldenDifference, ...]
+    """The examples that differ most."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether this device answers as it should."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    provider: str = "auto",
+    threads: int | None = None,
+    precisions: tuple[str, ...] | None = None,
+) -> tuple[GoldenResult, ...]:
+    """Run a bundle's golden examples with a provider, one precision after the other.
+
+    A precision passes where no probability differs by more than the bundle's tolerance for it, and no label whose
+    lead over the second is larger than twice that. What came of INT8 is remembered, since `open_model` asks for it.
+
+    Args:
+        bundle: an opened bundle; all of its members are checked first.
+        provider: our name of an execution provider, or `auto`.
+        threads: threads within one operator; None for one a core.
+        precisions: which; all by default.
+
+    Raises:
+        ModelError: the bundle was changed, or lacks a precision.
+        ProviderError: the provider is unknown, or does not really work here.
+    """
+    bundle.check()
+    results = tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
+    _record(bundle.path, [result for result in results if wants_proof(result.precision)])
+    return results
+
+
+def check(bundle: str | os.PathLike[str], precision: str, opened: OpenedSession) -> str | None:
+    """Return why a precision of a bundle must not be used here, or None where its examples pass, now or before.
+
+    Args:
+        bundle: path of the bundle.
+        precision: one that it holds.
+        opened: the session that shall be used.
+
+    Raises:
+        ModelError: the bundle was changed.
+    """
+    known = verified.read(bundle).get(_key(precision, opened.used[0]))
+    if known is None:
+        result = compare(Bundle(bundle), precision, opened)
+        _record(bundle, [result])
+        known = _in_words(result)
+    return known or None
+
+
+def _record(bundle: str | os.PathLike[str], results: Sequence[GoldenResult]) -> None:
+    outcomes = {_key(result.precision, result.providers_used[0]): _in_words(result) for result in results}
+    verified.record(bundle, outcomes)
+
+
+def _key(precision: str, provider: str) -> str:
+    return f"{precision} on {provider}"
+
+
+def _in_words(result: GoldenResult) -> str:
+    return "" if result.passed else " ".join(result.failures)
+
+
+def compare(bundle: Bundle, precision: str, opened: OpenedSession) -> GoldenResult:
+    """Run the golden examples of one precision in a session that was opened for it.
+
+    Raises:
+        ModelError: the bundle was changed, or its examples do not fit the model.
+    """
+    return _compared(bundle, precision, bundle.onnx(precision)[1], opened)
+
+
+def _exact(provider: str, precision: str) -> dict[str, str]:
+    """Return options under which a provider computes as a precision promises: TensorRT would round float32 to half."""
+    return {"trt_fp16_enable": "0"} if is_named(provider, "tensorrt") and precision in ("fp32", "fp16-weights") else {}
+
+
+def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:
+    entry = bundle.model(precision)
+    data, spec = bundle.onnx(precision)
+    name = f"{entry.member} in {bundle.path}"
+    with warnings.catch_warnings():
+        # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
+        warnings.simplefilter("ignore" if provider == "auto" else "default", ProviderWarning)
+        settings = settings_for(provider, bundle.path, ModelSource(name, data, spec), _exact(provider, precision))
+        opened = open_session(
+            data,
+            provider=provider,
+            strict=provider != "auto",
+            threads=threads,
+            precision=spec.precision,
+            provider_options=settings,
+        )
+    return _compared(bundle, precision, spec, opened)
+
+
+def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSession) -> GoldenResult:
+    entry = bundle.model(precision)
+    pictures, expected = bundle.golden(precision)
+    name = f"{entry.member} in {bundle.path}"
+    check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
+    size = spec.input_size
+    if pictures.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):
+        raise ModelError(f"{name} and its golden examples do not fit each other. Make the bundle again.")
+    if spec.colour == "BGR":
+        pictures = np.ascontiguousarray(pictures[..., ::-1])
+    answered = np.concatenate(
+        [opened.run([OUTPUT_NAME], {INPUT_NAME: pictures[row : row + 1]})[0] for row in range(len(pictures))]
+    )
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(answered - expected).max(axis=1)
+    there, here = expected.argmax(axis=1), answered.argmax(axis=1)
+    top_two = np.sort(expected, axis=1)[:, -2:]
+    clear = top_two[:, 1] - top_two[:, 0] > 2 * entry.tolerance
+    failures = []
+    if not np.isfinite(answered).all():
+        failures.append("An answer is not a number.")
+    elif differences.max() > entry.tolerance:
+        failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is right.")
+    changed = int(((there != here) & clear).sum())
+    if changed:
+        failures.append(f"{changed} of {len(pictures)} examples have another label.")
+    order = np.lexsort((-np.nan_to_num(differences, nan=np.inf), there == here))[:WORST_SHOWN]
+    return GoldenResult(
+        precision=precision,
+        target=entry.target,
+        provider=opened.requested,
+        providers_used=opened.used,
+        threads=opened.threads,
+        examples=len(pictures),
+        labels_equal=int((there == here).sum()),
+        max_probability_difference=float(differences.max()),
+        tolerance=entry.tolerance,
+        failures=tuple(failures),
+        worst=tuple(
+            GoldenDifference(int(row), spec.classes[there[row]], spec.classes[here[row]], float(differences[row]))
+            for row in order
+            if differences[row] > 0 or there[row] != here[row]
+        ),
+    )

@@ -1,0 +1,58 @@
+"""INT8 of a bundle runs on a device only once its golden examples were answered there as where it was made.
+
+Processors multiply small whole numbers in different ways, and some wrongly (see `asl_edge.runtime.engine.precision`).
+So the first session of a bundle's INT8 answers the examples, which takes about as long as 24 pictures, and what came of
+it is kept beside the bundle, or in the user's cache where that cannot be written. It holds for this file, machine,
+provider and version of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asl_edge.files import atomic
+from asl_edge.runtime.engine.fingerprint import machine_id, model_id
+
+SUFFIX = ".verified.json"
+FORMAT = 1
+
+
+def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
+    """Keep what came of a bundle's examples, where it can be kept.
+
+    Args:
+        bundle: path of the bundle.
+        failures: "PRECISION on PROVIDER" -> why its examples failed, empty where they passed; added to what is known.
+    """
+    if not failures:
+        return
+    found = {**read(bundle), **failures}
+    content = {"format": FORMAT, "model": model_id(bundle), "machine": machine_id(), "failures": found}
+    for path in _places(bundle):
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_json(path, content)
+            return
+
+
+def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
+    """Return what was recorded for this bundle, machine and ONNX Runtime; empty where nothing was."""
+    for path in _places(bundle):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if kept["format"] == FORMAT and kept["model"] == model_id(bundle) and kept["machine"] == machine_id():
+                return {str(key): str(value) for key, value in kept["failures"].items()}
+    return {}
+
+
+def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
+    path = Path(os.path.abspath(bundle))  # noqa: PTH100 - resolve() would follow a link out of the folder
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
+    return Path(f"{path}{SUFFIX}"), home / "asl-edge" / "verified" / name

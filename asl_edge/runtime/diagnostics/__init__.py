@@ -1,0 +1,1 @@
+"""What works on this machine, and which provider runs which node."""

@@ -1,0 +1,91 @@
+"""Where the nodes of a model run: on the provider that was asked for, or back on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asl_edge.errors import AslEdgeError
+from asl_edge.runtime.engine import providers
+from asl_edge.runtime.model_loading import open_model
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which providers ran how many nodes of a model, after ONNX Runtime's own work on the graph."""
+
+    model: str
+    precision: str
+    requested: str
+    nodes: dict[str, int]
+    """Our name of a provider -> nodes that ran there, most first."""
+    on_cpu: dict[str, int]
+    """Operator -> nodes of it that ran on the CPU although another provider was asked for."""
+
+
+def placement(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    provider: str = "auto",
+    threads: int | None = None,
+    provider_options: Mapping[str, str] | None = None,
+) -> Placement:
+    """Run a model once and count which of its nodes ran where.
+
+    What is counted comes from ONNX Runtime's profile of that run, since it tells no other way in all of its versions. A
+    provider that takes whole subgraphs (TensorRT, OpenVINO, CoreML, QNN) shows each as one node.
+
+    Args:
+        model: an `.onnx` file, a bundle, or None for the model in the box.
+        provider: our name of an execution provider, or `auto`.
+        threads: threads within one operator.
+        provider_options: see `asl_edge.runtime.engine.session.open_session`.
+
+    Raises:
+        ModelError, ProviderError: see `open_model`.
+        AslEdgeError: ONNX Runtime wrote no profile that could be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found, opened = open_model(
+            model,
+            provider=provider,
+            threads=threads,
+            provider_options=provider_options,
+            profile=Path(folder, "profile"),
+        )
+        size = found.spec.input_size
+        opened.session.run([OUTPUT_NAME], {INPUT_NAME: np.zeros((1, size, size, 3), np.uint8)})
+        file = opened.session.end_profiling()
+        try:
+            events = json.loads(Path(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise AslEdgeError(f"ONNX Runtime's profile cannot be read ({error}).") from error
+    ran: dict[str, tuple[str, str]] = {}
+    for event in events:
+        told = event.get("args") if isinstance(event, dict) else None
+        if event.get("cat") == "Node" and isinstance(told, dict) and told.get("provider"):
+            ran[str(event.get("name"))] = providers.our_name(str(told["provider"])), str(told.get("op_name", "?"))
+    nodes = Counter(where for where, _ in ran.values())
+    elsewhere = opened.used[0] != "cpu"
+    back = Counter(operator for where, operator in ran.values() if where == "cpu") if elsewhere else Counter()
+    return Placement(
+        found.name, found.spec.precision, opened.requested, dict(nodes.most_common()), dict(back.most_common())
+    )
+
+
+def in_words(report: Placement) -> str:
+    """Return a placement as one line."""
+    where = ", ".join(f"{count} on {name}" for name, count in report.nodes.items()) or "none that it tells of"
+    name = report.model if report.model.endswith(")") else f"{report.model} ({report.precision})"
+    line = f"{name}: {sum(report.nodes.values())} nodes, {where}"
+    if report.on_cpu:
+        line += f"; on the CPU: {', '.join(f'{count} {name}' for name, count in report.on_cpu.items())}"
+    return line

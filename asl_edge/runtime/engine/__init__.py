@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions: providers, precision, I/O binding, caches."""

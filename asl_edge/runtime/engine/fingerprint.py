@@ -1,0 +1,43 @@
+"""What tells one machine, and one model file, from another: what measurements and proofs hold for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+_SAMPLED = 65_536
+"""Bytes read at each end of a model file."""
+
+
+def machine_id() -> dict[str, Any]:
+    """Return what findings hold for; another processor, more cores, other drivers or ONNX Runtimes want new ones."""
+    import platform  # some milliseconds, which a model without findings need not pay
+
+    from asl_edge.runtime.engine import providers
+    from asl_edge.runtime.machine import available_cores, nvidia_driver, processor_name
+
+    return {
+        "architecture": platform.machine(),
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "onnxruntime": str(providers.onnxruntime().__version__),
+        "providers": providers.offered(),
+        "gpu_driver": nvidia_driver(),
+    }
+
+
+def model_id(model: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what tells a model file from another without reading all of it: its size, and its two ends.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import hashlib
+
+    with Path(model).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(file.read(_SAMPLED))
+        file.seek(max(0, size - _SAMPLED))
+        digest.update(file.read(_SAMPLED))
+    return {"bytes": size, "sha256_of_ends": digest.hexdigest()}

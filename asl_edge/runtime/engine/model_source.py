@@ -1,0 +1,18 @@
+"""A model that a session can be opened for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asl_edge.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that can be opened."""
+
+    name: str
+    """What messages call it."""
+    content: str | bytes
+    """A path, or the model itself."""
+    spec: ModelSpec

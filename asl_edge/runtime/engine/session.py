@@ -1,0 +1,266 @@
+"""Opening an ONNX Runtime session, and saying so when it does not run where it was asked to."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError, ProviderError
+from asl_edge.runtime.engine import providers
+from asl_edge.runtime.engine.io_binding import buffers_for
+from asl_edge.runtime.engine.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
+from asl_edge.runtime.machine import fast_cores, threads_here
+from asl_edge.runtime.onnx_file.external_weights import map_model
+
+Opening = Literal["lasting", "mapped", "short", "once"]
+"""How much work goes into opening a session, most first.
+
+`lasting` does all that makes answers fast. The others leave the weights in the model's file where that can be, and keep
+no memory for later answers; `mapped` does nothing less but packing weights for the processor, which INT8 needs all the
+same (answers take five times as long without), `short` leaves out optimisations for the kind of processor too, and
+`once` all work on the graph, so that what could be computed beforehand is computed for each picture.
+"""
+
+_DEFAULT_SEVERITY = 2
+_ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
+_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True)
+class OpenedSession:
+    """A session with what was asked for and what it really uses."""
+
+    session: Any
+    """The `onnxruntime.InferenceSession`."""
+    requested: str
+    """Our name of the provider that was asked for, or `auto`."""
+    used: tuple[str, ...]
+    """Our names of the providers that the session really uses, first choice first."""
+    threads: int | None
+    """Threads within one operator; None is ONNX Runtime's own choice, one a core."""
+    workers: int = 1
+    """How many runs the session is made to answer side by side."""
+
+    @cached_property
+    def run(self) -> Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]:
+        """The way to answer pictures: `session.run`, or on a GPU through buffers that are used again."""
+        buffers = buffers_for(self.session, self.used[0])
+        run: Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]
+        run = self.session.run if buffers is None else buffers.run
+        return run
+
+
+def open_session(
+    model: str | os.PathLike[str] | bytes,
+    *,
+    provider: str = "auto",
+    strict: bool = False,
+    threads: int | None = None,
+    workers: int = 1,
+    opening: Opening = "lasting",
+    precision: str | None = None,
+    provider_options: Mapping[str, str] | None = None,
+    profile: str | os.PathLike[str] | None = None,
+    stacklevel: int = 2,
+) -> OpenedSession:
+    """Open a session for a model file, or for the bytes of one.
+
+    Args:
+        model: path of an `.onnx` file, or its content.
+        provider: our name of an execution provider, or `auto` for the best that works.
+        strict: raise instead of warning when the session does not use what was asked for.
+        threads: threads within one operator; None for one a core that the process may use.
+        workers: runs that shall go side by side: more pictures a second than one run on all cores, each of them later.
+            On the CPU only, where they share the cores if `threads` is None; other providers get 1.
+        opening: how much of the time for the first answers may go into making later ones faster; counts on the CPU.
+        precision: the model's, as its spec names it, for what a provider can make of it.
+        provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
+            not for `auto`, since every provider has its own.
+        profile: beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called.
+        stacklevel: as in `warnings.warn`: whose line a warning names, 2 for the caller's.
+
+    Returns:
+        The session, and the providers that it really uses: `get_available_providers()` lists CUDA on a machine
+        without a GPU, and a provider that cannot start is left out by ONNX Runtime in silence.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
+        MissingPackageError: ONNX Runtime is not installed.
+    """
+    if threads is not None and threads < 1:
+        raise ProviderError(f"threads must be 1 or more. Received: {threads}")
+    if workers < 1:
+        raise ProviderError(f"workers must be 1 or more. Received: {workers}")
+    if provider_options and provider.strip().casefold() in ("auto", "cpu"):
+        raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
+    wishes = _Wishes(threads, opening, precision, provider_options or {}, profile)
+    if provider.strip().casefold() == "auto":
+        candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
+    else:
+        candidates = [providers.get(provider)]
+        providers.refuse_not_offered(candidates[0])
+    failures: list[str] = []
+    for candidate in candidates:
+        if candidate.name == "cpu":
+            break
+        session, reason = _try(model, candidate, wishes._replace(opening="lasting"))
+        if session is not None:
+            return OpenedSession(session, _name(provider), _used(session), threads)
+        failures.append(f"{candidate.name} does not work here ({reason})")
+    if failures:
+        message = "; ".join(failures) + f". {_remedy()}"
+        if strict:
+            raise ProviderError(message)
+        warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=stacklevel)
+    if workers > 1 and threads is None:
+        wishes = wishes._replace(threads=max(1, fast_cores() // workers))
+    return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), wishes.threads, workers)
+
+
+def try_provider(
+    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None
+) -> tuple[Any, str]:
+    """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
+    return _try(model, provider, _Wishes(threads, "lasting", None, {}, None))
+
+
+class _Wishes(NamedTuple):
+    """What a session shall be like, whatever provider it ends on."""
+
+    threads: int | None
+    opening: Opening
+    precision: str | None
+    provider_options: Mapping[str, str]
+    profile: str | os.PathLike[str] | None
+
+    def session_options(self) -> Any:
+        options = session_options(self.threads, self.opening, self.precision, severity=_FATAL_ONLY)
+        if self.profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = os.fspath(self.profile)
+        return options
+
+
+def _try(model: str | os.PathLike[str] | bytes, provider: Provider, wishes: _Wishes) -> tuple[Any, str]:
+    runtime = providers.onnxruntime()
+    said = _first_line(providers.preload_libraries(provider))
+    options = wishes.session_options()
+    if provider.name == "openvino":  # which takes the whole graph and does it better (4.22 ms against 4.31)
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings = {**providers.options_for(provider, wishes.threads, wishes.precision), **wishes.provider_options}
+    if "precision" in wishes.provider_options and "load_config" not in wishes.provider_options:
+        settings.pop("load_config", None)  # in which asl-edge asks OpenVINO for one
+    chosen = [(provider.ort_name, settings), ("CPUExecutionProvider", {})]
+    if provider.name == "tensorrt" and "cuda" in providers.offered():  # for what TensorRT does not take
+        chosen.insert(1, (PROVIDERS["cuda"].ort_name, {}))
+    runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; we say it in one
+    try:
+        session = _make(model, options, chosen)
+    except Exception as error:
+        # Whatever it was, the CPU comes next; a fault of the model itself shows there.
+        return None, said or _first_line(str(error)) or type(error).__name__
+    finally:
+        runtime.set_default_logger_severity(_DEFAULT_SEVERITY)
+    if provider.ort_name not in session.get_providers():
+        return None, said or "ONNX Runtime left it out of the session, as it does when its libraries or device miss"
+    return session, ""
+
+
+def _open_on_cpu(model: str | os.PathLike[str] | bytes, wishes: _Wishes) -> Any:
+    if wishes.opening != "lasting" and not isinstance(model, bytes):
+        session = _open_mapped(model, wishes)
+        if session is not None:
+            return session
+    options = wishes.session_options()
+    name = "The model" if isinstance(model, bytes) else f"{os.fspath(model)}: the model"
+    try:
+        return _make(model, options, [("CPUExecutionProvider", {})])
+    except Exception as error:
+        version = providers.onnxruntime().__version__
+        raise ModelError(
+            f"{name} cannot be loaded by ONNX Runtime {version}: {_first_line(str(error)) or type(error).__name__}. "
+            "Export it again with `asl-edge export`, or upgrade ONNX Runtime."
+        ) from error
+
+
+def _open_mapped(model: str | os.PathLike[str], wishes: _Wishes) -> Any:
+    """Return a session that uses the weights where they lie in the model's file; None where that cannot be.
+
+    Not for a session that lasts: whoever wrote over the file would change its weights, or end the process.
+    """
+    if providers.version() < (1, 21):  # ones before look for the weights in the current folder
+        return None
+    mapped = map_model(model)
+    if mapped is None:
+        return None
+    options = wishes.session_options()
+    try:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", mapped.folder)
+        session = _make(mapped.graph, options, [("CPUExecutionProvider", {})])
+    except Exception:  # a name that ONNX Runtime does not take; a fault of the model itself shows again
+        return None
+    return session if mapped.is_unchanged() else None
+
+
+def session_options(
+    threads: int | None, opening: Opening = "lasting", precision: str | None = None, *, severity: int = _ERRORS_ONLY
+) -> Any:
+    """Return the `onnxruntime.SessionOptions` that asl-edge uses."""
+    options = providers.onnxruntime().SessionOptions()
+    options.log_severity_level = severity
+    chosen = threads or threads_here()
+    if chosen is not None:
+        options.intra_op_num_threads = chosen
+    if opening != "lasting":
+        if not (opening == "mapped" and precision == "int8"):
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_cpu_mem_arena = False  # which keeps room for later answers that may never come
+        levels = providers.onnxruntime().GraphOptimizationLevel
+        options.graph_optimization_level = {
+            "mapped": levels.ORT_ENABLE_ALL,
+            "short": levels.ORT_ENABLE_EXTENDED,
+            "once": levels.ORT_DISABLE_ALL,
+        }[opening]
+    return options
+
+
+def _make(model: str | os.PathLike[str] | bytes, options: Any, chosen: list[tuple[str, dict[str, str]]]) -> Any:
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    # Otherwise ONNX Runtime prints to standard output and changes providers by itself, even in the middle of run().
+    return providers.onnxruntime().InferenceSession(
+        source,
+        options,
+        providers=[name for name, _ in chosen],
+        provider_options=[settings for _, settings in chosen],
+        enable_fallback=0,
+    )
+
+
+def _used(session: Any) -> tuple[str, ...]:
+    return tuple(providers.our_name(name) for name in session.get_providers())
+
+
+def _name(provider: str) -> str:
+    return "auto" if provider.strip().casefold() == "auto" else providers.get(provider).name
+
+
+def _remedy() -> str:
+    from asl_edge.runtime.engine.installed_packages import runtime_clash
+
+    clash = runtime_clash()
+    return clash.remedy if clash else "`asl-edge doctor` says more."
+
+
+def _first_line(text: str) -> str:
+    """Return the first line of what ONNX Runtime says, without the place in its source code."""
+    line = next(iter(text.strip().splitlines()), "")
+    return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?\S+\.(cc|h):\d+ .*\) (?=[A-Z])", "", line).rstrip(". ")

@@ -1,0 +1,105 @@
+"""TensorRT's engine and timing cache beside the model, so that its first slow build is the only one.
+
+Options: ONNX Runtime's documentation, "TensorRT Execution Provider". Not run by us on an NVIDIA GPU yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from asl_edge.runtime.engine import providers
+from asl_edge.runtime.engine.model_source import ModelSource
+from asl_edge.runtime.engine.providers import EngineBuildNotice
+from asl_edge.spec import INPUT_NAME, ModelSpec
+
+LARGEST_BATCH = 32
+"""Engines are built for up to so many pictures; ONNX Runtime builds anew, and says so, for more."""
+
+
+def cache_folder(model: str | os.PathLike[str]) -> Path:
+    """Return where TensorRT keeps what it builds for a model: beside it, or in the user's cache if that is read-only.
+
+    The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
+    """
+    path = Path(os.path.abspath(model))  # noqa: PTH100 - resolve() would follow a link out of the folder
+    beside = path.with_name(f"{path.name}.tensorrt")
+    if beside.is_dir() or os.access(path.parent, os.W_OK):
+        return beside
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(home) / "asl-edge" / "tensorrt" / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def tensorrt_options(folder: Path, spec: ModelSpec) -> dict[str, str]:
+    """Return provider options: caches in `folder`, FP16, and one engine for every batch up to `LARGEST_BATCH`.
+
+    FP16 is what TensorRT is chosen for; `trt_fp16_enable=0` among one's own options switches it off. Without the
+    shapes, ONNX Runtime would build again whenever a batch is smaller or larger than all before.
+    """
+    side = f"{spec.input_size}x{spec.input_size}x3"
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(folder),
+        "trt_fp16_enable": "1",
+        "trt_int8_enable": "1" if spec.precision == "int8" else "0",
+        "trt_profile_min_shapes": f"{INPUT_NAME}:1x{side}",
+        "trt_profile_opt_shapes": f"{INPUT_NAME}:1x{side}",
+        "trt_profile_max_shapes": f"{INPUT_NAME}:{LARGEST_BATCH}x{side}",
+    }
+
+
+def settings_for(
+    provider: str,
+    model: str | os.PathLike[str],
+    source: ModelSource,
+    provider_options: Mapping[str, str] | None,
+    *,
+    stacklevel: int = 2,
+) -> dict[str, str]:
+    """Return provider options for a session: one's own over those that a model and its place ask for.
+
+    Warns with EngineBuildNotice where TensorRT has to build an engine first.
+    """
+    settings = dict(provider_options or {})
+    if not providers.is_named(provider, "tensorrt"):
+        return settings
+    providers.refuse_not_offered(providers.get(provider))
+    version = str(providers.onnxruntime().__version__)
+    prepared, notice = prepared_settings(model, source.content, source.spec, version)
+    if notice:
+        warnings.warn(notice, EngineBuildNotice, stacklevel=stacklevel + 1)
+    return prepared | settings
+
+
+def prepared_settings(
+    model: str | os.PathLike[str], content: str | bytes, spec: ModelSpec, runtime: str
+) -> tuple[dict[str, str], str]:
+    """Make the folder for a model's engines, one for each content of the file: ONNX Runtime tells only graphs apart.
+
+    Args:
+        model: path of the file or bundle.
+        content: what is opened: that path, or the bytes of a bundle's member.
+        spec: its spec.
+        runtime: version of ONNX Runtime, whose engines other versions may not read.
+
+    Returns:
+        Provider options, and what to tell people before a session is made: that an engine is built first, or nothing.
+    """
+    data = content if isinstance(content, bytes) else Path(content).read_bytes()
+    folder = cache_folder(model) / f"{hashlib.sha256(data).hexdigest()[:16]}-{runtime}"
+    options = tensorrt_options(folder, spec)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        kept = {name: value for name, value in options.items() if "cache" not in name}
+        why = error.strerror or error
+        return kept, f"TensorRT builds an engine, which takes minutes, and cannot keep it in {folder} ({why})."
+    if any(folder.glob("*.engine")):
+        return options, ""
+    notice = f"TensorRT builds an engine for this model and device; it takes minutes once, then lies in {folder}."
+    return options, notice

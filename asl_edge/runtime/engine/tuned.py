@@ -1,0 +1,46 @@
+"""What `asl-edge tune` found for a model on one machine, kept beside the model."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from asl_edge.runtime.engine.fingerprint import machine_id, model_id
+
+SUFFIX = ".tuned.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """How a model answers fastest on this machine."""
+
+    provider: str
+    """Our name of an execution provider."""
+    threads: int | None
+    """Threads within one operator; None for one a core."""
+    precision: str
+    """Of a bundle, which; of a file, its own."""
+
+
+def path_beside(model: str | os.PathLike[str]) -> Path:
+    """Return where the findings for a model lie."""
+    return Path(f"{os.fspath(model)}{SUFFIX}")
+
+
+def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
+    """Return what was found for a model on this machine, None where nothing was, or for another model or machine."""
+    path = path_beside(model)
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["format"] != FORMAT or kept["model"] != model_id(model) or kept["machine"] != machine_id():
+            return None
+        chosen = kept["chosen"]
+        threads = chosen["threads"]
+        return Tuned(str(chosen["provider"]), None if threads is None else int(threads), str(chosen["precision"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

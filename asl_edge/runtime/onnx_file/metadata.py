@@ -1,0 +1,182 @@
+"""Reading what a model file says of itself, without ONNX Runtime and without loading its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from asl_edge.errors import ModelError
+from asl_edge.imaging.preprocess import PREPROCESS_VERSION
+from asl_edge.runtime.onnx_file.protobuf import FIXED_32, FIXED_64, LARGEST_NUMBER, LENGTH, VARINT, fields, text
+from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
+
+# ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
+_IR_VERSION, _GRAPH, _METADATA, _KEY, _VALUE = 1, 7, 14, 1, 2
+_MAX_METADATA_BYTES = 64 * 2**20
+
+
+def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
+    """Read the spec of an `.onnx` file; takes about a millisecond, whatever the size of the model.
+
+    Raises:
+        ModelError: there is no such file, it is no ONNX file, or carries no spec that this asl-edge can follow.
+    """
+    metadata = read_metadata(path)
+    try:
+        spec = ModelSpec.from_metadata(metadata)
+    except (ModelError, TypeError) as error:  # TypeError: a field of the spec is of another type than it must be
+        raise ModelError(f"{path}: {error}") from error
+    refuse_other_preprocessing(spec, os.fspath(path))
+    return spec
+
+
+def refuse_other_preprocessing(spec: ModelSpec, name: str) -> None:
+    """Refuse a model that was trained on pictures prepared otherwise than this asl-edge does.
+
+    Raises:
+        ModelError: it was; the message begins with `name`.
+    """
+    if spec.preprocess_version != PREPROCESS_VERSION:
+        raise ModelError(
+            f"{name}: the model wants pictures prepared by version {spec.preprocess_version} of the preprocessing, "
+            f"this asl-edge has version {PREPROCESS_VERSION}. "
+            + (
+                "Upgrade asl-edge."
+                if spec.preprocess_version > PREPROCESS_VERSION
+                else "Train and export the model again."
+            )
+        )
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the metadata entries of an `.onnx` file, skipping over its graph.
+
+    Raises:
+        ModelError: there is no such file, or it is no ONNX file; names what it is instead where that can be told.
+    """
+    file_path = Path(path)
+    _refuse_what_is_no_file(file_path)
+    try:
+        with file_path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            found = _read_model(file, size)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
+    return found
+
+
+def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Check a session's inputs and outputs against the spec and the contract of asl-edge models.
+
+    The contract: one input `image`, uint8 of shape (N, size, size, 3) with N left open, and an output
+    `probabilities`, float32 of shape (N, number of classes).
+
+    Raises:
+        ModelError: they do not fit; the message holds what was expected and what the model has.
+    """
+    size, classes = spec.input_size, len(spec.classes)
+    expected = f"uint8 (N, {size}, {size}, 3)"
+    found = ", ".join(f"{item.name}: {_kind(item)}" for item in inputs) or "none"
+    image = next((item for item in inputs if item.name == INPUT_NAME), None)
+    if (
+        len(inputs) != 1
+        or image is None
+        or image.type != "tensor(uint8)"
+        or len(image.shape) != 4
+        or isinstance(image.shape[0], int)
+        or list(image.shape[1:]) != [size, size, 3]
+    ):
+        raise ModelError(
+            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N open. It has {found}. "
+            "Export it again with `asl-edge export`."
+        )
+    found = ", ".join(f"{item.name}: {_kind(item)}" for item in outputs) or "none"
+    output = next((item for item in outputs if item.name == OUTPUT_NAME), None)
+    # The last axis may be symbolic after graph surgery; the first answer shows its length then.
+    if (
+        output is None
+        or output.type != "tensor(float)"
+        or len(output.shape) != 2
+        or (isinstance(output.shape[1], int) and output.shape[1] != classes)
+    ):
+        raise ModelError(
+            f"{path}: the model's output must be {OUTPUT_NAME}: float (N, {classes}), one column for each of the "
+            f"spec's classes. It has {found}. Export it again with `asl-edge export`."
+        )
+
+
+def _kind(item: Any) -> str:
+    return f"{item.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(str(axis) for axis in item.shape)})"
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    if path.is_dir():
+        kind = "a run folder" if (path / "best.keras").exists() else "a folder"
+        raise ModelError(
+            f"{path} is {kind}, an .onnx file is needed. Make one of a run: asl-edge export RUN --out model.onnx"
+        )
+    if not path.exists():
+        raise ModelError(f"There is no model file {path}. Make one: asl-edge export RUN --out {path}")
+
+
+def _advice(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
+        return f"It looks like a Keras model; turn it into ONNX: asl-edge export {path} --out model.onnx"
+    return "Make an .onnx file with `asl-edge export`."
+
+
+def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
+    """Walk over the top-level fields of a ModelProto. Raises ValueError where it is none."""
+    if size == 0:
+        raise ValueError("the file is empty")
+    metadata: dict[str, str] = {}
+    seen = set()
+    while file.tell() < size:
+        tag = _read_varint(file)
+        number, wire_type = tag >> 3, tag & 7
+        if not 0 < number <= LARGEST_NUMBER:
+            raise ValueError("its bytes are no protocol buffer")
+        seen.add(number)
+        if wire_type == LENGTH:
+            length = _read_varint(file)
+            if length > size - file.tell():
+                raise ValueError("it is cut off")
+            if number == _METADATA:
+                if length > _MAX_METADATA_BYTES:
+                    raise ValueError("a metadata entry is too large")
+                key, value = _read_entry(file.read(length))
+                metadata[key] = value
+            else:
+                file.seek(length, os.SEEK_CUR)
+        elif wire_type == VARINT:
+            _read_varint(file)
+        elif wire_type in (FIXED_64, FIXED_32):
+            file.seek(8 if wire_type == FIXED_64 else 4, os.SEEK_CUR)
+        else:
+            raise ValueError("its bytes are no protocol buffer")
+    if not {_IR_VERSION, _GRAPH} <= seen or file.tell() != size:
+        raise ValueError("it holds no graph")
+    return metadata
+
+
+def _read_entry(data: bytes) -> tuple[str, str]:
+    parts = {part.number: text(part.value) for part in fields(memoryview(data))}
+    return parts.get(_KEY, ""), parts.get(_VALUE, "")
+
+
+def _read_varint(file: BinaryIO | Any) -> int:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            raise ValueError("it is cut off")
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise ValueError("its bytes are no protocol buffer")

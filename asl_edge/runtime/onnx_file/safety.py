@@ -1,0 +1,172 @@
+"""Looking into an ONNX model before anything of it is run: operators of unknown make, weights that lie elsewhere."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asl_edge.errors import ModelError
+from asl_edge.runtime.onnx_file.protobuf import Field, fields, text
+
+# Field numbers in onnx.proto.
+_GRAPH, _OPSETS, _METADATA, _FUNCTIONS = 7, 8, 14, 25
+_OPSET_DOMAIN = 1
+_NODES, _INITIALIZERS, _SPARSE = 1, 5, 15
+_OPERATOR, _ATTRIBUTES, _DOMAIN = 4, 5, 7
+_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS = 5, 6, 10, 11, 22, 23
+_EXTERNAL, _LOCATION = 13, 14
+_SPARSE_VALUES, _SPARSE_INDICES = 1, 2
+_KEY, _VALUE = 1, 2
+_DEEPEST = 16
+
+STANDARD_DOMAINS = frozenset(("", "ai.onnx"))
+"""Domains of the operators that ONNX itself defines, the only ones that asl-edge exports."""
+
+
+@dataclass
+class ModelFacts:
+    """What a model is made of."""
+
+    operators: Counter[str] = field(default_factory=Counter)
+    """How many nodes of each operator."""
+    domains: set[str] = field(default_factory=set)
+    """Domains of those operators, and of the operator sets that are imported."""
+    external: list[str] = field(default_factory=list)
+    """Files in which weights lie, as the model names them."""
+    functions: int = 0
+    """Operators that the model defines by itself."""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def look_into(model: bytes | memoryview) -> ModelFacts:
+    """Return what an ONNX model is made of.
+
+    Raises:
+        ValueError: the bytes are no ONNX model, cut off, or graphs lie in graphs too deeply.
+    """
+    facts = ModelFacts()
+    found = False
+    for item in fields(memoryview(model)):
+        if item.number == _GRAPH:
+            found = True
+            _graph(_bytes(item), facts, 0)
+        elif item.number == _OPSETS:
+            facts.domains |= {text(part.value) for part in fields(_bytes(item)) if part.number == _OPSET_DOMAIN}
+        elif item.number == _FUNCTIONS:
+            facts.functions += 1
+        elif item.number == _METADATA:
+            pair = {part.number: text(part.value) for part in fields(_bytes(item))}
+            facts.metadata[pair.get(_KEY, "")] = pair.get(_VALUE, "")
+    if not found:
+        raise ValueError("it holds no graph")
+    return facts
+
+
+def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
+    """Refuse what a model of asl-edge never holds; return what it is made of.
+
+    Args:
+        model: the content of an `.onnx` file.
+        name: what the message calls it.
+
+    Raises:
+        ModelError: it is no ONNX model, has operators outside standard ONNX, defines its own, or keeps weights in other
+            files.
+    """
+    try:
+        facts = look_into(model)
+    except ValueError as error:
+        raise ModelError(f"{name} is no ONNX model, or is damaged: {error}.") from error
+    strange = sorted(facts.domains - STANDARD_DOMAINS)
+    if strange:
+        raise ModelError(f"{name} needs operators of {', '.join(strange)}, which are not standard ONNX; it is not run.")
+    _refuse_functions(facts, name)
+    if facts.external:
+        raise ModelError(f"{name} keeps weights in another file ({facts.external[0]}); it is not run.")
+    return facts
+
+
+def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
+    """Refuse an `.onnx` file whose weights lie in another one: a file that comes from somebody would read any of yours.
+
+    Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads. A model that
+    defines operators is refused too, since weights may lie in those.
+
+    Raises:
+        ModelError: they do, or the file is no ONNX model.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            # Not closed by hand: the last view of it does that.
+            facts = look_into(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}.") from error
+    if facts.external:
+        raise ModelError(
+            f"{path} keeps weights in another file ({facts.external[0]}); it is not run. "
+            "Models of asl-edge are one file: export it again with `asl-edge export`."
+        )
+    _refuse_functions(facts, os.fspath(path))
+
+
+def _refuse_functions(facts: ModelFacts, name: str) -> None:
+    if facts.functions:
+        raise ModelError(f"{name} defines operators by itself, which asl-edge never does; it is not run.")
+
+
+def _graph(message: memoryview, facts: ModelFacts, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError("graphs lie in graphs too deeply")
+    for item in fields(message):
+        if item.number == _NODES:
+            _node(_bytes(item), facts, depth)
+        elif item.number == _INITIALIZERS:
+            _tensor(_bytes(item), facts)
+        elif item.number == _SPARSE:
+            _sparse(_bytes(item), facts)
+
+
+def _node(message: memoryview, facts: ModelFacts, depth: int) -> None:
+    operator, domain = "", ""
+    for item in fields(message):
+        if item.number == _OPERATOR:
+            operator = text(item.value)
+        elif item.number == _DOMAIN:
+            domain = text(item.value)
+        elif item.number == _ATTRIBUTES:
+            for part in fields(_bytes(item)):
+                if part.number in (_TENSOR, _TENSORS):
+                    _tensor(_bytes(part), facts)
+                elif part.number in (_SPARSE_TENSOR, _SPARSE_TENSORS):
+                    _sparse(_bytes(part), facts)
+                elif part.number in (_SUBGRAPH, _SUBGRAPHS):
+                    _graph(_bytes(part), facts, depth + 1)
+    facts.operators[operator] += 1
+    facts.domains.add(domain)
+
+
+def _tensor(message: memoryview, facts: ModelFacts) -> None:
+    for item in fields(message):
+        if item.number == _LOCATION and item.value != 0:  # whatever readers make of values that are none of the two
+            facts.external.append("without a name")
+        elif item.number == _EXTERNAL:
+            pair = {part.number: text(part.value) for part in fields(_bytes(item))}
+            if pair.get(_KEY) == "location":
+                facts.external.insert(0, pair.get(_VALUE, ""))
+
+
+def _sparse(message: memoryview, facts: ModelFacts) -> None:
+    for item in fields(message):
+        if item.number in (_SPARSE_VALUES, _SPARSE_INDICES):
+            _tensor(_bytes(item), facts)
+
+
+def _bytes(item: Field) -> memoryview:
+    if isinstance(item.value, int):
+        raise ValueError("its bytes are no protocol buffer")
+    return item.value

@@ -1,0 +1,1 @@
+"""Sources of images and sinks of predictions."""

@@ -1,0 +1,108 @@
+"""The guide box and the letter on a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.runtime.streams.prediction import Prediction
+from asl_edge.runtime.streams.sources import guide_box
+
+Colour = tuple[int, int, int]
+"""Blue, green, red."""
+
+SURE: Colour = (80, 220, 80)
+NOT_SURE: Colour = (80, 180, 240)
+_SEEN: Colour = (250, 250, 250)
+_SHADE = (24, 24, 24)
+
+
+def draw(frame: Picture, prediction: Prediction, *, mirror: bool = False) -> Picture:
+    """Draw the guide box, where a second look went, the letter and its confidence on a copy of a frame.
+
+    Args:
+        frame: uint8 array of shape (height, width, 3), BGR as OpenCV shows it.
+        prediction: what the network said of the frame's centre square.
+        mirror: show the picture as in a mirror, as people expect of themselves; the words stay readable.
+
+    Returns:
+        uint8 array of the same shape, BGR.
+    """
+    colour = SURE if prediction.accepted else NOT_SURE
+    canvas = framed(frame, colour, mirror=mirror)
+    if prediction.region is not None:
+        corners(canvas, prediction.region, mirror=mirror)
+    caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
+    return canvas
+
+
+def framed(frame: Picture, colour: Colour, *, mirror: bool = False) -> Picture:
+    """Return a copy of `frame`, uint8 of shape (height, width, 3), BGR, with the guide box; the rest is darkened."""
+    canvas = np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
+    left, top, side = guide_box(canvas)
+    # What lies outside the box is not looked at: it is darkened, the box itself is never painted over.
+    for outside in (canvas[:, :left], canvas[:, left + side :], canvas[:top], canvas[top + side :]):
+        outside[...] = outside // 2
+    opencv().rectangle(canvas, (left, top), (left + side - 1, top + side - 1), colour, _line(side))
+    return canvas
+
+
+def corners(canvas: Picture, region: tuple[float, float, float], *, mirror: bool = False) -> None:
+    """Draw the four corners of a second look, which leave the hand within as it is.
+
+    Args:
+        canvas: uint8 array of shape (height, width, 3), BGR; drawn on.
+        region: left, top and side, as shares of the guide box's side (see `Prediction.region`).
+        mirror: the canvas shows the picture as in a mirror.
+    """
+    cv2 = opencv()
+    left, top, side = guide_box(canvas)
+    start, down, share = region
+    start = 1 - start - share if mirror else start
+    extent = round(share * side)
+    x, y = left + round(start * side), top + round(down * side)
+    length, thickness = max(2, extent // 6), max(1, _line(side))
+    for column, across in ((x, length), (x + extent - 1, -length)):
+        for row, along in ((y, length), (y + extent - 1, -length)):
+            for shade, width in ((_SHADE, thickness + 2), (_SEEN, thickness)):  # readable on light and dark
+                cv2.line(canvas, (column, row), (column + across, row), shade, width, cv2.LINE_AA)
+                cv2.line(canvas, (column, row), (column, row + along), shade, width, cv2.LINE_AA)
+
+
+def caption(canvas: Picture, words: str, small_words: str, colour: Colour) -> None:
+    """Write on a bar at the foot of the guide box: `words` at its left, `small_words` at its right.
+
+    Args:
+        canvas: uint8 array of shape (height, width, 3), BGR; written on.
+        words: the letter, or a few words.
+        small_words: a few more, smaller and in white.
+        colour: of `words`, BGR.
+    """
+    cv2 = opencv()
+    left, top, side = guide_box(canvas)
+    line = _line(side)
+    scale = side / (220 if len(words) == 1 else 420)
+    height = max(10, round(side * (0.2 if len(words) == 1 else 0.12)))
+    bar_top = top + side - height - line
+    _shade(canvas, left + line, bar_top, side - 2 * line, height)
+    baseline = bar_top + round(height * 0.78)
+    _write(canvas, words, left + side // 24, baseline, scale, colour, max(1, round(scale * 2)))
+    small = side / 420
+    thickness = max(1, round(small * 2))
+    (width, _), _ = cv2.getTextSize(small_words, cv2.FONT_HERSHEY_SIMPLEX, small, thickness)
+    _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
+
+
+def _line(side: int) -> int:
+    return max(1, side // 160)
+
+
+def _shade(canvas: Picture, left: int, top: int, width: int, height: int) -> None:
+    """Darken a bar, so that the words on it are readable whatever lies beneath."""
+    bar = canvas[top : top + height, left : left + width]
+    bar[...] = (bar.astype(np.uint16) * 90 // 255 + np.array(_SHADE, np.uint16)).astype(np.uint8)
+
+
+def _write(canvas: Picture, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:
+    cv2 = opencv()
+    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)

@@ -1,0 +1,142 @@
+"""Where predictions go: a table for people, JSON lines or CSV for programs. Each line is out as soon as it is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Protocol, TextIO
+
+from asl_edge.imaging.preprocess import Picture
+from asl_edge.runtime.streams.prediction import Prediction
+
+_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Line ends and other control characters, and what Python has for bytes of a name that are no UTF-8."""
+
+
+def on_one_line(name: str) -> str:
+    """Return the name of a file for people: `\\n` and `\\xNN` for what would break its line or steer the terminal."""
+    return _NOT_ON_ONE_LINE.sub(_escaped, name)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else found[0].encode("unicode_escape").decode()
+
+
+class Sink(Protocol):
+    """Takes predictions one by one; a context manager."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+        """Take one prediction, and the whole frame (uint8, BGR) that it is about if it is of a video."""
+
+
+class TextSink(ABC):
+    """Base of the sinks that write lines to an open text file, which stays open."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __enter__(self) -> TextSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.flush()
+
+    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+        """Write one line and flush it."""
+        self._file.write(self._line(prediction) + "\n")
+        self._file.flush()
+
+    @abstractmethod
+    def _line(self, prediction: Prediction) -> str:
+        """Return the line of one prediction, without its end."""
+
+
+class TableSink(TextSink):
+    """Aligned columns; the name stands last, since its length is not known before."""
+
+    def __init__(self, file: TextIO, top_k: int = 3) -> None:
+        super().__init__(file)
+        self._others = max(0, top_k - 1)
+        self._width = 14 * self._others
+        self._heading_due = True
+
+    def _line(self, prediction: Prediction) -> str:
+        # Where the answer does not name the best class, it stands first among the candidates.
+        candidates = prediction.top[1:] if prediction.accepted else prediction.top[: self._others]
+        others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in candidates)
+        name = on_one_line(prediction.source)
+        if prediction.frame is not None:
+            name += f" frame {prediction.frame}"
+        line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  "
+        if self._others:
+            line += f"{others:<{self._width}}"
+        line += f"{prediction.ms:8.1f}  {name}"
+        if self._heading_due:
+            self._heading_due = False
+            then = f"{'then':<{self._width}}" if self._others else ""
+            return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  picture\n{line}"
+        return line
+
+
+class JsonLinesSink(TextSink):
+    """One JSON object a line: `source`, `frame` (of videos), `label`, `confidence`, `accepted`, `top`, `ms`, `region`.
+
+    `region` is there where the model looked again: left, top and side (see `Prediction.region`).
+    """
+
+    def _line(self, prediction: Prediction) -> str:
+        # Escaped where the file could not hold the characters themselves, as on Windows' older consoles.
+        encoding = (getattr(self._file, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+        return json.dumps(prediction.to_dict(), ensure_ascii=encoding != "utf8")
+
+
+class CsvSink(TextSink):
+    """Comma-separated values (RFC 4180) with a heading.
+
+    `top` holds `label=confidence` pairs with spaces between; `region`, likewise, left, top and side of a second look,
+    nothing where there was none.
+    """
+
+    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "region")
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file)
+        self._rows = io.StringIO()
+        self._writer = csv.writer(self._rows, lineterminator="\n")
+        self._writer.writerow(self.COLUMNS)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._file.write(self._taken())  # the heading, if there was no prediction to write it with
+        super().__exit__(kind, error, trace)
+
+    def _line(self, prediction: Prediction) -> str:
+        top = " ".join(f"{label}={share:.6f}" for label, share in prediction.top)
+        number = "" if prediction.frame is None else prediction.frame
+        accepted = str(prediction.accepted).lower()
+        confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
+        region = " ".join(f"{share:.4f}" for share in prediction.region or ())
+        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms, region))
+        return self._taken().removesuffix("\n")
+
+    def _taken(self) -> str:
+        """Return what is not in the file yet: the heading before the first row."""
+        rows = self._rows.getvalue()
+        self._rows.seek(0)
+        self._rows.truncate()
+        return rows

@@ -1,0 +1,230 @@
+"""Where pictures and frames come from: files, folders, patterns, a list on standard input, a video, a camera."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from asl_edge.imaging.preprocess import PICTURE_SUFFIXES, Picture, opencv
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
+STANDARD_INPUT = "-"
+_FRAME_RATES = (1, 240)
+"""Frames a second that are believed; cameras and streams also say 0, 1000 or 90000."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture on its way to the network."""
+
+    source: str
+    """Its name in the results."""
+    picture: Any = None
+    """A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
+    frame: int | None = None
+    """Number of the frame in its video, from 0; None for a picture."""
+    whole: Picture | None = None
+    """The whole frame as OpenCV gave it (uint8, BGR), to be shown; None for a picture."""
+    problem: str | None = None
+    """Why there is no picture; None when there is one."""
+    frames_per_second: float | None = None
+    """How fast the video plays that the frame is of; None where that is not known."""
+
+
+def is_camera(source: str) -> bool:
+    """Tell whether `source` is the number or device of a camera."""
+    if source.isascii() and source.isdigit():
+        return not os.path.exists(source)  # noqa: PTH110  (a Path of a strange text can raise)
+    with contextlib.suppress(OSError, ValueError):
+        return stat.S_ISCHR(Path(source).stat().st_mode)
+    return False
+
+
+def is_live(source: str) -> bool:
+    """Tell whether `source` gives its items one after the other and may wait for our answer before the next."""
+    return source == STANDARD_INPUT or "://" in source or is_camera(source)
+
+
+def is_video(source: str) -> bool:
+    """Tell whether `source` gives frames: a video file, a stream's address or a camera."""
+    if "://" in source or is_camera(source):
+        return True
+    path = Path(source)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not _is_pattern(source)
+
+
+def may_be_many(source: str) -> bool:
+    """Tell whether `source` may stand for more than one picture."""
+    return source == STANDARD_INPUT or is_video(source) or _is_pattern(source) or os.path.isdir(source)  # noqa: PTH112
+
+
+def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Iterator[Item]:
+    """Yield the items of all sources in order, each as soon as it is known.
+
+    Args:
+        sources: paths of pictures; folders (searched at every depth, in natural order); patterns with `*`, `?` or
+            `**`, which Windows' shell leaves to us; `-` for a list of paths on standard input, one a line; paths or
+            addresses of videos; numbers of cameras.
+        standard_input: where `-` reads from; None for `sys.stdin`.
+
+    Yields:
+        Items; what cannot be found or opened comes as an item with its `problem`.
+
+    Raises:
+        MissingPackageError: OpenCV is not installed and a video is to be read.
+    """
+    for source in sources:
+        if source == STANDARD_INPUT:
+            yield from _listed(sys.stdin if standard_input is None else standard_input)
+        elif is_video(source):
+            yield from frames(source)
+        else:
+            yield from _pictures(source)
+
+
+def frames(source: str) -> Iterator[Item]:
+    """Yield the frames of a video file, stream or camera, each cut to its centre square (RGB)."""
+    cv2 = opencv()
+    if not is_live(source) and not Path(source).exists():
+        yield Item(source, problem="no such file")
+        return
+    if not _is_text(source):
+        yield Item(source, problem="OpenCV opens no video whose name is not text (UTF-8); rename it")
+        return
+    with quiet(cv2):
+        capture = cv2.VideoCapture(int(source) if source.isdigit() and is_camera(source) else source)
+    number, rate = 0, _frames_per_second(cv2, capture)
+    try:
+        while capture.isOpened():
+            there, frame = capture.read()
+            if not there:
+                break
+            square = np.ascontiguousarray(centre_square(frame))
+            yield Item(source, cv2.cvtColor(square, cv2.COLOR_BGR2RGB), number, frame, frames_per_second=rate)
+            number += 1
+    finally:
+        capture.release()
+    if number == 0:
+        kind = "camera" if is_camera(source) else "video"
+        advice = "is it connected, free and allowed?" if kind == "camera" else "is it one, and complete?"
+        yield Item(source, problem=f"OpenCV gets no frame from this {kind}; {advice}")
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether `name` can be written as UTF-8; OpenCV 5 ends the process with a segmentation fault otherwise."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def centre_square(frame: Picture) -> Picture:
+    """Return the view of `frame`, uint8 of shape (height, width, 3), that is its centre square."""
+    left, top, side = guide_box(frame)
+    return frame[top : top + side, left : left + side]
+
+
+def guide_box(frame: Picture) -> tuple[int, int, int]:
+    """Return left, top and side, in pixels, of the centre square of `frame`; the same that `preprocess` crops to."""
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    return (width - side) // 2, (height - side) // 2, side
+
+
+def given_files(sources: Iterable[str]) -> Iterator[str]:
+    """Yield the paths that `sources` name one by one: patterns are expanded, folders stay as they are."""
+    for source in sources:
+        if _is_pattern(source):
+            yield from glob.iglob(source, recursive=True)  # noqa: PTH207  (keeps the path as written)
+        elif source != STANDARD_INPUT:
+            yield source.removeprefix("file:")
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Return a sorting key that puts `A2.jpg` before `A10.jpg`."""
+    parts = [part for part in re.split(r"([0-9]+)", text) if part]
+    key = [(0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part.casefold()) for part in parts]
+    return [*key, (2, 0, text)]  # names that differ in case only keep one order
+
+
+def _listed(lines: Iterable[str]) -> Iterator[Item]:
+    found = False
+    for line in lines:
+        name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell begins its pipes with one
+        if name:
+            found = True
+            yield Item(name, name)
+    if not found:
+        yield Item(STANDARD_INPUT, problem="no path on standard input")
+
+
+def _frames_per_second(cv2: Any, capture: Any) -> float | None:
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    least, most = _FRAME_RATES
+    return rate if least <= rate <= most else None
+
+
+def _pictures(source: str) -> Iterator[Item]:
+    if os.path.isdir(source):  # noqa: PTH112  (a Path of a strange text can raise)
+        yield from _folder(source)
+    elif _is_pattern(source):
+        found = sorted(glob.glob(source, recursive=True), key=natural_key)  # noqa: PTH207  (keeps the path as written)
+        if not found:
+            yield Item(source, problem="no file matches this pattern")
+        for name in found:
+            if Path(name).is_dir():
+                # `**` names folders and what is in them; the files come by themselves.
+                if "**" not in source:
+                    yield from _folder(name)
+            elif is_video(name):
+                yield from frames(name)
+            else:
+                yield Item(name, name)
+    else:
+        yield Item(source, source)
+
+
+def _folder(folder: str) -> Iterator[Item]:
+    found = False
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
+        for name in sorted(names, key=natural_key):
+            # Names that begin with a dot are no pictures: macOS leaves `._A1.jpg` beside `A1.jpg` in zips.
+            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                found = True
+                path = os.path.join(parent, name)  # noqa: PTH118  (keeps the path as written)
+                yield Item(path, path)
+    if not found:
+        yield Item(folder, problem="no picture in this folder")
+
+
+def _is_pattern(source: str) -> bool:
+    """Tell whether `source` is to be expanded; a file whose name holds `[` or `*` is itself."""
+    return glob.has_magic(source) and not os.path.lexists(source)
+
+
+@contextlib.contextmanager
+def quiet(cv2: Any) -> Iterator[None]:
+    """Keep OpenCV from writing its own warnings while a source that may not be there is tried; we say it in words."""
+    # Its place: `cv2` in OpenCV 4, `cv2.utils.logging` in OpenCV 5.
+    logging = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)
+    if logging is None:
+        yield
+        return
+    before = logging.getLogLevel()
+    logging.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(before)

@@ -1,0 +1,138 @@
+"""Many small operations on pictures, compiled into few loops over the pixels, which share the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, cast
+
+from asl_edge.runtime.machine import available_cores
+from asl_edge.training.compute.backend import has_gpu
+
+Work = Callable[[Any, Any, Any, Any], Any]
+"""Called with (pictures, originals, drawn, batch): pictures as the stage before left them, uint8 or float32
+(N, S, S, 3), 0 to 255; the uint8 pictures that the first stage got; what was drawn for them, in named tuples of
+tensors; the whole batch that `pictures` are a part of. Returns float32 pictures."""
+
+_MOST_PARTS = 4
+_FEWEST_PICTURES = 4
+"""Below so many pictures a part, sharing costs more than it brings."""
+
+
+class Stage(NamedTuple):
+    """One loop over the pixels."""
+
+    work: Work
+    takes_others: bool = False
+    """Whether a picture depends on others of the batch; a stage that does not gets only a part of it as `batch`."""
+
+
+def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any, Any], Any]:
+    """Return a function of (pictures, drawn) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
+
+    `shared` names the fields of what is drawn that are the whole batch's; all others have a row for each picture.
+
+    XLA makes one loop of elementwise operations that follow each other. TensorFlow without it takes several times as
+    long on a CPU, and `fit` leaves it off there, since its convolutions are slow; so it is asked for here alone. Each
+    stage is compiled by itself: fused into the next, the warp would be done again for every pixel that is read more
+    than once. Between the stages pictures are uint8, a quarter of the memory. Such a loop runs on one core only, so
+    the batch goes through in parts side by side.
+
+    In JAX the whole step is compiled, and in PyTorch nothing is; there pictures stay float32 between the stages.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        parts = 1 if has_gpu() else min(available_cores(), _MOST_PARTS)
+        return _run_in_parts(
+            [stage._replace(work=_compiled_for_tensorflow(stage.work)) for stage in stages], parts, shared
+        )
+    if keras.backend.backend() == "jax":
+        import jax
+
+        compiled: Callable[[Any, Any], Any] = jax.jit(_run(stages))
+        return compiled
+    return _run(stages)
+
+
+def to_uint8(pictures: Any) -> Any:
+    """Round float32 pictures; what is darker than 0 or brighter than 255 becomes that."""
+    from keras import ops
+
+    # The half rounds: the cast cuts off what is behind the point.
+    return ops.cast(ops.clip(pictures + 0.5, 0.0, 255.0), "uint8")
+
+
+def rows_of(drawn: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
+    """Return what was drawn for the pictures from `first` to `end` (not included) of a batch; see `fuse`."""
+    if drawn is None:
+        return None
+    if not isinstance(drawn, tuple):
+        return drawn[first:end]
+    names = getattr(drawn, "_fields", range(len(drawn)))
+    values = [
+        value if name in shared else rows_of(value, first, end, shared)
+        for name, value in zip(names, drawn, strict=True)
+    ]
+    return type(drawn)(*values) if hasattr(drawn, "_fields") else tuple(values)
+
+
+def _run(stages: Sequence[Stage]) -> Callable[[Any, Any], Any]:
+    import keras
+
+    def run(pictures: Any, drawn: Any) -> Any:
+        changed = pictures
+        for stage in stages:
+            changed = stage.work(changed, pictures, drawn, changed)
+        return changed if keras.backend.standardize_dtype(changed.dtype) == "uint8" else to_uint8(changed)
+
+    return run
+
+
+def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) -> Callable[[Any, Any], Any]:
+    """Run compiled stages on parts of the batch, which TensorFlow computes side by side."""
+    import tensorflow
+
+    at_once = _run(stages)
+
+    def in_parts(pictures: Any, drawn: Any) -> Any:
+        count = tensorflow.shape(pictures)[0]
+        # Parts of the same size as far as possible, since each size is compiled for itself.
+        size = (count + parts - 1) // parts
+        bounds = [(size * part, tensorflow.minimum(size * (part + 1), count)) for part in range(parts)]
+        originals = [pictures[first:end] for first, end in bounds]
+        own = [rows_of(drawn, first, end, shared) for first, end in bounds]
+        changed = originals
+        for stage in stages:
+            batch = tensorflow.concat(changed, 0) if stage.takes_others else None
+            changed = [
+                stage.work(part, before, rows, part if batch is None else batch)
+                for part, before, rows in zip(changed, originals, own, strict=True)
+            ]
+        return tensorflow.concat(changed, 0)
+
+    def run(pictures: Any, drawn: Any) -> Any:
+        if parts == 1 or not stages:
+            return at_once(pictures, drawn)
+        count = pictures.shape[0]
+        if count is not None:
+            return (in_parts if count >= parts * _FEWEST_PICTURES else at_once)(pictures, drawn)
+        changed = tensorflow.cond(
+            tensorflow.shape(pictures)[0] >= parts * _FEWEST_PICTURES,
+            lambda: in_parts(pictures, drawn),
+            lambda: at_once(pictures, drawn),
+        )
+        return tensorflow.ensure_shape(changed, pictures.shape)
+
+    return run
+
+
+def _compiled_for_tensorflow(work: Work) -> Work:
+    import tensorflow
+
+    def rounded(pictures: Any, originals: Any, drawn: Any, batch: Any) -> Any:
+        return to_uint8(work(pictures, originals, drawn, batch))
+
+    compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
+    # TensorFlow knows functions by their lines: it takes all stages for one that is traced too often, and warns.
+    compiled._omit_frequent_tracing_warning = True
+    return cast("Work", compiled)

@@ -1,0 +1,61 @@
+"""Mixup and cutmix: pictures and labels mixed with those of another picture of the batch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from asl_edge.training.augmentation.policy import Augmentation
+from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.rectangles import Boxes, draw_boxes, inside
+
+
+class Mixing(NamedTuple):
+    """Which pictures of one batch are mixed, and how."""
+
+    partners: Any
+    """int32 (N,): the other picture."""
+    faded: Any
+    """float32 (N,): share of the other picture everywhere (mixup)."""
+    boxes: Boxes
+    """Where the other picture is seen alone (cutmix)."""
+
+
+def draw_mixing(augmentation: Augmentation, draws: Draws, side: int) -> Mixing:
+    """Draw the mixing of a batch of pictures of `side` pixels.
+
+    The other picture's share is drawn evenly from none to half: Beta(1, 1) as in cutmix, seen from the larger part.
+    """
+    from keras import ops
+
+    choice, share = draws.between(0.0, 1.0), draws.between(0.0, 0.5)
+    mixup, both = augmentation.mixup_probability, augmentation.mixup_probability + augmentation.cutmix_probability
+    faded = share * ops.cast(choice < mixup, "float32")
+    length = side * ops.sqrt(share * ops.cast(ops.logical_and(choice >= mixup, choice < both), "float32"))
+    return Mixing(draws.partners(), faded, draw_boxes(draws, length, length, side))
+
+
+def mix_pictures(pictures: Any, mixing: Mixing, batch: Any | None = None) -> Any:
+    """Mix pictures, float32 (N, S, S, 3), with others of `batch`; None is themselves."""
+    from keras import ops
+
+    others = ops.take(pictures if batch is None else batch, mixing.partners, axis=0)
+    share = ops.where(inside(mixing.boxes, pictures.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
+    return pictures + share * (ops.cast(others, "float32") - pictures)
+
+
+def mix_labels(labels: Any, mixing: Mixing, side: int) -> Any:
+    """Mix labels as the pictures, of `side` pixels, were mixed.
+
+    Args:
+        labels: one-hot (N, C).
+        mixing: what `mix_pictures` was given.
+        side: of the pictures.
+
+    Returns:
+        float32 (N, C).
+    """
+    from keras import ops
+
+    labels = ops.cast(labels, "float32")
+    share = (mixing.faded + mixing.boxes.width * mixing.boxes.height / side**2)[:, None]
+    return labels + share * (ops.take(labels, mixing.partners, axis=0) - labels)

@@ -1,0 +1,43 @@
+"""Boxes: rectangles in pictures, in whole pixels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from asl_edge.training.augmentation.random_draws import Draws
+
+
+class Boxes(NamedTuple):
+    """One rectangle a picture; each field is float32 (N,), in whole pixels. No width or no height is no rectangle."""
+
+    left: Any
+    top: Any
+    width: Any
+    height: Any
+
+
+def draw_boxes(draws: Draws, widths: Any, heights: Any, side: int) -> Boxes:
+    """Draw where rectangles lie that are wholly inside pictures of `side` pixels.
+
+    Args:
+        draws: of the batch.
+        widths: float32 (N,), in pixels; they are rounded, and cut to the side.
+        heights: likewise.
+        side: of the pictures.
+    """
+    from keras import ops
+
+    width, height = (ops.minimum(ops.round(length), float(side)) for length in (widths, heights))
+    left, top = (ops.floor(draws.between(0.0, side - length + 1.0)) for length in (width, height))
+    return Boxes(left, top, width, height)
+
+
+def inside(boxes: Boxes, side: int) -> Any:
+    """Return which pixels lie in their picture's rectangle: bool (N, S, S, 1)."""
+    from keras import ops
+
+    along = ops.arange(side, dtype="float32")
+    column, row = ops.reshape(along, (1, 1, side, 1)), ops.reshape(along, (1, side, 1, 1))
+    left, top, width, height = (ops.reshape(values, (-1, 1, 1, 1)) for values in boxes)
+    across = ops.logical_and(column >= left, column < left + width)
+    return ops.logical_and(across, ops.logical_and(row >= top, row < top + height))

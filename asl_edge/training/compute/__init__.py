@@ -1,0 +1,1 @@
+"""Backend, devices, hosts and the compute plan."""

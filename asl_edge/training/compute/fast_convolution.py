@@ -1,0 +1,243 @@
+"""Convolutions computed in other ways than the backend's own, to the same result, where that is faster on a CPU.
+
+Large kernels go by way of the discrete Fourier transform. Transforming pictures and kernels, multiplying them frequency
+by frequency and transforming back are products with constant matrices, so all of it is matrix multiplication, in whose
+backward pass nothing is special either. AlexNet's second convolution (11x11 on 27x27, 83% of the network's arithmetic)
+takes 859 million multiply-adds a picture directly and 52 million so, plus 0.8 thousand million a batch for the kernels.
+
+Strided kernels on few channels, such as a network's first, are rearranged into unstrided ones on many ("space to
+depth"), which fill a processor's vectors better.
+
+Both are exact but for rounding. They are a way of training only: what is stored, evaluated and exported is the network
+as it was built, with the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.training.compute.backend import cpu_flags
+
+if TYPE_CHECKING:
+    import keras
+
+_LEAST_SAVING = 4.25
+"""So many times fewer multiply-adds make up for the smaller matrices and for float32 instead of bfloat16; see
+benchmarks/results/convolution.md."""
+
+_LEAST_SAVING_BESIDE_AMX = 10.0
+"""The same where bfloat16 is computed four times as fast as float32 (reckoned, not measured)."""
+
+_FEW_CHANNELS = 4
+
+
+def make_fast(network: keras.Model, batch_size: int) -> list[str]:
+    """Have the convolutions of `network` computed in faster ways; return the names of the layers that are.
+
+    Args:
+        network: built, not yet traced; its weights stay as they are and where they are.
+        batch_size: pictures in a batch, by which the transform of the kernels is shared.
+    """
+    import keras
+
+    changed = []
+    for layer in network.layers:
+        if not isinstance(layer, keras.layers.Conv2D) or not _is_plain(layer):
+            continue
+        if set(layer.strides) == {1} and fourier_saving(layer, batch_size) >= _least_saving(layer):
+            layer.convolution_op = partial(fourier_convolution, padding=_padding(layer))
+            layer.dtype_policy = "float32"  # sums over a whole picture need more digits than bfloat16 has
+        elif min(layer.strides) > 1 and layer.padding == "valid" and layer.input.shape[-1] <= _FEW_CHANNELS:
+            layer.convolution_op = partial(rearranged_convolution, strides=tuple(layer.strides))
+        else:
+            continue
+        changed.append(layer.name)
+    return changed
+
+
+def _is_plain(layer: keras.layers.Conv2D) -> bool:
+    dense = layer.groups == 1 and set(layer.dilation_rate) == {1} and layer.data_format == "channels_last"
+    return dense and layer.padding in ("valid", "same") and None not in layer.input.shape[1:3]
+
+
+def _padding(layer: keras.layers.Conv2D) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the zeros before and behind rows and columns of an unstrided convolution."""
+    if layer.padding == "valid":
+        return (0, 0), (0, 0)
+    rows, columns = (((size - 1) // 2, size // 2) for size in layer.kernel_size)
+    return rows, columns
+
+
+def _least_saving(layer: keras.layers.Conv2D) -> float:
+    beside_amx = layer.compute_dtype == "bfloat16" and "amx_bf16" in cpu_flags()
+    return _LEAST_SAVING_BESIDE_AMX if beside_amx else _LEAST_SAVING
+
+
+class _Sizes(NamedTuple):
+    """Sizes of one direction of a convolution."""
+
+    whole: int
+    kernel: int
+
+    @property
+    def valid(self) -> int:
+        return self.whole - self.kernel + 1
+
+    @property
+    def half(self) -> int:
+        """Frequencies that say all about real values."""
+        return self.whole // 2 + 1
+
+
+def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
+    """Return how many times fewer multiply-adds an unstrided convolution takes by way of its Fourier transform."""
+    padded = [size + sum(more) for size, more in zip(layer.input.shape[1:3], _padding(layer), strict=True)]
+    rows, columns = (_Sizes(*pair) for pair in zip(padded, layer.kernel_size, strict=True))
+    channels, filters = layer.input.shape[-1], layer.filters
+    direct = rows.valid * columns.valid * rows.kernel * columns.kernel * channels * filters
+    products = rows.whole * 3 * columns.half
+    forward = 2 * rows.whole * rows.whole * columns.whole + products * 2 * columns.whole
+    kernels = 2 * rows.whole * rows.kernel * columns.kernel + products * 2 * columns.kernel
+    back = products * 2 * columns.valid + 2 * rows.whole * rows.valid * columns.valid
+    there = forward * channels + products * channels * filters + back * filters
+    return float(direct / (there + kernels * channels * filters / batch_size))
+
+
+def fourier_convolution(
+    pictures: Any, kernel: Any, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+) -> Any:
+    """Convolve without stride by way of the discrete Fourier transform.
+
+    The complex product of a frequency is made of three real ones (Gauss), whose sums are part of the matrices.
+
+    Args:
+        pictures: (N, H, W, C) float32; H and W known.
+        kernel: (R, S, C, K) float32.
+        padding: zeros before and behind rows and columns.
+
+    Returns:
+        (N, H - R + 1, W - S + 1, K) float32, as `keras.ops.conv` with padding "valid" gives it; H and W with the zeros.
+    """
+    from keras import ops
+
+    if padding != ((0, 0), (0, 0)):
+        pictures = ops.pad(pictures, ((0, 0), *padding, (0, 0)))
+    _, height, width, channels = pictures.shape
+    filters = kernel.shape[-1]
+    rows, columns = _Sizes(height, kernel.shape[0]), _Sizes(width, kernel.shape[1])
+    at = _matrices(rows, columns)
+    products = 3 * columns.half
+
+    def transformed(values: Any, by_rows: npt.NDArray[np.float32], by_columns: npt.NDArray[np.float32]) -> Any:
+        """(H, W, A, B) to (frequencies, A, B); every factor but the rows' is the same for all rows' frequencies."""
+        first = ops.matmul(by_rows, ops.reshape(values, (values.shape[0], -1)))
+        both = ops.reshape(first, (rows.whole, by_columns.shape[1], -1))
+        return ops.matmul(by_columns[None], both)
+
+    # Rows and columns come first, so that all that follows is one plain matrix product after the other.
+    seen = transformed(ops.transpose(pictures, (1, 2, 0, 3)), at.rows, at.columns)
+    seen = ops.reshape(seen, (rows.whole * products, -1, channels))
+    weights = transformed(ops.convert_to_tensor(kernel), at.kernel_rows, at.kernel_columns)
+    weights = ops.reshape(weights, (rows.whole * products, channels, filters))
+    answer = ops.reshape(ops.matmul(seen, weights), (rows.whole, products, -1))
+    answer = ops.matmul(at.back_columns[None], answer)
+    answer = ops.matmul(at.back_rows, ops.reshape(answer, (2 * rows.whole, -1)))
+    return ops.transpose(ops.reshape(answer, (rows.valid, columns.valid, -1, filters)), (2, 0, 1, 3))
+
+
+class _Matrices(NamedTuple):
+    """The constant factors; "part" is cosine, then sine, over the rows; "product" is each of Gauss's three."""
+
+    rows: npt.NDArray[np.float32]
+    """(H frequencies x part, H)"""
+    columns: npt.NDArray[np.float32]
+    """(product x W frequencies, part x W)"""
+    kernel_rows: npt.NDArray[np.float32]
+    kernel_columns: npt.NDArray[np.float32]
+    back_columns: npt.NDArray[np.float32]
+    """(part x valid columns, product x W frequencies)"""
+    back_rows: npt.NDArray[np.float32]
+    """(valid rows, H frequencies x part)"""
+
+
+@lru_cache(maxsize=32)
+def _matrices(rows: _Sizes, columns: _Sizes) -> _Matrices:
+    """Return the factors, computed in float64.
+
+    With x = a + bi of a picture and w = c + di of a kernel, already conjugated since networks correlate, x * w is
+    (k1 - k3) + (k1 + k2)i where k1 = (a + b)c, k2 = a(d - c) and k3 = b(c + d).
+    """
+    by_rows = np.stack(_waves(rows.whole, rows.whole, rows.whole), 1).reshape(2 * rows.whole, rows.whole)
+    kernel_rows = np.stack(_waves(rows.whole, rows.whole, rows.kernel), 1).reshape(2 * rows.whole, rows.kernel)
+
+    cosine, sine = _waves(columns.whole, columns.half, columns.whole)
+    real, imaginary = np.hstack([cosine, -sine]), np.hstack([-sine, -cosine])
+    by_columns = np.vstack([real + imaginary, real, imaginary])
+
+    cosine, sine = _waves(columns.whole, columns.half, columns.kernel)
+    real, imaginary = np.hstack([cosine, -sine]), np.hstack([sine, cosine])
+    kernel_columns = np.vstack([real, imaginary - real, real + imaginary])
+
+    # Frequencies that are left out are the conjugates of those that are there.
+    times = np.full(columns.half, 2.0)
+    times[0] = 1
+    if columns.whole % 2 == 0:
+        times[-1] = 1
+    cosine, sine = (values.T * times for values in _waves(columns.whole, columns.half, columns.valid))
+    back_columns = np.vstack(
+        [np.hstack([real + imaginary, imaginary, -real]) for real, imaginary in ((cosine, -sine), (-sine, -cosine))]
+    )
+    cosine, sine = (values.T for values in _waves(rows.whole, rows.whole, rows.valid))
+    back_rows = np.stack([cosine, sine], 2).reshape(rows.valid, 2 * rows.whole) / (rows.whole * columns.whole)
+    return _Matrices(
+        *(m.astype(np.float32) for m in (by_rows, by_columns, kernel_rows, kernel_columns, back_columns, back_rows))
+    )
+
+
+def _waves(period: int, frequencies: int, length: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return cosine and sine, (frequencies, length), of the angles 2 pi f t / period."""
+    turns = np.outer(np.arange(frequencies), np.arange(length)) % period
+    angles = 2 * np.pi * turns / period
+    return np.cos(angles), np.sin(angles)
+
+
+def rearranged_convolution(pictures: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+    """Convolve with a stride and without padding, each step's square of pixels being channels of one.
+
+    Args:
+        pictures: (N, H, W, C); H and W known.
+        kernel: (R, S, C, K).
+        strides: of rows and columns.
+
+    Returns:
+        (N, (H - R) // strides[0] + 1, (W - S) // strides[1] + 1, K).
+    """
+    from keras import ops
+
+    kernel = ops.convert_to_tensor(kernel)
+    channels, filters = kernel.shape[2:]
+    sizes = tuple(pictures.shape[1:3])
+    blocks = [math.ceil(size / stride) for size, stride in zip(kernel.shape[:2], strides, strict=True)]
+    steps = [
+        (size - window) // stride + blocks_of_kernel
+        for size, window, stride, blocks_of_kernel in zip(sizes, kernel.shape[:2], strides, blocks, strict=True)
+    ]
+    wanted = [count * stride for count, stride in zip(steps, strides, strict=True)]
+    pictures = pictures[:, : wanted[0], : wanted[1]]
+    missing = [max(want - size, 0) for want, size in zip(wanted, sizes, strict=True)]
+    if any(missing):  # only ever under zeros of the kernel
+        pictures = ops.pad(pictures, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+    pictures = ops.reshape(pictures, (-1, steps[0], strides[0], steps[1], strides[1] * channels))
+    pictures = ops.reshape(
+        ops.transpose(pictures, (0, 1, 3, 2, 4)), (-1, steps[0], steps[1], math.prod(strides) * channels)
+    )
+    more = [count * stride - size for count, stride, size in zip(blocks, strides, kernel.shape[:2], strict=True)]
+    kernel = ops.pad(kernel, ((0, more[0]), (0, more[1]), (0, 0), (0, 0)))
+    kernel = ops.reshape(kernel, (blocks[0], strides[0], blocks[1], strides[1] * channels, filters))
+    kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3, 4)), (*blocks, math.prod(strides) * channels, filters))
+    return ops.conv(pictures, kernel, strides=1, padding="valid")

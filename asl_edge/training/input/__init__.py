@@ -1,0 +1,1 @@
+"""From arrays on disk to batches on the accelerator."""

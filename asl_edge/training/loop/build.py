@@ -1,0 +1,108 @@
+"""What Keras trains, compiled as a config says: the network, behind its augmentation, and what feeds it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import DataError
+from asl_edge.training import augmentation, networks
+from asl_edge.training.compute.backend import dtype_policy
+from asl_edge.training.compute.compute_plan import Means
+from asl_edge.training.compute.devices import ONE_DEVICE, Spread
+from asl_edge.training.compute.fast_convolution import make_fast
+from asl_edge.training.config import TrainConfig
+from asl_edge.training.input.batches import Feed
+from asl_edge.training.input.on_device import pictures_on_device, with_pictures
+from asl_edge.training.loop.optimizer import build_optimizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.data.arrays import PreparedArrays
+
+
+def compiled(
+    config: TrainConfig, arrays: PreparedArrays, means: Means, devices: Spread = ONE_DEVICE
+) -> tuple[keras.Model, keras.Model, Feed]:
+    """Return what Keras trains, the network within it, and what it is fed by."""
+    import keras
+
+    with dtype_policy(means.policy):
+        network = networks.build(config.network, len(arrays.classes), arrays.input_size)
+        _set_for_training(network, config, devices)
+        if means.fast_convolution:
+            make_fast(network, config.batch_size // devices.devices)
+        model = augmentation.with_augmentation(network, chosen_augmentation(config))
+    feed = Feed(
+        arrays,
+        config.batch_size,
+        seed=config.seed,
+        steps=config.steps_per_epoch,
+        drop_last=config.drop_last,
+        class_weights=class_weights(arrays) if config.balance_classes else None,
+        share=devices.share,
+        source_exponent=config.source_exponent,
+        as_rows=pictures_on_device(config, arrays, devices.devices),
+    )
+    if feed.as_rows:
+        model = with_pictures(model, arrays)
+    if not feed.steps:
+        raise DataError(
+            f"A batch of {config.batch_size} is more than the {len(feed.split)} training pictures. Lower --batch-size."
+        )
+    model.compile(
+        optimizer=build_optimizer(config, feed.steps, network),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=means.xla,
+    )
+    # Otherwise its variables are made inside the first step, which TensorFlow then compiles twice.
+    model.optimizer.build(model.trainable_variables)
+    # Keras makes the metrics' variables with the first batch; a run that goes on within an epoch has values for them.
+    nothing = keras.ops.zeros((1, len(arrays.classes)))
+    model.compute_metrics(None, nothing, nothing)
+    model.reset_metrics()
+    return model, network, feed
+
+
+def _set_for_training(network: keras.Model, config: TrainConfig, devices: Spread) -> None:
+    """Set what acts in training only; the twin that is stored keeps the network's own settings."""
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Each device of a strategy would normalise its own share of the batch otherwise.
+            layer.synchronized = devices.strategy is not None
+            if config.norm_momentum is not None:
+                layer.momentum = config.norm_momentum
+        elif isinstance(layer, keras.layers.Dropout):
+            layer.rate *= config.dropout_scale
+
+
+def chosen_augmentation(config: TrainConfig) -> augmentation.Augmentation | None:
+    """Return the augmentation of `config` with what it changes of it; None where nothing is changed in training.
+
+    Raises:
+        DataError: there is none of that name, or the changes break its rules.
+    """
+    names = ("flip_probability", "mixup_probability", "cutmix_probability")
+    changes = {name: value for name in names if (value := getattr(config, name)) is not None}
+    named = augmentation.get(config.augmentation)
+    if not any(changes.values()):
+        return named
+    return replace(named or augmentation.Augmentation(), **changes)
+
+
+def class_weights(arrays: PreparedArrays) -> npt.NDArray[np.float32]:
+    """Return a weight for each class, (C,): so that all classes count alike and the mean weight of a picture is 1.
+
+    The weight is N / (C * n) for a class of n of the N training pictures, over the C classes that have any
+    (scikit-learn's "balanced", after King and Zeng 2001).
+    """
+    counts = np.bincount(arrays.split("train").labels, minlength=len(arrays.classes))
+    there = counts > 0
+    return np.where(there, counts.sum() / (there.sum() * np.maximum(counts, 1)), 0.0).astype(np.float32)

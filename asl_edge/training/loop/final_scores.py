@@ -1,0 +1,63 @@
+"""Accuracy of a finished network on the splits of its arrays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asl_edge import metrics
+from asl_edge.training.loop.progress import Progress
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.data.arrays import PreparedArrays
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """How well a network reads one split."""
+
+    accuracy: float
+    top3_accuracy: float
+    pictures: int
+    interval95: tuple[float, float]
+    """Wilson interval of the accuracy, as if the pictures were independent (see `asl_edge.metrics`)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, as `results.json` keeps them."""
+        return asdict(self)
+
+
+def score_splits(network: keras.Model, arrays: PreparedArrays, progress: Progress) -> dict[str, SplitScore]:
+    """Score `network` on the validation split and, where there is one, on the test split."""
+    scores = {}
+    for split in ("validation", "test"):
+        count = arrays.count(split)
+        if not count:
+            continue  # without a test split there is nothing to say about it
+        progress.note(f"Evaluating the best epoch on {count} {split} pictures ...")
+        scores[split] = score(network, arrays, split)
+    return scores
+
+
+def score(network: keras.Model, arrays: PreparedArrays, split: str) -> SplitScore:
+    """Score `network` (uint8 pictures to probabilities) on one split."""
+    labels = arrays.split(split).labels
+    count = len(labels)
+    parts = [
+        np.asarray(network.predict_on_batch(arrays.rgb(split, np.arange(at, min(at + _BATCH, count)))))
+        for at in range(0, count, _BATCH)
+    ]
+    probabilities = np.concatenate(parts)
+    right = int((probabilities.argmax(axis=1) == labels).sum())
+    return SplitScore(
+        accuracy=metrics.accuracy(probabilities, labels),
+        top3_accuracy=metrics.top_k_accuracy(probabilities, labels, k=3),
+        pictures=count,
+        interval95=metrics.wilson_interval(right, count),
+    )

@@ -1,0 +1,1 @@
+"""Initial weights from a run, a `.keras` file or an exported `.onnx` file."""

@@ -1,0 +1,253 @@
+"""Starting from a trained network: its weights, and of its outputs those for the classes that are trained now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.data.arrays import sha256_of
+from asl_edge.errors import ModelError, RunError
+from asl_edge.runtime.pretrained import BOX
+from asl_edge.training import networks
+from asl_edge.training.compute.backend import dtype_policy
+from asl_edge.training.compute.devices import alone
+from asl_edge.training.config import TrainConfig
+from asl_edge.training.pretrained.batch_statistics import restate
+from asl_edge.training.pretrained.onnx_layers import Weights, from_onnx
+from asl_edge.training.pretrained.source import Pretrained, open_pretrained
+from asl_edge.training.runs.image_samples import TRAIN_SAMPLES, stratified_rows
+from asl_edge.training.runs.keras_file import load_keras_file
+from asl_edge.training.runs.train_state import Values, values_of
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.data.arrays import PreparedArrays
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """What a training takes over from a trained network."""
+
+    source: Pretrained
+    sha256: str
+    """Of the file."""
+    layers: int
+    """Layers with weights, the last one among them."""
+    matched: tuple[str, ...]
+    """Classes whose outputs were taken over."""
+    new: tuple[str, ...]
+    """Classes whose outputs start anew."""
+    left_out: tuple[str, ...]
+    """Classes of the trained network that are not trained now."""
+    notes: tuple[str, ...]
+    """What else is worth knowing, in sentences for people."""
+
+    def describe(self) -> str:
+        """Return a sentence for people."""
+        said = [f"Started from {self.source.where}: {self.layers} layers of {self.source.network}"]
+        for what, names in (
+            ("outputs kept", self.matched),
+            ("outputs that start anew", self.new),
+            ("outputs left out", self.left_out),
+        ):
+            if names:
+                said.append(f"{what}: {len(names)} ({', '.join(names)})")
+        return f"{'; '.join(said)}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `config.json` keeps of it."""
+        return {
+            "path": str(self.source.path.resolve()),
+            "file": self.source.path.name,
+            "sha256": self.sha256,
+            "network": self.source.network,
+            "kept_classes": list(self.matched),
+            "new_classes": list(self.new),
+        }
+
+
+class Start(NamedTuple):
+    """What a training starts from."""
+
+    values: Values
+    """Of all weights of its network, in the network's order."""
+    taken: TakenOver
+
+
+def starting_weights(config: TrainConfig, arrays: PreparedArrays, recorded: dict[str, Any] | None = None) -> Start:
+    """Return the weights that a training with `config` starts from; they depend on its seed where a class is new.
+
+    Args:
+        config: its `start_from` names the trained network.
+        arrays: what is trained on.
+        recorded: what the run said of the trained network when it began, where it begins again.
+
+    Raises:
+        UserError: see `open_pretrained` and `load_weights`.
+        RunError: the trained network is not the one that was recorded.
+    """
+    import keras
+
+    assert config.start_from is not None
+    source = open_pretrained(config.start_from) if recorded is None else _as_recorded(config.start_from, recorded)
+    if source.network != config.network:
+        raise ModelError(
+            f"{source.where} is the network {source.network}, and {config.network} is to be trained. "
+            f"Leave --network out, or name --network {source.network}."
+        )
+    keras.utils.set_random_seed(config.seed)
+    with dtype_policy("float32"), alone():
+        network = networks.build(config.network, len(arrays.classes), arrays.input_size)
+        taken = load_weights(network, source, arrays, config.seed)
+        start = Start(values_of(network.weights), taken)
+    keras.utils.set_random_seed(config.seed)  # what is built next is what every host builds
+    return start
+
+
+def _as_recorded(start_from: str, recorded: dict[str, Any]) -> Pretrained:
+    """Open what a run was begun from, wherever the process stands now."""
+    advice = "The run was stopped before anything of it was saved; train again into a new folder."
+    path = Path(recorded["path"])
+    if not path.is_file():
+        raise RunError(f"{path}, which the run starts from, is not there any more. {advice}")
+    if sha256_of(path) != recorded["sha256"]:
+        raise RunError(f"{path}, which the run starts from, was changed since. {advice}")
+    return open_pretrained(start_from if start_from == BOX else str(path))
+
+
+def load_weights(network: keras.Model, source: Pretrained, arrays: PreparedArrays, seed: int = 0) -> TakenOver:
+    """Give a network the weights of a trained one.
+
+    The columns of the last layer go by the names of the classes; those of new classes keep what they have. From an
+    `.onnx` file, which holds no statistics of batch normalisation, these are taken anew from some training pictures.
+
+    Args:
+        network: of the registry, float32, built for the classes and the size of `arrays`; changed in place.
+        source: see `open_pretrained`.
+        arrays: what is going to be trained on.
+        seed: chooses the pictures.
+
+    Raises:
+        ModelError: the file is damaged, its network is another one, or it does not fit pictures of this size.
+    """
+    layers = [layer for layer in network.layers if layer.weights]
+    exported = source.path.suffix == ".onnx"
+    found = from_onnx(network, source) if exported else _from_keras(layers, source)
+    if source.colour != "RGB":
+        _swap_colours(layers[0], found, source)
+    head = layers[-1]
+    _check_shapes(layers, found, arrays.input_size, source)
+    matched, new = _match_columns(arrays.classes, source, found[head.name], values_of(head.weights))
+    for layer in layers:
+        for variable, value in zip(layer.weights, found[layer.name], strict=True):
+            if not np.isfinite(value).all():
+                raise ModelError(f"{source.path} is damaged: {layer.name} holds what is no number. Export it again.")
+            variable.assign(value)
+    if exported:
+        restate(network, _some_pictures(arrays, seed))
+    left_out = tuple(name for name in source.classes or () if name not in arrays.classes)
+    return TakenOver(source, sha256_of(source.path), len(layers), matched, new, left_out, _notes(source, arrays))
+
+
+def _notes(source: Pretrained, arrays: PreparedArrays) -> tuple[str, ...]:
+    notes = []
+    if source.classes is None:
+        notes.append(
+            f"{source.where} does not say what its outputs mean, so the last layer starts anew. "
+            "The run folder that it comes from would say it."
+        )
+    if source.input_size not in (None, arrays.input_size):
+        notes.append(
+            f"{source.where} was trained on pictures of {source.input_size} pixels; these have {arrays.input_size} "
+            f"(asl-edge data prepare --size {source.input_size})."
+        )
+    if source.fit not in (None, arrays.fit) and arrays.manifest is not None:
+        notes.append(
+            f"{source.where} was trained on pictures made square by {source.fit}, these by {arrays.fit} "
+            f"(asl-edge data prepare --fit {source.fit})."
+        )
+    return tuple(notes)
+
+
+def _some_pictures(arrays: PreparedArrays, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield batches of training pictures, as many of each class as there are to be had."""
+    rows = stratified_rows(arrays.split("train").labels, TRAIN_SAMPLES, seed)
+    for first in range(0, len(rows), _BATCH):
+        yield arrays.rgb("train", rows[first : first + _BATCH])
+
+
+def _match_columns(
+    classes: Sequence[str],
+    source: Pretrained,
+    found: list[npt.NDArray[Any]],
+    kept: list[npt.NDArray[Any]],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put the columns of `classes` into `found`, new ones out of `kept`; return which were known and which are new."""
+    columns = {name: column for column, name in enumerate(source.classes or ())}
+    for index, (theirs, ours) in enumerate(zip(found, kept, strict=True)):
+        mixed = ours.copy()
+        for column, name in enumerate(classes):
+            if name in columns:
+                mixed[..., column] = theirs[..., columns[name]]
+        found[index] = mixed
+    return tuple(name for name in classes if name in columns), tuple(name for name in classes if name not in columns)
+
+
+def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, source: Pretrained) -> None:
+    """Compare shapes; of the last layer all but the number of classes, which is the source's own."""
+    for layer in layers:
+        ours, theirs = [tuple(w.shape) for w in layer.weights], [value.shape for value in found[layer.name]]
+        if layer is layers[-1]:
+            outputs = len(source.classes) if source.classes is not None else theirs[0][-1]
+            ours = [(*shape[:-1], outputs) for shape in ours]
+        if ours == theirs:
+            continue
+        reason = "It was made by another version of asl-edge, or is damaged."
+        if source.input_size not in (None, size) and len(theirs[0]) == 2:
+            reason = (
+                f"It was trained on pictures of {source.input_size} pixels, and these have {size}: prepare them with "
+                f"--size {source.input_size}, or take alexnet-edge-8, which fits pictures of any size."
+            )
+        raise ModelError(
+            f"{layer.name} of {source.network} has weights {_shapes(ours)} here and {_shapes(theirs)} in "
+            f"{source.where}. {reason}"
+        )
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)
+
+
+def _swap_colours(first: keras.layers.Layer, found: Weights, source: Pretrained) -> None:
+    """Have the first convolution take RGB where it was trained on BGR."""
+    import keras
+
+    kernel = found[first.name][0]
+    if not isinstance(first, keras.layers.Conv2D) or kernel.ndim != 4 or kernel.shape[2] != 3:
+        raise ModelError(
+            f"{source.where} takes {source.colour} pictures and does not begin with a convolution over them, so it "
+            "cannot be made to take RGB. Start from another model."
+        )
+    found[first.name][0] = kernel[:, :, ::-1]
+
+
+def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> Weights:
+    theirs = [layer for layer in load_keras_file(source.path).layers if layer.weights]
+    by_name = {layer.name: layer for layer in theirs}
+    if set(by_name) == {layer.name for layer in layers}:
+        theirs = [by_name[layer.name] for layer in layers]
+    kinds = [[type(layer).__name__ for layer in side] for side in (layers, theirs)]
+    if kinds[0] != kinds[1]:
+        raise ModelError(
+            f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
+            f"{', '.join(kinds[1]) or 'none'}; they must be {', '.join(kinds[0])}."
+        )
+    return {layer.name: values_of(other.weights) for layer, other in zip(layers, theirs, strict=True)}

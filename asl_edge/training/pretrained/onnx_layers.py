@@ -1,0 +1,159 @@
+"""An exported network's weights laid onto the layers of the Keras network that they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import ModelError
+from asl_edge.training.pretrained.onnx_weights import Affine, Stage, read_stages
+
+if TYPE_CHECKING:
+    import keras
+
+    from asl_edge.training.pretrained.source import Pretrained
+
+Weights = dict[str, list[npt.NDArray[Any]]]
+"""Values of `layer.weights` by the name of the layer."""
+
+
+def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
+    """Return the weights for each layer of `network` that an exported file holds.
+
+    Batch normalisation gets the file's factor and offset as gamma and beta, and statistics that do nothing.
+
+    Raises:
+        ModelError: the file is damaged, or of another network.
+        MissingPackageError: the package onnx is not installed.
+    """
+    places, stages = _places(network), read_stages(source.path)
+    ours = [place.layer.name for place in places if place.layer is not None]
+    theirs = [stage.name for stage in stages[1:]]
+    if len(ours) != len(theirs) or (set(ours) == set(theirs) and ours != theirs):
+        raise ModelError(
+            f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
+            f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
+        )
+    stages[1] = _for_our_pixels(network, stages[0].direct, stages[1], places[1].layer, source)
+    found: Weights = {}
+    for place, stage in zip(places, stages, strict=True):
+        name = stage.name if place.layer is None else place.layer.name
+        direct = stage.direct
+        if place.direct is not None:
+            found[place.direct.name] = _as_norm(direct, place.direct, source)
+            direct = Affine()
+        if place.layer is not None:
+            found[place.layer.name] = _as_layer(stage, direct, place.layer, source)
+        # Folded into the weights that follow, they are nothing any more: statistics that do nothing stand for them.
+        later = stage.later or [Affine()] * len(place.later)
+        if len(place.later) != len(later):
+            raise ModelError(
+                f"{source.where} is no {source.network} of this version of asl-edge: behind {name} it has "
+                f"{len(stage.later)} places with a scale or an offset; there must be {len(place.later)}."
+            )
+        for norm, affine in zip(place.later, later, strict=True):
+            found[norm.name] = _as_norm(affine, norm, source)
+    return found
+
+
+class _Place(NamedTuple):
+    """What of a network is one `Stage` of an exported file."""
+
+    layer: keras.layers.Layer | None
+    """With a kernel; None for what is done to the picture before."""
+    direct: keras.layers.Layer | None
+    """Batch normalisation of its result."""
+    later: list[keras.layers.Layer]
+    """Batch normalisation behind an activation or a pooling."""
+
+
+def _places(network: keras.Model) -> list[_Place]:
+    import keras
+
+    places = [_Place(None, None, [])]
+    separated = False
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            places.append(_Place(layer, None, []))
+            separated = layer.activation is not keras.activations.linear
+        elif isinstance(layer, keras.layers.BatchNormalization) and layer.scale and layer.center and len(places) > 1:
+            if separated or places[-1].direct is not None:
+                places[-1].later.append(layer)
+            else:
+                places[-1] = places[-1]._replace(direct=layer)
+        elif layer.weights:
+            raise ModelError(
+                f"{network.name} has a layer {layer.name} ({type(layer).__name__}), which cannot be read from an "
+                ".onnx file. Start from a run folder or a .keras file."
+            )
+        elif not isinstance(layer, keras.layers.Dropout | keras.layers.Rescaling | keras.layers.InputLayer):
+            separated = True
+    return places
+
+
+def _as_norm(affine: Affine, norm: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:
+    """Return gamma, beta, mean and variance of a batch normalisation that computes `affine`."""
+    channels = int(norm.gamma.shape[0])
+    if not {affine.scale.size, affine.shift.size} <= {1, channels}:
+        raise ModelError(
+            f"{norm.name} of {source.network} has {channels} channels here and "
+            f"{max(affine.scale.size, affine.shift.size)} in {source.where}."
+        )
+    vector = np.ones(channels, np.float32)
+    return [affine.scale * vector, affine.shift * vector, 0 * vector, np.float32(1 - norm.epsilon) * vector]
+
+
+def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:
+    """Return kernel and bias of a layer whose result `direct` is applied to."""
+    assert stage.kernel is not None
+    filters = stage.kernel.shape[-1]
+    if not {direct.scale.size, direct.shift.size} <= {1, filters}:
+        raise ModelError(f"{source.where} is damaged: {stage.name} does not fit what follows it. Export it again.")
+    weights: list[npt.NDArray[Any]] = [stage.kernel * direct.scale]
+    if layer.use_bias:
+        weights.append(direct.shift * np.ones(filters, np.float32))
+    elif direct.shift.any():
+        raise ModelError(f"{stage.name} of {source.where} has a bias, and {layer.name} of {source.network} has none.")
+    return weights
+
+
+def _for_our_pixels(
+    network: keras.Model, found: Affine, stage: Stage, layer: keras.layers.Layer | None, source: Pretrained
+) -> Stage:
+    """Return the first layer for pictures as this network rescales them; in the file that may be part of its weights.
+
+    With y = a x + b here and c x + d in the file, W (c x + d) is (W c / a) y + W (d - b c / a).
+    """
+    import keras
+
+    assert stage.kernel is not None
+    wanted = Affine()
+    for item in network.layers:
+        if isinstance(item, keras.layers.Rescaling):
+            wanted = wanted.then("Mul", np.float32(item.scale).reshape(-1))
+            wanted = wanted.then("Add", np.float32(item.offset).reshape(-1))
+    factor = np.asarray(found.scale / wanted.scale, np.float64)
+    offset = np.asarray(found.shift, np.float64) - wanted.shift * factor
+    pixels = np.array([[0.0], [255.0]])  # a line is known by two of its points
+    here, there = (pixels * each.scale + each.shift for each in (wanted, found))
+    if np.allclose(here, there, atol=1e-3):
+        return stage
+    # What is added to a picture is not added to the zeros that a convolution puts around it.
+    if np.abs(offset).max() > 1e-3 and getattr(layer, "padding", "valid") != "valid":
+        raise ModelError(
+            f"{source.where} rescales pixels to {there.min():.4g} ... {there.max():.4g}, and {source.network} of this "
+            f"version of asl-edge to {here.min():.4g} ... {here.max():.4g}. Start from another model."
+        )
+    inputs = stage.kernel.shape[-2]
+    axes = tuple(range(stage.kernel.ndim - 1))
+    added = (stage.kernel * np.broadcast_to(offset, (inputs,))[:, None]).sum(axis=axes)
+    kernel = stage.kernel * np.broadcast_to(factor, (inputs,))[:, None]
+    shift = stage.direct.shift + stage.direct.scale * added
+    return replace(
+        stage,
+        kernel=kernel.astype(np.float32),
+        direct=Affine(stage.direct.scale, np.asarray(shift, np.float32)),
+    )

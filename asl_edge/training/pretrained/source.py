@@ -1,0 +1,78 @@
+"""A trained network to start from: what it is and where its weights lie, before they are loaded."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from asl_edge.errors import ModelError
+from asl_edge.runtime.pretrained import BOX, box_model
+from asl_edge.training.runs.keras_file import run_around
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained network to start from, and what is known of it."""
+
+    where: str
+    """As people call it."""
+    path: Path
+    """The file that holds its weights."""
+    network: str
+    """Name in the registry of networks."""
+    classes: tuple[str, ...] | None = None
+    """In the order of its outputs; None where nothing says it."""
+    input_size: int | None = None
+    fit: str | None = None
+    colour: str = "RGB"
+
+
+def open_pretrained(start_from: str) -> Pretrained:
+    """Find out what a trained network is, without loading its weights.
+
+    Args:
+        start_from: a run folder, a `.keras` file or an `.onnx` file that asl-edge exported; `box` is the model in the
+            box.
+
+    Raises:
+        ModelError: there is nothing, or the file is damaged or of another kind.
+        RunError: the run folder is incomplete.
+        UserError: the model in the box is not there.
+    """
+    if start_from == BOX:
+        return _described_by_spec("the model in the box", box_model())
+    path = Path(start_from)
+    if not path.exists():
+        raise ModelError(f"There is nothing at {path} to start from. Name a run folder, a .keras or an .onnx file.")
+    if path.is_dir() or path.suffix == ".keras":
+        run = run_around(path)
+        if run is None:
+            return Pretrained(start_from, path, _name_in_keras_file(path))
+        weights = run.best_model_path if path.is_dir() else path
+        colour = str(run.config.get("colour") or "RGB")
+        return Pretrained(start_from, weights, run.network, run.classes, run.input_size, run.fit, colour)
+    if path.suffix == ".onnx":
+        return _described_by_spec(start_from, path)
+    raise ModelError(f"{path} is nothing to start from. Name a run folder, a .keras file or an .onnx file.")
+
+
+def _described_by_spec(where: str, path: Path) -> Pretrained:
+    from asl_edge.runtime.onnx_file.metadata import read_spec
+    from asl_edge.runtime.onnx_file.safety import refuse_weights_elsewhere
+
+    spec = read_spec(path)
+    refuse_weights_elsewhere(path)
+    if spec.precision == "int8":
+        raise ModelError(f"{where} holds weights of 8 bits, too coarse to train on. Start from the run it was made of.")
+    return Pretrained(where, path, spec.network, spec.classes, spec.input_size, spec.fit, spec.colour)
+
+
+def _name_in_keras_file(path: Path) -> str:
+    """Return the name of the network in a `.keras` file outside a run."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return str(json.loads(file.read("config.json"))["config"]["name"])
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} is damaged or no Keras model ({error}).") from error

@@ -1,0 +1,193 @@
+"""The run folder: where everything stands that one training leaves behind, and how others read it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.errors import RunError
+from asl_edge.files.folder_lock import LOCK_FILE
+from asl_edge.spec import Fit
+
+if TYPE_CHECKING:
+    import keras
+
+CONFIG_FILE = "config.json"
+ENVIRONMENT_FILE = "environment.json"
+HISTORY_FILE = "history.csv"
+RESULTS_FILE = "results.json"
+BEST_FILE = "best.keras"
+CURVES_FILE = "curves.png"
+STATE_FILE = "checkpoints/state.npz"
+CHECKPOINTS_FOLDER = "checkpoints"
+SAMPLES_FOLDER = "samples"
+TENSORBOARD_FOLDER = "tensorboard"
+MODEL_JSON_FILE = "model.json"
+"""The tutorial's pair: the network without its weights, and its weights without the network."""
+MODEL_WEIGHTS_FILE = "model.weights.h5"
+
+AUGMENTATION_FILE = "augmentation.png"
+"""What the network sees of some pictures, where training changes them."""
+
+CALIBRATION_FILE = "calibration.json"
+FRAMING_FILE = "framing.json"
+"""Temperature and threshold, as `asl-edge calibrate` fitted them; export takes them from here."""
+MODEL_CARD_FILE = "model-card.md"
+"""What a person says of the model; export puts it into the file."""
+
+_OURS = {
+    CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
+    SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
+    "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, FRAMING_FILE, MODEL_CARD_FILE,
+}  # fmt: skip
+
+SampleSet = Literal["test", "train"]
+
+
+class RunFolder:
+    """One training's folder; everything that is needed to evaluate or export it stands inside."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        self.config = config
+        """Content of `config.json`: network, recipe, classes, every hyper-parameter, where the pictures came from."""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """Open a run that holds at least one finished epoch.
+
+        Raises:
+            RunError: there is no such folder, it is no run folder, or no epoch of it is finished.
+        """
+        path = Path(path)
+        run = cls(path, read_config(path))
+        if not run.best_model_path.is_file():
+            raise RunError(
+                f"{path} has no finished epoch yet ({BEST_FILE} is missing). "
+                "Go on with the same `asl-edge train` command and --resume."
+            )
+        return run
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the network's outputs."""
+        return tuple(self.config["classes"])
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square input, in pixels."""
+        return int(self.config["input_size"])
+
+    @property
+    def fit(self) -> Fit:
+        """How pictures were made square: crop, stretch or pad."""
+        fit: Fit = self.config["fit"]
+        return fit
+
+    @property
+    def network(self) -> str:
+        """Name of the network in the registry."""
+        return str(self.config["network"])
+
+    @property
+    def best_model_path(self) -> Path:
+        """The epoch with the highest validation accuracy, stored under a float32 policy."""
+        return self.path / BEST_FILE
+
+    def load_model(self) -> keras.Model:
+        """Load the best epoch: an uncompiled float32 model, uint8 (N, S, S, 3) RGB to probabilities (N, C).
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        import keras
+
+        try:
+            return keras.models.load_model(self.best_model_path, compile=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.best_model_path} is damaged ({error}). Train again, or --resume.") from error
+
+    def samples(self, which: SampleSet) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Read the pictures that travel with the run for parity and calibration.
+
+        Args:
+            which: `test` (up to 512) or `train` (up to 256), an equal share of each class.
+
+        Returns:
+            Pictures, uint8 of shape (N, S, S, 3), RGB; their labels, int64 of shape (N,).
+
+        Raises:
+            RunError: the files are missing or damaged.
+        """
+        pictures_path, classes_path = sample_paths(self.path, which)
+        try:
+            pictures = np.load(pictures_path, allow_pickle=False)
+            one_hot = np.load(classes_path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"The {which} samples of {self.path} cannot be read ({error}). Train again.") from error
+        if pictures.ndim != 4 or one_hot.shape != (len(pictures), len(self.classes)):
+            raise RunError(
+                f"The {which} samples of {self.path} must be pictures (N, S, S, 3) and classes (N, "
+                f"{len(self.classes)}). Received: {pictures.shape} and {one_hot.shape}. Train again."
+            )
+        return pictures, one_hot.argmax(axis=1).astype(np.int64)
+
+    def history(self) -> list[dict[str, float]]:
+        """Read `history.csv`: one dict an epoch with epoch, loss, accuracy, val_loss, val_accuracy, ... as numbers."""
+        path = self.path / HISTORY_FILE
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read `config.json` of the run folder `path`, whether an epoch is finished or not.
+
+    Raises:
+        RunError: there is no such folder, it is no run folder, or the file is damaged.
+    """
+    if not path.is_dir():
+        raise RunError(f"There is no run folder at {path}. Make one: asl-edge train ARRAYS --out {path}")
+    try:
+        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is no run folder: it has no {CONFIG_FILE}.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path / CONFIG_FILE} cannot be read ({error}).") from error
+    missing = {"classes", "input_size", "fit", "network"} - set(config if isinstance(config, dict) else ())
+    if missing:
+        raise RunError(f"{path / CONFIG_FILE} lacks {', '.join(sorted(missing))}. Train again.")
+    return dict(config)
+
+
+def sample_paths(path: Path, which: SampleSet) -> tuple[Path, Path]:
+    """Return where the run folder `path` keeps the pictures and the one-hot classes of a sample."""
+    if which not in ("test", "train"):
+        raise ValueError(f"which must be 'test' or 'train'. Received: {which!r}")
+    folder = path / SAMPLES_FOLDER
+    return folder / f"{which}_pictures.npy", folder / f"{which}_classes.npy"
+
+
+def foreign_files(path: Path) -> list[str]:
+    """Return the names of what stands in the folder `path` and is no part of a run; models exported into it are."""
+    config = path / CONFIG_FILE
+    try:
+        is_run = not config.exists() or "asl_edge_version" in json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_run = False
+    if not is_run:
+        return [CONFIG_FILE]
+    return sorted(
+        item.name
+        for item in path.iterdir()
+        if item.name not in (*_OURS, LOCK_FILE)
+        and not item.name.endswith((".onnx", ".parity.json"))
+        and not (item.name.startswith(".") and ".partial" in item.name)
+    )

@@ -1,0 +1,44 @@
+"""A `.keras` file, and the run folder that it lies in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asl_edge.errors import ModelError, RunError
+from asl_edge.training.runs.folder import CONFIG_FILE, RunFolder, read_config
+
+if TYPE_CHECKING:
+    import keras
+
+
+def run_around(path: Path) -> RunFolder | None:
+    """Return the run that `path` is, or that it lies in as best model or checkpoint; None for a file that stands alone.
+
+    Raises:
+        RunError: `path` is a folder, but no run.
+    """
+    if path.is_dir():
+        return RunFolder.open(path)
+    for folder in (path.absolute().parent, path.absolute().parent.parent):
+        if (folder / CONFIG_FILE).is_file():
+            try:
+                return RunFolder(folder, read_config(folder))
+            except RunError:  # some other program's config.json
+                return None
+    return None
+
+
+def load_keras_file(path: Path) -> keras.Model:
+    """Load a `.keras` file, uncompiled; Keras must be importable (see `asl_edge.training.compute.backend.load_keras`).
+
+    Raises:
+        ModelError: it is damaged or no Keras model.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ModelError(f"{path} is damaged or no Keras model ({reason}).") from error

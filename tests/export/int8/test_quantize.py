@@ -1,0 +1,286 @@
+"""INT8: what is rounded how, and what a measured search gives back to float32."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from onnx import numpy_helper
+
+from asl_edge.errors import DataError, ModelError, RunError, UserError
+from asl_edge.export.build import Int8Choices
+from asl_edge.export.export import export_run
+from asl_edge.export.graph.macs import multiply_adds
+from asl_edge.export.int8.equalization import equalize
+from asl_edge.export.int8.mixed_precision_search import quantize_measured
+from asl_edge.export.int8.quantize import (
+    QuantizationConfig,
+    Target,
+    calibrate,
+    heavy_nodes,
+    to_int8,
+)
+from asl_edge.export.int8.scales import Method, Range, choose_scale, histogram_of, round_weights
+
+RNG = np.random.default_rng(5)
+PICTURES = RNG.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+
+
+def network(spoiled: float = 1.0) -> Any:
+    """A small graph in its shortest form; `spoiled` sets one channel of its second layer far above the others.
+
+    There a Clip stands in place of the second ReLU, through which the channel cannot be brought back to the others.
+    """
+    second = "Relu (c2)" if spoiled == 1 else "Clip (c2, zero)"
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (uint8[N,16,16,3] image) => (float[N,5] probabilities) {
+            [planes] planes = Transpose <perm = [0, 3, 1, 2]> (image)
+            [cast] cast = Cast <to = 1> (planes)
+            ["conv1/c"] c1 = Conv <strides = [2, 2]> (cast, k1, b1)
+            [r1] r1 = Relu (c1)
+            [m1] m1 = MaxPool <kernel_shape = [2, 2]> (r1)
+            ["conv2/c"] c2 = Conv <pads = [1, 1, 1, 1]> (m1, k2)
+            [r2] r2 = SECOND
+            ["conv3/c"] c3 = Conv (r2, k3, b3)
+            [gap] gap = GlobalAveragePool (c3)
+            [flat] flat = Flatten (gap)
+            ["logits/m"] logits = Gemm (flat, dense, bias)
+            [soft] probabilities = Softmax (logits) }""".replace("SECOND", second)
+    )
+    rng = np.random.default_rng(1)
+    k3 = rng.normal(0, 0.1, (10, 12, 2, 2))
+    k2 = rng.normal(0, 0.1, (12, 8, 3, 3))
+    k2[0] *= spoiled  # its results are thousands of times the others' and of no use to what follows
+    k3[:, 0] /= spoiled**2
+    weights = {
+        "k1": rng.normal(0, 0.002, (8, 3, 4, 4)), "b1": rng.normal(0, 0.1, 8), "k2": k2, "k3": k3,
+        "b3": rng.normal(0, 0.1, 10), "dense": rng.normal(0, 3, (10, 5)), "bias": rng.normal(0, 0.1, 5),
+    } | ({} if spoiled == 1 else {"zero": np.float32(0)})  # fmt: skip
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(v, np.float32), name) for name, v in weights.items()
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def answers(model: Any) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"image": PICTURES})[0])
+
+
+def runtime_kinds(model: Any, folder: Path) -> Counter[str]:
+    """What ONNX Runtime really runs."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+# Rounding ------------------------------------------------------------------------------------------------------------
+
+FLOATS = st.floats(-1e4, 1e4, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 6)), elements=FLOATS), st.integers(0, 1))
+def test_weights_are_rounded_to_their_nearest_step(kernel: np.ndarray, axis: int) -> None:
+    whole, scales = round_weights(kernel.astype(np.float64), axis)
+    assert whole.dtype == np.int8
+    assert (np.abs(whole.astype(int)) <= 127).all()
+    assert (scales > 0).all()
+    along = [1, 1]
+    along[axis] = -1
+    steps = np.broadcast_to(scales.reshape(along), kernel.shape)
+    inside = np.abs(kernel) <= 127 * steps
+    assert (np.abs(whole * steps - kernel)[inside] <= steps[inside] / 2 * (1 + 1e-9)).all()
+    assert not whole[kernel == 0].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays.arrays(np.float32, st.integers(1, 200), elements=FLOATS),
+    st.sampled_from(["minmax", "mse", "percentile"]),
+    st.booleans(),
+)
+@example(np.array([1.984e-42], np.float32), "minmax", False)  # too narrow for 2048 parts in float32
+def test_zero_is_a_whole_number_and_ranges_are_kept(values: np.ndarray, method: Method, symmetric: bool) -> None:
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    counts = histogram_of(values, low, high)
+    assert counts.sum() == values.size or high - low < 1e-9
+    found = choose_scale(Range(low, high, counts, np.zeros(1)), method, symmetric)
+    limits = np.iinfo(found.dtype)
+    assert limits.min <= found.zero_point <= limits.max  # so that the zeros around a picture stay zeros
+    assert symmetric == (found.dtype is np.int8)
+    if method == "minmax" and high - low > 1e-6:
+        ends = np.array([low, high]) / found.scale + found.zero_point
+        assert ends.min() >= limits.min - 0.51
+        assert ends.max() <= limits.max + 0.51
+
+
+def test_a_rare_outlier_is_cut_by_the_squared_error_and_by_the_percentile() -> None:
+    values = np.append(np.random.default_rng(0).exponential(1.0, 200_000), 4000.0)
+    found = Range(0.0, 4000.0, np.histogram(values, 2048, (0, 4000))[0], np.zeros(1))
+    scales = {method: choose_scale(found, method, False).scale for method in ("minmax", "mse", "percentile")}
+    assert scales["minmax"] == pytest.approx(4000 / 255)
+    assert scales["percentile"] < scales["minmax"] / 50
+    assert scales["mse"] < scales["minmax"]
+
+
+# Graphs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["x86", "arm", "tensorrt"])
+@pytest.mark.parametrize("method", ["minmax", "mse", "percentile"])
+def test_answers_stay_near(target: Target, method: Method) -> None:
+    model = network()
+    quantized = to_int8(model, calibrate(model, PICTURES), QuantizationConfig(target, method))
+    onnx.checker.check_model(quantized, full_check=True)
+    assert np.abs(answers(quantized) - answers(model)).max() < 0.12
+    types = {t.name: t.data_type for t in quantized.graph.initializer}
+    wanted = onnx.TensorProto.UINT8 if target == "x86" else onnx.TensorProto.INT8
+    assert types["r1/zero_point"] == wanted
+
+
+def test_onnx_runtime_computes_every_heavy_layer_in_whole_numbers(tmp_path: Path) -> None:
+    model = network()
+    quantized = to_int8(model, calibrate(model, PICTURES))
+    kinds = runtime_kinds(quantized, tmp_path)
+    assert kinds["QLinearConv"] == 3
+    assert kinds["Conv"] == kinds["Cast"] == kinds["Relu"] == kinds["QuantizeLinear"] == 0
+    first = next(node for node in quantized.graph.node if node.op_type == "DequantizeLinear")
+    assert first.input[0] == "planes"  # the bytes of the picture, not floats made of them
+
+
+def test_weights_take_a_quarter(tmp_path: Path) -> None:
+    model = network()
+    quantized = to_int8(model, calibrate(model, PICTURES))
+    stored = {t.name: t for t in quantized.graph.initializer}
+    assert stored["k2/int8"].data_type == onnx.TensorProto.INT8
+    assert "k2" not in stored
+    assert "dense" in stored  # the last layer stays in float32
+    used = {name for node in quantized.graph.node for name in node.input}
+    assert set(stored) <= used
+
+
+def test_layers_can_be_kept(tmp_path: Path) -> None:
+    model = network()
+    assert heavy_nodes(model) == ["conv1/c", "conv2/c", "conv3/c"]
+    ranges = calibrate(model, PICTURES)
+    kept = to_int8(model, ranges, QuantizationConfig(keep_float=("conv2",)))
+    onnx.checker.check_model(kept, full_check=True)
+    kinds = runtime_kinds(kept, tmp_path)
+    assert kinds["QLinearConv"] == 2
+    with pytest.raises(UserError, match="conv9.*conv1, conv2, conv3"):
+        to_int8(model, ranges, QuantizationConfig(keep_float=("conv9",)))
+    with pytest.raises(ModelError, match="No layer"):
+        to_int8(model, ranges, QuantizationConfig(keep_float=("conv1", "conv2", "conv3")))
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(UserError, match="x86, arm, tensorrt"):
+        QuantizationConfig(target="cuda")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="0.99 to 1"):
+        Int8Choices(wanted_agreement=0.5)
+    with pytest.raises(UserError, match="minmax, mse, percentile"):
+        QuantizationConfig(method="kl")  # type: ignore[arg-type]
+
+
+# Measured ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_searched_where_labels_stay() -> None:
+    _, report = quantize_measured(network(), PICTURES, PICTURES, wanted=0.8)
+    assert report.label_agreement >= 0.8
+    assert report.float_layers == ()
+    assert report.sensitivity == {}
+
+
+def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
+    """Calibrated on dark pictures, the bright ones go beyond the ranges."""
+    model = network()
+    dark = PICTURES // 2
+    even = equalize(model, heavy_nodes(model), dark)
+    narrow = to_int8(even, calibrate(even, dark))
+    before = float((answers(narrow).argmax(1) == answers(model).argmax(1)).mean())
+    said: list[str] = []
+    graph, report = quantize_measured(model, dark, PICTURES, wanted=1.0, on_step=said.append)
+    assert before < 1
+    assert "with ranges 1.25 times as wide" in said[0]
+    assert report.headroom == 1.25
+    scales = {tensor.name: tensor for tensor in graph.graph.initializer}
+    narrower = {tensor.name: tensor for tensor in narrow.graph.initializer}
+    assert numpy_helper.to_array(scales["r1/scale"]) == pytest.approx(
+        1.25 * numpy_helper.to_array(narrower["r1/scale"])
+    )
+    with pytest.raises(UserError, match="headroom is 1 to 4"):
+        QuantizationConfig(headroom=0.5)
+
+
+def test_the_layer_that_spoils_the_answers_goes_back_to_float() -> None:
+    model = network(spoiled=3000.0)
+    alone = to_int8(model, calibrate(model, PICTURES))
+    before = float((answers(alone).argmax(1) == answers(model).argmax(1)).mean())
+    said: list[str] = []
+    graph, report = quantize_measured(model, PICTURES, PICTURES, wanted=0.95, on_step=said.append)
+    assert before < 0.95 <= report.label_agreement
+    assert set(report.sensitivity) == {"conv1/c", "conv2/c", "conv3/c"}
+    assert report.float_layers
+    assert "conv1/c" not in report.float_layers  # it does no harm
+    assert float((answers(graph).argmax(1) == answers(model).argmax(1)).mean()) == report.label_agreement
+    assert said
+
+
+# Export --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(mini_run, run)
+    for name in ("pictures", "classes"):
+        shutil.copy(run / f"samples/test_{name}.npy", run / f"samples/train_{name}.npy")
+    choices = Int8Choices(count=100)
+    result = export_run(run, tmp_path / "m.onnx", precision="int8", int8=choices)
+    assert result.parity.passed
+    assert result.spec.precision == "int8"
+    assert result.spec.quantization["target"] == "x86"
+    assert result.spec.quantization["calibrated_on"] == "training sample of run"
+    assert result.spec.quantization["calibration_pictures"] == 100
+    assert result.quantization is not None
+    assert result.quantization.label_agreement >= 0.99
+    assert result.parity.ece_onnx is not None
+    assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(tmp_path / "m.onnx").graph.initializer)
+
+
+def test_a_run_without_training_pictures_names_the_way_out(mini_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--calibration"):
+        export_run(mini_run, tmp_path / "m.onnx", precision="int8")
+
+
+def test_int8_wants_the_optimised_graph_and_pictures(mini_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="optimised"):
+        export_run(mini_run, tmp_path / "m.onnx", precision="int8", optimized=False)
+    with pytest.raises(DataError, match="one calibration picture"):
+        export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(count=0))
+    with pytest.raises(DataError, match="--calibration"):
+        export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(calibration=tmp_path / "none"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_arithmetic_of_each_layer() -> None:
+    # Rows x columns of the result, filters, weights of one filter.
+    assert multiply_adds(network()) == {
+        "conv1/c": 7 * 7 * 8 * 4 * 4 * 3,
+        "conv2/c": 6 * 6 * 12 * 3 * 3 * 8,
+        "conv3/c": 5 * 5 * 10 * 2 * 2 * 12,
+        "logits/m": 50,
+    }

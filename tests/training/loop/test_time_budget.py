@@ -1,0 +1,80 @@
+"""Time budgets: how they are written, and that the training they choose ends in time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asl_edge.data.arrays import PreparedArrays
+from asl_edge.errors import UserError
+from asl_edge.training import recipes
+from asl_edge.training.loop.progress import Progress
+from asl_edge.training.loop.start import resumed_config
+from asl_edge.training.loop.time_budget import minutes
+from asl_edge.training.loop.train import train
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30m", 30), ("30min", 30), ("1h30m", 90), ("90s", 1.5), ("45", 45), ("1.5h", 90), ("2H", 120), ("1h 5m", 65)],
+)
+def test_durations_as_people_write_them(text: str, expected: float) -> None:
+    assert minutes(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0m", "-5m", "soon", "m", "5x", "1m1h", "nan", "inf"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(UserError, match="written like 30m"):
+        minutes(text)
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(1, 59))
+def test_any_duration(hours: int, mins: int, seconds: int) -> None:
+    assert minutes(f"{hours}h{mins}m{seconds}s") == pytest.approx(60 * hours + mins + seconds / 60)
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def test_the_schedule_ends_with_the_time(colour_arrays, tmp_path):
+    arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"])
+    wanted = recipes.get("default", network="tiny", precision="float32", batch_size=16, time_budget_minutes=0.12)
+    notes, began = Notes(), time.monotonic()
+    result = train(wanted, arrays, tmp_path / "run", progress=notes)
+    assert any(note.startswith("Time budget: ") and "epochs of 48 pictures" in note for note in notes.notes)
+    assert result.epochs > 3
+    assert result.history[-1]["learning_rate"] < 0.1 * wanted.learning_rate  # the cosine came to its end
+    assert time.monotonic() - began < 60  # 7 s were asked for; other tests may be running beside
+    stored = resumed_config(tmp_path / "run")
+    assert (stored.epochs, stored.time_budget_minutes) == (result.epochs, 0.12)
+
+
+def test_less_time_than_an_epoch_takes_cuts_the_epoch(colour_arrays, tmp_path):
+    arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"])
+    wanted = recipes.get(
+        "default", network="tiny", precision="float32", batch_size=1, augmentation="none", time_budget_minutes=0.0001
+    )
+    notes = Notes()
+    result = train(wanted, arrays, tmp_path / "run", progress=notes)
+    assert result.epochs == 1
+    assert resumed_config(tmp_path / "run").steps_per_epoch == 1
+    assert any("more than the budget allows" in note for note in notes.notes)
+
+
+def test_a_trial_changes_nothing_of_what_follows(colour_arrays, tmp_path):
+    arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"])
+    wanted = recipes.get("tutorial", network="tiny", batch_size=16, time_budget_minutes=0.0001)
+    with_trial = train(wanted, arrays, tmp_path / "trial")
+    plain = recipes.get("tutorial", network="tiny", batch_size=16, epochs=1, steps_per_epoch=1)
+    without = train(plain, arrays, tmp_path / "plain")
+    assert with_trial.history[0]["loss"] == without.history[0]["loss"]

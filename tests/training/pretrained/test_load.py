@@ -1,0 +1,659 @@
+"""Starting from a trained network: what is taken over answers as before, and what does not fit is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from asl_edge.data.arrays import PreparedArrays, sha256_of
+from asl_edge.errors import ModelError, RunError, UserError
+from asl_edge.export.export import export_run
+from asl_edge.export.passes.extra_outputs import apply_temperature
+from asl_edge.export.passes.fold_affine import fold_affine
+from asl_edge.export.source.open_source import Described
+from asl_edge.runtime import pretrained as pretrained_module
+from asl_edge.spec import ModelSpec
+from asl_edge.training import networks, recipes
+from asl_edge.training.loop import epoch_checkpointer
+from asl_edge.training.loop.progress import Progress
+from asl_edge.training.loop.train import Interrupted, train
+from asl_edge.training.pretrained.batch_statistics import restate
+from asl_edge.training.pretrained.load import load_weights
+from asl_edge.training.pretrained.onnx_weights import read_stages
+from asl_edge.training.pretrained.source import open_pretrained
+from asl_edge.training.runs.folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+NETWORKS = ("tiny", "mini", "alexnet-edge", "alexnet-edge-8")
+"""Batch normalisation behind an activation; the same behind a pooling, and dense layers; between kernel and ReLU."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mini_network(make_mini_model):
+    """The fixtures' small CNN as a network of the registry."""
+    if "mini" not in networks.names():
+        networks.register(networks.Network("mini", "for tests", 32, 16, lambda n, size: make_mini_model(n, size=size)))
+
+
+@pytest.fixture(scope="module")
+def arrays(shared_colour_arrays):
+    return PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
+
+
+def built(name, classes=4, size=32, seed=5):
+    """A network of the registry with all of its weights and statistics far from their beginnings."""
+    import keras
+
+    keras.utils.set_random_seed(seed)  # or its weights would depend on which tests ran before
+    model, rng = networks.build(name, classes, size), np.random.default_rng(seed)
+    for variable in model.weights:
+        if "variance" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif len(variable.shape) == 1:
+            variable.assign(rng.normal(0, 0.2, variable.shape) + ("gamma" in variable.path))
+        else:
+            variable.assign(variable + rng.normal(0, 0.3 * np.std(variable), variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, make_run):
+    """Run folders by the name of the network: classes A to D, pictures of 32 pixels."""
+    folder = tmp_path_factory.mktemp("trained")
+    return {name: make_run(folder / name, built(name), network=name, fit="stretch") for name in NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """Exported files by the name of the network."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name, run in trained.items():
+        export_run(run, folder / f"{name}.onnx")
+    return {name: folder / f"{name}.onnx" for name in trained}
+
+
+@pytest.fixture(scope="module")
+def plain(trained, tmp_path_factory):
+    """The same, their graphs as they were converted: batch normalisation and rescaling still stand in them."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name in ("mini", "alexnet-edge"):
+        export_run(trained[name], folder / f"{name}.onnx", optimized=False)
+    return {name: folder / f"{name}.onnx" for name in ("mini", "alexnet-edge")}
+
+
+def with_classes(arrays, folder, classes, size=None):
+    """The arrays with other names, or other numbers, of classes; larger ones are padded."""
+    folder.mkdir()
+    for split in ("train", "validation", "test"):
+        pictures, labels = arrays.rgb(split, slice(None)), arrays.split(split).labels % len(classes)
+        if size is not None:
+            pictures = np.pad(pictures, ((0, 0), (0, size - 32), (0, size - 32), (0, 0)))
+        np.save(folder / f"{split}_set.npy", pictures)
+        np.save(folder / f"{split}_classes.npy", np.eye(len(classes), dtype=np.float32)[labels])
+    return PreparedArrays.open(folder, classes=classes)
+
+
+@pytest.fixture(scope="module")
+def four(arrays, tmp_path_factory):
+    return with_classes(arrays, tmp_path_factory.mktemp("four") / "arrays", ["A", "B", "C", "D"])
+
+
+def answers(path, pictures):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"image": pictures})[0]
+
+
+def loaded(name, path, arrays):
+    """A fresh network with the weights of `path`, and what was taken over."""
+    network = networks.build(name, len(arrays.classes), arrays.input_size)
+    return network, load_weights(network, open_pretrained(str(path)), arrays)
+
+
+def changed(path, out, change):
+    """A copy of an `.onnx` file, changed by `change(model)`."""
+    model = onnx.load(path)
+    change(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, out)
+    return out
+
+
+def with_spec(path, out, **fields):
+    def change(model):
+        spec = ModelSpec.from_metadata({entry.key: entry.value for entry in model.metadata_props})
+        del model.metadata_props[:]
+        helper.set_model_props(model, replace(spec, **fields).to_metadata())
+
+    return changed(path, out, change)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_exported_network_answers_as_before(name, exported, four):
+    network, taken = loaded(name, exported[name], four)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(network.predict_on_batch(pictures) - answers(exported[name], pictures)).max() < 1e-4
+    assert (taken.matched, taken.new, taken.left_out) == (("A", "B", "C", "D"), (), ())
+    assert taken.layers == len([layer for layer in network.layers if layer.weights])
+    assert taken.notes == ()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_batch_normalisation_knows_what_it_sees(name, exported, four):
+    """Its statistics are those of the training pictures, so that training begins with the same function."""
+    import keras
+
+    network, _ = loaded(name, exported[name], four)
+    pictures = four.rgb("train", slice(None))  # all 48 are looked at
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for norm in norms:
+        seen = np.asarray(keras.Model(network.inputs[0], norm.input)(pictures))
+        seen = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
+        np.testing.assert_allclose(norm.moving_mean, seen.mean(axis=0), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(norm.moving_variance, seen.var(axis=0), rtol=1e-3, atol=1e-4)
+        assert norm.moving_mean.numpy().any()
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    there, here = (np.asarray(network(pictures, training=training)) for training in (False, True))
+    assert np.abs(there - here).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_statistics_are_given_back_without_a_change_of_answers(name, four):
+    network = built(name)
+    pictures = four.rgb("test", slice(None))
+    before = network.predict_on_batch(pictures)
+    restate(network, [four.rgb("train", slice(0, 32)), four.rgb("train", slice(32, 48))])
+    assert np.abs(network.predict_on_batch(pictures) - before).max() < 1e-4
+
+
+@pytest.mark.parametrize(("precision", "close"), [("fp16-weights", 1e-4), ("fp16", 2e-2)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_is_read_too(name, precision, close, trained, four, tmp_path):
+    path = tmp_path / "half.onnx"
+    export_run(trained[name], path, precision=precision)
+    network, _ = loaded(name, path, four)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < close
+
+
+def fold_batch_normalisation(model):
+    """Let every Mul and Add right behind a Conv vanish into its kernel and a bias."""
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    kept, behind = [], {node.input[0]: node for node in graph.node}
+    gone = []
+    for node in graph.node:
+        scale = behind.get(node.output[0])
+        if node.op_type == "Conv" and len(node.input) == 2 and scale is not None and scale.op_type == "Mul":
+            shift = behind[scale.output[0]]
+            assert shift.op_type == "Add"
+            kernel, factor, offset = (
+                numpy_helper.to_array(stored[name]) for name in (node.input[1], scale.input[1], shift.input[1])
+            )
+            folded = (kernel * factor.reshape(-1, 1, 1, 1)).astype(np.float32)
+            stored[node.input[1]].CopyFrom(numpy_helper.from_array(folded, node.input[1]))
+            graph.initializer.append(numpy_helper.from_array(offset.reshape(-1), f"{node.name}/bias"))
+            node.input.append(f"{node.name}/bias")
+            node.output[0] = shift.output[0]
+            gone += [scale, shift]
+        kept.append(node)
+    assert len(gone) == 10
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept if node not in gone]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def test_graphs_as_they_were_converted(plain, exported, four):
+    pictures = four.rgb("test", slice(None))
+    for name, path in plain.items():
+        assert np.abs(answers(path, pictures) - answers(exported[name], pictures)).max() < 1e-4
+        network, _ = loaded(name, path, four)
+        assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+
+
+def test_another_rescaling_goes_into_the_first_weights(plain, four, tmp_path):
+    path = changed(plain["mini"], tmp_path / "rescaled.onnx", other_rescaling)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(answers(path, pictures) - answers(plain["mini"], pictures)).max() > 0.01
+    network, _ = loaded("mini", path, four)
+    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+
+
+def test_batch_normalisation_that_vanished_into_convolutions(plain, exported, four, tmp_path):
+    path = changed(plain["alexnet-edge"], tmp_path / "folded.onnx", fold_batch_normalisation)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(answers(path, pictures) - answers(exported["alexnet-edge"], pictures)).max() < 1e-4
+    network, _ = loaded("alexnet-edge", path, four)
+    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_calibration_temperature_is_no_weight(exported, four, tmp_path, folded):
+    def change(model):
+        apply_temperature(model, 3.0)
+        if folded:
+            fold_affine(model)
+
+    path = changed(exported["mini"], tmp_path / "calibrated.onnx", change)
+    path = with_spec(path, path, temperature=3.0)
+    pictures = four.rgb("test", slice(None))
+    assert np.abs(answers(path, pictures) - answers(exported["mini"], pictures)).max() > 0.05
+    network, _ = loaded("mini", path, four)
+    assert np.abs(network.predict_on_batch(pictures) - answers(exported["mini"], pictures)).max() < 1e-4
+
+
+def test_dense_layers_as_gemm(exported, four, tmp_path):
+    def change(model):
+        for node in model.graph.node:
+            if node.op_type == "MatMul":
+                node.op_type = "Gemm"
+                node.attribute.append(helper.make_attribute("transB", 1))
+                tensor = next(tensor for tensor in model.graph.initializer if tensor.name == node.input[1])
+                turned = np.ascontiguousarray(numpy_helper.to_array(tensor).T)
+                tensor.CopyFrom(numpy_helper.from_array(turned, tensor.name))
+
+    path = changed(exported["mini"], tmp_path / "gemm.onnx", change)
+    pictures = four.rgb("test", slice(None))
+    network, _ = loaded("mini", path, four)
+    assert np.abs(network.predict_on_batch(pictures) - answers(exported["mini"], pictures)).max() < 1e-4
+
+
+@pytest.mark.parametrize("source", ["run", "keras"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_run_and_its_keras_file_are_copied_bit_for_bit(name, source, trained, four):
+    path = trained[name] if source == "run" else trained[name] / "best.keras"
+    network, taken = loaded(name, path, four)
+    theirs = RunFolder.open(trained[name]).load_model()
+    for ours, other in zip(network.weights, theirs.weights, strict=True):
+        assert np.array_equal(ours, other)
+    assert taken.matched == ("A", "B", "C", "D")
+
+
+@pytest.mark.parametrize("kind", ["run", "onnx"])
+def test_outputs_go_by_the_names_of_their_classes(kind, trained, exported, arrays, tmp_path):
+    """Some in another order, one left out and one new."""
+    import keras
+
+    chosen = with_classes(arrays, tmp_path / "arrays", ["C", "hello", "A", "B"])
+    keras.utils.set_random_seed(3)
+    network = networks.build("mini", 4, 32)
+    head = network.get_layer("logits")
+    fresh = [np.array(weight) for weight in head.weights]
+    source = trained["mini"] if kind == "run" else exported["mini"]
+    taken = load_weights(network, open_pretrained(str(source)), chosen)
+    assert (taken.matched, taken.new, taken.left_out) == (("C", "A", "B"), ("hello",), ("D",))
+    said = taken.describe()
+    assert "outputs kept: 3 (C, A, B); outputs that start anew: 1 (hello); outputs left out: 1 (D)." in said
+    for ours, before in zip(head.weights, fresh, strict=True):
+        assert np.array_equal(np.array(ours)[..., 1], before[..., 1])
+    pictures = chosen.rgb("test", slice(None))
+    ours, theirs = network.predict_on_batch(pictures), answers(exported["mini"], pictures)
+    ours, theirs = ours[:, [2, 3, 0]], theirs[:, :3]
+    shares = [values / values.sum(axis=1, keepdims=True) for values in (ours, theirs)]
+    assert np.abs(shares[0] - shares[1]).max() < 1e-4
+
+
+def test_a_keras_file_that_stands_alone_keeps_its_hidden_layers(trained, four, tmp_path):
+    path = tmp_path / "alone.keras"
+    shutil.copyfile(trained["mini"] / "best.keras", path)
+    source = open_pretrained(str(path))
+    assert (source.network, source.classes) == ("mini", None)
+    network, taken = loaded("mini", path, four)
+    theirs = RunFolder.open(trained["mini"]).load_model()
+    assert np.array_equal(network.get_layer("dense2").kernel, theirs.get_layer("dense2").kernel)
+    assert not np.array_equal(network.get_layer("logits").kernel, theirs.get_layer("logits").kernel)
+    assert (taken.matched, taken.new) == ((), ("A", "B", "C", "D"))
+    assert "does not say what its outputs mean" in taken.notes[0]
+
+
+def test_colours_in_another_order(trained, four, tmp_path):
+    shutil.copyfile(trained["mini"] / "best.keras", tmp_path / "bgr.keras")
+    described = Described(classes=["A", "B", "C", "D"], colour="BGR", fit="stretch")
+    path = tmp_path / "bgr.onnx"
+    export_run(tmp_path / "bgr.keras", path, described=described, data=four.folder)
+    path = with_spec(path, path, network="mini")
+    rgb = four.rgb("test", slice(None))
+    network, _ = loaded("mini", path, four)
+    theirs = answers(path, np.ascontiguousarray(rgb[..., ::-1]))
+    assert np.abs(network.predict_on_batch(rgb) - theirs).max() < 1e-4
+    assert np.abs(network.predict_on_batch(rgb) - answers(path, rgb)).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["run", "onnx"])
+def test_pictures_of_another_size(kind, trained, exported, arrays, tmp_path):
+    larger = with_classes(arrays, tmp_path / "larger", ["A", "B", "C", "D"], size=40)
+    where = trained if kind == "run" else exported
+    _, taken = loaded("tiny", where["tiny"], larger)
+    assert "was trained on pictures of 32 pixels; these have 40 (asl-edge data prepare --size 32)" in taken.notes[0]
+    with pytest.raises(ModelError, match=r"dense2 of mini has weights 648x64, 64 here and 392x64, 64 in .*--size 32"):
+        loaded("mini", where["mini"], larger)
+
+
+def test_pictures_made_square_in_another_way(trained, shared_colour_arrays, tmp_path):
+    folder = tmp_path / "arrays"
+    shutil.copytree(shared_colour_arrays, folder)
+    names = sorted(path.name for path in folder.iterdir())
+    files = {name: {"sha256": sha256_of(folder / name)} for name in names}
+    (folder / "manifest.json").write_text(json.dumps({"classes": ["A", "B", "C"], "fit": "crop", "files": files}))
+    _, taken = loaded("mini", trained["mini"], PreparedArrays.open(folder))
+    assert "made square by stretch, these by crop (asl-edge data prepare --fit stretch)" in taken.notes[0]
+
+
+def other_rescaling(model):
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "rescale/scale")
+    tensor.CopyFrom(numpy_helper.from_array(np.float32(1 / 127.5), tensor.name))
+
+
+def branched(model):
+    softmax = model.graph.node[-1]
+    model.graph.node.insert(
+        len(model.graph.node) - 1, helper.make_node("Add", [softmax.input[0]] * 2, ["twice"], name="twice")
+    )
+    model.graph.node.insert(len(model.graph.node) - 2, helper.make_node("Sigmoid", [softmax.input[0]], ["gate"]))
+    model.graph.node[-2].input[1] = "gate"
+    softmax.input[0] = "twice"
+
+
+def not_a_number(model):
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "logits/bias")
+    tensor.CopyFrom(numpy_helper.from_array(np.full(4, np.nan, np.float32), tensor.name))
+
+
+def fewer_layers(model):
+    """The first dense layer's result goes to the softmax, its first four numbers alone."""
+    softmax = model.graph.node[-1]
+    (dense,) = (node for node in model.graph.node if node.op_type == "MatMul" and "dense2" in node.name)
+    for name, value in (("starts", 0), ("ends", 4), ("axes", 1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    at = list(model.graph.node).index(dense) + 1
+    cut = helper.make_node("Slice", [dense.output[0], "starts", "ends", "axes"], ["cut"], name="cut")
+    model.graph.node.insert(at, cut)
+    softmax.input[0] = "cut"
+    del model.graph.node[at + 1 : -1]
+    names = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in names]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    del model.graph.output[1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (branched, "is no chain of layers: Add twice joins 2"),
+        (not_a_number, "logits holds what is no number"),
+        (fewer_layers, "its layers are conv1, dense2; they must be conv1, dense2, logits"),
+    ],
+)
+def test_files_that_do_not_fit_are_explained(change, message, plain, four, tmp_path):
+    path = changed(plain["mini"], tmp_path / "model.onnx", change)
+    with pytest.raises(ModelError, match=message):
+        loaded("mini", path, four)
+
+
+def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_path):
+    whole = exported["mini"].read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "alone").mkdir()
+    cut = (trained["mini"] / "best.keras").read_bytes()
+    (tmp_path / "alone/cut.keras").write_bytes(cut[: len(cut) // 2])
+    (tmp_path / "letter.txt").write_text("dear")
+    (tmp_path / "folder").mkdir()
+    for name, message in (
+        ("cut.onnx", "cut.onnx is no ONNX model, or is damaged: it is cut off"),
+        ("empty.onnx", "the file is empty"),
+        ("alone/cut.keras", "cut.keras is damaged or no Keras model"),
+        ("letter.txt", "letter.txt is nothing to start from. Name a run folder, a .keras"),
+        ("folder", "folder is no run folder"),
+        ("missing.onnx", "There is nothing at .*missing.onnx to start from"),
+    ):
+        with pytest.raises(UserError, match=message):
+            open_pretrained(str(tmp_path / name))
+    with pytest.raises(ModelError, match="holds weights of 8 bits, too coarse to train on"):
+        open_pretrained(str(with_spec(exported["mini"], tmp_path / "int8.onnx", precision="int8")))
+    # Damage within the graph, behind which the metadata stands.
+    at = whole.index(b"logits/kernel")
+    (tmp_path / "bits.onnx").write_bytes(whole[: at - 8] + b"\xff" * 8 + whole[at:])
+    with pytest.raises(ModelError, match=r"bits.onnx is damaged or no ONNX model|bits.onnx is no ONNX model"):
+        loaded("mini", tmp_path / "bits.onnx", four)
+    with pytest.raises(ModelError, match="rescales pixels|its layers are"):
+        loaded("mini", with_spec(colour_model, tmp_path / "colour.onnx", network="mini"), four)
+
+
+def test_the_stages_of_an_exported_file(plain, exported):
+    folded = read_stages(exported["alexnet-edge"])
+    assert folded[0].direct.scale == 1
+    stages = read_stages(plain["alexnet-edge"])
+    assert [stage.name for stage in folded] == [stage.name for stage in stages]
+    assert [stage.name for stage in stages] == ["the picture", *(f"conv{n}" for n in range(1, 6)), "logits"]
+    assert [stage.kernel.shape for stage in stages[1:]] == [
+        (11, 11, 3, 96), (5, 5, 96, 256), (3, 3, 256, 384), (3, 3, 384, 384), (3, 3, 384, 256), (256, 4),
+    ]  # fmt: skip
+    assert stages[0].direct.scale == pytest.approx(1 / 127.5)
+    assert stages[0].direct.shift == pytest.approx(-1)
+    assert not any(stage.later for stage in stages)
+
+
+# Training
+
+
+def config(start_from, **changes):
+    plain = {"network": "tiny", "epochs": 3, "batch_size": 16, "precision": "float32", "augmentation": "strong"}
+    return recipes.get("finetune", **(plain | {"start_from": str(start_from)} | changes))
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+class StopAt(Progress):
+    """Raises while a batch of an epoch (from 1) is being counted."""
+
+    def __init__(self, epoch, pictures):
+        self.at, self.epoch = (epoch, pictures), 0
+
+    def epoch_begins(self, epoch, epochs, pictures):
+        self.epoch = epoch
+
+    def pictures_seen(self, pictures, loss, waiting_share):
+        if (self.epoch, pictures) == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def every_step_is_looked_at(monkeypatch):
+    monkeypatch.setattr(epoch_checkpointer, "_SECONDS_BETWEEN_LOOKS", 0.0)
+
+
+def without_times(history):
+    return [{k: v for k, v in row.items() if k in ("epoch", "loss", "accuracy", "val_loss")} for row in history]
+
+
+def weights_of(run):
+    return [np.asarray(weight) for weight in RunFolder.open(run).load_model().weights]
+
+
+@pytest.mark.parametrize("kind", ["run", "keras", "onnx"])
+def test_training_begins_where_the_trained_network_ended(kind, trained, exported, four, tmp_path):
+    """At a rate of nothing, what is validated and stored after an epoch is what was loaded."""
+    path = {"run": trained["tiny"], "keras": trained["tiny"] / "best.keras", "onnx": exported["tiny"]}[kind]
+    still = config(path, learning_rate=1e-12, epochs=1, norm_momentum=0.999999, steps_per_epoch=1)
+    told = Notes()
+    result = train(still, four, tmp_path / "run", progress=told)
+    pictures, labels = four.rgb("validation", slice(None)), four.split("validation").labels
+    theirs = answers(exported["tiny"], pictures)
+    stored = RunFolder.open(tmp_path / "run")
+    assert np.abs(stored.load_model().predict_on_batch(pictures) - theirs).max() < 1e-3
+    assert result.history[0]["val_accuracy"] == pytest.approx((theirs.argmax(axis=1) == labels).mean())
+    assert [note for note in told.notes if note.startswith("Started from")] == [
+        f"Started from {path}: 4 layers of tiny; outputs kept: 4 (A, B, C, D)."
+    ]
+    file = path / "best.keras" if kind == "run" else path
+    record = stored.config["data"]["started_from"]
+    assert (stored.config["start_from"], record["sha256"]) == (str(path), sha256_of(file))
+    assert (record["file"], record["kept_classes"]) == (file.name, ["A", "B", "C", "D"])
+    export_run(tmp_path / "run", tmp_path / "again.onnx")
+    spec = ModelSpec.from_metadata(
+        {entry.key: entry.value for entry in onnx.load(tmp_path / "again.onnx").metadata_props}
+    )
+    assert spec.trained_on["started_from"]["sha256"] == sha256_of(file)
+    assert str(tmp_path) not in json.dumps(spec.trained_on)
+
+
+def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
+    taught = recipes.get("tutorial", network="tiny", epochs=12, batch_size=8, learning_rate=0.2)
+    train(taught, arrays, tmp_path / "taught")
+    export_run(tmp_path / "taught", tmp_path / "taught.onnx")
+    result = train(config(tmp_path / "taught.onnx", epochs=1), arrays, tmp_path / "run")
+    assert result.history[0]["val_accuracy"] == 1.0
+
+
+@pytest.mark.usefixtures("every_step_is_looked_at")
+@pytest.mark.parametrize("kind", ["run", "onnx"])
+def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arrays, tmp_path):
+    """Before anything was saved, within an epoch, and in the last one; with a class that starts anew."""
+    chosen = with_classes(arrays, tmp_path / "arrays", ["B", "hello", "D"])
+    source = tmp_path / f"source.{kind}"
+    shutil.copytree(trained["tiny"], source) if kind == "run" else shutil.copyfile(exported["tiny"], source)
+    wanted = config(source, learning_rate=0.01, checkpoint_steps=2)
+    whole = train(wanted, chosen, tmp_path / "whole")
+    stops = ((1, 48),)  # a file in place of a run goes the longer way, so that one of them does
+    if kind == "onnx":
+        assert without_times(train(wanted, chosen, tmp_path / "twin").history) == without_times(whole.history)
+        stops = ((1, 16), (1, 48), (3, 32))
+    run = tmp_path / "run"
+    for epoch, pictures in stops:
+        with pytest.raises(Interrupted):
+            train(wanted, chosen, run, resume=run.exists(), progress=StopAt(epoch, pictures))
+        if epoch == 1 and pictures == 48:  # from here on the run holds everything
+            shutil.rmtree(source) if kind == "run" else source.unlink()
+    told = Notes()
+    resumed = train(wanted, chosen, run, resume=True, progress=told)
+    assert not any("Started from" in note for note in told.notes)
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.scores == whole.scores
+    for ours, theirs in zip(weights_of(run), weights_of(tmp_path / "whole"), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("every_step_is_looked_at")
+def test_a_run_that_saved_nothing_begins_again_from_the_same_file_only(exported, four, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(exported["tiny"], "source.onnx")
+    wanted = config("source.onnx")
+    with pytest.raises(Interrupted):
+        train(wanted, four, tmp_path / "run", progress=StopAt(1, 16))
+    shutil.copyfile(exported["mini"], "source.onnx")
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, was changed since. .* a new folder"):
+        train(wanted, four, tmp_path / "run", resume=True)
+    Path("source.onnx").unlink()
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, is not there any more"):
+        train(wanted, four, tmp_path / "run", resume=True)
+    shutil.copyfile(exported["tiny"], "source.onnx")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert train(wanted, four, tmp_path / "run", resume=True).epochs == 3
+
+
+def test_another_start_cannot_be_resumed_with(exported, trained, four, tmp_path):
+    train(config(exported["tiny"], epochs=1), four, tmp_path / "run")
+    with pytest.raises(RunError, match="start_from was .*tiny.onnx, now "):
+        train(config(trained["tiny"], epochs=1), four, tmp_path / "run", resume=True)
+
+
+def test_averages_begin_with_what_was_loaded(exported, four, tmp_path):
+    """After a few steps of an average over a hundred (which begins after the first), the stored weights are near."""
+    stored = {}
+    for momentum in (0.0, 0.99):
+        wanted = config(exported["tiny"], epochs=4, learning_rate=0.05, warmup_epochs=0.0, ema_momentum=momentum)
+        train(wanted, four, tmp_path / str(momentum))
+        stored[momentum] = RunFolder.open(tmp_path / str(momentum)).load_model().get_layer("logits").kernel.numpy()
+    network, _ = loaded("tiny", exported["tiny"], four)
+    began = network.get_layer("logits").kernel.numpy()
+    moved = {momentum: np.abs(kernel - began).mean() for momentum, kernel in stored.items()}
+    assert 0 < moved[0.99] < 0.7 * moved[0.0]
+
+
+def test_what_does_not_fit_leaves_no_run(exported, four, tmp_path):
+    for start_from, message in (
+        (exported["mini"], r"mini.onnx is the network mini, and tiny is to be trained. .* name --network mini"),
+        (tmp_path / "none.onnx", "There is nothing at"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(config(start_from), four, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="start_from names a run folder"):
+        config("")
+
+
+def test_a_run_is_trained_on_in_its_own_place(trained, four, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained["tiny"], run)
+    before = sha256_of(run / "best.keras")
+    train(config(run, epochs=1), four, run, overwrite=True)
+    assert RunFolder.open(run).config["data"]["started_from"]["sha256"] == before
+
+
+def test_the_model_in_the_box(exported, four, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
+    with pytest.raises(UserError, match="The model in the box .* is missing"):
+        train(config("box"), four, tmp_path / "run")
+    shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.BOX_FILE)
+    told = Notes()
+    train(config("box", epochs=1), four, tmp_path / "run", progress=told)
+    assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in told.notes)
+    assert RunFolder.open(tmp_path / "run").config["start_from"] == "box"
+
+
+def begin(arrays, out, wanted, *hosts, **environment):
+    script = Path(__file__).parents[1] / "train_somewhere.py"
+    words = [sys.executable, str(script), str(arrays), str(out), json.dumps(wanted), *map(str, hosts)]
+    variables = {**os.environ, "PYTHONPATH": str(script.parents[1]), **environment}
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
+
+
+def histories(*processes):
+    """What each process has printed; none of them stays, whatever happens."""
+    try:
+        printed = [process.communicate(timeout=180) for process in processes]
+    finally:
+        for process in processes:
+            with process:
+                process.kill()
+    assert [process.returncode for process in processes] == [0] * len(processes), printed
+    return [json.loads(out.splitlines()[-1])["history"] for out, _ in printed]
+
+
+def test_with_jax_and_on_two_hosts(exported, shared_colour_arrays, tmp_path):
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    wanted = {"recipe": "finetune", "batch_size": 16, "epochs": 2, "drop_last": True, "augmentation": "none"}
+    wanted["start_from"] = str(exported["tiny"])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
+    first, second = histories(*(begin(shared_colour_arrays, tmp_path / "two", wanted, hosts, n) for n in (0, 1)))
+    (alone,) = histories(begin(shared_colour_arrays, tmp_path / "one", wanted, KERAS_BACKEND="jax"))
+    assert [row["loss"] for row in first] == [row["loss"] for row in second]
+    for one, two in zip(alone, first, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
