@@ -15,12 +15,12 @@ class UserError(AslEdgeError):
     exit_code = 2
 
 
-class PictureError(UserError):
-    """One picture cannot be read; the message is the reason, without the file's name."""
+class ImageError(UserError):
+    """One image cannot be read; the message is the reason, without the file's name."""
 
 
 class DataError(UserError):
-    """Pictures or arrays that do not fit what was asked of them."""
+    """Images or arrays that do not fit what was asked of them."""
 
 
 class ModelError(UserError):

@@ -13,10 +13,10 @@ CLASSES: tuple[str, ...] = LETTERS + COMMANDS
 """All 29 classes in alphabet order: A to Z, then `del`, `nothing`, `space`."""
 
 MOTION_LETTERS: frozenset[str] = frozenset("JZ")
-"""Signed as a movement; one picture shows only their hold shape."""
+"""Signed as a movement; one image shows only their hold shape."""
 
 STATIC_LETTERS: tuple[str, ...] = tuple(letter for letter in LETTERS if letter not in MOTION_LETTERS)
-"""The 24 letters that one picture can show."""
+"""The 24 letters that one image can show."""
 
 _ORDER = {name: rank for rank, name in enumerate(CLASSES)}
 _BY_FOLDED_NAME = {name.casefold(): name for name in CLASSES} | {"delete": "del"}

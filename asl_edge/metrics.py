@@ -12,7 +12,7 @@ Ints = npt.NDArray[np.integer]
 
 
 def accuracy(probabilities: Floats, labels: Ints) -> float:
-    """Share of pictures whose most probable class is the right one.
+    """Share of images whose most probable class is the right one.
 
     Args:
         probabilities: float array of shape (N, C).
@@ -23,14 +23,14 @@ def accuracy(probabilities: Floats, labels: Ints) -> float:
 
 
 def top_k_accuracy(probabilities: Floats, labels: Ints, k: int = 3) -> float:
-    """Share of pictures whose right class is among the `k` most probable; ties go to the lower column."""
+    """Share of images whose right class is among the `k` most probable; ties go to the lower column."""
     _check(probabilities, labels)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 
 
 def confusion_counts(predicted: Ints, labels: Ints, classes: int) -> npt.NDArray[np.int64]:
-    """Count pictures by right class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
+    """Count images by right class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
     counts = np.bincount(labels.astype(np.int64) * classes + predicted.astype(np.int64), minlength=classes * classes)
     return counts.reshape(classes, classes)
 
@@ -38,7 +38,7 @@ def confusion_counts(predicted: Ints, labels: Ints, classes: int) -> npt.NDArray
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the score interval of a share of `right` out of `total` (Wilson 1927, JASA 22:209-212).
 
-    It treats pictures as independent draws; frames of one video are not, so the true interval is wider there.
+    It treats images as independent draws; frames of one video are not, so the true interval is wider there.
 
     Raises:
         ValueError: `total` is below 1 or `right` is not between 0 and `total`.
@@ -58,7 +58,7 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
 
 
 def answered(probabilities: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Tell which pictures are answered at `threshold`; bool array of shape (N,).
+    """Tell which images are answered at `threshold`; bool array of shape (N,).
 
     Args:
         probabilities: float array of shape (N, C).
@@ -69,7 +69,7 @@ def answered(probabilities: Floats, threshold: float) -> npt.NDArray[np.bool_]:
 
 
 def coverage_and_accuracy(probabilities: Floats, labels: Ints, threshold: float) -> tuple[float, float | None]:
-    """Share of pictures answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
+    """Share of images answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
     _check(probabilities, labels)
     sure = answered(probabilities, threshold)
     if not sure.any():

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from asl_edge.errors import ModelError
+from asl_edge.files.earlier_names import with_current_names
 
 METADATA_KEY = "asl_edge.spec"
 """The key of the ONNX metadata entry that holds the spec as JSON."""
@@ -32,7 +33,7 @@ Colour = Literal["RGB", "BGR"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a device must know to turn a picture into a letter with one model file.
+    """What a device must know to turn an image into a letter with one model file.
 
     Raises:
         ModelError: on construction, when a field breaks its rule.
@@ -41,13 +42,13 @@ class ModelSpec:
     classes: tuple[str, ...]
     """Class names in the order of the output columns."""
     input_size: int
-    """Side of the square input picture, in pixels."""
+    """Side of the square input image, in pixels."""
     fit: Fit = "crop"
-    """How a picture becomes square: centre `crop`, `stretch` or `pad` with black."""
+    """How an image becomes square: centre `crop`, `stretch` or `pad` with black."""
     colour: Colour = "RGB"
     """Order of the input's channels."""
     preprocess_version: int = 1
-    """Version of `asl_edge.imaging.preprocess` that the training pictures went through."""
+    """Version of `asl_edge.imaging.preprocess` that the training images went through."""
     network: str = "alexnet"
     """Name of the network in the registry."""
     precision: str = "fp32"
@@ -59,15 +60,15 @@ class ModelSpec:
     reject_threshold: float | None = None
     """Confidence under which the answer is "not sure"; None answers always."""
     reject_curve: tuple[tuple[float, float, float], ...] = ()
-    """(threshold, share of pictures answered, accuracy of those answers), as measured when it was calibrated."""
+    """(threshold, share of images answered, accuracy of those answers), as measured when it was calibrated."""
     calibration: dict[str, Any] = field(default_factory=dict)
     """How temperature and threshold came about (see `asl_edge.evaluation.calibration`)."""
-    framing: dict[str, Any] = field(default_factory=dict)
+    zoom: dict[str, Any] = field(default_factory=dict)
     """How the hand is found for a second look (see `asl_edge.runtime.zoom`); empty for models that look once."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """Figures of the model on each source, as `asl-edge evaluate` with several sources wrote them into its run."""
     trained_on: dict[str, Any] = field(default_factory=dict)
-    """Sources, split and number of pictures that the network was trained on."""
+    """Sources, split and number of images that the network was trained on."""
     parity: dict[str, Any] = field(default_factory=dict)
     """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
     quantization: dict[str, Any] = field(default_factory=dict)
@@ -99,8 +100,8 @@ class ModelSpec:
 
         if self.features is not None and (not isinstance(self.features, int) or self.features < 1):
             raise ModelError(f"features must be a positive whole number. Received: {self.features!r}")
-        if not isinstance(self.framing, dict) or (self.framing and self.features is None):
-            raise ModelError("framing must be an object, of a model that offers its features. Export the model again.")
+        if not isinstance(self.zoom, dict) or (self.zoom and self.features is None):
+            raise ModelError("zoom must be an object, of a model that offers its features. Export the model again.")
         shares = [value for point in self.reject_curve for value in point]
         if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares) or any(
             len(point) != 3 for point in self.reject_curve
@@ -123,7 +124,7 @@ class ModelSpec:
             ModelError: the text is not a spec, or of a spec version that this asl-edge does not know.
         """
         try:
-            values = json.loads(text)
+            values = with_current_names(json.loads(text))
         except ValueError as error:
             raise ModelError(f"The model's spec is not JSON ({error}). Export the model again.") from error
         if not isinstance(values, dict) or "classes" not in values or "input_size" not in values:

@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py DATA --work WORK [--only NAME ...]
 
-A network of 96x96 is trained on drawn hands alone. From its weights each training here sees 45,000 pictures, drawn
+A network of 96x96 is trained on drawn hands alone. From its weights each training here sees 45,000 images, drawn
 hands and photographs, so the figures are lower than the shipped ones; what counts is the difference from the first row,
 and `again` shows how far trainings differ that differ in their seed alone. Every look is a line in looks.md as well.
 """
@@ -31,15 +31,15 @@ ABLATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         DRAWN,
         ("augmentation=light",),
     ),
-    "right-hands": ("no picture mirrored", DRAWN, ("flip_probability=0",)),
+    "right-hands": ("no image mirrored", DRAWN, ("flip_probability=0",)),
     "dropout": ("all of the network's dropout, not half", DRAWN, ("dropout_scale=1",)),
-    "every-picture": (
-        "every picture counts alike, whatever its source",
+    "every-image": (
+        "every image counts alike, whatever its source",
         DRAWN,
         ("source_exponent=1",),
     ),
     "last-weights": ("no average over weights (EMA)", DRAWN, ("ema_momentum=0",)),
-    "mixup": ("a fifth of the pictures mixed with others (mixup)", DRAWN, ("mixup_probability=0.2",)),
+    "mixup": ("a fifth of the images mixed with others (mixup)", DRAWN, ("mixup_probability=0.2",)),
     "no-smoothing": ("no label smoothing", DRAWN, ("label_smoothing=0",)),
 }
 
@@ -90,8 +90,8 @@ def markdown(looks: str) -> str:
     lines = [
         "# One thing at a time",
         "",
-        "Trainings of `alexnet-edge` at 96x96 with 45,000 pictures each, from the weights of one training on 179,000 "
-        "drawn pictures alone, which differ from the first row in one thing (`benchmarks/ablations.py`); accuracy with "
+        "Trainings of `alexnet-edge` at 96x96 with 45,000 images each, from the weights of one training on 179,000 "
+        "drawn images alone, which differ from the first row in one thing (`benchmarks/ablations.py`); accuracy with "
         "95% interval (Wilson). Differences within the intervals, or within what another seed makes, are no finding. "
         "The weights they start from saw the whole recipe, so that a row without a part of it still inherits some, and "
         "the other seed starts there too.",

@@ -1,17 +1,17 @@
-"""How much adapting to a person helps: some of a stranger's pictures to adapt with, others to test on.
+"""How much adapting to a person helps: some of a stranger's images to adapt with, others to test on.
 
-    python benchmarks/adaptation.py PICTURES [--model FILE] [--per-class N ...] [--fine-tune] [--out FOLDER]
+    python benchmarks/adaptation.py IMAGES [--model FILE] [--per-class N ...] [--fine-tune] [--out FOLDER]
 
-Three ways to part the pictures of a class in the order of their numbers. `turns` takes every other one: the same people
+Three ways to part the images of a class in the order of their numbers. `turns` takes every other one: the same people
 and places on both sides. `first` adapts with the first quarter and tests on the last half, `last` the other way round:
-another sitting, with another hand, wall and light. That rule is made for `dev-wall` (20 pictures a class), looked at
-picture by picture: a class shows two or three sittings one after the other, and the last of them begins with picture 6
+another sitting, with another hand, wall and light. That rule is made for `dev-wall` (20 images a class), looked at
+image by image: a class shows two or three sittings one after the other, and the last of them begins with image 6
 to 11. So it is never in the first quarter, and it is all of the last half; halves of ten would share it.
 
-`--per-class` repeats it with so many pictures a class. `--given` adapts with some classes only, by turns, and tests on
-all. `--fine-tune` also trains the whole network on the adapting pictures (`asl-edge train --from-pretrained`), which
-needs the workshop packages; these are split by `data prepare --split random`, so that the pictures that choose its best
-epoch are of the sittings that it trains on. The tested pictures are in no split. Writes adaptation.json and .md into
+`--per-class` repeats it with so many images a class. `--given` adapts with some classes only, by turns, and tests on
+all. `--fine-tune` also trains the whole network on the adapting images (`asl-edge train --from-pretrained`), which
+needs the workshop packages; these are split by `data prepare --split random`, so that the images that choose its best
+epoch are of the sittings that it trains on. The tested images are in no split. Writes adaptation.json and .md into
 `--out`.
 """
 
@@ -46,7 +46,7 @@ WAYS = ("turns", "first", "last")
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--per-class", type=int, nargs="*", default=[10, 5, 3])
     parser.add_argument("--given", nargs="*", default=["A,B,C,T", "A,B,C,D,E", "T,X"])
@@ -56,9 +56,9 @@ def main() -> None:
     rows, some = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for way in WAYS:
-            for count in sorted({min(count, available(options.pictures, way)) for count in options.per_class})[::-1]:
+            for count in sorted({min(count, available(options.images, way)) for count in options.per_class})[::-1]:
                 folder = Path(scratch) / f"{way}-{count}"
-                part(options.pictures, folder, way, count)
+                part(options.images, folder, way, count)
                 new = not any(row["way"] == way for row in rows)
                 rows.append({"way": way, "per_class": count, **measured(options.model, folder)})
                 if options.fine_tune and new:
@@ -66,14 +66,14 @@ def main() -> None:
                 print(json.dumps(rows[-1]), flush=True)
         for given in options.given:
             folder = Path(scratch) / f"given-{given}"
-            part(options.pictures, folder, "turns", options.per_class[0], tuple(parse_classes(given)))
+            part(options.images, folder, "turns", options.per_class[0], tuple(parse_classes(given)))
             some.append({"names": given, **measured(options.model, folder, tuple(parse_classes(given)))})
             print(json.dumps(some[-1]), flush=True)
     write(options, rows, some)
 
 
 def parted(names: list[str], way: str) -> tuple[list[str], list[str]]:
-    """Return the names of the pictures to adapt with and to test on."""
+    """Return the names of the images to adapt with and to test on."""
     if way == "turns":
         return names[::2], names[1::2]
     first, last = names[: len(names) // 4], names[len(names) // 2 :]
@@ -81,18 +81,18 @@ def parted(names: list[str], way: str) -> tuple[list[str], list[str]]:
 
 
 def in_order(folder: Path) -> list[str]:
-    """Return the names of the pictures of a class by their numbers."""
+    """Return the names of the images of a class by their numbers."""
     return sorted((path.name for path in folder.iterdir()), key=natural_key)
 
 
-def available(pictures: Path, way: str) -> int:
-    """Return how many pictures to adapt with the largest class has."""
-    return max(len(parted(in_order(folder), way)[0]) for folder in pictures.iterdir() if folder.is_dir())
+def available(images: Path, way: str) -> int:
+    """Return how many images to adapt with the largest class has."""
+    return max(len(parted(in_order(folder), way)[0]) for folder in images.iterdir() if folder.is_dir())
 
 
-def part(pictures: Path, folder: Path, way: str, count: int, given: tuple[str, ...] | None = None) -> None:
-    """Copy `count` pictures of each class (of those `given`) into `folder/adapt`, and others into `folder/test`."""
-    for letter in sorted(path for path in pictures.iterdir() if path.is_dir()):
+def part(images: Path, folder: Path, way: str, count: int, given: tuple[str, ...] | None = None) -> None:
+    """Copy `count` images of each class (of those `given`) into `folder/adapt`, and others into `folder/test`."""
+    for letter in sorted(path for path in images.iterdir() if path.is_dir()):
         first, rest = parted(in_order(letter), way)
         # Spread over what there is, as a person would who is asked for fewer.
         chosen = [first[place] for place in np.linspace(0, len(first) - 1, min(count, len(first))).round().astype(int)]
@@ -105,7 +105,7 @@ def part(pictures: Path, folder: Path, way: str, count: int, given: tuple[str, .
 
 
 def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Return right answers on the tested pictures before and after, and what adapting took."""
+    """Return right answers on the tested images before and after, and what adapting took."""
     with Predictor(model) as predictor:
         before = answers(predictor, folder / "test", given)
         began = time.perf_counter()
@@ -115,7 +115,7 @@ def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = N
     with Predictor(model, adaptation=Adaptation.load(path)) as adapted:
         after = answers(adapted, folder / "test", given)
     return {
-        "adapted_with": report.pictures,
+        "adapted_with": report.images,
         "seconds": seconds,
         "kilobytes": path.stat().st_size / 1000,
         "cross_validated": report.accuracy_after,
@@ -125,7 +125,7 @@ def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = N
 
 
 def answers(predictor: Predictor, folder: Path, given: tuple[str, ...] | None) -> dict[str, list[int]]:
-    """Return pictures read rightly and pictures: of all, of classes given and not, and of those above the threshold."""
+    """Return images read rightly and images: of all, of classes given and not, and of those above the threshold."""
     threshold = predictor.spec.reject_threshold or 0.0
     counts = {name: [0, 0] for name in ("all", "given", "others", "answered")}
     for letter in sorted(folder.iterdir()):
@@ -153,7 +153,7 @@ def fine_tuned(model: Path | None, folder: Path) -> dict[str, Any]:
     run("train", str(arrays), "--out", str(out), *start)
     seconds = time.perf_counter() - began
     report = evaluate(out, folder / "test")
-    return {"seconds": seconds, "after": [report.right, report.pictures]}
+    return {"seconds": seconds, "after": [report.right, report.images]}
 
 
 def write(options: argparse.Namespace, rows: list[dict[str, Any]], some: list[dict[str, Any]]) -> None:
@@ -161,16 +161,16 @@ def write(options: argparse.Namespace, rows: list[dict[str, Any]], some: list[di
     options.out.mkdir(parents=True, exist_ok=True)
     machine = describe_machine()
     name = "the model in the box" if options.model is None else options.model.name
-    values = {"model": name, "pictures": options.pictures.name, "machine": machine, "rows": rows, "some": some}
+    values = {"model": name, "images": options.images.name, "machine": machine, "rows": rows, "some": some}
     (options.out / "adaptation.json").write_text(json.dumps(values, indent=2) + "\n")
     lines = [
-        f"# Adapting {name} to the people of `{options.pictures.name}`\n",
-        "Some pictures of each class to adapt with, others to test on. `turns`: every other picture, so both show the "
+        f"# Adapting {name} to the people of `{options.images.name}`\n",
+        "Some images of each class to adapt with, others to test on. `turns`: every other image, so both show the "
         "same people and places. `first`: the first quarter adapts, the last half tests; `last`: the other way round. "
-        "There the tested pictures are of another sitting: another hand, wall and light. 95% intervals (Wilson), as if "
-        "the pictures were independent. Answered: share of the pictures above the model's threshold; right: share of "
+        "There the tested images are of another sitting: another hand, wall and light. 95% intervals (Wilson), as if "
+        "the images were independent. Answered: share of the images above the model's threshold; right: share of "
         "these that are read rightly.\n",
-        "| parted by | a class | pictures | before | `asl-edge adapt` | answered, right before | after | took | "
+        "| parted by | a class | images | before | `asl-edge adapt` | answered, right before | after | took | "
         "`train --from-pretrained` | took |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -183,7 +183,7 @@ def write(options: argparse.Namespace, rows: list[dict[str, Any]], some: list[di
     if some:
         lines += [
             "\n## Some classes given\n",
-            f"{options.per_class[0]} pictures of these classes to adapt with, by turns; tested on all classes.\n",
+            f"{options.per_class[0]} images of these classes to adapt with, by turns; tested on all classes.\n",
             "| given | these before | after | the others before | after | answered, right before | after |",
             "|---|---:|---:|---:|---:|---:|---:|",
         ]

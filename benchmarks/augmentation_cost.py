@@ -68,7 +68,7 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128], help="batch sizes")
-    parser.add_argument("--size", type=int, default=224, help="side of the pictures")
+    parser.add_argument("--size", type=int, default=224, help="side of the images")
     parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turn")
     parser.add_argument("--steps", type=int, default=3, help="training steps of each kind a round")
     parser.add_argument("--name", default="augmentation-cost", help="name of the result files")
@@ -80,9 +80,9 @@ def main() -> None:
     chosen = choose_precision("auto")
     runs = []
     for batch in options.batches:
-        pictures, labels = random_batch(batch, options.size)
-        alone = measure_alone(pictures, options.rounds)
-        steps = measure_steps(pictures, labels, chosen.policy, options.rounds, options.steps)
+        images, labels = random_batch(batch, options.size)
+        alone = measure_alone(images, options.rounds)
+        steps = measure_steps(images, labels, chosen.policy, options.rounds, options.steps)
         runs.append({"batch_size": batch, "alone_ms": alone, "step_ms": steps})
         print(table(runs[-1]), flush=True)
     settings = {"size": options.size, "rounds": options.rounds, "steps": options.steps, "classes": CLASSES}
@@ -94,22 +94,22 @@ def main() -> None:
 
 
 def random_batch(count: int, size: int) -> tuple[Any, Any]:
-    """Return uint8 pictures (count, size, size, 3) and one-hot labels; what is in them costs nothing."""
+    """Return uint8 images (count, size, size, 3) and one-hot labels; what is in them costs nothing."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    return pictures, np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, count)]
+    images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return images, np.eye(CLASSES, dtype=np.float32)[rng.integers(0, CLASSES, count)]
 
 
-def measure_alone(pictures: Any, rounds: int) -> dict[str, list[float]]:
+def measure_alone(images: Any, rounds: int) -> dict[str, list[float]]:
     """Return milliseconds a batch of each change alone and of each named augmentation."""
     import keras
 
     from asl_edge.training.augmentation import Augmentation, get
 
     kinds = {name: Augmentation(**fields) for name, fields in ALONE.items()} | {name: get(name) for name in NAMED}
-    batch = keras.ops.convert_to_tensor(pictures)
+    batch = keras.ops.convert_to_tensor(images)
     functions = {name: compiled_layer(augmentation) for name, augmentation in kinds.items()}
     for function in functions.values():
         wait_for(function(batch))
@@ -150,7 +150,7 @@ def wait_for(batch: Any) -> None:
     keras.ops.convert_to_numpy(batch[0, 0, 0])
 
 
-def measure_steps(pictures: Any, labels: Any, policy: Any, rounds: int, steps: int) -> dict[str, list[float]]:
+def measure_steps(images: Any, labels: Any, policy: Any, rounds: int, steps: int) -> dict[str, list[float]]:
     """Return milliseconds a training step without augmentation (`none`) and with each named one."""
     import keras
 
@@ -160,9 +160,9 @@ def measure_steps(pictures: Any, labels: Any, policy: Any, rounds: int, steps: i
     from asl_edge.training.compute.fast_convolution import make_fast
 
     with dtype_policy(policy):
-        network = networks.build("alexnet", CLASSES, pictures.shape[1])
+        network = networks.build("alexnet", CLASSES, images.shape[1])
         if not has_gpu():
-            make_fast(network, len(pictures))  # as `asl-edge train` does
+            make_fast(network, len(images))  # as `asl-edge train` does
         models = {name: with_augmentation(network, get(name)) for name in NAMED}
         # A model of its own, since the wrappers' network can be compiled once only.
         models = {"none": keras.Model(network.inputs, network.outputs)} | models
@@ -170,13 +170,13 @@ def measure_steps(pictures: Any, labels: Any, policy: Any, rounds: int, steps: i
         optimizer = keras.optimizers.SGD(1e-4, momentum=0.9, nesterov=True)
         model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"], jit_compile=compile_with_xla())
         for _ in range(2):
-            model.train_on_batch(pictures, labels)
+            model.train_on_batch(images, labels)
     samples: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds):
         for name, model in models.items():
             for _ in range(steps):
                 began = time.perf_counter()
-                model.train_on_batch(pictures, labels)
+                model.train_on_batch(images, labels)
                 samples[name].append(round(1000 * (time.perf_counter() - began), 3))
     return samples
 
@@ -209,7 +209,7 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         "# Cost of augmentation",
         "",
-        f"Pictures of {settings['size']}x{settings['size']}, Keras on {settings['backend']}; training step of AlexNet "
+        f"Images of {settings['size']}x{settings['size']}, Keras on {settings['backend']}; training step of AlexNet "
         f"with {settings['classes']} classes and SGD with momentum in {settings['dtype_policy']} "
         f"({settings['dtype_policy_reason']}). Medians of {settings['rounds']} rounds, in which everything took its "
         f"turn; {settings['steps']} steps of each kind a round.",

@@ -1,12 +1,12 @@
 """Average the weights of a run and of the run that it started from.
 
-    python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--pictures 2048]
+    python benchmarks/average_runs.py BEFORE AFTER ARRAYS --out RUN [--share 0.75] [--images 2048]
 
 BEFORE and AFTER are run folders, of which the best epoch counts, or checkpoints in them (RUN/checkpoints/*.keras);
 BEFORE may be `box`, the model in the box, as a training `--from-pretrained` begins with it.
 The weights are `share` of AFTER's and the rest of BEFORE's (Wortsman et al., "Robust fine-tuning of zero-shot models",
 2022). Batch normalisation gets the mean and variance of what it sees in the averaged network, layer by layer, over
-training pictures of ARRAYS without augmentation. The second look is fitted as at the end of a training. RUN is AFTER's
+training images of ARRAYS without augmentation. The second look is fitted as at the end of a training. RUN is AFTER's
 folder with those weights; its config.json says so.
 """
 
@@ -31,12 +31,12 @@ def main() -> None:
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.75)
-    parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--images", type=int, default=2048)
     options = parser.parse_args()
     if not 0 <= options.share <= 1:
         parser.error("--share is between 0 and 1")
     from asl_edge.data.arrays import PreparedArrays
-    from asl_edge.training.zoom_fitting import fit_second_look, write_second_look
+    from asl_edge.training.zoom_fitting import fit_zoom, write_zoom
 
     arrays = PreparedArrays.open(options.arrays)
     before = box(arrays) if str(options.before) == "box" else load(options.before)
@@ -45,7 +45,7 @@ def main() -> None:
     pairs = zip(before.get_weights(), after.get_weights(), strict=True)
     after.set_weights([(1 - options.share) * one + options.share * other for one, other in pairs])
     count = len(arrays.split("train").labels)
-    rows = np.sort(np.random.default_rng(0).choice(count, min(options.pictures, count), replace=False))
+    rows = np.sort(np.random.default_rng(0).choice(count, min(options.images, count), replace=False))
     measure_batches(after, arrays.rgb("train", rows))
     shutil.copytree(
         folder,
@@ -58,24 +58,24 @@ def main() -> None:
         "before": "box" if str(options.before) == "box" else named(options.before),
         "after": named(options.after),
         "share_of_after": options.share,
-        "pictures_for_batch_normalisation": len(rows),
+        "images_for_batch_normalisation": len(rows),
     }
     (options.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (options.out / "framing.json").unlink(missing_ok=True)  # of the network before
-    found = fit_second_look(after, arrays, config["seed"])
-    write_second_look(options.out, found)
+    (options.out / "zoom.json").unlink(missing_ok=True)  # of the network before
+    found = fit_zoom(after, arrays, config["seed"])
+    write_zoom(options.out, found)
     print("no second look" if found is None else found.describe())
 
 
 def box(arrays: Any) -> Any:
-    """Return the network of the model in the box, its batch normalisation stated by some training pictures."""
+    """Return the network of the model in the box, its batch normalisation stated by some training images."""
     from asl_edge.training import networks
-    from asl_edge.training.pretrained.load import load_weights
+    from asl_edge.training.pretrained.load import transfer_weights
     from asl_edge.training.pretrained.source import open_pretrained
 
     source = open_pretrained("box")
     network = networks.build(source.network, len(arrays.classes), arrays.input_size)
-    load_weights(network, source, arrays)
+    transfer_weights(network, source, arrays)
     return network
 
 
@@ -96,7 +96,7 @@ def named(path: Path) -> str:
     return path.name if path.is_dir() else f"{path.parent.parent.name}/{path.stem}"
 
 
-def measure_batches(network: Any, pictures: np.ndarray) -> None:
+def measure_batches(network: Any, images: np.ndarray) -> None:
     """Give each batch normalisation the statistics of what it sees, the first one first."""
     import keras
 
@@ -107,8 +107,8 @@ def measure_batches(network: Any, pictures: np.ndarray) -> None:
         total: Any = 0.0
         square: Any = 0.0
         count = 0
-        for start in range(0, len(pictures), _BATCH):
-            values = np.asarray(seen(pictures[start : start + _BATCH], training=False), np.float64)
+        for start in range(0, len(images), _BATCH):
+            values = np.asarray(seen(images[start : start + _BATCH], training=False), np.float64)
             values = values.reshape(-1, values.shape[-1])
             total, square, count = total + values.sum(axis=0), square + (values**2).sum(axis=0), count + len(values)
         mean = total / count

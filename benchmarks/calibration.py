@@ -2,8 +2,8 @@
 
     python benchmarks/calibration.py MODEL DATA [--out FOLDER]
 
-MODEL is a calibrated `.onnx` file or `box`, DATA the folder of real pictures. The answers to `dev-wall` and the clean
-pictures of `dev-rooms` are judged as the model gives them, at temperature 1, and with a calibration that is fitted on
+MODEL is a calibrated `.onnx` file or `box`, DATA the folder of real images. The answers to `dev-wall` and the clean
+images of `dev-rooms` are judged as the model gives them, at temperature 1, and with a calibration that is fitted on
 the other of the two folders. (Other temperatures are applied to the model's answers; of a second look these are the
 mean of two, so that this is not to the last digit what a model of that temperature would answer.) Writes
 calibration.json and .md.
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def answered(model: str, folder: Path) -> Answers:
-    """Return the answers at temperature 1, without the pictures that were augmented."""
+    """Return the answers at temperature 1, without the images that were augmented."""
     report = evaluate(model, folder)
     uncalibrated = metrics.with_temperature(report.probabilities, 1 / report.temperature)
     clean = np.array([not Path(source).name.startswith("aug_") for source in report.sources])
@@ -66,7 +66,7 @@ def judged(answers: Answers, fitted_on: str, temperature: float, threshold: floa
     return {
         "judged_on": answers.source,
         "fitted_on": fitted_on,
-        "pictures": len(answers.labels),
+        "images": len(answers.labels),
         "temperature": temperature,
         "expected_calibration_error": metrics.expected_calibration_error(tempered, answers.labels),
         "mean_confidence": float(tempered.max(axis=1).mean()),
@@ -84,8 +84,8 @@ def write(out: Path, rows: list[dict[str, Any]]) -> None:
     (out / "calibration.json").write_text(json.dumps(values, indent=2) + "\n")
     lines = [
         "# Calibration and reject on people whom training never saw\n",
-        "Temperature and threshold (for 95% right when answered) fitted on one set of pictures, judged on another; "
-        "`dev-rooms` without its augmented pictures. As shipped: the temperature from sources that trainings were made "
+        "Temperature and threshold (for 95% right when answered) fitted on one set of images, judged on another; "
+        "`dev-rooms` without its augmented images. As shipped: the temperature from sources that trainings were made "
         "without, the threshold from both folders, with a margin of two points. ECE: expected calibration error "
         "over 15 bins. 95% intervals (Wilson).\n",
         "| judged on | fitted on | temperature | ECE | mean confidence | accuracy | threshold | answered | "
@@ -96,7 +96,7 @@ def write(out: Path, rows: list[dict[str, Any]]) -> None:
         if row["threshold"] is None:
             reject = ["none", "all", ""]
         else:
-            reject = [f"{row['threshold']:.3f}", f"{row['answered'] / row['pictures']:.1%}", ""]
+            reject = [f"{row['threshold']:.3f}", f"{row['answered'] / row['images']:.1%}", ""]
             if row["answered"]:
                 low, high = metrics.wilson_interval(row["answered_rightly"], row["answered"])
                 share = row["answered_rightly"] / row["answered"]

@@ -1,6 +1,6 @@
 """One JPEG, whole process, everybody: wall time and peak memory of a first answer; writes results/cold.{json,md}.
 
-    python benchmarks/cold.py RUN PICTURE [--python PYTHON] [--peers-python PYTHON] [--repeats 15]
+    python benchmarks/cold.py RUN IMAGE [--python PYTHON] [--peers-python PYTHON] [--repeats 15]
 
 RUN is a trained run folder. From it an INT8 file is made, and one for LiteRT; the model in the box is beside them.
 `--python` names an interpreter with `asl-edge[cpu]` only, `--peers-python` one with benchmarks/requirements-peers.txt.
@@ -27,8 +27,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 READ = """
 import sys, numpy
 import cv2
-model, picture, size = sys.argv[1], cv2.imread(sys.argv[2]), int(sys.argv[3])
-picture = cv2.cvtColor(cv2.resize(picture, (size, size)), cv2.COLOR_BGR2RGB)[None]
+model, image, size = sys.argv[1], cv2.imread(sys.argv[2]), int(sys.argv[3])
+image = cv2.cvtColor(cv2.resize(image, (size, size)), cv2.COLOR_BGR2RGB)[None]
 """
 LITERT = (
     READ
@@ -37,7 +37,7 @@ from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter(model, num_threads=2)
 interpreter.allocate_tensors()
 given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-interpreter.set_tensor(given["index"], picture.astype(given["dtype"]))
+interpreter.set_tensor(given["index"], image.astype(given["dtype"]))
 interpreter.invoke()
 print(interpreter.get_tensor(made["index"]).argmax())
 """
@@ -47,7 +47,7 @@ OPENVINO = (
     + """
 import openvino
 compiled = openvino.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-print(compiled(picture)[compiled.output("probabilities")].argmax())
+print(compiled(image)[compiled.output("probabilities")].argmax())
 """
 )
 ONNXRUNTIME = (
@@ -55,14 +55,14 @@ ONNXRUNTIME = (
     + """
 import onnxruntime
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-print(session.run(["probabilities"], {"image": picture})[0].argmax())
+print(session.run(["probabilities"], {"image": image})[0].argmax())
 """
 )
 KERAS = (
     READ
     + """
 import keras
-print(keras.models.load_model(model, compile=False).predict(picture, verbose=0).argmax())
+print(keras.models.load_model(model, compile=False).predict(image, verbose=0).argmax())
 """
 )
 
@@ -71,7 +71,7 @@ def main() -> None:
     """Make the files, time the processes in turns, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("image", type=Path)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--peers-python")
     parser.add_argument("--repeats", type=int, default=15)
@@ -87,7 +87,7 @@ def main() -> None:
         samples = measure(timed, options.repeats)
     results = {
         "run": options.run.name,
-        "picture_bytes": options.picture.stat().st_size,
+        "image_bytes": options.image.stat().st_size,
         "repeats": options.repeats,
         "samples": samples,
         "machine": describe_machine(),
@@ -98,17 +98,17 @@ def main() -> None:
 
 def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, list[str]]:
     """Name -> command of everything that is timed."""
-    python, picture = options.python, str(options.picture)
-    predict = [python, "-m", "asl_edge", "predict", picture]
+    python, image = options.python, str(options.image)
+    predict = [python, "-m", "asl_edge", "predict", image]
     found = {
         "asl-edge predict, the model in the box": predict,
         "asl-edge predict, INT8": [*predict, "--model", str(folder / "int8.onnx")],
         "asl-edge predict, fp32": [*predict, "--model", str(folder / "fp32.onnx")],
-        "ONNX Runtime, INT8": [python, "-c", ONNXRUNTIME, str(folder / "int8.onnx"), picture, str(size)],
+        "ONNX Runtime, INT8": [python, "-c", ONNXRUNTIME, str(folder / "int8.onnx"), image, str(size)],
         "imports of NumPy, OpenCV, ONNX Runtime": [python, "-c", "import numpy, cv2, onnxruntime"],
     }
     if options.peers_python:
-        peers, end = options.peers_python, [picture, str(size)]
+        peers, end = options.peers_python, [image, str(size)]
         found["LiteRT, INT8"] = [peers, "-c", LITERT, str(folder / "int8.tflite"), *end]
         found["OpenVINO, our INT8 file"] = [peers, "-c", OPENVINO, str(folder / "int8.onnx"), *end]
         found["Keras"] = [peers, "-c", KERAS, str(options.run.resolve() / "best.keras"), *end]
@@ -139,7 +139,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# One JPEG, one process, everybody",
         "",
-        f"Run `{results['run']}`, JPEG of {results['picture_bytes'] / 1e3:.1f} kB; {results['repeats']} processes each "
+        f"Run `{results['run']}`, JPEG of {results['image_bytes'] / 1e3:.1f} kB; {results['repeats']} processes each "
         "in turns, from start to end, files in the page cache. Peak memory is the largest resident set.",
         "",
         "| process | median ms | min ms | max ms | peak MB |",

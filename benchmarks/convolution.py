@@ -2,7 +2,7 @@
 
     python benchmarks/convolution.py [--rounds 7]
 
-Layers: gradients by pictures and kernel, the backend's own way in float32 and in bfloat16 and ours in float32, in
+Layers: gradients by images and kernel, the backend's own way in float32 and in bfloat16 and ours in float32, in
 turns; "saving" is how many times fewer multiply-adds ours takes, by which `asl_edge.training.compute.fast_convolution`
 decides. AlexNet: `train_on_batch` with both ways in turns, under both precisions. Writes
 benchmarks/results/convolution.json and convolution.md. Nothing else should run on the machine meanwhile.
@@ -84,19 +84,19 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     values = [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in shapes]
 
     def gradients(convolve: Callable[[Any, Any], Any], dtype: str) -> Callable[[], object]:
-        pictures, weights, slopes = (tf.cast(value, dtype) for value in values)
+        images, weights, slopes = (tf.cast(value, dtype) for value in values)
 
         @tf.function
         def both() -> Any:
             with tf.GradientTape() as tape:
-                tape.watch([pictures, weights])
-                answer = convolve(pictures, weights)
-            return [tf.reduce_sum(g) for g in tape.gradient(answer, [pictures, weights], output_gradients=slopes)]
+                tape.watch([images, weights])
+                answer = convolve(images, weights)
+            return [tf.reduce_sum(g) for g in tape.gradient(answer, [images, weights], output_gradients=slopes)]
 
         return lambda: [float(value) for value in both()]
 
-    def own(pictures: Any, weights: Any) -> Any:
-        return keras.ops.conv(pictures, weights, padding="valid")
+    def own(images: Any, weights: Any) -> Any:
+        return keras.ops.conv(images, weights, padding="valid")
 
     ways = {
         "own_float32": gradients(own, "float32"),
@@ -120,7 +120,7 @@ def measure_step(policy: Any, batch: int, rounds: int) -> dict[str, Any]:
     from asl_edge.training.compute.fast_convolution import make_fast
 
     rng = np.random.default_rng(0)
-    pictures = keras.ops.convert_to_tensor(rng.integers(0, 256, (batch, 224, 224, 3), dtype=np.uint8))
+    images = keras.ops.convert_to_tensor(rng.integers(0, 256, (batch, 224, 224, 3), dtype=np.uint8))
     labels = keras.ops.convert_to_tensor(np.eye(24, dtype=np.float32)[rng.integers(0, 24, batch)])
     ways: dict[str, Callable[[], object]] = {}
     for name in ("own", "fast"):
@@ -129,7 +129,7 @@ def measure_step(policy: Any, batch: int, rounds: int) -> dict[str, Any]:
         if name == "fast":
             make_fast(network, batch)
         network.compile(keras.optimizers.SGD(0.001), "categorical_crossentropy", jit_compile=False)
-        ways[name] = lambda network=network: network.train_on_batch(pictures, labels)  # type: ignore[misc]
+        ways[name] = lambda network=network: network.train_on_batch(images, labels)  # type: ignore[misc]
         ways[name]()
     return {"policy": policy, "batch": batch, "ms": in_turns(ways, rounds)}
 
@@ -139,7 +139,7 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Ways of convolving on a CPU",
         "",
-        f"Medians of {report['rounds']} in turns. Gradients of one layer by its pictures and its kernel, in ms; ours",
+        f"Medians of {report['rounds']} in turns. Gradients of one layer by its images and its kernel, in ms; ours",
         "is by way of the Fourier transform, in float32.",
         "",
         "| input, kernel, channels, filters | batch | multiply-adds saved | own, float32 | own, bfloat16 | ours | "
@@ -158,7 +158,7 @@ def markdown(report: dict[str, Any]) -> str:
         "A training step of AlexNet at 224x224 without augmentation, in ms: its first convolution rearranged, its",
         "second by the Fourier transform.",
         "",
-        "| precision | batch | own | fast | own / fast | pictures/s, fast |",
+        "| precision | batch | own | fast | own / fast | images/s, fast |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for item in report["steps"]:

@@ -109,8 +109,8 @@ def measure(variant: str) -> dict[str, Any]:
     from asl_edge.export.graph.toolchain import load_tf2onnx
 
     load_tf2onnx()
-    pictures = np.random.default_rng(1).integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)
-    expected = model.predict(pictures, verbose=0)
+    images = np.random.default_rng(1).integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)
+    expected = model.predict(images, verbose=0)
     with PeakMemory() as memory:
         start = time.perf_counter()
         converted = as_it_is(model) if variant.startswith("tf2onnx") else ours(model, variant.endswith("fp16"))
@@ -118,7 +118,7 @@ def measure(variant: str) -> dict[str, Any]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
-    answers = session.run(None, {session.get_inputs()[0].name: pictures})[0]
+    answers = session.run(None, {session.get_inputs()[0].name: images})[0]
     return {
         "seconds": seconds,
         "peak_added_bytes": memory.peak - memory.before,

@@ -3,8 +3,8 @@
     python benchmarks/finish.py RUN DATA ARRAYS --temperature 0.866 --out FILE.onnx [--about WORDS] [--target 0.95]
         [--margin 0.02]
 
-RUN has a framing.json (`average_runs.py` fits it) and a model-card.md if it shall carry one. The threshold is chosen on
-the exported model's own answers, of both looks, to `dev-wall`, the clean and the augmented pictures of `dev-rooms`, so
+RUN has a zoom.json (`average_runs.py` fits it) and a model-card.md if it shall carry one. The threshold is chosen on
+the exported model's own answers, of both looks, to `dev-wall`, the clean and the augmented images of `dev-rooms`, so
 that it keeps its promise in each, by a margin: for other people than those that it was chosen on less is to be
 expected. The figures in the file are of these, and of the frames of `kaggle` and `phone` that ARRAYS keeps for the
 test.
@@ -37,12 +37,12 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, required=True)
     parser.add_argument("--about", default="")
     parser.add_argument("--target", type=float, default=0.95)
-    parser.add_argument("--margin", type=float, default=0.02, help="kept on these pictures beyond the target")
+    parser.add_argument("--margin", type=float, default=0.02, help="kept on these images beyond the target")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     run, temperature = options.run, options.temperature
     with tempfile.TemporaryDirectory() as work:
-        sources = parted(options.data, options.arrays, Path(work) / "pictures")
+        sources = parted(options.data, options.arrays, Path(work) / "images")
         draft = Path(work) / "draft.onnx"
         plain = calibration.Calibration(temperature, None, options.target, None, None, (), (), options.about)
         calibration.write_calibration(run, plain)
@@ -62,12 +62,12 @@ def main() -> None:
         write_several(reports, run / "evaluation")
         result = export_run(run, options.out, precision="fp16-weights")
         for name, one in zip(reports.names, reports.reports, strict=True):
-            print(f"{name}: {one.right} of {one.pictures}, {one.accuracy:.1%}, mirrored {one.right_mirrored}")
+            print(f"{name}: {one.right} of {one.images}, {one.accuracy:.1%}, mirrored {one.right_mirrored}")
         print(result.spec.reject_threshold, result.model_path)
 
 
 def parted(data: Path, arrays: Path, folder: Path) -> dict[str, Path]:
-    """Copy the pictures of each source into a folder of their own; return them by name."""
+    """Copy the images of each source into a folder of their own; return them by name."""
     shutil.copytree(data / "dev-wall", folder / "dev-wall")
     for path in sorted((data / "dev-rooms").rglob("*.jp*g")):
         kind = "augmented" if path.name.startswith("aug_") else "clean"
@@ -85,7 +85,7 @@ def parted(data: Path, arrays: Path, folder: Path) -> dict[str, Path]:
 
 
 def copy(path: Path, folder: Path) -> None:
-    """Copy a picture into a folder, which is made."""
+    """Copy an image into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, folder / path.name)
 

@@ -1,8 +1,8 @@
-"""From nothing to letters: a fresh environment with the extra `cpu` alone, then `asl-edge predict` on ten pictures.
+"""From nothing to letters: a fresh environment with the extra `cpu` alone, then `asl-edge predict` on ten images.
 
-    python benchmarks/first_minute.py PICTURES [--count 10] [--repeats 5]
+    python benchmarks/first_minute.py IMAGES [--count 10] [--repeats 5]
 
-PICTURES is a folder of labelled ones; `--count` of them are taken, evenly spread, augmented ones (`aug_*`) left out.
+IMAGES is a folder of labelled ones; `--count` of them are taken, evenly spread, augmented ones (`aug_*`) left out.
 Writes results/model-in-the-box/first-minute.json and .md.
 """
 
@@ -31,11 +31,11 @@ WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 def main() -> None:
     """Install, predict, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    files = sorted(path.resolve() for path in options.pictures.rglob("*.jpg") if not path.name.startswith("aug_"))
+    files = sorted(path.resolve() for path in options.images.rglob("*.jpg") if not path.name.startswith("aug_"))
     files = [files[place * len(files) // options.count] for place in range(options.count)]
     with tempfile.TemporaryDirectory() as scratch:
         environment = Path(scratch) / "environment"

@@ -1,9 +1,9 @@
 """From bytes to labels: a folder of JPEGs through asl-edge and through a plain loop; writes results/folder.{json,md}.
 
-    python benchmarks/folder.py PICTURES [MODEL ...] [--count 1000] [--rounds 5] [--threads 2]
+    python benchmarks/folder.py IMAGES [MODEL ...] [--count 1000] [--rounds 5] [--threads 2]
 
-PICTURES is searched for JPEGs; the first `--count` in a seeded order are taken. The plain loop is what everybody
-writes: cv2.imread, resize, session.run, picture after picture, ONNX Runtime's own defaults but for the threads. Both
+IMAGES is searched for JPEGs; the first `--count` in a seeded order are taken. The plain loop is what everybody
+writes: cv2.imread, resize, session.run, image after image, ONNX Runtime's own defaults but for the threads. Both
 take turns within one process, files in the page cache; the first turn of each is not counted.
 """
 
@@ -29,7 +29,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("models", type=Path, nargs="*")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -37,19 +37,19 @@ def main() -> None:
     options = parser.parse_args()
     from machine import describe_machine
 
-    from asl_edge.runtime.pretrained import box_model
+    from asl_edge.runtime.pretrained import pretrained_model
 
-    files = sorted(path for path in options.pictures.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    files = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
     random.Random(0).shuffle(files)
     names = [str(path) for path in files[: options.count]]
     results: dict[str, Any] = {
-        "pictures": len(names),
+        "images": len(names),
         "bytes": sum(Path(name).stat().st_size for name in names),
         "rounds": options.rounds,
         "threads": options.threads,
         "models": {
             Path(model).name: measure(Path(model), names, options.rounds, options.threads)
-            for model in [box_model(), *options.models]
+            for model in [pretrained_model(), *options.models]
         },
         "machine": describe_machine(),
     }
@@ -58,11 +58,11 @@ def main() -> None:
 
 
 def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[str, Any]:
-    """Return pictures per second of each turn, by way, and the share of labels that are alike."""
+    """Return images per second of each turn, by way, and the share of labels that are alike."""
     from asl_edge.runtime.predictor import Predictor
 
-    predictor = Predictor(model, provider="cpu", workers=threads, framing=False)  # as `asl-edge predict FOLDER` does
-    batches = Predictor(model, provider="cpu", threads=threads, batch_size=1, framing=False)
+    predictor = Predictor(model, provider="cpu", workers=threads, zoom=False)  # as `asl-edge predict FOLDER` does
+    batches = Predictor(model, provider="cpu", threads=threads, batch_size=1, zoom=False)
     twice = Predictor(model, provider="cpu", workers=threads)
     classes = predictor.spec.classes
     ways: dict[str, Callable[[], list[str]]] = {
@@ -70,7 +70,7 @@ def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[st
         "asl-edge": lambda: [answer.label for answer in predictor(names)],
         "asl-edge, one at a time": lambda: [answer.label for answer in batches(names)],
     }
-    if twice.framing is not None:
+    if twice.zoom is not None:
         ways["asl-edge, two looks"] = lambda: [answer.label for answer in twice(names)]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     labels: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[st
             if number:
                 rates[name].append(len(names) / (time.perf_counter() - started))
     alike = np.mean([one == two for one, two in zip(labels["plain loop"], labels["asl-edge"], strict=True)])
-    return {"pictures_per_second": rates, "labels_alike": float(alike)}
+    return {"images_per_second": rates, "labels_alike": float(alike)}
 
 
 def plain_loop(
@@ -98,10 +98,10 @@ def plain_loop(
     def run() -> list[str]:
         found = []
         for name in names:
-            picture = cv2.imread(name)
-            assert picture is not None
-            picture = cv2.cvtColor(cv2.resize(picture, (size, size)), cv2.COLOR_BGR2RGB)
-            found.append(classes[int(session.run(["probabilities"], {"image": picture[None]})[0].argmax())])
+            image = cv2.imread(name)
+            assert image is not None
+            image = cv2.cvtColor(cv2.resize(image, (size, size)), cv2.COLOR_BGR2RGB)
+            found.append(classes[int(session.run(["probabilities"], {"image": image[None]})[0].argmax())])
         return found
 
     return run
@@ -114,15 +114,15 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# From bytes to labels",
         "",
-        f"{results['pictures']} JPEGs of {results['bytes'] / results['pictures'] / 1e3:.1f} kB, {results['threads']} "
-        f"threads; pictures per second, median of {results['rounds']} turns (least to most).",
+        f"{results['images']} JPEGs of {results['bytes'] / results['images'] / 1e3:.1f} kB, {results['threads']} "
+        f"threads; images per second, median of {results['rounds']} turns (least to most).",
         "",
         "| model | plain loop | asl-edge | times | asl-edge, one at a time | times | labels as the loop's "
         "| with second looks | times |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in results["models"].items():
-        rates = row["pictures_per_second"]
+        rates = row["images_per_second"]
         cells = {way: f"{median(v):.0f} ({min(v):.0f} to {max(v):.0f})" for way, v in rates.items()}
         ratio = {way: median(v) / median(rates["plain loop"]) for way, v in rates.items()}
         one, two = "asl-edge, one at a time", "asl-edge, two looks"

@@ -107,7 +107,7 @@ def child(plan: dict[str, Any], options: argparse.Namespace) -> None:
     times: list[float] = []
 
     class Clock(Progress):
-        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+        def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
             times.append(time.perf_counter())
 
     config = recipes.get("tutorial", epochs=1, batch_size=options.batch_size, drop_last=True)
@@ -132,11 +132,11 @@ def markdown(report: dict[str, Any]) -> str:
         [
             "# Two processes train one AlexNet",
             "",
-            f"JAX on a CPU in float32, {report['batch_size']} pictures of 224x224 a batch in all, over loopback; "
+            f"JAX on a CPU in float32, {report['batch_size']} images of 224x224 a batch in all, over loopback; "
             f"medians of {len(report['runs']) // len(WAYS)} runs of {report['steps']} steps, the ways in turns. All "
             "28 million gradients (112 MB) are averaged in every step.",
             "",
-            "| way | a step, ms | pictures/s | times one core |",
+            "| way | a step, ms | images/s | times one core |",
             "|---|---:|---:|---:|",
             *rows,
             "",

@@ -3,7 +3,7 @@
     python benchmarks/imitate.py TEACHER ARRAYS --out RUN [--epochs 4] [--learning-rate 0.003]
 
 TEACHER is a run folder of `alexnet-edge`. From its second pooling on, `alexnet-edge-8` is the same network and takes
-its weights; what comes before learns the maps that this pooling gives, on training pictures of ARRAYS as the recipe
+its weights; what comes before learns the maps that this pooling gives, on training images of ARRAYS as the recipe
 `strangers` changes them, by the mean square of the difference, each channel by its own variance (Romero et al.,
 "FitNets: hints for thin deep nets", 2014). Labels play no part. RUN is a run folder that `asl-edge train --start-from`
 takes.
@@ -55,7 +55,7 @@ def main() -> None:
     # A run of one step has all that belongs to a run folder; its weights are replaced.
     words = [sys.executable, "-m", "asl_edge", "train", str(options.arrays), "--out", str(options.out), "--no-check"]
     words += ["--recipe", "strangers", "--network", NETWORK, "--epochs", "1"]
-    subprocess.run([*words, "--set", "steps_per_epoch=1", "--set", "second_look=false"], check=True)
+    subprocess.run([*words, "--set", "steps_per_epoch=1", "--set", "zoom=false"], check=True)
     student.save(options.out / "best.keras")
     config = json.loads((options.out / "config.json").read_text())
     config["imitated"] = {"teacher": options.teacher.name, "epochs": options.epochs, "losses": losses}
@@ -70,7 +70,7 @@ def imitate(known: Any, student: Any, arrays: Any, options: argparse.Namespace) 
     from asl_edge.training.augmentation.layer import build_layer
     from asl_edge.training.compute.backend import dtype_policy
     from asl_edge.training.compute.fast_convolution import make_fast
-    from asl_edge.training.input.batches import Feed, for_keras
+    from asl_edge.training.input.batches import BatchLoader, for_keras
 
     class Difference(keras.layers.Layer):  # type: ignore[misc]
         def call(self, wanted: Any, given: Any) -> Any:
@@ -94,15 +94,15 @@ def imitate(known: Any, student: Any, arrays: Any, options: argparse.Namespace) 
         for layer in twin.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.97
-        pictures = keras.Input((arrays.input_size, arrays.input_size, 3), dtype="uint8")
-        changed = build_layer(recipe)(pictures)
+        images = keras.Input((arrays.input_size, arrays.input_size, 3), dtype="uint8")
+        changed = build_layer(recipe)(images)
         loss = Difference(dtype="float32")(fronts[0](changed, training=False), fronts[1](changed))
-        model = keras.Model(pictures, loss)
+        model = keras.Model(images, loss)
     rate = keras.optimizers.schedules.CosineDecay(
         1e-5, options.epochs * _STEPS - _WARMUP, warmup_target=options.learning_rate, warmup_steps=_WARMUP
     )
     model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01), loss=None)
-    feed = Feed(arrays, _BATCH, seed=5, steps=_STEPS, source_exponent=0.42)
+    feed = BatchLoader(arrays, _BATCH, seed=5, steps=_STEPS, source_exponent=0.42)
     losses = []
     for epoch in range(options.epochs):
         feed.epoch, began = epoch, time.perf_counter()

@@ -129,7 +129,7 @@ def choose_plan(choose: random.Random, usual: float) -> dict[str, Any]:
 
 
 def make_arrays(work: Path, size: int = 224) -> Path:
-    """Draw a few hands and prepare them, as pictures of `size` pixels."""
+    """Draw a few hands and prepare them, as images of `size` pixels."""
     from asl_edge.data.prepare.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
 
@@ -156,7 +156,7 @@ def outcome(run: Path) -> tuple[list[dict[str, float]], str]:
     from asl_edge.training.runs.folder import RunFolder
     from asl_edge.training.runs.train_state import load_state
 
-    times = ("seconds", "pictures_per_second", "waiting_share")
+    times = ("seconds", "images_per_second", "waiting_share")
     history = [{k: v for k, v in row.items() if k not in times} for row in RunFolder.open(run).history()]
     state = load_state(run / "checkpoints/state.npz")
     assert state is not None

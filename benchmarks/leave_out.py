@@ -1,4 +1,4 @@
-"""How well a hand is read whose pictures training did not have: the recipe without each source in turn.
+"""How well a hand is read whose images training did not have: the recipe without each source in turn.
 
     python benchmarks/leave_out.py DATA ARRAYS --work WORK [--only SOURCE ...] [--epochs 12] [--per-class 600]
 
@@ -51,7 +51,7 @@ def main() -> None:
     rows = []
     for source, figures in zip(done, fitted.sources, strict=True):
         report = json.loads(report_of(source, options.work).read_text())
-        rows.append({"source": source, "pictures": report["pictures"], "right": report["right"],
+        rows.append({"source": source, "images": report["images"], "right": report["right"],
                      "right_mirrored": report["right_mirrored"], "ece_before": figures.ece_before,
                      "ece_after": figures.ece_after})  # fmt: skip
     values = {"temperature": fitted.temperature, "rows": rows, "machine": describe_machine()}
@@ -92,13 +92,13 @@ def markdown(values: dict[str, Any], options: argparse.Namespace) -> str:
     seen = options.epochs * 140 * 64
     lines = [
         "# Each source left out of a training, and read afterwards", "",
-        f"Trainings of `{NETWORK}` at 96x96 with {seen:,} pictures each, from weights that had seen 179,000 drawn "
+        f"Trainings of `{NETWORK}` at 96x96 with {seen:,} images each, from weights that had seen 179,000 drawn "
         "hands and no photograph. ECE: of these answers as they are, and at the temperature that is fitted to all of "
         "them, every source counting alike. 95% intervals (Wilson).", "",
-        "| left out | pictures | accuracy | mirrored | ECE | at the temperature |", "|---|---:|---:|---:|---:|---:|",
+        "| left out | images | accuracy | mirrored | ECE | at the temperature |", "|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     for row in values["rows"]:
-        count = row["pictures"]
+        count = row["images"]
         low, high = wilson_interval(row["right"], count)
         lines.append(
             f"| `{row['source']}` | {count:,} | {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "

@@ -1,8 +1,8 @@
-"""The main job on real pictures, with the commands as a person types them; writes results/main-job.{json,md}.
+"""The main job on real images, with the commands as a person types them; writes results/main-job.{json,md}.
 
-    python benchmarks/main_job.py PICTURES [--work FOLDER] [--skip-abc] [--skip-all]
+    python benchmarks/main_job.py IMAGES [--work FOLDER] [--skip-abc] [--skip-all]
 
-PICTURES is a folder as Kaggle's `grassknoted/asl-alphabet` has it. Part one trains A, B and C with the tutorial's
+IMAGES is a folder as Kaggle's `grassknoted/asl-alphabet` has it. Part one trains A, B and C with the tutorial's
 recipe under the block split and under the tutorial's random split; part two trains all classes with the default
 recipe and exports FP32 and FP16. Every figure comes out of the commands' own JSON.
 """
@@ -58,29 +58,29 @@ def train_and_judge(arrays: Path, run_folder: Path, *options: str) -> dict[str, 
     }
 
 
-def prepare(pictures: Path, out: Path, *options: str) -> dict[str, Any]:
+def prepare(images: Path, out: Path, *options: str) -> dict[str, Any]:
     """Prepare arrays and return the report of the command."""
-    report, seconds = run("data", "prepare", pictures, "--out", out, *options, "--overwrite", "--json")
+    report, seconds = run("data", "prepare", images, "--out", out, *options, "--overwrite", "--json")
     return {"options": list(options), "seconds": round(seconds, 1), "report": json.loads(report)}
 
 
-def abc(pictures: Path, work: Path, recipe: str, epochs: int) -> dict[str, Any]:
+def abc(images: Path, work: Path, recipe: str, epochs: int) -> dict[str, Any]:
     """Train A, B and C with one recipe under the block split and under the random split."""
     results = {}
     for split in ("blocks", "random"):
         arrays = work / f"abc-{split}"
-        prepared = prepare(pictures, arrays, "--classes", "A,B,C", "--split", split)
+        prepared = prepare(images, arrays, "--classes", "A,B,C", "--split", split)
         options = ["--recipe", recipe] + (["--epochs", str(epochs)] if epochs else [])
         results[split] = {"prepare": prepared, **train_and_judge(arrays, work / f"run-abc-{recipe}-{split}", *options)}
     return results
 
 
-def default_on_all(pictures: Path, work: Path, options: list[str]) -> dict[str, Any]:
+def default_on_all(images: Path, work: Path, options: list[str]) -> dict[str, Any]:
     """Train all classes with the default recipe; export FP32 and FP16; evaluate both files."""
     arrays, run_folder = work / "all-blocks", work / "run-all"
-    result: dict[str, Any] = {"prepare": prepare(pictures, arrays)}
+    result: dict[str, Any] = {"prepare": prepare(images, arrays)}
     result |= train_and_judge(arrays, run_folder, *options)
-    result["random_split_leak"] = prepare(pictures, work / "all-random", "--split", "random")
+    result["random_split_leak"] = prepare(images, work / "all-random", "--split", "random")
     result["export"] = {}
     for precision in ("fp32", "fp16"):
         out = work / f"model-{precision}.onnx"
@@ -95,9 +95,9 @@ def default_on_all(pictures: Path, work: Path, options: list[str]) -> dict[str, 
 
 
 def percent(report: dict[str, Any]) -> str:
-    """Return an accuracy with its interval and the number of pictures."""
+    """Return an accuracy with its interval and the number of images."""
     low, high = report["accuracy_interval_95"]
-    return f"{report['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {report['pictures']})"
+    return f"{report['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {report['images']})"
 
 
 def leak_cells(prepared: dict[str, Any]) -> str:
@@ -106,15 +106,15 @@ def leak_cells(prepared: dict[str, Any]) -> str:
     (pairs,) = (
         pair for pair in leak["near_duplicates"] if (pair["first_split"], pair["second_split"]) == ("train", "test")
     )
-    return f"{pairs['pictures']} of {pairs['compared']} | {leak['nearest_neighbour_accuracy']:.1%}"
+    return f"{pairs['images']} of {pairs['compared']} | {leak['nearest_neighbour_accuracy']:.1%}"
 
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the tables."""
     lines = [
-        "# The main job on real pictures",
+        "# The main job on real images",
         "",
-        "Kaggle's ASL Alphabet, every 20th frame (150 pictures a class).",
+        "Kaggle's ASL Alphabet, every 20th frame (150 images a class).",
         "",
     ]
     for key in ("abc_tutorial", "abc_default"):
@@ -123,7 +123,7 @@ def markdown(results: dict[str, Any]) -> str:
         lines += [
             f"## A, B and C, recipe `{key.removeprefix('abc_')}`",
             "",
-            "| split | test accuracy (95% interval) | epochs | test pictures with a near duplicate in train "
+            "| split | test accuracy (95% interval) | epochs | test images with a near duplicate in train "
             "| nearest neighbour, train to test |",
             "|---|---|---:|---:|---:|",
         ]
@@ -146,12 +146,12 @@ def markdown_of_all(result: dict[str, Any]) -> list[str]:
         f"Test accuracy {percent(result['test'])}, top-3 {result['test']['top_3_accuracy']:.1%}; "
         f"{result['epochs']} epochs in {result['train_seconds'] / 60:.1f} minutes.",
         "",
-        "| split | test pictures with a near duplicate in train | nearest neighbour, train to test |",
+        "| split | test images with a near duplicate in train | nearest neighbour, train to test |",
         "|---|---:|---:|",
         f"| blocks | {leak_cells(result['prepare'])} |",
         f"| random | {leak_cells(random_leak)} |",
         "",
-        "| file | MB | conversion, s | labels as Keras | of clear pictures | within rounding "
+        "| file | MB | conversion, s | labels as Keras | of clear images | within rounding "
         "| largest difference of probabilities | of logits, relative | test accuracy |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -159,8 +159,8 @@ def markdown_of_all(result: dict[str, Any]) -> list[str]:
         report, parity = export["report"], export["report"]["parity"]
         lines.append(
             f"| {precision} | {report['size_bytes'] / 1e6:.1f} | {report['conversion_seconds']:.1f} | "
-            f"{parity['label_agreement']:.2%} of {parity['pictures']} | "
-            f"{parity['clear_agreement']:.2%} of {parity['clear_pictures']} | {parity['close_pictures']} | "
+            f"{parity['label_agreement']:.2%} of {parity['images']} | "
+            f"{parity['clear_agreement']:.2%} of {parity['clear_images']} | {parity['close_images']} | "
             f"{parity['max_probability_difference']:.1e} | {parity['max_logit_relative']:.1e} | "
             f"{percent(export['test'])} |"
         )
@@ -176,7 +176,7 @@ def write(results: dict[str, Any]) -> None:
 def main() -> None:
     """Run both parts, or one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--work", type=Path, help="keep arrays and runs here (default: a temporary folder)")
     parser.add_argument("--abc-epochs", type=int, default=0, help="instead of the tutorial's 50")
     parser.add_argument("--recipe", action="append", help="for A, B and C (default: tutorial and default)")
@@ -193,10 +193,10 @@ def main() -> None:
         if arguments.only != "all":
             for recipe in arguments.recipe or ["tutorial", "default"]:
                 epochs = arguments.abc_epochs if recipe == "tutorial" else 0
-                results[f"abc_{recipe}"] = abc(arguments.pictures, work, recipe, epochs)
+                results[f"abc_{recipe}"] = abc(arguments.images, work, recipe, epochs)
                 write(results)
         if arguments.only != "abc":
-            results["all_default"] = default_on_all(arguments.pictures, work, arguments.train_option)
+            results["all_default"] = default_on_all(arguments.images, work, arguments.train_option)
             write(results)
 
 

@@ -1,4 +1,4 @@
-"""How a session is opened for one picture, a few or many; writes results/opening.{json,md}.
+"""How a session is opened for one image, a few or many; writes results/opening.{json,md}.
 
     python benchmarks/opening.py MODEL [MODEL ...] [--repeats 9]
 
@@ -99,7 +99,7 @@ def markdown(results: dict[str, Any]) -> str:
     from machine import machine_line
 
     lines = [
-        "# Opening a model for one picture, a few or many",
+        "# Opening a model for one image, a few or many",
         "",
         f"Milliseconds, medians of {results['repeats']} fresh processes in turns, files in the page cache, all cores.",
     ]

@@ -1,4 +1,4 @@
-"""The accuracies of two readers of the same pictures, one beside the other."""
+"""The accuracies of two readers of the same images, one beside the other."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python benchmarks/peer.py NAME JSON
 
 JSON names files, threads and options. Each line of standard input asks for something ({"time": 50}, {"answer": true});
-one line of JSON answers it. Pictures are uint8 (1, S, S, 3), RGB, as they lie in the test split.
+one line of JSON answers it. Images are uint8 (1, S, S, 3), RGB, as they lie in the test split.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Run = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 def keras_predict(options: dict[str, Any]) -> Run:
     """`model.predict`, as tutorials do."""
     model = _keras_model(options)
-    return lambda picture: model.predict(picture, verbose=0)
+    return lambda image: model.predict(image, verbose=0)
 
 
 def keras_call(options: dict[str, Any]) -> Run:
     """`model(x)`, as Keras advises for small inputs."""
     model = _keras_model(options)
-    return lambda picture: model(picture, training=False).numpy()
+    return lambda image: model(image, training=False).numpy()
 
 
 def tf_function(options: dict[str, Any]) -> Run:
@@ -42,11 +42,11 @@ def tf_function(options: dict[str, Any]) -> Run:
     model = _keras_model(options)
     size = options["size"]
     traced = tf.function(
-        lambda picture: model(picture, training=False),
+        lambda image: model(image, training=False),
         input_signature=[tf.TensorSpec((1, size, size, 3), tf.uint8)],
         jit_compile=options.get("xla", False),
     ).get_concrete_function()
-    return lambda picture: traced(tf.constant(picture)).numpy()
+    return lambda image: traced(tf.constant(image)).numpy()
 
 
 def litert(options: dict[str, Any]) -> Run:
@@ -58,8 +58,8 @@ def litert(options: dict[str, Any]) -> Run:
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = made["quantization"]
 
-    def run(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        interpreter.set_tensor(given["index"], picture.astype(given["dtype"], copy=False))
+    def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        interpreter.set_tensor(given["index"], image.astype(given["dtype"], copy=False))
         interpreter.invoke()
         answer = interpreter.get_tensor(made["index"])
         return (answer.astype(np.float32) - zero) * scale if scale else answer
@@ -80,8 +80,8 @@ def openvino(options: dict[str, Any]) -> Run:
     compiled = core.compile_model(model, "CPU", settings)
     request, wanted = compiled.create_infer_request(), compiled.output("probabilities")
 
-    def run(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        request.infer({0: picture}, share_inputs=True)
+    def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        request.infer({0: image}, share_inputs=True)
         return np.array(request.get_tensor(wanted).data)
 
     return run
@@ -97,9 +97,9 @@ def pytorch(options: dict[str, Any]) -> Run:
     network = network.bfloat16() if half else network
     run_network: Any = torch.compile(network) if options.get("compile") else network
 
-    def run(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            planes = torch.from_numpy(picture).permute(0, 3, 1, 2).to(torch.bfloat16 if half else torch.float32)
+            planes = torch.from_numpy(image).permute(0, 3, 1, 2).to(torch.bfloat16 if half else torch.float32)
             answer: npt.NDArray[np.float32] = torch.softmax(run_network(planes).float(), 1).numpy()
             return answer
 
@@ -114,11 +114,11 @@ def onnxruntime_plain(options: dict[str, Any]) -> Run:
     settings.intra_op_num_threads = options["threads"]
     session = onnxruntime.InferenceSession(options["model"], settings, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda picture: session.run(["probabilities"], {name: picture})[0]
+    return lambda image: session.run(["probabilities"], {name: image})[0]
 
 
 def asl_edge(options: dict[str, Any]) -> Run:
-    """Our Predictor: pictures in, probabilities out."""
+    """Our Predictor: images in, probabilities out."""
     from asl_edge.runtime.predictor import Predictor
 
     predictor = Predictor(
@@ -127,7 +127,7 @@ def asl_edge(options: dict[str, Any]) -> Run:
         threads=options["threads"],
         provider_options=options.get("provider_options"),
     )
-    return lambda picture: predictor.probabilities(picture)
+    return lambda image: predictor.probabilities(image)
 
 
 def _keras_model(options: dict[str, Any]) -> Any:
@@ -205,27 +205,27 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes elsewhere
     options = json.loads(sys.argv[2])
-    pictures = np.load(options["pictures"], mmap_mode="r")
+    images = np.load(options["images"], mmap_mode="r")
     began = time.perf_counter()
     run = WAYS[sys.argv[1]](options)
     for number in range(10):
-        run(np.ascontiguousarray(pictures[number : number + 1]))
+        run(np.ascontiguousarray(images[number : number + 1]))
     reply: Any = {"ready_seconds": time.perf_counter() - began, "versions": _versions()}
-    samples = [np.ascontiguousarray(pictures[number : number + 1]) for number in range(min(32, len(pictures)))]
+    samples = [np.ascontiguousarray(images[number : number + 1]) for number in range(min(32, len(images)))]
     print(json.dumps(reply), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         if "time" in asked:
-            for picture in samples[:3]:
-                run(picture)
+            for image in samples[:3]:
+                run(image)
             reply = []
             for number in range(asked["time"]):
-                picture = samples[number % len(samples)]
+                image = samples[number % len(samples)]
                 started = time.perf_counter_ns()
-                run(picture)
+                run(image)
                 reply.append((time.perf_counter_ns() - started) / 1e6)
         else:
-            found = [run(np.ascontiguousarray(pictures[number : number + 1]))[0] for number in range(len(pictures))]
+            found = [run(np.ascontiguousarray(images[number : number + 1]))[0] for number in range(len(images))]
             np.save(asked["answer"], np.stack(found))
             reply = Path(asked["answer"]).name
         print(json.dumps(reply), file=answers, flush=True)

@@ -1,13 +1,13 @@
-"""The same network, pictures and threads through Keras, LiteRT, OpenVINO, PyTorch, ONNX Runtime and asl-edge, in turns.
+"""The same network, images and threads through Keras, LiteRT, OpenVINO, PyTorch, ONNX Runtime and asl-edge, in turns.
 
     python -m pip install -r benchmarks/requirements-peers.txt
     python benchmarks/peers.py RUN ARRAYS [--name peers] [--threads 1,2] [--rounds 5] [--runs 40]
-        [--pictures 500] [--openvino-python PYTHON]
+        [--images 500] [--openvino-python PYTHON]
 
 RUN is a trained run folder of `alexnet`, ARRAYS the prepared arrays whose test split everybody answers. Each way runs
 in a process of its own (benchmarks/peer.py) that waits while the others are measured; a round asks each in turn for
-so many single pictures. Labels are compared with Keras's, accuracy with Keras's, paired over the pictures with 95%
-intervals. Every peer is run in the settings that its documentation recommends for one picture soon; several were tried
+so many single images. Labels are compared with Keras's, accuracy with Keras's, paired over the images with 95%
+intervals. Every peer is run in the settings that its documentation recommends for one image soon; several were tried
 where it has several, and all are in the table. PYTHON is an interpreter with `onnxruntime-openvino` in place of
 `onnxruntime`, since the two cannot be installed together: with it, asl-edge's `openvino` extra is measured beside
 OpenVINO's own API. Writes results/NAME.{json,md,png}.
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=40)
-    parser.add_argument("--pictures", type=int, help="held-out pictures that everybody answers; all by default")
+    parser.add_argument("--images", type=int, help="held-out images that everybody answers; all by default")
     parser.add_argument("--agreement", type=float, default=0.995, help="labels that our INT8 shall leave as they are")
     parser.add_argument("--openvino-python", help="an interpreter that has onnxruntime-openvino")
     parser.add_argument("--only", nargs="*", help="ways whose name holds one of these words")
@@ -72,18 +72,18 @@ def main() -> None:
 
     arrays = PreparedArrays.open(options.arrays)
     labels = np.asarray(arrays.split("test").labels)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[: options.pictures])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[: options.images])
     labels = labels[chosen]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "pictures.npy", arrays.rgb("test", chosen))
+        np.save(folder / "images.npy", arrays.rgb("test", chosen))
         made = make_files(options.run, folder, options.agreement)
         results: dict[str, Any] = {"made": made, "threads": {}, "answers": {}, "failed": {}, "versions": {}}
         for threads in map(int, options.threads.split(",")):
             results["threads"][threads] = measure(options, folder, threads, labels, results)
     results |= {
         "run": options.run.name,
-        "pictures": len(labels),
+        "images": len(labels),
         "rounds": options.rounds,
         "runs": options.runs,
         "machine": describe_machine(),
@@ -94,9 +94,9 @@ def main() -> None:
 
 
 def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
-    """Write every file that somebody runs; return the side of the pictures and how INT8 came about."""
+    """Write every file that somebody runs; return the side of the images and how INT8 came about."""
     from asl_edge.export.build import Int8Choices, build, prepare
-    from asl_edge.export.parity_images import calibration_pictures
+    from asl_edge.export.parity_images import calibration_images
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
@@ -106,26 +106,26 @@ def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
         made[name] = None if built.quantization is None else built.quantization.to_dict()
     plain = build(prepare(run, optimized=False), "fp32")
     (folder / "plain.onnx").write_bytes(plain.to_bytes(None))
-    pictures = calibration_pictures(prepared.source, None, 256).pictures
-    make_litert(prepared.source.model, pictures, folder)
+    images = calibration_images(prepared.source, None, 256).images
+    make_litert(prepared.source.model, images, folder)
     return made
 
 
-def make_litert(model: Any, pictures: Any, folder: Path) -> None:
-    """Convert with TensorFlow's converter: float32, and INT8 calibrated on the pictures that ours is calibrated on."""
+def make_litert(model: Any, images: Any, folder: Path) -> None:
+    """Convert with TensorFlow's converter: float32, and INT8 calibrated on the images that ours is calibrated on."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    size = pictures.shape[1]
+    size = images.shape[1]
     signature = [tf.TensorSpec((1, size, size, 3), tf.float32)]
-    function = tf.function(lambda picture: model(picture, training=False), input_signature=signature)
+    function = tf.function(lambda image: model(image, training=False), input_signature=signature)
     frozen = convert_variables_to_constants_v2(function.get_concrete_function())
     for name in ("float", "int8"):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         if name == "int8":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.representative_dataset = lambda: (
-                [pictures[number : number + 1].astype(np.float32)] for number in range(len(pictures))
+                [images[number : number + 1].astype(np.float32)] for number in range(len(images))
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
@@ -171,7 +171,7 @@ class Peer:
 
     def __init__(self, way: Way, folder: Path, size: int, threads: int) -> None:
         self.way = way
-        settings = way.options | {"threads": threads, "size": size, "pictures": str(folder / "pictures.npy")}
+        settings = way.options | {"threads": threads, "size": size, "images": str(folder / "images.npy")}
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "MKL_NUM_THREADS")}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_NUM_INTEROP_THREADS": "1"}
         self.said = (folder / f"{way.name}-{threads}.log".replace("/", "-")).open("w+")
@@ -272,8 +272,8 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# The same network everywhere",
         "",
-        f"Run `{results['run']}`, {results['pictures']} held-out pictures, one at a time; milliseconds from the pixels "
-        "of a picture of the network's size to probabilities, median, 90th percentile, and how many times as fast as "
+        f"Run `{results['run']}`, {results['images']} held-out images, one at a time; milliseconds from the pixels "
+        "of an image of the network's size to probabilities, median, 90th percentile, and how many times as fast as "
         "ONNX Runtime on the graph that tf2onnx leaves. Labels as Keras's; difference of accuracy to Keras in points, "
         "paired, with 95% interval.",
         "",
@@ -302,15 +302,15 @@ def markdown(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from "
-        f"{quantization['calibration_pictures']} training pictures; layers left in float32: {kept}. LiteRT's is made "
-        "from the same pictures by TensorFlow's converter.",
+        f"{quantization['calibration_images']} training images; layers left in float32: {kept}. LiteRT's is made "
+        "from the same images by TensorFlow's converter.",
         "",
         *against_openvino(results, by_count),
         *(
             f"Not run: {name}: `{error.splitlines()[-1] if error else ''}`\n"
             for name, error in results["failed"].items()
         ),
-        f"{results['rounds']} rounds of {results['runs']} pictures each, in turns. "
+        f"{results['rounds']} rounds of {results['runs']} images each, in turns. "
         + ", ".join(f"{name} {' and '.join(known)}" for name, known in sorted(results["versions"].items()))
         + f". {machine_line(results['machine'])}",
         "",
@@ -350,7 +350,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(right=max(found.values()) * 3)
-    axes.set_xlabel(f"milliseconds a picture, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
+    axes.set_xlabel(f"milliseconds an image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]
     axes.legend(handles=handles, loc="upper right", frameon=False)

@@ -4,7 +4,7 @@
 
 RUN is a trained run folder, ARRAYS the prepared arrays whose test split is answered by all of them. Files are measured
 in turns, each turn in a fresh process (as `asl-edge benchmark` does); ratios are of medians. Accuracy differences are
-paired over the pictures, with 95% intervals (normal approximation of the difference of paired proportions, Agresti
+paired over the images, with 95% intervals (normal approximation of the difference of paired proportions, Agresti
 2013, 11.1). Writes results/precisions-NAME.{json,md}.
 """
 
@@ -145,19 +145,19 @@ def answer(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any
     from asl_edge.runtime.predictor import Predictor
 
     arrays = PreparedArrays.open(options.arrays)
-    pictures, labels = arrays.rgb("test", slice(None)), np.asarray(arrays.split("test").labels)
-    reference = keras_outputs(open_source(options.run).model, pictures).probabilities
+    images, labels = arrays.rgb("test", slice(None)), np.asarray(arrays.split("test").labels)
+    reference = keras_outputs(open_source(options.run).model, images).probabilities
     right = reference.argmax(axis=1) == labels
     found: dict[str, Any] = {
         "Keras": {
-            "pictures": len(labels),
+            "images": len(labels),
             "accuracy": float(right.mean()),
             "ece": expected_calibration_error(reference, labels),
         }
     }
     for name, path in files.items():
         with Predictor(path, provider="cpu") as predictor:
-            answers = predictor.probabilities(pictures)
+            answers = predictor.probabilities(images)
         mine = answers.argmax(axis=1) == labels
         found[name] = {
             "label_agreement": float((answers.argmax(axis=1) == reference.argmax(axis=1)).mean()),
@@ -177,7 +177,7 @@ def markdown(name: str, results: dict[str, Any]) -> str:
     lines = [
         f"# Every precision of {name}",
         "",
-        f"Run `{results['run']}`, {answers['Keras']['pictures']} held-out pictures; Keras reads "
+        f"Run `{results['run']}`, {answers['Keras']['images']} held-out images; Keras reads "
         f"{answers['Keras']['accuracy']:.1%} of them, ECE {answers['Keras']['ece']:.3f}. Difference of accuracy: "
         "paired, with 95% interval.",
         "",
@@ -218,7 +218,7 @@ def markdown(name: str, results: dict[str, Any]) -> str:
         "",
         f"INT8 for {quantization['target']}: ranges ({quantization['method']}, {quantization['headroom']:g} times as "
         f"wide) from "
-        f"{quantization['calibration_pictures']} training pictures; layers left in float32: {kept}.",
+        f"{quantization['calibration_images']} training images; layers left in float32: {kept}.",
         "",
         f"Made in: reading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "
         f"work on the graph with its comparisons {made['optimization_seconds']:.1f} s; "

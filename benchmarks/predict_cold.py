@@ -1,6 +1,6 @@
-"""One picture, one process: wall time and peak memory of `asl-edge predict`; writes results/predict-cold.{json,md}.
+"""One image, one process: wall time and peak memory of `asl-edge predict`; writes results/predict-cold.{json,md}.
 
-    python benchmarks/predict_cold.py --model model.onnx [--picture hand.jpg] [--python PYTHON] [--repeats 20]
+    python benchmarks/predict_cold.py --model model.onnx [--image hand.jpg] [--python PYTHON] [--repeats 20]
 
 Timed is the whole process, from its start to its end, files in the page cache. What it is made of is measured beside
 it in turns: Python alone, the imports that nobody can avoid, the same prediction in the fewest lines without asl-edge.
@@ -27,9 +27,9 @@ RESULTS = Path(__file__).resolve().parent / "results"
 WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 FEWEST_LINES = """
 import sys, cv2, numpy, onnxruntime
-picture = cv2.cvtColor(cv2.resize(cv2.imread(sys.argv[2]), (224, 224)), cv2.COLOR_BGR2RGB)
+image = cv2.cvtColor(cv2.resize(cv2.imread(sys.argv[2]), (224, 224)), cv2.COLOR_BGR2RGB)
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-print(session.run(None, {session.get_inputs()[0].name: picture[None]})[0].argmax())
+print(session.run(None, {session.get_inputs()[0].name: image[None]})[0].argmax())
 """
 LOADED = """
 import sys
@@ -40,13 +40,13 @@ print("\\n" + " ".join(sorted(name for name in sys.modules if "." not in name)))
 """
 
 
-def commands(python: str, model: Path, picture: Path) -> dict[str, list[str]]:
+def commands(python: str, model: Path, image: Path) -> dict[str, list[str]]:
     """Name -> command of everything that is timed."""
-    predict = ["-m", "asl_edge", "predict", str(picture), "--model", str(model)]
+    predict = ["-m", "asl_edge", "predict", str(image), "--model", str(model)]
     return {
         "asl-edge predict": [python, *predict],
         "asl-edge predict --json": [python, *predict, "--json"],
-        "fewest lines without asl-edge": [python, "-c", FEWEST_LINES, str(model), str(picture)],
+        "fewest lines without asl-edge": [python, "-c", FEWEST_LINES, str(model), str(image)],
         "imports of NumPy, OpenCV, ONNX Runtime": [python, "-c", "import numpy, cv2, onnxruntime"],
         "asl-edge --version": [python, "-m", "asl_edge", "--version"],
         "Python alone": [python, "-c", "pass"],
@@ -93,9 +93,9 @@ def loaded_modules(command: list[str]) -> list[str]:
     return done.stdout.splitlines()[-1].split()
 
 
-def measure(python: str, model: Path, picture: Path, repeats: int) -> dict[str, Any]:
+def measure(python: str, model: Path, image: Path, repeats: int) -> dict[str, Any]:
     """Time every command in turns, forwards and backwards alternately; the first turn only warms the page cache."""
-    timed = commands(python, model, picture)
+    timed = commands(python, model, image)
     samples: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
     for repeat in range(repeats + 1):
         for name in list(timed) if repeat % 2 else reversed(list(timed)):
@@ -105,7 +105,7 @@ def measure(python: str, model: Path, picture: Path, repeats: int) -> dict[str, 
     loaded = loaded_modules(timed["asl-edge predict"])
     return {
         "model_bytes": model.stat().st_size,
-        "picture_bytes": picture.stat().st_size,
+        "image_bytes": image.stat().st_size,
         "repeats": repeats,
         "results": {
             name: {
@@ -128,10 +128,10 @@ def to_markdown(report: dict[str, Any]) -> str:
     from machine import machine_line
 
     lines = [
-        "# One picture, one process",
+        "# One image, one process",
         "",
         f"{machine_line(report['machine'])}.",
-        f"Model of {report['model_bytes'] / 1e6:.1f} MB, JPEG of {report['picture_bytes'] / 1e3:.1f} kB, medians of "
+        f"Model of {report['model_bytes'] / 1e6:.1f} MB, JPEG of {report['image_bytes'] / 1e3:.1f} kB, medians of "
         f"{report['repeats']} processes in turns, files in the page cache. Peak memory is the largest resident set.",
         "",
         "| process | median ms | min ms | max ms | peak MB |",
@@ -155,9 +155,9 @@ def to_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_picture(folder: Path) -> Path:
-    """Write a 200x200 JPEG for when no picture is given, in a process of its own: NumPy would enlarge this one."""
-    path = folder / "picture.jpg"
+def draw_image(folder: Path) -> Path:
+    """Write a 200x200 JPEG for when no image is given, in a process of its own: NumPy would enlarge this one."""
+    path = folder / "image.jpg"
     code = (
         "import sys, cv2, numpy as np; a = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8);"
         "cv2.imwrite(sys.argv[1], cv2.GaussianBlur(a, (0, 0), 3))"
@@ -170,7 +170,7 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--picture", type=Path, help="a 200x200 JPEG; drawn if not given")
+    parser.add_argument("--image", type=Path, help="a 200x200 JPEG; drawn if not given")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the environment to measure")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -180,8 +180,8 @@ def main() -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        picture = options.picture or draw_picture(Path(folder))
-        report = measure(options.python, options.model.resolve(), picture.resolve(), options.repeats)
+        image = options.image or draw_image(Path(folder))
+        report = measure(options.python, options.model.resolve(), image.resolve(), options.repeats)
     from machine import describe_machine
 
     report = {"machine": describe_machine(), **report}

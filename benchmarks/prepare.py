@@ -1,11 +1,11 @@
-"""Measure `asl-edge data prepare` beside the tutorial's own loop on the same pictures, in turns.
+"""Measure `asl-edge data prepare` beside the tutorial's own loop on the same images, in turns.
 
     python benchmarks/prepare.py SOURCE [--repeats 5] [--classes A,B,C] [--copies 1]
 
 SOURCE has one folder a class. The tutorial wants flat files `A_34.jpg`: they are linked (or copied) into a temporary
 folder under such names, and both read them from there. Writes benchmarks/results/prepare.json and prepare.md.
 
-What is compared: the tutorial lists a folder, reads and resizes each picture with OpenCV into lists and saves six
+What is compared: the tutorial lists a folder, reads and resizes each image with OpenCV into lists and saves six
 arrays. Ours also checks every file, finds duplicates, takes SHA-256 of files and arrays, splits by blocks, writes a
 leak report, a manifest and a contact sheet, and waits until all of it is on the disk, which the tutorial does not;
 `tutorial + fsync` adds that wait to it. Each is one whole process, imports included (the tutorial's without Keras, of
@@ -61,8 +61,8 @@ for file_name in files:
             Y_test.append(class_dic[label])
 Y, Y_val, Y_test = (np.eye(len(class_dic))[y] for y in (Y, Y_val, Y_test))
 os.makedirs(npy_data_path, exist_ok=True)
-for name, pictures, classes in (("train", X, Y), ("validation", X_val, Y_val), ("test", X_test, Y_test)):
-    np.save(npy_data_path + "/" + name + "_set.npy", pictures)
+for name, images, classes in (("train", X, Y), ("validation", X_val, Y_val), ("test", X_test, Y_test)):
+    np.save(npy_data_path + "/" + name + "_set.npy", images)
     np.save(npy_data_path + "/" + name + "_classes.npy", classes)
 if sync == "sync":
     for name in os.listdir(npy_data_path):
@@ -77,14 +77,14 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--classes", help="such as A,B,C; default: all folders of SOURCE")
-    parser.add_argument("--copies", type=int, default=1, help="how often each picture is read, for larger sets")
+    parser.add_argument("--copies", type=int, default=1, help="how often each image is read, for larger sets")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         classes = options.classes.split(",") if options.classes else sorted(p.name for p in options.source.iterdir())
-        pictures = flatten(options.source, work / "flat", classes, options.copies)
-        results = measure(work, classes, pictures, options.repeats)
+        images = flatten(options.source, work / "flat", classes, options.copies)
+        results = measure(work, classes, images, options.repeats)
     results["machine"] = describe_machine()
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "prepare.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def flatten(source: Path, flat: Path, classes: list[str], copies: int) -> int:
-    """Link or copy the pictures as `A_34.jpg`; further copies differ in one trailing byte, so none is a duplicate."""
+    """Link or copy the images as `A_34.jpg`; further copies differ in one trailing byte, so none is a duplicate."""
     flat.mkdir()
     count = 0
     for name in classes:
@@ -116,9 +116,9 @@ def link_or_copy(path: Path, to: Path) -> None:
         shutil.copyfile(path, to)
 
 
-def measure(work: Path, classes: list[str], pictures: int, repeats: int) -> dict[str, Any]:
+def measure(work: Path, classes: list[str], images: int, repeats: int) -> dict[str, Any]:
     """Run all in turns, so that a change of the machine's pace meets them alike; the first round only warms up."""
-    per_class = pictures // len(classes)
+    per_class = images // len(classes)
     train, val = round(per_class * 0.7), round(per_class * 0.15)
     flat, names = str(work / "flat"), ",".join(classes)
     tutorial = [sys.executable, "-c", TUTORIAL, flat, str(work / "out"), names, str(train), str(val)]
@@ -138,17 +138,17 @@ def measure(work: Path, classes: list[str], pictures: int, repeats: int) -> dict
             done = run(command).to_json()
             if turn:
                 samples[name].append(done)
-                print(f"{name}: {pictures / done['seconds']:.0f} pictures/s", file=sys.stderr)
+                print(f"{name}: {images / done['seconds']:.0f} images/s", file=sys.stderr)
     return {
-        "pictures": pictures,
+        "images": images,
         "classes": len(classes),
         "repeats": repeats,
-        "summary": {name: summary(pictures, runs) for name, runs in samples.items()},
+        "summary": {name: summary(images, runs) for name, runs in samples.items()},
         "samples": samples,
     }
 
 
-def summary(pictures: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(images: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return medians over the runs."""
 
     def median(key: str) -> float | None:
@@ -158,7 +158,7 @@ def summary(pictures: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
     seconds = median("seconds") or 0.0
     return {
         "seconds": seconds,
-        "pictures_per_second": round(pictures / seconds, 1),
+        "images_per_second": round(images / seconds, 1),
         "cpu_seconds": median("cpu_seconds"),
         "peak_rss_mb": median("peak_rss_mb"),
         "peak_anonymous_mb": median("peak_anonymous_mb"),
@@ -167,24 +167,24 @@ def summary(pictures: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def markdown(results: dict[str, Any]) -> str:
     """Return the results as a Markdown table."""
-    base = results["summary"]["tutorial"]["pictures_per_second"]
+    base = results["summary"]["tutorial"]["images_per_second"]
 
     def cell(value: float | None) -> str:
         return "not measured" if value is None else f"{value:.0f}"
 
     lines = [
-        "# Preparing pictures: `asl-edge data prepare` beside the tutorial's loop",
+        "# Preparing images: `asl-edge data prepare` beside the tutorial's loop",
         "",
-        f"{results['pictures']} pictures of {results['classes']} classes, medians of {results['repeats']} runs in "
+        f"{results['images']} images of {results['classes']} classes, medians of {results['repeats']} runs in "
         "turns after one to warm up; whole processes, imports included. RssAnon is memory without mapped file pages. "
         "`asl-edge` waits until everything is on the disk (fsync), the tutorial does not: the second row adds that.",
         "",
-        "| | pictures/s | times the tutorial | seconds | CPU seconds | peak RSS, MB | peak RssAnon, MB |",
+        "| | images/s | times the tutorial | seconds | CPU seconds | peak RSS, MB | peak RssAnon, MB |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, row in results["summary"].items():
         lines.append(
-            f"| {name} | {row['pictures_per_second']:.0f} | {row['pictures_per_second'] / base:.2f} | "
+            f"| {name} | {row['images_per_second']:.0f} | {row['images_per_second'] / base:.2f} | "
             f"{row['seconds']:.2f} | {row['cpu_seconds'] or 0:.2f} | {cell(row['peak_rss_mb'])} | "
             f"{cell(row['peak_anonymous_mb'])} |"
         )

@@ -1,12 +1,12 @@
-"""What changes of the picture do to a model: blur, noise, JPEG, light, size, place, angle.
+"""What changes of the image do to a model: blur, noise, JPEG, light, size, place, angle.
 
 Writes robustness.json, robustness.md and robustness.png.
 
     python benchmarks/robustness.py MODEL DATA... [--clean] [--threshold T] [--out FOLDER]
 
-MODEL is an .onnx file or `box`, the model that comes with asl-edge; each DATA a folder or zip of labelled pictures.
-Every picture is brought to 224 pixels, changed there, and then goes the model's own way
-(`asl_edge.imaging.preprocess.to_square`, ONNX Runtime on the CPU). Noise is seeded by the picture itself, so two runs
+MODEL is an .onnx file or `box`, the model that comes with asl-edge; each DATA a folder or zip of labelled images.
+Every image is brought to 224 pixels, changed there, and then goes the model's own way
+(`asl_edge.imaging.preprocess.to_square`, ONNX Runtime on the CPU). Noise is seeded by the image itself, so two runs
 give the same. What a change leaves empty repeats the border's pixels. `--clean` leaves out files named aug_*, which
 were changed by those who published them.
 """
@@ -32,7 +32,7 @@ from asl_edge.errors import DataError
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 from asl_edge.evaluation.multi_source import source_names
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Picture, opencv, to_square
+from asl_edge.imaging.preprocess import Image, opencv, to_square
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import resolve
 
@@ -41,7 +41,7 @@ SIDE = 224
 BATCH = 32
 COLOURS = ("#12355b", "#c8553d", "#3a8f6b", "#8a5fa8", "#c79a1e", "#5b6b7a")
 
-Way = Callable[[Picture], Picture]
+Way = Callable[[Image], Image]
 """uint8 (224, 224, 3) RGB to the same."""
 
 
@@ -56,14 +56,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a model read of the pictures of one source under one change."""
+    """What a model read of the images of one source under one change."""
 
     group: str
     change: str
-    pictures: int
+    images: int
     ways: int
     right: int
-    """Of `pictures` times `ways` answers."""
+    """Of `images` times `ways` answers."""
     answered: int
     answered_right: int
     accuracy: float
@@ -73,22 +73,22 @@ class Figures:
     accuracy_when_answered_interval_95: tuple[float, float] | None
 
 
-def as_it_is(picture: Picture) -> Picture:
+def as_it_is(image: Image) -> Image:
     """Change nothing."""
-    return picture
+    return image
 
 
 def blurred(sigma: float) -> Way:
     """Gaussian blur, sigma in pixels."""
-    return lambda picture: np.asarray(opencv().GaussianBlur(picture, (0, 0), sigma))
+    return lambda image: np.asarray(opencv().GaussianBlur(image, (0, 0), sigma))
 
 
 def noisy(deviation: float) -> Way:
     """Gaussian noise of each pixel and channel, standard deviation in steps of 255."""
 
-    def change(picture: Picture) -> Picture:
-        noise = np.random.default_rng(zlib.crc32(picture.tobytes())).normal(0, deviation, picture.shape)
-        return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    def change(image: Image) -> Image:
+        noise = np.random.default_rng(zlib.crc32(image.tobytes())).normal(0, deviation, image.shape)
+        return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
 
     return change
 
@@ -96,9 +96,9 @@ def noisy(deviation: float) -> Way:
 def stored(quality: int) -> Way:
     """Stored as JPEG and read again."""
 
-    def change(picture: Picture) -> Picture:
+    def change(image: Image) -> Image:
         cv2 = opencv()
-        _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+        _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
         return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
 
     return change
@@ -106,39 +106,39 @@ def stored(quality: int) -> Way:
 
 def lit(gain: float) -> Way:
     """Every value times `gain`; what is too bright is cut off."""
-    return lambda picture: np.clip(np.rint(picture * gain), 0, 255).astype(np.uint8)
+    return lambda image: np.clip(np.rint(image * gain), 0, 255).astype(np.uint8)
 
 
 def flat(share: float) -> Way:
-    """Contrast lowered to `share` of it, about the picture's mean."""
-    return lambda picture: np.rint(picture.mean() + (picture - picture.mean()) * share).astype(np.uint8)
+    """Contrast lowered to `share` of it, about the image's mean."""
+    return lambda image: np.rint(image.mean() + (image - image.mean()) * share).astype(np.uint8)
 
 
-def grey(picture: Picture) -> Picture:
+def grey(image: Image) -> Image:
     """Without colour."""
     cv2 = opencv()
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
 
 
 def smaller(scale: float) -> Way:
-    """A smaller hand: the whole picture shrunk, borders repeated around it."""
+    """A smaller hand: the whole image shrunk, borders repeated around it."""
 
-    def change(picture: Picture) -> Picture:
+    def change(image: Image) -> Image:
         cv2, side = opencv(), round(SIDE * scale)
         before, after = (SIDE - side) // 2, SIDE - side - (SIDE - side) // 2
-        small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.copyMakeBorder(small, before, after, before, after, cv2.BORDER_REPLICATE))
 
     return change
 
 
 def larger(scale: float) -> Way:
-    """A larger hand: the centre of the picture."""
+    """A larger hand: the centre of the image."""
 
-    def change(picture: Picture) -> Picture:
+    def change(image: Image) -> Image:
         cv2, side = opencv(), round(SIDE / scale)
         start = (SIDE - side) // 2
-        centre = picture[start : start + side, start : start + side]
+        centre = image[start : start + side, start : start + side]
         return np.asarray(cv2.resize(centre, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
     return change
@@ -157,14 +157,14 @@ def turned(degrees: float) -> Way:
 def moved(matrix: npt.NDArray[np.floating]) -> Way:
     """Moved by a matrix of shape (2, 3), borders repeated."""
     cv2 = opencv()
-    return lambda picture: np.asarray(
-        cv2.warpAffine(picture, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return lambda image: np.asarray(
+        cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )
 
 
-def mirrored(picture: Picture) -> Picture:
+def mirrored(image: Image) -> Image:
     """Turned left to right."""
-    return np.ascontiguousarray(picture[:, ::-1])
+    return np.ascontiguousarray(image[:, ::-1])
 
 
 def changes() -> tuple[Change, ...]:
@@ -200,21 +200,19 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
         for batch in labelled.batches(BATCH):
             kept = np.array([not (clean and Path(source).name.startswith("aug_")) for source in batch.sources])
             augmented += int((~kept).sum())
-            pictures, labels = batch.pictures[kept], batch.labels[kept]
+            images, labels = batch.images[kept], batch.labels[kept]
             if not len(labels):
                 continue
             for number, change in enumerate(every):
                 for way in change.ways:
-                    changed = np.stack(
-                        [to_square(way(picture), predictor.picture_size, spec.fit) for picture in pictures]
-                    )
+                    changed = np.stack([to_square(way(image), predictor.image_size, spec.fit) for image in images])
                     probabilities = predictor.probabilities(changed)
                     right[number].append(probabilities.argmax(axis=1) == labels)
                     answered[number].append(metrics.answered(probabilities, threshold or 0.0))
     finally:
         labelled.close()
     if not right[0]:
-        raise DataError(f"All {augmented} pictures in {data} are named aug_*; leave --clean out.")
+        raise DataError(f"All {augmented} images in {data} are named aug_*; leave --clean out.")
     rows = [
         figures(change, np.concatenate(rights), np.concatenate(sure))
         for change, rights, sure in zip(every, right, answered, strict=True)
@@ -228,11 +226,11 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
 
 
 def figures(change: Change, right: npt.NDArray[np.bool_], answered: npt.NDArray[np.bool_]) -> Figures:
-    """Count what was read; `right` and `answered` are of shape (pictures times ways,)."""
+    """Count what was read; `right` and `answered` are of shape (images times ways,)."""
     ways = len(change.ways)
 
     def interval(part: int, of: int) -> tuple[float, float] | None:
-        # A picture in several ways says little more than once, so it counts once.
+        # An image in several ways says little more than once, so it counts once.
         total = round(of / ways)
         return metrics.wilson_interval(min(round(part / ways), total), total) if total else None
 
@@ -242,7 +240,7 @@ def figures(change: Change, right: npt.NDArray[np.bool_], answered: npt.NDArray[
     return Figures(
         group=change.group,
         change=change.name,
-        pictures=len(right) // ways,
+        images=len(right) // ways,
         ways=ways,
         right=int(right.sum()),
         answered=int(answered.sum()),
@@ -258,15 +256,15 @@ def figures(change: Change, right: npt.NDArray[np.bool_], answered: npt.NDArray[
 def to_markdown(report: dict[str, Any]) -> str:
     """Render the report for people."""
     model, threshold = report["model"], report["threshold"]
-    said = "No threshold: every picture is answered." if threshold is None else (
-        f"Coverage: share of pictures answered with confidence {threshold:g} or more."
+    said = "No threshold: every image is answered." if threshold is None else (
+        f"Coverage: share of images answered with confidence {threshold:g} or more."
     )  # fmt: skip
     lines = [
-        f"# What changes of the picture do to {model['file']}",
+        f"# What changes of the image do to {model['file']}",
         "",
-        f"{model['network']}, {model['input_size']} pixels, {model['precision']}, {model['classes']} classes. Pictures "
+        f"{model['network']}, {model['input_size']} pixels, {model['precision']}, {model['classes']} classes. Images "
         f"are changed at {SIDE} pixels and then go the model's own way, so that `as it is` may differ a little from "
-        f"`asl-edge evaluate`. 95% intervals by Wilson; a picture that is changed in several ways (shifted in four "
+        f"`asl-edge evaluate`. 95% intervals by Wilson; an image that is changed in several ways (shifted in four "
         f"directions, turned both ways) counts once in them. {said}",
     ]
     answered = ("", "") if threshold is None else (" coverage | when answered (95% interval) |", "---:|---:|")
@@ -276,7 +274,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         left_out = f"; {without} named aug_* left out" if without else ""
         lines += [
             "",
-            f"## {source['name']} ({rows[0]['pictures']} pictures{left_out})",
+            f"## {source['name']} ({rows[0]['images']} images{left_out})",
             "",
             "| change | accuracy (95% interval) | against as it is |" + answered[0],
             "|---|---:|---:|" + answered[1],
@@ -337,9 +335,9 @@ def plot(report: dict[str, Any], path: Path) -> None:
         draw(axes, sources, places, value, interval, offset)
         axes.set_title(title, fontsize=10, pad=6)
         axes.set_yticks(places, [label(row) for row in rows] if number == 0 else [""] * len(rows), fontsize=8.5)
-    title = f"What changes of the picture do to {report['model']['file']}"
+    title = f"What changes of the image do to {report['model']['file']}"
     figure.text(0.2 / width, 1 - 0.3 / height, title, fontsize=12, fontweight="bold")
-    under = "bars: 95% intervals; dashed: the picture as it is"
+    under = "bars: 95% intervals; dashed: the image as it is"
     if report["threshold"] is not None:
         under += f"; answered: confidence {report['threshold']:g} or more"
     figure.text(0.2 / width, 1 - 0.53 / height, under, fontsize=8, color="#555555")
@@ -366,7 +364,7 @@ def draw(
         shown = [(at, row) for at, row in zip(places, rows, strict=True) if row[value] is not None]
         heights = np.array([at for at, _ in shown]) + offset * (number - (len(sources) - 1) / 2)
         points = np.array([100 * row[value] for _, row in shown])
-        name = f"{source['name']} ({rows[0]['pictures']} pictures)"
+        name = f"{source['name']} ({rows[0]['images']} images)"
         if interval is not None:
             ends = 100 * np.array([row[interval] for _, row in shown]).reshape(-1, 2)
             axes.hlines(heights, ends[:, 0], ends[:, 1], color=colour, linewidth=1.6, alpha=0.55)

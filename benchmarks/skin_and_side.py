@@ -60,17 +60,17 @@ def main() -> None:
 
 def answered(predictor: Predictor, column: int, label: str, count: int) -> list[dict[str, Any]]:
     """Draw `count` people who make one class, each with the right and with the left hand, and read them."""
-    found, pictures = [], []
+    found, images = [], []
     for number in range(count):
         scene = random_scene(label, np.random.default_rng((SEED, column, number)), SIZE, variety=Variety(cut_out=0.0))
         for left in (False, True):
             frame = draw_frame(replace(scene, left=left), np.random.default_rng((SEED, column, number, 1)), SIZE)
-            pictures.append(to_square(frame.picture, predictor.spec.input_size, predictor.spec.fit))
+            images.append(to_square(frame.image, predictor.spec.input_size, predictor.spec.fit))
             # Luminance of the back of the hand (ITU-R BT.709); lamps below 0.65 in all stand behind the hand.
             lightness = float(np.asarray(scene.skin.back) @ (0.2126, 0.7152, 0.0722))
             behind = scene.light.lamp + scene.light.ambient < 0.65
             found.append({"left": left, "lightness": lightness, "behind": bool(behind)})
-    probabilities = predictor.probabilities(np.stack(pictures))
+    probabilities = predictor.probabilities(np.stack(images))
     threshold = predictor.threshold or 0.0
     for person, answer in zip(found, probabilities, strict=True):
         person["right"] = predictor.spec.classes[int(answer.argmax())] == label
@@ -83,7 +83,7 @@ def row(name: str, people: list[dict[str, Any]]) -> dict[str, Any]:
     given = [person for person in people if person["answered"]]
     return {
         "group": name,
-        "pictures": len(people),
+        "images": len(people),
         "right": sum(person["right"] for person in people),
         "answered": len(given),
         "answered_rightly": sum(person["right"] for person in given),
@@ -98,16 +98,16 @@ def write(rows: list[dict[str, Any]]) -> None:
     lines = [
         "# Drawn people by hand, skin tone and light\n",
         "The same people make each letter with the right and with the left hand. Drawn by the program that drew a part "
-        "of the training pictures, with another seed: compare rows, do not believe the level. 95% intervals.\n",
-        "| group | pictures | accuracy | answered | right when answered |",
+        "of the training images, with another seed: compare rows, do not believe the level. 95% intervals.\n",
+        "| group | images | accuracy | answered | right when answered |",
         "|---|---:|---:|---:|---:|",
     ]
     for one in rows:
-        low, high = wilson_interval(one["right"], one["pictures"])
+        low, high = wilson_interval(one["right"], one["images"])
         given = f"{one['answered_rightly'] / one['answered']:.1%}" if one["answered"] else ""
         lines.append(
-            f"| {one['group']} | {one['pictures']} | {one['right'] / one['pictures']:.1%} ({low:.1%}-{high:.1%}) | "
-            f"{one['answered'] / one['pictures']:.1%} | {given} |"
+            f"| {one['group']} | {one['images']} | {one['right'] / one['images']:.1%} ({low:.1%}-{high:.1%}) | "
+            f"{one['answered'] / one['images']:.1%} | {given} |"
         )
     lines.append(f"\n{machine_line(machine)}")
     (RESULTS / "skin-and-side.md").write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
 """Ten thousand predictions, from one thread and from four: does memory grow? Writes results/steady-memory.{json,md}.
 
-    python benchmarks/steady_memory.py PICTURES [--model MODEL] [--count 10000]
+    python benchmarks/steady_memory.py IMAGES [--model MODEL] [--count 10000]
 
 Resident memory (RSS) is read after every thousandth prediction of a JPEG from bytes to label, and after the predictor
 was closed and a second one opened and closed twenty times.
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
     options = parser.parse_args()
@@ -33,12 +33,12 @@ def main() -> None:
     from machine import describe_machine, machine_line
 
     from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.pretrained import box_model
+    from asl_edge.runtime.pretrained import pretrained_model
 
     process = psutil.Process()
-    model = options.model or box_model()
-    found = sorted(path for path in options.pictures.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    pictures = [path.read_bytes() for path in found[:: max(1, len(found) // 64)][:64]]
+    model = options.model or pretrained_model()
+    found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    images = [path.read_bytes() for path in found[:: max(1, len(found) // 64)][:64]]
 
     def rss() -> float:
         gc.collect()
@@ -48,7 +48,7 @@ def main() -> None:
     step = max(1, options.count // 10)
     with Predictor(model, provider="cpu") as predictor, ThreadPoolExecutor(4) as pool:
         for name, many in (("one thread", False), ("four threads", True)):
-            feed, readings = cycle(pictures), []
+            feed, readings = cycle(images), []
             for _ in range(0, options.count, step):
                 batch = list(islice(feed, step))
                 for _ in pool.map(predictor, batch) if many else map(predictor, batch):
@@ -59,7 +59,7 @@ def main() -> None:
     reopened = []
     for _ in range(20):
         with Predictor(model, provider="cpu") as predictor:
-            predictor(pictures[0])
+            predictor(images[0])
         reopened.append(rss())
     results |= {"reopened_mb": reopened, "machine": describe_machine()}
     (RESULTS / "steady-memory.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -4,8 +4,8 @@
         [--only SOURCE ...] [--also FOLDER ...] [--last] [--network NETWORK] [--start-from NAME]
         [--set NAME=VALUE ...] [--work FOLDER]
 
-DATA holds one folder a source of real pictures (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
-dev-wall, dev-rooms). `--drawn` adds so many drawn pictures a class. `--leave-out` trains without a source and tests on
+DATA holds one folder a source of real images (kaggle, phone, phone-outdoor, studio, signer-r, signer-m, signer-l,
+dev-wall, dev-rooms). `--drawn` adds so many drawn images a class. `--leave-out` trains without a source and tests on
 it. `--last` validates on drawn hands alone: photographs that were for validation are trained on as well, and those for
 the test stay the same. `--start-from` goes on from the weights of another run in `--work`, or of the model in the
 `box`. `--look` looks at the dev folders, which nothing is ever trained on. Every look is a line in
@@ -45,7 +45,7 @@ VARIETY = {
 }
 HEADER = (
     "# Every look at a dev folder or a source that was left out\n\n"
-    "Accuracy of `best.keras` with 95% interval (Wilson), n pictures. `blocks`: frames of the training sources that "
+    "Accuracy of `best.keras` with 95% interval (Wilson), n images. `blocks`: frames of the training sources that "
     "the block split keeps for the test.\n\n"
     "| date | name | what | blocks kaggle | blocks phone | left out | dev-wall | dev-rooms, clean | dev-rooms, aug |\n"
     "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
@@ -58,12 +58,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--drawn", type=int, default=0, help="drawn pictures a class")
+    parser.add_argument("--drawn", type=int, default=0, help="drawn images a class")
     parser.add_argument("--variety", choices=VARIETY, default="wider", help="how far the drawn hands differ")
     parser.add_argument("--leave-out", choices=SOURCES)
     parser.add_argument("--mirror", choices=SOURCES, nargs="*", default=list(MIRRORED), help="sources to mirror back")
     parser.add_argument("--only", choices=SOURCES, nargs="+", help="train on these sources of photographs alone")
-    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more folders of pictures to train on")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more folders of images to train on")
     parser.add_argument("--last", action="store_true", help="validate on drawn hands alone")
     parser.add_argument("--drawn-seed", type=int, default=1)
     parser.add_argument("--look", action="store_true", help="look at the dev folders")
@@ -96,7 +96,7 @@ def sets(settings: list[str]) -> list[str]:
 
 
 def prepared(options: argparse.Namespace) -> Path:
-    """Prepare the arrays, once for each size, left-out source and number of drawn pictures."""
+    """Prepare the arrays, once for each size, left-out source and number of drawn images."""
     from asl_edge.data.prepare.prepare import PrepareConfig, prepare
     from asl_edge.data.prepare.split import SplitPlan
 
@@ -117,7 +117,7 @@ def prepared(options: argparse.Namespace) -> Path:
     folders += options.also
     label += "".join(f"-{folder.name}" for folder in options.also)
     shares, validation = (0.82, 0.06, 0.12), []
-    if options.last:  # these shares leave the very pictures for the test that those above leave
+    if options.last:  # these shares leave the very images for the test that those above leave
         shares, validation = (0.882, 0.0, 0.118), [hands(options, 40, 99)]
         folders += validation
         label += "-last"
@@ -130,7 +130,7 @@ def prepared(options: argparse.Namespace) -> Path:
 
 
 def hands(options: argparse.Namespace, per_class: int, seed: int) -> Path:
-    """Return the folder of so many drawn pictures a class; draw them where they are not there."""
+    """Return the folder of so many drawn images a class; draw them where they are not there."""
     from asl_edge.data.synthetic import synthesize
 
     name = f"drawn-{per_class}-{options.variety}" + (f"-seed-{seed}" if seed != 1 else "")
@@ -142,7 +142,7 @@ def hands(options: argparse.Namespace, per_class: int, seed: int) -> Path:
 
 
 def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list[int]]:
-    """Return pictures read rightly and pictures, by what was looked at."""
+    """Return images read rightly and images, by what was looked at."""
     from asl_edge.evaluation.evaluate import evaluate
     from asl_edge.evaluation.report_files import write_report
 
@@ -153,7 +153,7 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         mine = [bool(value) for value, source in zip(right, report.sources, strict=True) if chosen(source)]
         figures[name] = [sum(mine), len(mine)]
         if report.right_mirrored is not None:
-            figures[f"{name}, mirrored"] = [report.right_mirrored, report.pictures]
+            figures[f"{name}, mirrored"] = [report.right_mirrored, report.images]
 
     report = evaluate(run, arrays)
     for name in ("kaggle", "phone"):
@@ -175,7 +175,7 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
 
 
 def unmirrored(source: Path, folder: Path) -> Path:
-    """Copy pictures to `folder`, turned left to right without loss; return it."""
+    """Copy images to `folder`, turned left to right without loss; return it."""
     import cv2
 
     if not folder.is_dir():
@@ -204,7 +204,7 @@ def write_line(options: argparse.Namespace, run: Path, figures: dict[str, list[i
     log = RESULTS / "looks.md"
     config = json.loads((run / "config.json").read_text())
     what = f"{config['network']} {options.size}px, {config['recipe']}, {config['epochs']} epochs"
-    what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn pictures"
+    what += f", {options.drawn} drawn a class ({options.variety})" if options.drawn else ", no drawn images"
     what += "".join(f", {folder.name}" for folder in options.also)
     what += f", mirrored: {', '.join(options.mirror)}" if set(options.mirror) != set(MIRRORED) else ""
     what += f", photographs of {', '.join(options.only)} alone" if options.only else ""

@@ -1,11 +1,11 @@
 """Measure the built-in synthetic hands: how fast they are drawn, and whether they are right.
 
-Speed: pictures a second on one core, drawn alone and drawn and written as JPEG.
+Speed: images a second on one core, drawn alone and drawn and written as JPEG.
 
 Proof: a small network that has seen synthetic hands only reads photographs of hands (`studio`, `phone`), and one that
 has seen photographs only (`kaggle`, `phone`, `studio`) reads synthetic hands; 24 static letters, so chance is 4.2%.
 
-    python benchmarks/synthetic_hands.py --data FOLDER_OF_REAL_PICTURES [--out benchmarks/results]
+    python benchmarks/synthetic_hands.py --data FOLDER_OF_REAL_IMAGES [--out benchmarks/results]
 
 It also draws the contact sheet docs/images/synthetic-hands.png.
 """
@@ -43,7 +43,7 @@ TRAIN_SEED, TEST_SEED = 1, 2
 
 
 def measure_speed(rounds: int, size: int = 224) -> dict[str, Any]:
-    """Return pictures per second of one core, the median of several rounds over all 29 classes."""
+    """Return images per second of one core, the median of several rounds over all 29 classes."""
     opencv().setNumThreads(1)
     alone, written = [], []
     draw_hand("A", np.random.default_rng(0), size)
@@ -55,17 +55,17 @@ def measure_speed(rounds: int, size: int = 224) -> dict[str, Any]:
         alone.append(4 * len(CLASSES) / (time.perf_counter() - started))
         with tempfile.TemporaryDirectory() as folder:
             report = synthesize(Path(folder, "out"), per_class=10, seed=number, size=size, workers=1)
-        written.append(report.pictures_per_second)
+        written.append(report.images_per_second)
     return {
         "size": size,
         "rounds": rounds,
-        "draw_hand_pictures_per_second": {"median": statistics.median(alone), "samples": alone},
-        "synthesize_pictures_per_second": {"median": statistics.median(written), "samples": written},
+        "draw_hand_images_per_second": {"median": statistics.median(alone), "samples": alone},
+        "synthesize_images_per_second": {"median": statistics.median(written), "samples": written},
     }
 
 
 def read_synthetic(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pictures through `synthesize` and read them back as a user's would be."""
+    """Draw images through `synthesize` and read them back as a user's would be."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         synthesize(out, per_class=per_class, classes=STATIC_LETTERS, seed=seed)
@@ -73,13 +73,13 @@ def read_synthetic(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_folder(folder: Path, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
-    """Return uint8 pictures (N, SIDE, SIDE, 3) RGB and labels (N,) of the 24 static letters."""
-    pictures, labels = [], []
+    """Return uint8 images (N, SIDE, SIDE, 3) RGB and labels (N,) of the 24 static letters."""
+    images, labels = [], []
     for index, letter in enumerate(STATIC_LETTERS):
         for path in sorted((folder / letter).iterdir()):
-            pictures.append(load(path, SIDE, fit))
+            images.append(load(path, SIDE, fit))
             labels.append(index)
-    return np.stack(pictures), np.array(labels)
+    return np.stack(images), np.array(labels)
 
 
 def build_network() -> Any:
@@ -99,44 +99,44 @@ def build_network() -> Any:
     return keras.Model(inputs, layers.Activation("softmax", dtype="float32")(x))
 
 
-def batches(pictures: np.ndarray, labels: np.ndarray, seed: int) -> Any:
+def batches(images: np.ndarray, labels: np.ndarray, seed: int) -> Any:
     """Return an endless-epoch tf.data pipeline with light augmentation."""
     import tensorflow as tf
 
     pad = SIDE // 10
 
-    def augment(picture: Any, label: Any) -> tuple[Any, Any]:
-        picture = tf.cast(picture, tf.float32)
-        picture = tf.pad(picture, ((pad, pad), (pad, pad), (0, 0)), "REFLECT")
-        picture = tf.image.random_crop(picture, (SIDE, SIDE, 3))
-        picture = tf.image.random_saturation(picture, 0.0, 1.3)
-        picture = (picture - 128) * tf.random.uniform((), 0.6, 1.4) + 128 + tf.random.uniform((), -30, 30)
-        return tf.clip_by_value(picture, 0, 255), label
+    def augment(image: Any, label: Any) -> tuple[Any, Any]:
+        image = tf.cast(image, tf.float32)
+        image = tf.pad(image, ((pad, pad), (pad, pad), (0, 0)), "REFLECT")
+        image = tf.image.random_crop(image, (SIDE, SIDE, 3))
+        image = tf.image.random_saturation(image, 0.0, 1.3)
+        image = (image - 128) * tf.random.uniform((), 0.6, 1.4) + 128 + tf.random.uniform((), -30, 30)
+        return tf.clip_by_value(image, 0, 255), label
 
-    data = tf.data.Dataset.from_tensor_slices((pictures, labels)).shuffle(len(labels), seed=seed)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(labels), seed=seed)
     return data.map(augment, num_parallel_calls=2).batch(64, drop_remainder=True).prefetch(2)
 
 
-def train(pictures: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) -> Any:
-    """Return the network trained on these pictures with Adam and a cosine schedule."""
+def train(images: np.ndarray, labels: np.ndarray, epochs: int, seed: int = 0) -> Any:
+    """Return the network trained on these images with Adam and a cosine schedule."""
     import keras
 
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_network()
-    data = batches(pictures, labels, seed)
+    data = batches(images, labels, seed)
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(labels) // 64))
     network.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = network.fit(data, epochs=epochs, verbose=0)
     print(
-        f"  trained on {len(labels)} pictures, last training accuracy {history.history['accuracy'][-1]:.3f}", flush=True
+        f"  trained on {len(labels)} images, last training accuracy {history.history['accuracy'][-1]:.3f}", flush=True
     )
     return network
 
 
-def score(network: Any, pictures: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def score(network: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Return accuracy with its 95% Wilson interval, top-3, accuracy per letter and the most confused pairs."""
-    probabilities = network.predict(pictures.astype(np.float32), batch_size=256, verbose=0)
+    probabilities = network.predict(images.astype(np.float32), batch_size=256, verbose=0)
     order = np.argsort(-probabilities, axis=1)
     right = order[:, 0] == labels
     confusion = np.zeros((len(STATIC_LETTERS),) * 2, int)
@@ -144,7 +144,7 @@ def score(network: Any, pictures: np.ndarray, labels: np.ndarray) -> dict[str, A
     wrong = confusion * (1 - np.eye(len(STATIC_LETTERS), dtype=int))
     pairs = np.dstack(np.unravel_index(np.argsort(-wrong, axis=None)[:12], wrong.shape))[0]
     return {
-        "pictures": len(labels),
+        "images": len(labels),
         "accuracy": float(right.mean()),
         "interval_95": wilson(int(right.sum()), len(labels)),
         "top_3": float((order[:, :3] == labels[:, None]).any(axis=1).mean()),
@@ -170,16 +170,16 @@ def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False)
 
     network = train(*drawn, epochs)
     result["trained_on_synthetic"] = {
-        "pictures": len(drawn[1]),
+        "images": len(drawn[1]),
         "reads": {"synthetic (unseen)": score(network, *unseen)}
-        | {name: score(network, *pictures) for name, pictures in real.items()},
+        | {name: score(network, *images) for name, images in real.items()},
     }
     if synthetic_only:
         return result
     together = tuple(np.concatenate(parts) for parts in zip(*real.values(), strict=True))
     network = train(together[0], together[1], epochs)
     result["trained_on_real"] = {
-        "pictures": len(together[1]),
+        "images": len(together[1]),
         "sources": list(real),
         "reads": {"synthetic": score(network, *unseen)},
     }
@@ -191,16 +191,16 @@ def draw_contact_sheet(path: Path, side: int = 104, columns: int = 6) -> None:
     cv2 = opencv()
     cells = []
     for label in CLASSES:
-        pictures = []
+        images = []
         for number in range(2):
             rng = np.random.default_rng([2024, number, CLASSES.index(label)])
             # Noise is left out: it tells nothing here and a PNG file cannot compress it.
             scene = replace(random_scene(label, rng, 2 * side), grain=0.0)
-            picture = draw_frame(scene, rng, 2 * side).picture
-            pictures.append(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) & 0xFC)
+            image = draw_frame(scene, rng, 2 * side).image
+            images.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) & 0xFC)
         strip = np.full((20, 2 * side, 3), 255, np.uint8)
         cv2.putText(strip, label, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
-        cell = np.vstack([strip, np.hstack(pictures)])
+        cell = np.vstack([strip, np.hstack(images)])
         cells.append(cv2.copyMakeBorder(cell, 0, 4, 0, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
     while len(cells) % columns:
         cells.append(np.full_like(cells[0], 255))
@@ -217,12 +217,12 @@ def to_markdown(report: dict[str, Any]) -> str:
         lines += [
             f"## Speed (one core, {speed['size']}x{speed['size']}, median of {speed['rounds']} rounds over 29 classes)",
             "",
-            "| what | pictures a second |",
+            "| what | images a second |",
             "|---|---|",
-            "| `draw_hand`: a new person and place each picture | "
-            f"{speed['draw_hand_pictures_per_second']['median']:.0f} |",
+            "| `draw_hand`: a new person and place each image | "
+            f"{speed['draw_hand_images_per_second']['median']:.0f} |",
             "| `synthesize`: clips of ten frames, JPEG files written | "
-            f"{speed['synthesize_pictures_per_second']['median']:.0f} |",
+            f"{speed['synthesize_images_per_second']['median']:.0f} |",
             "",
         ]
     if proof := report.get("proof"):
@@ -230,14 +230,14 @@ def to_markdown(report: dict[str, Any]) -> str:
             f"## Proof ({proof['letters']} static letters, chance {proof['chance']:.1%}, small network, "
             f"{proof['epochs']} epochs)",
             "",
-            "| trained on | reads | pictures | accuracy (95% interval) | top-3 |",
+            "| trained on | reads | images | accuracy (95% interval) | top-3 |",
             "|---|---|---|---|---|",
         ]
         for key, name in (("trained_on_synthetic", "synthetic only"), ("trained_on_real", "kaggle + phone + studio")):
             for target, value in proof.get(key, {}).get("reads", {}).items():
                 low, high = value["interval_95"]
                 lines.append(
-                    f"| {name} | {target} | {value['pictures']} | {value['accuracy']:.1%} ({low:.1%} to {high:.1%}) | "
+                    f"| {name} | {target} | {value['images']} | {value['accuracy']:.1%} ({low:.1%} to {high:.1%}) | "
                     f"{value['top_3']:.1%} |"
                 )
         lines.append("")
@@ -260,9 +260,9 @@ def _letters_table(proof: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Run what was asked for and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"), help="folder of real pictures")
+    parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"), help="folder of real images")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--per-class", type=int, default=800, help="synthetic training pictures of each letter")
+    parser.add_argument("--per-class", type=int, default=800, help="synthetic training images of each letter")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the speed measurement")
     parser.add_argument("--only", choices=("speed", "proof", "synthetic", "sheet"), help="`synthetic`: no way back")
@@ -280,7 +280,7 @@ def main() -> None:
         report["speed"] = measure_speed(arguments.rounds)
     if arguments.only != "speed":
         if arguments.data is None:
-            parser.error("--data (or ASL_EDGE_DATA) must name the folder of real pictures")
+            parser.error("--data (or ASL_EDGE_DATA) must name the folder of real images")
         report["proof"] = prove(arguments.data, arguments.per_class, arguments.epochs, arguments.only == "synthetic")
     atomic.write_json(arguments.out / "synthetic-hands.json", report)
     markdown = to_markdown(report)

@@ -1,7 +1,7 @@
-"""Pictures per second and peak memory of `asl-edge train --recipe tutorial` beside the tutorial's own `fit`.
+"""Images per second and peak memory of `asl-edge train --recipe tutorial` beside the tutorial's own `fit`.
 
 Both ways read the same arrays (A, B and C; rows repeated to reach the tutorial's 6,000 + 2,250), build the same network
-and take the same number of steps of 32 pictures and the whole validation split. Each runs in a process of its own; the
+and take the same number of steps of 32 images and the whole validation split. Each runs in a process of its own; the
 ways alternate, and the process is watched from outside through /proc (Linux).
 
     python benchmarks/train.py ARRAYS [--train-rows 6000] [--validation-rows 2250] [--steps 188] [--repeats 2]
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def repeat_rows(source: Path, target: Path, train_rows: int, validation_rows: int) -> None:
-    """Write arrays of so many rows, those of `source` over and over; 32 pictures stand for the unused test split."""
+    """Write arrays of so many rows, those of `source` over and over; 32 images stand for the unused test split."""
     import numpy as np
 
     for split, count in (("train", train_rows), ("validation", validation_rows), ("test", 32)):
@@ -88,8 +88,8 @@ class Clock:
             "seconds_before_the_first_step": round(self.epoch_began - self.started, 3),
             "training_seconds": round(self.step_ends[-1] - self.epoch_began, 3),
             "epoch_with_validation_seconds": round(epoch_seconds, 3),
-            "pictures_per_second": round(len(self.step_ends) * BATCH / (self.step_ends[-1] - self.epoch_began), 2),
-            "steady_pictures_per_second": round(steady, 2),
+            "images_per_second": round(len(self.step_ends) * BATCH / (self.step_ends[-1] - self.epoch_began), 2),
+            "steady_images_per_second": round(steady, 2),
         }
 
 
@@ -102,10 +102,10 @@ def run_ours(arrays: Path, steps: int) -> dict[str, float]:
     from asl_edge.training.loop.train import train
 
     class Watch(Progress):
-        def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
+        def epoch_begins(self, epoch: int, epochs: int, images: int) -> None:
             clock.epoch_began = time.perf_counter()
 
-        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+        def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
             clock.step_ends.append(time.perf_counter())
 
     opened = PreparedArrays.open(arrays, classes=["A", "B", "C"])
@@ -258,8 +258,8 @@ def markdown(result: dict[str, Any]) -> str:
     settings = result["settings"]
     whole = settings["steps"] * settings["batch_size"] >= settings["train_rows"]
     columns = [
-        ("pictures_per_second", "pictures/s", 1),
-        ("steady_pictures_per_second", "pictures/s after step 2", 1),
+        ("images_per_second", "images/s", 1),
+        ("steady_images_per_second", "images/s after step 2", 1),
         ("epoch_with_validation_seconds", "epoch with validation, s", 1),
         ("seconds_before_the_first_step", "before the first step, s", 1),
         ("peak_anonymous_bytes", "peak anonymous memory, MB", 1e6),

@@ -1,14 +1,14 @@
-"""Pictures per second of one epoch of `asl-edge train` beside the tutorial's `fit`, on a CPU or a GPU.
+"""Images per second of one epoch of `asl-edge train` beside the tutorial's `fit`, on a CPU or a GPU.
 
     python benchmarks/train_throughput.py ARRAYS [--rows 6000] [--batch-size 128] [--repeats 3] [--limit-tflops F]
 
-Both train the tutorial's AlexNet on the same pictures (rows repeated to reach --rows), batch by batch in the same size,
+Both train the tutorial's AlexNet on the same images (rows repeated to reach --rows), batch by batch in the same size,
 in processes of their own that alternate. Ours takes `--precision auto` and whatever `KERAS_BACKEND` names, the
 tutorial's way is TensorFlow in float32 on whole arrays divided by 255. Steps are timed from the third on; the wait for
 data is what `history.csv` records. Also: ours with augmentation (`--augmentation strong`), and with ten times as many
-pictures, whose peak anonymous memory must be the same. Writes benchmarks/results/train-throughput[-NAME].json and .md.
+images, whose peak anonymous memory must be the same. Writes benchmarks/results/train-throughput[-NAME].json and .md.
 
-Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP a picture forward and backward, as long as convolutions
+Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP an image forward and backward, as long as convolutions
 are computed directly; on a CPU ours takes a quarter of it (see `asl_edge.training.compute.fast_convolution`).
 """
 
@@ -31,7 +31,7 @@ from machine import describe_machine, machine_line
 from train import memory_bytes, repeat_rows
 
 RESULTS = Path(__file__).parent / "results"
-GFLOP_A_PICTURE = 6.2
+GFLOP_A_IMAGE = 6.2
 
 
 def main() -> None:
@@ -96,11 +96,11 @@ def child(options: argparse.Namespace) -> None:
 
 
 def pace(times: list[float], batch_size: int) -> dict[str, float]:
-    """Return the pictures per second from the third step on, by the median step, which one pause cannot move."""
+    """Return the images per second from the third step on, by the median step, which one pause cannot move."""
     steps = [later - earlier for earlier, later in itertools.pairwise(times[2:])]
     return {
-        "pictures_per_second": round(batch_size / statistics.median(steps), 2),
-        "pictures_per_second_mean": round(batch_size * len(steps) / sum(steps), 2),
+        "images_per_second": round(batch_size / statistics.median(steps), 2),
+        "images_per_second_mean": round(batch_size * len(steps) / sum(steps), 2),
         "steps": len(times),
     }
 
@@ -121,7 +121,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
         def note(self, message: str) -> None:
             notes.append(message)
 
-        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+        def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
             times.append(time.perf_counter())
 
     config = recipes.get(
@@ -146,10 +146,10 @@ def run_tutorial(options: argparse.Namespace) -> dict[str, Any]:
 
     from asl_edge.training import networks
 
-    pictures = np.load(options.arrays / "train_set.npy") / 255.0
+    images = np.load(options.arrays / "train_set.npy") / 255.0
     classes = np.load(options.arrays / "train_classes.npy")
-    ours = networks.build("alexnet", classes.shape[1], pictures.shape[1])
-    model = keras.Sequential([keras.Input(pictures.shape[1:]), *[x for x in ours.layers if x.name != "rescale"]])
+    ours = networks.build("alexnet", classes.shape[1], images.shape[1])
+    model = keras.Sequential([keras.Input(images.shape[1:]), *[x for x in ours.layers if x.name != "rescale"]])
     model.compile(loss="categorical_crossentropy", optimizer=keras.optimizers.SGD(0.001), metrics=["accuracy"])
     times: list[float] = []
 
@@ -159,7 +159,7 @@ def run_tutorial(options: argparse.Namespace) -> dict[str, Any]:
             if batch + 1 == options.steps:
                 self.model.stop_training = True
 
-    model.fit(pictures, classes, epochs=1, batch_size=options.batch_size, shuffle=True, callbacks=[Clock()], verbose=0)
+    model.fit(images, classes, epochs=1, batch_size=options.batch_size, shuffle=True, callbacks=[Clock()], verbose=0)
     return pace(times, options.batch_size)
 
 
@@ -172,7 +172,7 @@ def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any
     summary = {
         way: {
             key: median(way, key)
-            for key in ("pictures_per_second", "waiting_share", "peak_anonymous_mb")
+            for key in ("images_per_second", "waiting_share", "peak_anonymous_mb")
             if any(key in run for run in runs if run["way"] == way)
         }
         for way in ways
@@ -187,26 +187,26 @@ def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any
         "runs": runs,
         "machine": machine,
     }
-    names = {"augmented": "asl-edge, augmentation strong", "large": f"asl-edge, {10 * options.rows:,} pictures"}
+    names = {"augmented": "asl-edge, augmentation strong", "large": f"asl-edge, {10 * options.rows:,} images"}
     rows = []
     for way in ways:
         row = summary[way]
-        rate = row["pictures_per_second"]
+        rate = row["images_per_second"]
         limit = ""
         if options.limit_tflops:
-            limit = f"{rate * GFLOP_A_PICTURE / 1000 / options.limit_tflops:.1%}"
+            limit = f"{rate * GFLOP_A_IMAGE / 1000 / options.limit_tflops:.1%}"
         waited = f"{row['waiting_share']:.2%}" if "waiting_share" in row else "not known"
-        times = f"{rate / summary['tutorial']['pictures_per_second']:.2f}" if "tutorial" in summary else ""
+        times = f"{rate / summary['tutorial']['images_per_second']:.2f}" if "tutorial" in summary else ""
         rows.append(
             f"| {names.get(way, way)} | {rate:.1f} | {times} | {options.rows / rate:.1f} | {waited} | "
-            f"{row['peak_anonymous_mb']:,.0f} | {rate * GFLOP_A_PICTURE:.0f} | {limit} |"
+            f"{row['peak_anonymous_mb']:,.0f} | {rate * GFLOP_A_IMAGE:.0f} | {limit} |"
         )
     notes = {note for run in runs for note in run.get("notes", []) if note.startswith("Precision")}
     text = (
-        f"# Training throughput\n\nAlexNet at 224x224, {options.rows:,} pictures, batch {options.batch_size}, "
+        f"# Training throughput\n\nAlexNet at 224x224, {options.rows:,} images, batch {options.batch_size}, "
         f"{options.repeats} runs of each way in turns, medians of the medians of their steps; backend of asl-edge: "
         f"{report['backend']}. {' '.join(sorted(notes))}\n\n"
-        "| way | pictures/s | times the tutorial | seconds an epoch | waiting for data | peak anonymous memory, MB | "
+        "| way | images/s | times the tutorial | seconds an epoch | waiting for data | peak anonymous memory, MB | "
         "GFLOP/s by direct convolution | share of the limit |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
         + "\n".join(rows)
         + f"\n\n{machine_line(machine)}\n"

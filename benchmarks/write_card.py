@@ -14,17 +14,17 @@ import onnx
 
 from asl_edge.export.graph.weight_alignment import aligned
 from asl_edge.files import atomic
-from asl_edge.runtime.pretrained import box_model
+from asl_edge.runtime.pretrained import pretrained_model
 from asl_edge.spec import CARD_KEY
 
 
 def main() -> None:
     """Write."""
-    model = onnx.load(box_model())
+    model = onnx.load(pretrained_model())
     card = (Path(__file__).resolve().parents[1] / "docs" / "model-card.md").read_text(encoding="utf-8")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, metadata | {CARD_KEY: card})
-    atomic.write_bytes(box_model(), aligned(model.SerializeToString()))
+    atomic.write_bytes(pretrained_model(), aligned(model.SerializeToString()))
 
 
 if __name__ == "__main__":

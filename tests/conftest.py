@@ -31,10 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real pictures; a user has no such data, so tests that need it skip there."""
+    """The folder of real images; a user has no such data, so tests that need it skip there."""
     folder = os.environ.get("ASL_EDGE_DATA")
     if not folder:
-        pytest.skip("ASL_EDGE_DATA is not set: the real pictures are not part of the repository")
+        pytest.skip("ASL_EDGE_DATA is not set: the real images are not part of the repository")
     path = Path(folder)
     assert path.is_dir(), f"ASL_EDGE_DATA={folder} is not a folder"
     return path
@@ -51,7 +51,7 @@ def device_environments(
 
 @pytest.fixture(scope="session")
 def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real ONNX model of 2 kB with a spec: A for a red, B for a green, C for a blue picture; input 32x32."""
+    """A real ONNX model of 2 kB with a spec: A for a red, B for a green, C for a blue image; input 32x32."""
     path = tmp_path_factory.mktemp("colour_model") / "colour.onnx"
     write_colour_model(path)
     return path
@@ -184,14 +184,14 @@ def make_run() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def mini_run(mini_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of `mini_model` with 300 test pictures; do not change it."""
+    """A run folder of `mini_model` with 300 test images; do not change it."""
     return write_run(tmp_path_factory.mktemp("runs") / "mini", mini_model)
 
 
-def write_run(path: Path, model: object, *, pictures: int = 300, **config: object) -> Path:
+def write_run(path: Path, model: object, *, images: int = 300, **config: object) -> Path:
     """Write what a run folder needs to be exported: best.keras, config.json and a test sample.
 
-    The pictures are coloured noise, a tenth of their labels differ from what the model answers.
+    The images are coloured noise, a tenth of their labels differ from what the model answers.
     """
     import json
 
@@ -200,13 +200,13 @@ def write_run(path: Path, model: object, *, pictures: int = 300, **config: objec
     size, classes = model.input_shape[1], model.output_shape[-1]  # type: ignore[attr-defined]
     (path / "samples").mkdir(parents=True)
     rng = np.random.default_rng(1)
-    colours = rng.uniform(0, 255, (pictures, 1, 1, 3))
-    noise = rng.normal(0, 30, (pictures, size, size, 3))
+    colours = rng.uniform(0, 255, (images, 1, 1, 3))
+    noise = rng.normal(0, 30, (images, size, size, 3))
     samples = np.clip(colours + noise, 0, 255).astype(np.uint8)
     labels = model.predict(samples, verbose=0).argmax(axis=1)  # type: ignore[attr-defined]
     labels[::10] = (labels[::10] + 1) % classes
     model.save(path / "best.keras")  # type: ignore[attr-defined]
-    np.save(path / "samples/test_pictures.npy", samples)
+    np.save(path / "samples/test_images.npy", samples)
     np.save(path / "samples/test_classes.npy", np.eye(classes, dtype=np.float32)[labels])
     names = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:classes])
     defaults = {
@@ -253,7 +253,7 @@ def tiny_network() -> str:
 
 @pytest.fixture
 def colour_arrays(tmp_path: Path) -> Path:
-    """Prepared arrays without a manifest: 48 + 15 + 15 noisy pictures of 32x32, A red, B green, C blue."""
+    """Prepared arrays without a manifest: 48 + 15 + 15 noisy images of 32x32, A red, B green, C blue."""
     folder = tmp_path / "arrays"
     write_colour_arrays(folder)
     return folder
@@ -297,7 +297,7 @@ def film_hand() -> Callable[..., Path]:
         writer = cv2.VideoWriter(str(path), codec, 10, (96, 64))
         for _ in range(frames):
             frame = np.zeros((64, 96, 3), np.uint8)
-            frame[:, 16:80] = draw_frame(scene, rng, 64).picture[..., ::-1]
+            frame[:, 16:80] = draw_frame(scene, rng, 64).image[..., ::-1]
             writer.write(frame)
         writer.release()
         return path
@@ -313,17 +313,17 @@ def write_colour_arrays(folder: Path, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for split, count in (("train", 48), ("validation", 15), ("test", 15)):
         labels = np.arange(count) % 3
-        pictures = rng.integers(0, 160, (count, 32, 32, 3), dtype=np.uint8)
-        pictures[np.arange(count), :, :, labels] += 90
-        np.save(folder / f"{split}_set.npy", pictures)
+        images = rng.integers(0, 160, (count, 32, 32, 3), dtype=np.uint8)
+        images[np.arange(count), :, :, labels] += 90
+        np.save(folder / f"{split}_set.npy", images)
         np.save(folder / f"{split}_classes.npy", np.eye(3, dtype=np.float32)[labels])
 
 
 @pytest.fixture(scope="session")
-def write_pictures() -> Callable[..., Path]:
+def write_images() -> Callable[..., Path]:
     """Gives `write(folder, classes="ABC", per_class=12, name="{label}/{label}{number}.png", seed=0)`.
 
-    It writes noisy pictures of 40x30 pixels, all different, with a colour for each class, and returns `folder`.
+    It writes noisy images of 40x30 pixels, all different, with a colour for each class, and returns `folder`.
     """
     import numpy as np
 

@@ -32,16 +32,16 @@ def device(request: pytest.FixtureRequest, device_environments: dict[str, Future
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     for number, label in enumerate("ABCABC"):
-        picture = random.integers(0, 60, (50 + number, 70, 3), dtype=np.uint8)
-        picture[..., 2 - "ABC".index(label)] += 90
-        picture = cv2.GaussianBlur(picture, (0, 0), 2)
+        image = random.integers(0, 60, (50 + number, 70, 3), dtype=np.uint8)
+        image[..., 2 - "ABC".index(label)] += 90
+        image = cv2.GaussianBlur(image, (0, 0), 2)
         suffix = ("jpg", "png", "bmp", "webp", "tiff", "ppm")[number]
         (folder / label).mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / label / f"{label}{number}.{suffix}"), picture)
+        cv2.imwrite(str(folder / label / f"{label}{number}.{suffix}"), image)
     return folder
 
 
@@ -71,8 +71,8 @@ def test_every_module_of_the_device_tier_imports(device: Environment) -> None:
     assert set(device.run("python", "-W", "error", "-c", code).stdout.split()) == on_disk
 
 
-def test_predict_gives_the_same_answers(device: Environment, colour_model: Path, pictures: Path) -> None:
-    done = device.run("asl-edge", "predict", pictures, "--model", colour_model, "--json")
+def test_predict_gives_the_same_answers(device: Environment, colour_model: Path, images: Path) -> None:
+    done = device.run("asl-edge", "predict", images, "--model", colour_model, "--json")
 
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     here = Predictor(colour_model)([answer["source"] for answer in answers])
@@ -83,23 +83,23 @@ def test_predict_gives_the_same_answers(device: Environment, colour_model: Path,
             assert found["confidence"] == pytest.approx(confidence, abs=2e-3)  # decoders round differently
 
 
-def test_one_picture_gets_the_weights_of_the_models_own_file(device: Environment, pictures: Path) -> None:
-    """A session for one picture leaves them there; an old ONNX Runtime would look for that file where one stands."""
+def test_one_image_gets_the_weights_of_the_models_own_file(device: Environment, images: Path) -> None:
+    """A session for one image leaves them there; an old ONNX Runtime would look for that file where one stands."""
     folder = device.folder / "own"
     folder.mkdir()
     model = Path(shutil.copy(resolve(None), folder / "model.onnx"))
     (device.folder / "model.onnx").write_bytes(np.random.default_rng(0).bytes(model.stat().st_size))
 
-    done = device.run("asl-edge", "predict", pictures / "A" / "A0.jpg", "--model", model, "--json")
+    done = device.run("asl-edge", "predict", images / "A" / "A0.jpg", "--model", model, "--json")
 
     answer = json.loads(done.stdout)
-    (expected,) = Predictor(model)(pictures / "A" / "A0.jpg")
+    (expected,) = Predictor(model)(images / "A" / "A0.jpg")
     assert [label for label, _ in expected.top] == [entry["label"] for entry in answer["top"]]
     assert answer["top"][0]["confidence"] == pytest.approx(expected.confidence, abs=2e-3)
 
 
-def test_the_table_the_list_and_the_video(device: Environment, colour_model: Path, pictures: Path) -> None:
-    table = device.run("asl-edge", "predict", pictures / "A" / "A0.jpg", "--model", colour_model).stdout
+def test_the_table_the_list_and_the_video(device: Environment, colour_model: Path, images: Path) -> None:
+    table = device.run("asl-edge", "predict", images / "A" / "A0.jpg", "--model", colour_model).stdout
     assert table.splitlines()[1].startswith("A ")
     video = device.folder / "hands.avi"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
@@ -113,15 +113,15 @@ def test_the_table_the_list_and_the_video(device: Environment, colour_model: Pat
     assert (device.folder / "out.avi").stat().st_size > 500
 
 
-def test_python_gives_the_same_answers(device: Environment, colour_model: Path, pictures: Path) -> None:
-    picture = pictures / "B" / "B1.png"
+def test_python_gives_the_same_answers(device: Environment, colour_model: Path, images: Path) -> None:
+    image = images / "B" / "B1.png"
     code = (
         "import sys, asl_edge\n"
         "with asl_edge.Predictor(sys.argv[1]) as predictor:\n"
         "    print(*(p.answer for p in predictor([sys.argv[2], open(sys.argv[2], 'rb').read()])))"
     )
 
-    assert device.run("python", "-c", code, colour_model, picture).stdout.split() == ["B", "B"]
+    assert device.run("python", "-c", code, colour_model, image).stdout.split() == ["B", "B"]
 
 
 def test_doctor(device: Environment) -> None:
@@ -149,8 +149,8 @@ def test_benchmark(device: Environment, colour_model: Path) -> None:
     assert "pip install 'asl-edge[report]'" in refused.stderr
 
 
-def test_evaluate(device: Environment, colour_model: Path, pictures: Path) -> None:
-    done = device.run("asl-edge", "evaluate", colour_model, pictures, "--json")
+def test_evaluate(device: Environment, colour_model: Path, images: Path) -> None:
+    done = device.run("asl-edge", "evaluate", colour_model, images, "--json")
 
     assert json.loads(done.stdout)["accuracy"] == 1.0
 
@@ -162,16 +162,16 @@ def test_help_and_what_belongs_to_the_workshop(device: Environment) -> None:
     assert "--json" in device.run("asl-edge", "predict", "--help").stdout
 
 
-def test_pictures_of_every_kind_are_read_alike_or_refused(device: Environment, tmp_path: Path) -> None:
-    kinds = write_pictures_of_every_kind(tmp_path)
+def test_images_of_every_kind_are_read_alike_or_refused(device: Environment, tmp_path: Path) -> None:
+    kinds = write_images_of_every_kind(tmp_path)
     code = (
         "import sys, numpy as np\n"
-        "from asl_edge.errors import PictureError\n"
+        "from asl_edge.errors import ImageError\n"
         "from asl_edge.imaging.preprocess import load\n"
         "for path in sys.argv[2:]:\n"
-        "    try: picture = load(path, 48)\n"
-        "    except PictureError as error: print(path, error, sep='\\t'); continue\n"
-        "    np.save(path + '.npy', picture)"
+        "    try: image = load(path, 48)\n"
+        "    except ImageError as error: print(path, error, sep='\\t'); continue\n"
+        "    np.save(path + '.npy', image)"
     )
     refused = dict(line.split("\t") for line in device.run("python", "-c", code, "-", *kinds).stdout.splitlines())
 
@@ -185,20 +185,20 @@ def test_pictures_of_every_kind_are_read_alike_or_refused(device: Environment, t
             assert difference.max() <= 3, path.name
 
 
-def write_pictures_of_every_kind(folder: Path) -> list[Path]:
+def write_images_of_every_kind(folder: Path) -> list[Path]:
     from PIL import Image
 
     noise = np.random.default_rng(0).integers(0, 256, (120, 90, 3), dtype=np.uint8)
-    picture = Image.fromarray(cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX))
+    image = Image.fromarray(cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX))
     turned = Image.Exif()
     turned[274] = 6
     for suffix in ("jpg", "png", "bmp", "gif", "webp", "tiff", "avif", "ppm"):
-        picture.save(folder / f"plain.{suffix}")
+        image.save(folder / f"plain.{suffix}")
     for suffix in ("jpg", "png", "webp", "tiff"):
-        picture.save(folder / f"turned.{suffix}", exif=turned)
-    picture.save(folder / "progressive.jpg", progressive=True)
-    picture.resize((1800, 2400)).save(folder / "large.jpg")
+        image.save(folder / f"turned.{suffix}", exif=turned)
+    image.save(folder / "progressive.jpg", progressive=True)
+    image.resize((1800, 2400)).save(folder / "large.jpg")
     for mode, name in (("L", "grey.jpg"), ("CMYK", "cmyk.jpg"), ("RGBA", "rgba.png"), ("P", "palette.png")):
-        picture.convert(mode).save(folder / name)
-    cv2.imwrite(str(folder / "sixteen.png"), np.asarray(picture)[..., ::-1].astype(np.uint16) * 257)
+        image.convert(mode).save(folder / name)
+    cv2.imwrite(str(folder / "sixteen.png"), np.asarray(image)[..., ::-1].astype(np.uint16) * 257)
     return sorted(folder.iterdir())

@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from asl_edge.runtime.bundle.detection import MANIFEST
 from asl_edge.spec import ModelSpec
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
 
 
 def tiny(precision: str = "fp32", bias: float = 0.0) -> bytes:
@@ -47,11 +47,11 @@ def answers(model: bytes) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["probabilities"], {"image": PICTURES})[0])
+    return np.asarray(session.run(["probabilities"], {"image": IMAGES})[0])
 
 
 def members_of(models: dict[str, bytes]) -> dict[str, bytes]:
-    members = {"golden/pictures.npy": npy(PICTURES), "MODEL_CARD.md": b"# tiny\n", "labels.txt": b"A\nB\nC\n"}
+    members = {"golden/images.npy": npy(IMAGES), "MODEL_CARD.md": b"# tiny\n", "labels.txt": b"A\nB\nC\n"}
     for name, content in models.items():
         members[f"models/{name}.onnx"] = content
         members[f"golden/{name}.npy"] = npy(answers(content))
@@ -83,7 +83,7 @@ def write(
             }
             for name in models
         ],
-        "golden": {"pictures": "golden/pictures.npy", "from": "noise"},
+        "golden": {"images": "golden/images.npy", "from": "noise"},
         "members": {name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for name, c in members.items()},
     }
     if change is not None:

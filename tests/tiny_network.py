@@ -6,7 +6,7 @@ from asl_edge.training import networks
 
 
 def build(classes: int, size: int) -> object:
-    """Build it for square pictures of `size` pixels."""
+    """Build it for square images of `size` pixels."""
     import keras
 
     layers = keras.layers

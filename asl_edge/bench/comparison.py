@@ -12,6 +12,7 @@ from typing import Any, Literal
 from asl_edge.bench.report import BenchmarkReport, VariantResult, aligned
 from asl_edge.bench.scenarios import threads_in_words
 from asl_edge.errors import UserError
+from asl_edge.files.earlier_names import with_current_names
 
 Verdict = Literal["faster", "slower", "no difference", "cannot tell"]
 
@@ -88,7 +89,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: it cannot be read, or is nothing of the kind.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = with_current_names(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}). Name what `asl-edge benchmark --json` printed."

@@ -1,7 +1,7 @@
 """MLPerf Inference's scenarios SingleStream and Offline, and what of their rules a run here did not meet.
 
 Definitions: MLCommons, "MLPerf Inference Rules", section 3 (scenarios), and `mlperf.conf` of its load generator. A
-figure from here is no MLPerf result, and must not be called one: nothing was reviewed, the network and the pictures are
+figure from here is no MLPerf result, and must not be called one: nothing was reviewed, the network and the images are
 none of the suite's, and the load does not come from its generator.
 """
 
@@ -26,8 +26,8 @@ LEAST_SAMPLES = 24_576
 """Of Offline's one query."""
 
 NOTE = (
-    "SingleStream (the next picture when the last is answered) and Offline (all at once) as MLPerf Inference defines "
-    "them, on prepared random pictures in memory. These are no MLPerf results: nothing was reviewed, and neither "
+    "SingleStream (the next image when the last is answered) and Offline (all at once) as MLPerf Inference defines "
+    "them, on prepared random images in memory. These are no MLPerf results: nothing was reviewed, and neither "
     "network nor load generator is the suite's."
 )
 
@@ -46,7 +46,7 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """One scenario of one model on one provider. Samples are prepared pictures in memory, as MLPerf's are."""
+    """One scenario of one model on one provider. Samples are prepared images in memory, as MLPerf's are."""
 
     scenario: str
     model: str

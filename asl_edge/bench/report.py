@@ -12,32 +12,32 @@ from typing import Any
 from asl_edge.bench import mlperf
 from asl_edge.bench.mlperf import ScenarioResult
 from asl_edge.bench.scenarios import Effort, Variant
-from asl_edge.bench.statistics import Summary, pictures_per_second, summarise
+from asl_edge.bench.statistics import Summary, images_per_second, summarise
 
 NOTE = (
-    "One run takes a batch of random pictures through the session; times are milliseconds of a whole batch. "
+    "One run takes a batch of random images through the session; times are milliseconds of a whole batch. "
     "Loading is making the session, after the import of ONNX Runtime; the first run comes before the warm-up. "
     "Loading and first run are medians over rounds, peak memory is the largest of a whole fresh process. "
-    "`to label` is the median of a whole batch from the bytes of picture files to labels, one file after the other."
+    "`to label` is the median of a whole batch from the bytes of image files to labels, one file after the other."
 )
 _ENERGY_NOTE = "Energy is all that the meter counts while the network runs without a pause, idle power included."
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many labelled pictures a model reads rightly, with the 95% interval (Wilson)."""
+    """How many labelled images a model reads rightly, with the 95% interval (Wilson)."""
 
     right: int
-    pictures: int
+    images: int
     low: float
     high: float
     skipped: int = 0
-    """Pictures that could not be read."""
+    """Images that could not be read."""
 
     @property
     def share(self) -> float:
-        """Of the pictures, 0 to 1."""
-        return self.right / self.pictures
+        """Of the images, 0 to 1."""
+        return self.right / self.images
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class VariantResult:
     """What was counted: `meter`, `joules`, `seconds` and `runs`, or the `reason` why nothing was."""
     accuracy: Accuracy | None = None
     accuracy_error: str | None = None
-    """Why the labelled pictures could not be answered."""
+    """Why the labelled images could not be answered."""
     precision: str | None = None
     """Of the model that was really run, which a bundle has several of."""
     peak_memory_bytes: list[int | None] = field(default_factory=list)
@@ -82,7 +82,7 @@ class VariantResult:
         return max(known) if known else None
 
     @property
-    def joules_per_picture(self) -> float | None:
+    def joules_per_image(self) -> float | None:
         """Median over rounds; None where the machine does not count energy."""
         known = [one["joules"] / (one["runs"] * self.variant.batch_size) for one in self.energy if one.get("runs")]
         return statistics.median(known) if known else None
@@ -112,18 +112,18 @@ class VariantResult:
         for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms"):
             row[name] = round(getattr(summary, name), 4) if summary else None
         return row | {
-            "pictures_per_second": round(pictures_per_second(summary, self.variant.batch_size), 2) if summary else None,
+            "images_per_second": round(images_per_second(summary, self.variant.batch_size), 2) if summary else None,
             "load_ms": round(statistics.median(self.load_ms), 2) if summary else None,
             "first_ms": round(statistics.median(self.first_ms), 2) if summary else None,
             "to_label_p50_ms": round(statistics.median(to_label), 4) if to_label else None,
             "peak_memory_bytes": self.peak_bytes,
-            "joules_per_picture": self.joules_per_picture,
+            "joules_per_image": self.joules_per_image,
             "energy_meter": self.meter,
             "precision": self.precision,
             "accuracy": round(self.accuracy.share, 6) if self.accuracy else None,
             "accuracy_low": round(self.accuracy.low, 6) if self.accuracy else None,
             "accuracy_high": round(self.accuracy.high, 6) if self.accuracy else None,
-            "labelled_pictures": self.accuracy.pictures if self.accuracy else 0,
+            "labelled_images": self.accuracy.images if self.accuracy else 0,
             "samples": summary.count if summary else 0,
             "warning": self.warning,
             "error": self.error,
@@ -141,10 +141,10 @@ class BenchmarkReport:
     created: str
     """Date and time, UTC, ISO 8601."""
     effort: Effort
-    pictures: str | None = None
+    images: str | None = None
     """What was read from bytes to label."""
     data: str | None = None
-    """The labelled pictures that accuracies are of."""
+    """The labelled images that accuracies are of."""
     scenarios: list[ScenarioResult] = field(default_factory=list)
     """MLPerf's scenarios, where they were asked for."""
 
@@ -153,7 +153,7 @@ class BenchmarkReport:
         """The columns of the table: those that something was measured for."""
         present = {
             "to label ms": any(result.label_ms for result in self.results),
-            "mJ/picture": any(result.joules_per_picture for result in self.results),
+            "mJ/image": any(result.joules_per_image for result in self.results),
             "accuracy": any(result.accuracy for result in self.results),
         }
         return tuple(heading for heading in HEADINGS if present.get(heading, True))
@@ -177,7 +177,7 @@ class BenchmarkReport:
             "asl_edge": self.asl_edge,
             "onnxruntime": self.onnxruntime,
             "machine": self.machine,
-            "settings": asdict(self.effort) | {"note": NOTE, "pictures": self.pictures, "data": self.data},
+            "settings": asdict(self.effort) | {"note": NOTE, "images": self.images, "data": self.data},
             "results": [
                 result.row()
                 | {
@@ -236,13 +236,13 @@ class BenchmarkReport:
     def legend(self) -> str:
         """Return what the figures of this report mean."""
         found = [NOTE]
-        if self.pictures and any(result.label_ms for result in self.results):
-            found.append(f"Read were {self.pictures}.")
+        if self.images and any(result.label_ms for result in self.results):
+            found.append(f"Read were {self.images}.")
         meters = dict.fromkeys(result.meter for result in self.results if result.meter)
         if meters:
             found.append(f"{_ENERGY_NOTE} Counted: {', '.join(str(meter) for meter in meters)}.")
         if self.data:
-            found.append(f"Accuracy with its 95% interval is of the labelled pictures of {self.data}.")
+            found.append(f"Accuracy with its 95% interval is of the labelled images of {self.data}.")
         return " ".join(found)
 
     def machine_line(self) -> str:
@@ -265,15 +265,15 @@ class BenchmarkReport:
         found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
         skipped = max((result.accuracy.skipped for result in self.results if result.accuracy), default=0)
         if skipped:
-            found.append(f"{skipped} of the pictures of {self.data} cannot be read: `asl-edge evaluate` names them")
+            found.append(f"{skipped} of the images of {self.data} cannot be read: `asl-edge evaluate` names them")
         unread = [text for result in self.results if (text := result.no_energy_because)]
         return found + unread[:1]  # one machine, one reason
 
 
 HEADINGS = (
     "model", "provider", "batch", "threads",
-    "p50 ms", "p90 ms", "p99 ms", "mean ms", "pictures/s", "to label ms", "load ms", "first ms", "peak MB",
-    "mJ/picture", "accuracy", "samples",
+    "p50 ms", "p90 ms", "p99 ms", "mean ms", "images/s", "to label ms", "load ms", "first ms", "peak MB",
+    "mJ/image", "accuracy", "samples",
 )  # fmt: skip
 LESS_IMPORTANT = ("p90 ms", "mean ms", "first ms", "samples")
 
@@ -312,13 +312,13 @@ def cells(result: VariantResult) -> dict[str, str]:
         found["to label ms"] = _milliseconds(row["to_label_p50_ms"])
     if row["peak_memory_bytes"]:
         found["peak MB"] = f"{row['peak_memory_bytes'] / 1e6:.0f}"
-    if row["joules_per_picture"] is not None:
-        found["mJ/picture"] = f"{row['joules_per_picture'] * 1e3:.3g}"
+    if row["joules_per_image"] is not None:
+        found["mJ/image"] = f"{row['joules_per_image'] * 1e3:.3g}"
     if result.accuracy is not None:
         low, high = result.accuracy.low * 100, result.accuracy.high * 100
-        found["accuracy"] = f"{result.accuracy.share:.1%} ({low:.1f}-{high:.1f}, n={result.accuracy.pictures})"
+        found["accuracy"] = f"{result.accuracy.share:.1%} ({low:.1f}-{high:.1f}, n={result.accuracy.images})"
     return found | {
-        "pictures/s": f"{row['pictures_per_second']:.1f}",
+        "images/s": f"{row['images_per_second']:.1f}",
         "load ms": f"{row['load_ms']:.0f}",
         "first ms": f"{row['first_ms']:.1f}",
         "samples": str(row["samples"]),

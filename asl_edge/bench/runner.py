@@ -37,7 +37,7 @@ def benchmark(
     *,
     strict: bool = False,
     files: Sequence[str] = (),
-    pictures: str | None = None,
+    images: str | None = None,
     on_turn: Callable[[Variant, int], None] | None = None,
 ) -> BenchmarkReport:
     """Measure every variant.
@@ -49,8 +49,8 @@ def benchmark(
         variants: from `asl_edge.bench.scenarios.variants`.
         effort: how long; None for the default.
         strict: a variant fails, instead of being measured on another provider than it asks for.
-        files: pictures that every variant also answers from the bytes of their files; none leaves that out.
-        pictures: what these pictures are, for the report.
+        files: images that every variant also answers from the bytes of their files; none leaves that out.
+        images: what these images are, for the report.
         on_turn: called with the variant and the round, from 0, before each turn.
 
     Raises:
@@ -78,7 +78,7 @@ def benchmark(
         onnxruntime=versions[0] if versions else None,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         effort=effort,
-        pictures=pictures,
+        images=images,
     )
 
 

@@ -38,6 +38,6 @@ def summarise(samples_ms: Sequence[float]) -> Summary:
     )
 
 
-def pictures_per_second(summary: Summary, batch_size: int) -> float:
-    """Return how many pictures go through in a second, from the mean time of a batch."""
+def images_per_second(summary: Summary, batch_size: int) -> float:
+    """Return how many images go through in a second, from the mean time of a batch."""
     return batch_size * 1000 / summary.mean_ms if summary.mean_ms else float("inf")

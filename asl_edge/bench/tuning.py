@@ -73,7 +73,7 @@ def tune(
         model: an `.onnx` file, a bundle, or None for the model in the box.
         providers_to_try: our names; by default every provider that this ONNX Runtime offers but TensorRT, whose first
             session takes minutes.
-        batch_size: pictures a run.
+        batch_size: images a run.
         effort: how long; None for 3 rounds of 30 runs.
         on_turn: called with the turns done and the turns in all, before each turn.
 

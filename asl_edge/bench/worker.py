@@ -25,7 +25,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `model`, `input_size`, `provider`, `strict`, `threads`, `batch_size`, `warmup` and `runs`; `precision`
-            where one of a bundle is meant; `files` of pictures that are to be answered from their bytes as well;
+            where one of a bundle is meant; `files` of images that are to be answered from their bytes as well;
             `energy_seconds`, for how long energy is counted where the machine tells it.
 
     Returns:
@@ -41,8 +41,8 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     runtime = providers.onnxruntime()  # imported before the clock starts: loading is the model's own time
     size = request["input_size"]
-    pictures = np.random.default_rng(0).integers(0, 256, (request["batch_size"], size, size, 3), dtype=np.uint8)
-    feed, wanted = {INPUT_NAME: pictures}, [OUTPUT_NAME]
+    images = np.random.default_rng(0).integers(0, 256, (request["batch_size"], size, size, 3), dtype=np.uint8)
+    feed, wanted = {INPUT_NAME: images}, [OUTPUT_NAME]
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         started = time.perf_counter()
@@ -65,7 +65,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         run(wanted, feed)
         samples_ms.append((time.perf_counter() - started) * 1000)
-    peak = peak_memory_bytes()  # of the network; decoding pictures and counting energy are extras
+    peak = peak_memory_bytes()  # of the network; decoding images and counting energy are extras
     label_ms = _bytes_to_labels(request, found.spec, run) if request.get("files") else []
     energy = _energy(lambda: run(wanted, feed), request.get("energy_seconds", 0.0), opened.used)
     return {
@@ -83,25 +83,25 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[..., Any]) -> list[float]:
-    """Return the milliseconds of batches from the bytes of their files to their labels, a picture after the other."""
+    """Return the milliseconds of batches from the bytes of their files to their labels, an image after the other."""
     import numpy as np
 
-    from asl_edge.errors import PictureError
+    from asl_edge.errors import ImageError
     from asl_edge.imaging.preprocess import load
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     files = itertools.cycle([(file, Path(file).read_bytes()) for file in request["files"]])
-    pictures = np.empty((request["batch_size"], spec.input_size, spec.input_size, 3), np.uint8)
+    images = np.empty((request["batch_size"], spec.input_size, spec.input_size, 3), np.uint8)
     samples_ms = []
     for _ in range(request["warmup"] + request["runs"]):
         started = time.perf_counter()
-        for row in pictures:
+        for row in images:
             name, content = next(files)
             try:
                 load(content, spec.input_size, spec.fit, out=row)
-            except PictureError as error:
-                raise PictureError(f"{name}: {error}") from error
-        feed = pictures if spec.colour == "RGB" else np.ascontiguousarray(pictures[..., ::-1])
+            except ImageError as error:
+                raise ImageError(f"{name}: {error}") from error
+        feed = images if spec.colour == "RGB" else np.ascontiguousarray(images[..., ::-1])
         [spec.classes[column] for column in run([OUTPUT_NAME], {INPUT_NAME: feed})[0].argmax(axis=1)]
         samples_ms.append((time.perf_counter() - started) * 1000)
     return samples_ms[request["warmup"] :]
@@ -127,7 +127,7 @@ def _energy(run: Callable[[], Any], seconds: float, used: Sequence[str]) -> dict
 
 
 def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
-    """Run one of MLPerf's scenarios (see `asl_edge.bench.mlperf`) on prepared pictures in memory.
+    """Run one of MLPerf's scenarios (see `asl_edge.bench.mlperf`) on prepared images in memory.
 
     Args:
         request: `scenario`, `seconds`, `model`, `input_size`, `provider`, `strict`, `threads` and, for `offline`,
@@ -153,8 +153,8 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
         _, opened = open_model(
             request["model"], provider=request["provider"], strict=request["strict"], threads=threads, workers=workers
         )
-    pictures = np.random.default_rng(0).integers(0, 256, (batch + 15, size, size, 3), dtype=np.uint8)
-    feeds = [{INPUT_NAME: pictures[first : first + batch]} for first in range(16)]
+    images = np.random.default_rng(0).integers(0, 256, (batch + 15, size, size, 3), dtype=np.uint8)
+    feeds = [{INPUT_NAME: images[first : first + batch]} for first in range(16)]
     for feed in feeds[:3]:
         opened.run([OUTPUT_NAME], feed)
     started = time.perf_counter()

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("asl_edge.cli.doctor", "doctor"),
 }
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
-GROUPS = {"data": "Prepare, capture, draw or download pictures of hands.", "runs": "Look at run folders."}
+GROUPS = {"data": "Prepare, capture, draw or download images of hands.", "runs": "Look at run folders."}
 
 
 def build_app(only: str | None = None) -> typer.Typer:
@@ -117,7 +117,7 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 def command() -> None:
     """Run `asl-edge` as the installed command does: `main`, and a quick end where waiting for one answer is all it was.
 
-    Taking NumPy, OpenCV and ONNX Runtime apart again takes Python several times as long as a picture. After `predict`
+    Taking NumPy, OpenCV and ONNX Runtime apart again takes Python several times as long as an image. After `predict`
     everything is written and closed, so the process ends without it.
     """
     try:

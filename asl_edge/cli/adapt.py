@@ -1,4 +1,4 @@
-"""`asl-edge adapt`: refit the last layer to one person's pictures, without TensorFlow, on the device."""
+"""`asl-edge adapt`: refit the last layer to one person's images, without TensorFlow, on the device."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 
 def adapt(
-    pictures: list[Path] = typer.Argument(
+    images: list[Path] = typer.Argument(
         ...,
-        metavar="PICTURES...",
+        metavar="IMAGES...",
         help="Folders that hold one folder a class: A, B, ... (see `asl-edge data capture`).",
     ),
     out: Path = typer.Option(..., "--out", "-o", help="The file to write, such as mine (mine.npz)."),
@@ -21,9 +21,9 @@ def adapt(
     provider: str = typer.Option("auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, ..."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Adapt a model to the hand of one person: ten pictures of each letter or so, and some seconds.
+    """Adapt a model to the hand of one person: ten images of each letter or so, and some seconds.
 
-    Only the last layer is fitted again. Drawn hands stand in for the classes without pictures, so that these are read
+    Only the last layer is fitted again. Drawn hands stand in for the classes without images, so that these are read
     as before. The model's file is not changed.
     """
     import time
@@ -42,12 +42,12 @@ def adapt(
     path = out if out.suffix == SUFFIX else out.with_name(out.name + SUFFIX)
     refuse_unwritable_file(path, "--out")  # before anything is waited for
     began = time.perf_counter()
-    with Predictor(model, provider=provider) as predictor, err.status("Reading the pictures ...") as status:
+    with Predictor(model, provider=provider) as predictor, err.status("Reading the images ...") as status:
         adaptation, report = fit(
             predictor,
-            pictures,
+            images,
             draw=stand_ins,
-            on_progress=lambda done: status.update(f"Reading the pictures ... {done:,}"),
+            on_progress=lambda done: status.update(f"Reading the images ... {done:,}"),
         )
     try:
         adaptation.save(path)
@@ -65,15 +65,15 @@ def adapt(
         print_json({"adaptation": str(path), "seconds": seconds, **report.to_dict()})
         return
     console.print(
-        f"{report.pictures:,} pictures of {len(report.classes)} classes, {seconds:.1f} s. Read rightly before: "
-        f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated: each picture "
+        f"{report.images:,} images of {len(report.classes)} classes, {seconds:.1f} s. Read rightly before: "
+        f"{report.accuracy_before:.1%}; after: {report.accuracy_after:.1%} (cross-validated: each image "
         "answered by a fit on the others)."
     )
-    console.print("Pictures of one sitting resemble each other: on another day or in another place expect less.")
+    console.print("Images of one sitting resemble each other: on another day or in another place expect less.")
     if report.accuracy_before == 1:
-        warn("All of these pictures were read rightly before: there is nothing to mend in them.")
+        warn("All of these images were read rightly before: there is nothing to mend in them.")
     elif report.accuracy_after <= report.accuracy_before:
-        warn("It does not help on these pictures. More of them, or of more places, may.")
+        warn("It does not help on these images. More of them, or of more places, may.")
     console.print(f"Written: {path} ({path.stat().st_size / 1000:.0f} kB)", markup=False)
-    words = ["asl-edge", "predict", "PICTURE", "--adapted", str(path)]
+    words = ["asl-edge", "predict", "IMAGE", "--adapted", str(path)]
     print_next(shlex.join(words + (["--model", str(model)] if model is not None else [])))

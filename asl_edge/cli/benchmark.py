@@ -22,7 +22,7 @@ def benchmark(
     provider: list[str] = typer.Option(
         ["auto"], "--provider", help="auto, cpu, cuda, ...; several: cpu,cuda; all: every one this ONNX Runtime has."
     ),
-    batch_size: str = typer.Option("1", "--batch-size", help="Pictures a run; several: 1,8,32."),
+    batch_size: str = typer.Option("1", "--batch-size", help="Images a run; several: 1,8,32."),
     threads: str = typer.Option("all", "--threads", help="Threads of the network; several: 1,2,all."),
     rounds: int = typer.Option(3, "--rounds", min=1, help="How often the variants take turns."),
     runs: int = typer.Option(50, "--runs", min=1, help="Timed runs a round."),
@@ -32,7 +32,7 @@ def benchmark(
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
     as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
     data: Path = typer.Option(
-        None, "--data", help="Labelled pictures (a folder, zip or prepared arrays): accuracy beside speed."
+        None, "--data", help="Labelled images (a folder, zip or prepared arrays): accuracy beside speed."
     ),
     scenario: list[str] = typer.Option(
         [], "--scenario", metavar="NAME", help="Also run MLPerf's single-stream or offline; several: a,b."
@@ -45,7 +45,7 @@ def benchmark(
     ),
     plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs the extra `report`)."),
 ) -> None:
-    """Measure latency, pictures per second, loading and memory of models on this machine, and energy where it tells.
+    """Measure latency, images per second, loading and memory of models on this machine, and energy where it tells.
 
     Every variant (model x provider x batch size x threads) runs in a process of its own, in turns. Exit code 1 when a
     variant could not be measured, or became slower than in --compare.
@@ -56,7 +56,7 @@ def benchmark(
     from asl_edge.cli.output import console
     from asl_edge.evaluation.latency_plot import plot as draw
     from asl_edge.evaluation.latency_plot import require_plottable
-    from asl_edge.runtime.pretrained import box_model, resolve
+    from asl_edge.runtime.pretrained import pretrained_model, resolve
 
     if as_json + as_csv + as_markdown > 1:
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
@@ -67,7 +67,7 @@ def benchmark(
     if plot is not None:
         require_plottable(plot)
     chosen = variants(
-        [resolve(path) for path in (*model, *(more_models or []))] or [box_model()],
+        [resolve(path) for path in (*model, *(more_models or []))] or [pretrained_model()],
         _providers(provider),
         [_number(word, "--batch-size") for word in batch_size.split(",")],
         [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],
@@ -111,17 +111,17 @@ def _measured(
     from asl_edge.bench.runner import benchmark as measure
     from asl_edge.bench.runner import run_scenarios
     from asl_edge.cli.output import console
-    from asl_edge.evaluation.benchmark_images import refuse_unusable, with_accuracy, write_pictures
+    from asl_edge.evaluation.benchmark_images import refuse_unusable, with_accuracy, write_images
 
     if names and not scenario_seconds > 0:
         raise UserError(f"--scenario-seconds must be above 0. Received: {scenario_seconds:g}")
     if data is not None:
         refuse_unusable((one.model for one in chosen), data)
     with tempfile.TemporaryDirectory() as folder, console.progress_bar() as progress:
-        files, what = write_pictures(Path(folder), data)
+        files, what = write_images(Path(folder), data)
         task = progress.add_task("Measuring", total=len(chosen) * effort.rounds, rate="")
         report = measure(
-            chosen, effort, strict=strict, files=files, pictures=what, on_turn=lambda *_: progress.advance(task)
+            chosen, effort, strict=strict, files=files, images=what, on_turn=lambda *_: progress.advance(task)
         )
         if names:
             ways = {(one.model, one.provider, one.threads) for one in chosen}
@@ -131,7 +131,7 @@ def _measured(
             )
             report = replace(report, scenarios=found)
         if data is not None:
-            task = progress.add_task("Reading labelled pictures", total=None, rate="")
+            task = progress.add_task("Reading labelled images", total=None, rate="")
             report = with_accuracy(
                 report, data, on_progress=lambda done, count: progress.update(task, completed=done, total=count)
             )

@@ -17,23 +17,23 @@ def calibrate(
     data: list[Path] = typer.Argument(
         ...,
         metavar="STRANGERS...",
-        help="Labelled pictures of people whom it was not trained on: folders, zips, or the predictions.csv of "
+        help="Labelled images of people whom it was not trained on: folders, zips, or the predictions.csv of "
         "evaluations (of the same recipe trained without a source, say). Each counts alike.",
     ),
     threshold_on: list[Path] = typer.Option(
         [],
         "--threshold-on",
-        help="Other such pictures to choose the threshold on, where answers of weaker networks gave the temperature. "
+        help="Other such images to choose the threshold on, where answers of weaker networks gave the temperature. "
         "Repeatable.",
     ),
     temperature: float = typer.Option(
-        None, "--temperature", help="One that was fitted before; the pictures then choose the threshold alone."
+        None, "--temperature", help="One that was fitted before; the images then choose the threshold alone."
     ),
     target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
     every_source: bool = typer.Option(
         False, "--every-source", help="Keep it in every source by itself, not only over all of them."
     ),
-    about: str = typer.Option("", "--about", help="Whose pictures they are, in words, kept with the figures."),
+    about: str = typer.Option("", "--about", help="Whose images they are, in words, kept with the figures."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Fit the temperature of the confidences, and the threshold under which the answer is "not sure".
@@ -84,7 +84,7 @@ def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
     with err.status(f"Answering {source} ..."):
         report = evaluate(network, source)
     if report.skipped:
-        warn(f"Skipped {len(report.skipped)} pictures of {source} that cannot be read.")
+        warn(f"Skipped {len(report.skipped)} images of {source} that cannot be read.")
     return Answers(source.name, report.probabilities, report.labels)
 
 
@@ -96,12 +96,12 @@ def _print(result: Calibration, path: Path) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     several = any(one.used_for != "both" for one in result.sources)
-    for name in ("source", "pictures", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
+    for name in ("source", "images", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
         table.add_column(name, justify="left" if name == "source" else "right")
     for one in result.sources:
         right = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
         table.add_row(
-            f"{one.source} ({one.used_for})" if several else one.source, f"{one.pictures:,}",
+            f"{one.source} ({one.used_for})" if several else one.source, f"{one.images:,}",
             f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", right,
         )  # fmt: skip
     out.print(table)

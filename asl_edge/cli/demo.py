@@ -10,7 +10,7 @@ import typer
 def demo(
     out: Path = typer.Option(Path("asl-demo"), "--out", "-o", help="Folder that everything is left in."),
     classes: str = typer.Option("A,B,C", "--classes", help="Which classes, such as A,B,C,space."),
-    per_class: int = typer.Option(1600, "--per-class", help="Drawn pictures of each class."),
+    per_class: int = typer.Option(1600, "--per-class", help="Drawn images of each class."),
     epochs: int = typer.Option(3, "--epochs", help="Epochs of training."),
     seed: int = typer.Option(0, "--seed", min=0, help="Same seed, same hands."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace a finished demo in --out."),
@@ -50,10 +50,10 @@ def demo(
         table.add_row(step.title, step.says, f"{step.seconds:.1f}")
     console.print()
     console.print(table)
-    console.print(f"A picture of predictions: {result.gallery}", markup=False)
+    console.print(f"An image of predictions: {result.gallery}", markup=False)
     console.print(
         "Drawn hands are easy. On people whom it never saw a network trained on photographs reads far less: "
-        "judge yours with `asl-edge evaluate` on strangers' pictures.",
+        "judge yours with `asl-edge evaluate` on strangers' images.",
         style="dim",
         markup=False,
     )

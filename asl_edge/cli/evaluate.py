@@ -1,4 +1,4 @@
-"""`asl-edge evaluate`: how well a model reads labelled pictures, of one source or of several."""
+"""`asl-edge evaluate`: how well a model reads labelled images, of one source or of several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asl_edge.evaluation.report import EvaluationReport
     from asl_edge.spec import Fit
 
-_MOST_LINES = 10  # of skipped pictures and the like; all of them stand in report.json
+_MOST_LINES = 10  # of skipped images and the like; all of them stand in report.json
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     data: list[Path] = typer.Argument(
         ...,
         metavar="DATA...",
-        help="Prepared arrays, or folders or zips of pictures: one folder a class, or A_34.jpg. Of several, each is a "
+        help="Prepared arrays, or folders or zips of images: one folder a class, or A_34.jpg. Of several, each is a "
         "row of one table.",
     ),
     split: str = typer.Option(
@@ -39,28 +39,28 @@ def evaluate(
         "--threshold",
         min=0,
         max=1,
-        help="Confidence below which a picture counts as not answered.",
-        show_default="the model's; without one every picture is answered",
+        help="Confidence below which an image counts as not answered.",
+        show_default="the model's; without one every image is answered",
     ),
     mirrored: bool = typer.Option(
         False,
         "--mirrored",
-        help="Also answer each picture turned left to right: tells left hands from right ones. Takes twice the time.",
+        help="Also answer each image turned left to right: tells left hands from right ones. Takes twice the time.",
     ),
     classes: str = typer.Option(
         None, "--classes", help="Names of the outputs in their order, for a .keras file outside a run: A,B,C"
     ),
     fit: str = typer.Option(
-        None, "--fit", help="How pictures become square, for a .keras file outside a run: crop, stretch or pad."
+        None, "--fit", help="How images become square, for a .keras file outside a run: crop, stretch or pad."
     ),
     bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
     provider: str = typer.Option(
         None, "--provider", help="For .onnx: auto, cpu, cuda, tensorrt, openvino, coreml, ...", show_default="cpu"
     ),
     strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
-    framing: bool = typer.Option(
+    zoom: bool = typer.Option(
         True,
-        "--second-look/--no-second-look",
+        "--zoom/--no-zoom",
         help="Look again at small hands, if the .onnx file can.",
     ),
     out: Path = typer.Option(
@@ -73,7 +73,7 @@ def evaluate(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Measure a model on labelled pictures: accuracy, figures of each class, most confused pairs.
+    """Measure a model on labelled images: accuracy, figures of each class, most confused pairs.
 
     With several sources: a table of them, each with accuracy, the share that is answered and how much of that is right.
     """
@@ -96,7 +96,7 @@ def evaluate(
         "strict": strict,
         "threshold": threshold,
         "mirrored": mirrored,
-        "framing": framing,
+        "zoom": zoom,
     }
     if len(data) == 1:
         report = _one(model, data[0], options, split, out, as_json)
@@ -174,7 +174,7 @@ def _shown_on(bar: Any) -> Callable[[str, int, int], None]:
             state.update(what=what, before=done, began=bar.get_time())
             bar.reset(task, description=escape(what), total=total)
         since, seconds = done - state["before"], bar.get_time() - state["began"]
-        bar.update(task, completed=done, rate=f"{since / seconds:.0f} pictures/s" if since and seconds > 0 else "")
+        bar.update(task, completed=done, rate=f"{since / seconds:.0f} images/s" if since and seconds > 0 else "")
 
     return show
 
@@ -205,7 +205,7 @@ def _print_needless_split(split: str | None, reports: Sequence[EvaluationReport]
     for report in reports:
         if split is not None and report.split is None:
             err.print(
-                f"--split {split} says nothing here: {report.data} is a folder of pictures, all are taken.",
+                f"--split {split} says nothing here: {report.data} is a folder of images, all are taken.",
                 markup=False,
             )
 
@@ -236,7 +236,7 @@ def _print_notes(report: EvaluationReport, before: str = "", said: Sequence[str]
         counts = ", ".join(f"{name} ({count:,})" for name, count in report.left_out.items())
         warn(f"{before}Left out, since the model does not know these classes: {counts}")
     if report.skipped:
-        warn(f"{before}Skipped {len(report.skipped):,} pictures that cannot be read:")
+        warn(f"{before}Skipped {len(report.skipped):,} images that cannot be read:")
         for path, reason in report.skipped[:_MOST_LINES]:
             err.print(f"  {path}: {reason}", style="yellow", markup=False)
         if len(report.skipped) > _MOST_LINES:
@@ -244,5 +244,5 @@ def _print_notes(report: EvaluationReport, before: str = "", said: Sequence[str]
 
 
 def _example(report: EvaluationReport) -> str:
-    """Return a picture that was evaluated, for the command that is named next; arrays have no picture files."""
-    return report.sources[0] if report.split is None and Path(report.sources[0]).is_file() else "PICTURE"
+    """Return an image that was evaluated, for the command that is named next; arrays have no image files."""
+    return report.sources[0] if report.split is None and Path(report.sources[0]).is_file() else "IMAGE"

@@ -23,7 +23,7 @@ CLASSES = typer.Option(
 FIT = typer.Option(
     None,
     "--fit",
-    help="How its pictures are made square, for a model outside a run: crop, stretch or pad.",
+    help="How its images are made square, for a model outside a run: crop, stretch or pad.",
     rich_help_panel="A model outside a run",
 )
 BGR = typer.Option(
@@ -41,7 +41,7 @@ PIXELS = typer.Option(
 WEIGHTS = typer.Option(
     None, "--weights", help="The weights that belong to a model.json.", rich_help_panel="A model outside a run"
 )
-DATA = typer.Option(None, "--data", help="Real pictures to compare on: prepared arrays, or a folder of labelled ones.")
+DATA = typer.Option(None, "--data", help="Real images to compare on: prepared arrays, or a folder of labelled ones.")
 
 
 def export(
@@ -82,7 +82,7 @@ def export(
     calibration: Path = typer.Option(
         None,
         "--calibration",
-        help="Pictures of training to take ranges from.",
+        help="Images of training to take ranges from.",
         show_default="the run's sample",
         rich_help_panel="INT8",
     ),
@@ -103,12 +103,12 @@ def export(
     real_examples: bool = typer.Option(
         False,
         "--real-examples",
-        help="Examples are real pictures, which everybody who gets it can see.",
+        help="Examples are real images, which everybody who gets it can see.",
         rich_help_panel="Bundle",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Write a trained model as one ONNX file, if it agrees with Keras on real pictures."""
+    """Write a trained model as one ONNX file, if it agrees with Keras on real images."""
     from typing import cast
 
     from asl_edge.cli.output.console import err, print_json, print_next, warn
@@ -166,7 +166,7 @@ def export(
         markup=False,
     )
     console.print(f"{result.report_path}: the parity report", markup=False)
-    print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(result.model_path))}")
+    print_next(f"asl-edge predict IMAGE --model {shlex.quote(str(result.model_path))}")
 
 
 def _export_bundle(
@@ -234,7 +234,7 @@ def _throughput_in_words(report: ThroughputReport) -> str:
         return "Throughput: no convolution is large enough for its Fourier transform; the graph is that for latency."
     verdict = "taken" if report.taken else "not taken"
     return (
-        f"Throughput, {report.batch_size} pictures at once on this machine: {report.plain_ms:.0f} ms, with "
+        f"Throughput, {report.batch_size} images at once on this machine: {report.plain_ms:.0f} ms, with "
         f"{', '.join(report.convolutions)} through the Fourier transform {report.fourier_ms:.0f} ms: {verdict}."
     )
 
@@ -243,7 +243,7 @@ def _int8_in_words(report: QuantizationReport) -> str:
     wider = "" if report.headroom == 1 else f", {report.headroom:g} times as wide"
     text = (
         f"INT8 for {report.target}: {report.layers - len(report.float_layers)} of {report.layers} layers, ranges "
-        f"({report.method}{wider}) from {report.calibration_pictures} pictures ({report.calibrated_on}); "
+        f"({report.method}{wider}) from {report.calibration_images} images ({report.calibrated_on}); "
         f"{report.label_agreement:.2%} of the labels as in fp32"
     )
     return f"{text}; in fp32: {', '.join(report.float_layers)}" if report.float_layers else text

@@ -1,4 +1,4 @@
-"""`asl-edge predict`: letters for pictures, folders, lists, videos and cameras."""
+"""`asl-edge predict`: letters for images, folders, lists, videos and cameras."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def predict(
     sources: list[str] = typer.Argument(
         ...,
         metavar="SOURCE...",
-        help="Pictures, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
+        help="Images, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
         "number of a camera (0).",
     ),
     model: Path = typer.Option(
@@ -36,7 +36,7 @@ def predict(
     adapted: Path = typer.Option(None, "--adapted", help="What `asl-edge adapt` made for the person who signs."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object a line instead of the table."),
     as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
-    top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each picture."),
+    top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each image."),
     threshold: float = typer.Option(
         None,
         "--threshold",
@@ -49,7 +49,7 @@ def predict(
         None,
         "--batch-size",
         min=1,
-        help="Pictures at once.",
+        help="Images at once.",
         show_default="16; 1 for lists on standard input and cameras",
     ),
     provider: str = typer.Option(
@@ -59,9 +59,9 @@ def predict(
     provider_option: list[str] = typer.Option(
         [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
     ),
-    framing: bool = typer.Option(
+    zoom: bool = typer.Option(
         True,
-        "--second-look/--no-second-look",
+        "--zoom/--no-zoom",
         help="Look again at small hands, if the model can.",
     ),
     explain_placement: bool = typer.Option(
@@ -71,16 +71,16 @@ def predict(
     show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
     save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
 ) -> None:
-    """Read the letter in each picture or frame; of a frame, its centre square counts.
+    """Read the letter in each image or frame; of a frame, its centre square counts.
 
-    Exit code 0 when every picture was answered, 1 when some could not be read (they are named on standard error and the
+    Exit code 0 when every image was answered, 1 when some could not be read (they are named on standard error and the
     rest goes on), 2 when none could or the command is wrong.
     """
     from asl_edge.cli import discard
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would start for nothing
     from asl_edge.runtime.engine.providers import parse_options
-    from asl_edge.runtime.predict import answer
+    from asl_edge.runtime.predict import predict_sources
     from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
@@ -93,12 +93,12 @@ def predict(
             _tell(in_words(placement(model, provider=provider, threads=threads, provider_options=options)), quiet=True)
         sinks = _video_sinks(stack, sources, show, save_video)
         predictor = _open(
-            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k, framing
+            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k, zoom
         )
         stack.enter_context(predictor)
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
         try:
-            tally = answer(
+            tally = predict_sources(
                 predictor,
                 sources,
                 sinks,
@@ -129,7 +129,7 @@ def _open(
     show: bool,
     threshold: float | None,
     top_k: int,
-    framing: bool,
+    zoom: bool,
 ) -> Predictor:
     """Open the predictor, and say what it warns of."""
     import threading
@@ -143,8 +143,8 @@ def _open(
 
     size = batch_size or batch_size_for(sources, shown=show)
     providers.onnxruntime()
-    # Most of opening a model is ONNX Runtime's own, during which Python is free to import what reads pictures. Where
-    # that cannot be imported, the first picture says so.
+    # Most of opening a model is ONNX Runtime's own, during which Python is free to import what reads images. Where
+    # that cannot be imported, the first image says so.
     threading.Thread(target=_quietly, args=(opencv,)).start()
     with warnings.catch_warnings():
         for category in (ProviderWarning, EngineBuildNotice):
@@ -161,7 +161,7 @@ def _open(
             top_k=top_k,
             expected=expected(sources),
             adaptation=adapted,
-            framing=framing,
+            zoom=zoom,
         )
 
 

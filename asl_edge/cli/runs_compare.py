@@ -44,6 +44,6 @@ def _print(comparison: Comparison) -> None:
     for run in (comparison.first, comparison.second):
         if run.reason is not None:
             warn(f"{run.path} is damaged: {run.reason}")
-    others = " and ".join(split for split, same in comparison.same_pictures.items() if same is False)
+    others = " and ".join(split for split, same in comparison.same_images.items() if same is False)
     if others:
-        warn(f"The two have different {others} pictures, so their accuracies cannot be compared as they stand.")
+        warn(f"The two have different {others} images, so their accuracies cannot be compared as they stand.")

@@ -27,7 +27,7 @@ def train(
     recipe: str | None = typer.Option(
         None,
         help="Named set of choices: default, tutorial (as it trains), strangers (for hands and rooms that no training "
-        "picture shows), drawn (quick, for drawn hands), or finetune (for a few pictures of your own hand, from a "
+        "image shows), drawn (quick, for drawn hands), or finetune (for a few images of your own hand, from a "
         "trained model).",
         show_default="default, or finetune with a model to start from",
     ),
@@ -45,7 +45,7 @@ def train(
         show_default=False,
     ),
     epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),
-    batch_size: int | None = typer.Option(None, help="Pictures in a batch.", show_default="the recipe's"),
+    batch_size: int | None = typer.Option(None, help="Images in a batch.", show_default="the recipe's"),
     learning_rate: float | None = typer.Option(None, help="Learning rate, or its peak.", show_default="the recipe's"),
     seed: int | None = typer.Option(None, help="Same seed, same machine: same history on a CPU.", show_default="0"),
     precision: str | None = typer.Option(
@@ -62,11 +62,11 @@ def train(
     ),
     augmentation: str | None = typer.Option(
         None,
-        help="How far pictures are changed in training: none, light, strong, strangers.",
+        help="How far images are changed in training: none, light, strong, strangers.",
         show_default="the recipe's",
     ),
     flip: float | None = typer.Option(
-        None, "--flip", min=0, max=1, help="Share of pictures that are mirrored, to read both hands.", show_default="0"
+        None, "--flip", min=0, max=1, help="Share of images that are mirrored, to read both hands.", show_default="0"
     ),
     balance_classes: bool = typer.Option(False, "--balance-classes", help="Let small classes count as much as large."),
     settings: list[str] | None = typer.Option(
@@ -94,7 +94,7 @@ def train(
     host_index: int | None = typer.Option(None, "--host-index", help="Which of --hosts this one is, from 0."),
     size: int | None = typer.Option(
         None,
-        help="Side of the pictures for --summary without ARRAYS, in pixels.",
+        help="Side of the images for --summary without ARRAYS, in pixels.",
         show_default="that of the model to start from, else the network's own",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -134,13 +134,13 @@ def train(
 
 
 def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str | None:
-    from asl_edge.runtime.pretrained import BOX
+    from asl_edge.runtime.pretrained import PRETRAINED, names_pretrained
 
     if start_from is None:
-        return BOX if from_pretrained else None
+        return PRETRAINED if from_pretrained else None
     if from_pretrained:
         raise UserError("--from-pretrained starts from the model in the box, --start-from from another. Choose one.")
-    return str(start_from) if str(start_from) != BOX else f"./{BOX}"
+    return f"./{start_from}" if names_pretrained(str(start_from)) else str(start_from)
 
 
 def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
@@ -255,7 +255,7 @@ def _print_result(result: TrainResult) -> None:
         low, high = score.interval95
         out.print(
             f"{split} accuracy {score.accuracy:.4f} (95% interval {low:.4f} to {high:.4f}), "
-            f"top-3 {score.top3_accuracy:.4f}, on {score.pictures} pictures"
+            f"top-3 {score.top3_accuracy:.4f}, on {score.images} images"
         )
     out.print(f"Run folder: {result.run}", markup=False)
 
@@ -279,7 +279,7 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int | None, c
 
 
 def _usual_size(config: TrainConfig) -> int:
-    """Return the side of the pictures of the model to start from; without one, what the network was designed for."""
+    """Return the side of the images of the model to start from; without one, what the network was designed for."""
     from asl_edge.training import networks
     from asl_edge.training.pretrained.source import open_pretrained
 
@@ -298,7 +298,7 @@ def progress_on_console() -> Progress:
         def __init__(self) -> None:
             self._bar = progress_bar()
             self._task: Any = None
-            self._batch_size = self._epochs = self._epoch = self._pictures = 0
+            self._batch_size = self._epochs = self._epoch = self._images = 0
             self._first: tuple[int, float] | None = None
             self._seconds_of_an_epoch: float | None = None
 
@@ -308,29 +308,29 @@ def progress_on_console() -> Progress:
         def training_begins(self, config: TrainConfig) -> None:
             self._batch_size = config.batch_size
 
-        def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
-            self._epochs, self._epoch, self._pictures, self._first = epochs, epoch, pictures, None
+        def epoch_begins(self, epoch: int, epochs: int, images: int) -> None:
+            self._epochs, self._epoch, self._images, self._first = epochs, epoch, images, None
             self._bar.start()
-            self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=pictures, rate="")
+            self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=images, rate="")
 
-        def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
+        def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
             import time
 
             now = time.perf_counter()
-            if self._first is None:  # of an epoch that goes on, some pictures were seen before
-                self._first = pictures, now
-            seen, seconds = pictures - self._first[0], now - self._first[1]
-            rate = f"{seen / seconds:.0f} pictures/s  {self._left(pictures, seen / seconds)}  " if seen else ""
+            if self._first is None:  # of an epoch that goes on, some images were seen before
+                self._first = images, now
+            seen, seconds = images - self._first[0], now - self._first[1]
+            rate = f"{seen / seconds:.0f} images/s  {self._left(images, seen / seconds)}  " if seen else ""
             self._bar.update(
                 self._task,
-                completed=pictures,
+                completed=images,
                 rate=f"batch {self._batch_size}  {rate}loss {loss:.4f}  waiting for data {waiting_share:.1%}",
             )
 
-        def _left(self, pictures: int, rate: float) -> str:
+        def _left(self, images: int, rate: float) -> str:
             """Of the whole training; the bar itself shows what is left of the epoch."""
-            whole = self._seconds_of_an_epoch or self._pictures / rate
-            seconds = (self._pictures - pictures) / rate + whole * (self._epochs - self._epoch)
+            whole = self._seconds_of_an_epoch or self._images / rate
+            seconds = (self._images - images) / rate + whole * (self._epochs - self._epoch)
             if seconds < 90:
                 return f"{seconds:.0f} s left"
             return f"{seconds / 60:.0f} min left" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h left"
@@ -341,8 +341,7 @@ def progress_on_console() -> Progress:
             err.print(
                 f"Epoch {row['epoch']:.0f}/{self._epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
                 f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  "
-                f"{row['pictures_per_second']:.0f} pictures/s  {row['seconds']:.0f} s"
-                + ("  best so far" if best else "")
+                f"{row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s" + ("  best so far" if best else "")
             )
 
         def close(self) -> None:

@@ -19,7 +19,7 @@ def tune(
         help="Which to try, with commas.",
         show_default="all that this ONNX Runtime has but tensorrt",
     ),
-    batch_size: int = typer.Option(1, "--batch-size", min=1, help="Pictures a run."),
+    batch_size: int = typer.Option(1, "--batch-size", min=1, help="Images a run."),
     rounds: int = typer.Option(3, "--rounds", min=1, help="How often the candidates take turns."),
     runs: int = typer.Option(30, "--runs", min=1, help="Timed runs a round."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -63,5 +63,5 @@ def tune(
         )
     console.out.print(table)
     console.out.print(f"{report.path}: remembered for this machine", markup=False)
-    words = ["asl-edge", "predict", "PICTURE", *([] if model is None else ["--model", str(model)])]
+    words = ["asl-edge", "predict", "IMAGE", *([] if model is None else ["--model", str(model)])]
     console.print_next(shlex.join(words))

@@ -27,7 +27,7 @@ def verify(
     weights: Path = WEIGHTS,
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Compare an exported model with the run it came from, on real pictures; exit 1 when they differ.
+    """Compare an exported model with the run it came from, on real images; exit 1 when they differ.
 
     A bundle needs no run: its golden examples are run on this device.
     """
@@ -47,7 +47,7 @@ def verify(
         with err.status("Comparing with Keras ..."):
             result = verify_model(model, against, data=data, described=described)
     except ParityError as error:
-        report = getattr(error, "report", None)  # None when the two differ before any picture is looked at
+        report = getattr(error, "report", None)  # None when the two differ before any image is looked at
         if as_json:
             parity = None if report is None else report.to_dict()
             print_json({"model_path": str(model), "passed": False, "reason": str(error), "parity": parity})
@@ -61,7 +61,7 @@ def verify(
         return
     print_parity(result.parity)
     out.print(f"{result.model_path} agrees with {against}.", markup=False)
-    print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(result.model_path))}")
+    print_next(f"asl-edge predict IMAGE --model {shlex.quote(str(result.model_path))}")
 
 
 def _verify_bundle(path: Path, provider: str, threads: int | None, precision: str | None, as_json: bool) -> None:
@@ -82,4 +82,4 @@ def _verify_bundle(path: Path, provider: str, threads: int | None, precision: st
         raise ParityError(f"{path} does not answer here as it did where it was made, in {', '.join(failed)}.")
     if not as_json:
         out.print(f"{path} answers here as it did where it was made.", markup=False)
-        print_next(f"asl-edge predict PICTURE --model {shlex.quote(str(path))}")
+        print_next(f"asl-edge predict IMAGE --model {shlex.quote(str(path))}")

@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import PARTIAL_WITHIN
+from asl_edge.files.earlier_names import with_current_names
 from asl_edge.labels import CLASSES
 from asl_edge.spec import Fit
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
 FILES: dict[str, tuple[str, str]] = {name: (f"{name}_set.npy", f"{name}_classes.npy") for name in SPLITS}
-"""Split -> (file of its pictures, file of its classes), named as in the tutorial."""
+"""Split -> (file of its images, file of its classes), named as in the tutorial."""
 
 MANIFEST_FILE = "manifest.json"
 CONTACT_SHEET_FILE = "contact_sheet.png"
@@ -33,10 +34,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArraySplit:
-    """One split: its pictures stay on disk and are mapped, the classes are in memory."""
+    """One split: its images stay on disk and are mapped, the classes are in memory."""
 
     name: str
-    pictures: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8]
     """Read-only uint8 memory map of shape (N, H, W, 3); RGB, or BGR where the arrays were opened so."""
     one_hot: npt.NDArray[np.float32]
     """float32 array of shape (N, C)."""
@@ -63,7 +64,7 @@ class PreparedArrays:
         self.folder = folder
         self.classes = classes
         self.input_size = input_size
-        """Side of the square pictures, in pixels."""
+        """Side of the square images, in pixels."""
         self.fit: Fit = fit
         self.manifest = manifest
         self.bgr = bgr
@@ -78,13 +79,13 @@ class PreparedArrays:
         bgr: bool = False,
         check: bool = False,
     ) -> PreparedArrays:
-        """Open the arrays in `folder`; pictures are mapped, so this costs no memory whatever their number.
+        """Open the arrays in `folder`; images are mapped, so this costs no memory whatever their number.
 
         Args:
             folder: where the `.npy` files stand.
             classes: names of the columns in their order, for arrays without a manifest (the tutorial's own script
                 writes none). Without it they are taken to be A, B, C, ... as many as there are columns, with a warning.
-            bgr: the pictures are BGR, as the tutorial's own script stores them.
+            bgr: the images are BGR, as the tutorial's own script stores them.
             check: compare each file with the SHA-256 in the manifest.
 
         Raises:
@@ -105,8 +106,8 @@ class PreparedArrays:
         pairs = {name: _open_pair(folder, name) for name in present}
         filled = [pair for pair in pairs.values() if len(pair[0])]
         if not filled:
-            raise DataError(f"The arrays in {folder} hold no picture at all. Prepare them again.")
-        pictures, one_hot = filled[0]
+            raise DataError(f"The arrays in {folder} hold no image at all. Prepare them again.")
+        images, one_hot = filled[0]
         if manifest is None:
             names = _names_without_manifest(folder, one_hot.shape[1], classes)
             fit: Fit = "stretch"
@@ -118,8 +119,8 @@ class PreparedArrays:
                     "Leave the option out, or prepare the arrays again with these classes."
                 )
             if bgr:
-                raise DataError(f"The manifest in {folder} says that its pictures are RGB. Leave --bgr out.")
-        arrays = cls(folder, classes=names, input_size=pictures.shape[1], fit=fit, manifest=manifest, bgr=bgr)
+                raise DataError(f"The manifest in {folder} says that its images are RGB. Leave --bgr out.")
+        arrays = cls(folder, classes=names, input_size=images.shape[1], fit=fit, manifest=manifest, bgr=bgr)
         if check:
             arrays._compare_with_manifest()
         for name, pair in pairs.items():
@@ -128,21 +129,21 @@ class PreparedArrays:
         return arrays
 
     def count(self, name: str) -> int:
-        """Return the number of pictures in a split, 0 where there is no such split."""
+        """Return the number of images in a split, 0 where there is no such split."""
         return len(self._splits[name]) if name in self._splits else 0
 
     def split(self, name: str) -> ArraySplit:
         """Return the split `train`, `validation` or `test`.
 
         Raises:
-            DataError: there is no such split here, or it holds no picture.
+            DataError: there is no such split here, or it holds no image.
         """
         if name not in SPLITS:
             raise DataError(f"Unknown split {name!r}. The splits are {', '.join(SPLITS)}.")
         found = self._splits.get(name)
         if found is None:
             have = ", ".join(f"{split} ({len(rows)})" for split, rows in self._splits.items())
-            raise DataError(f"{self.folder} holds no {name} pictures. It has: {have}.")
+            raise DataError(f"{self.folder} holds no {name} images. It has: {have}.")
         return found
 
     def sources(self, name: str) -> npt.NDArray[np.int64]:
@@ -160,26 +161,26 @@ class PreparedArrays:
         return found if len(found) == count else np.zeros(count, np.int64)
 
     def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Copy the pictures of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
+        """Copy the images of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
         index = rows if isinstance(rows, slice) or len(rows) else slice(0)
-        pictures = np.array(self.split(split).pictures[index], dtype=np.uint8)
-        return np.ascontiguousarray(pictures[..., ::-1]) if self.bgr else pictures
+        images = np.array(self.split(split).images[index], dtype=np.uint8)
+        return np.ascontiguousarray(images[..., ::-1]) if self.bgr else images
 
-    def _add(self, name: str, pictures: npt.NDArray[np.uint8], one_hot: npt.NDArray[np.float32]) -> None:
-        pictures_file, classes_file = FILES[name]
+    def _add(self, name: str, images: npt.NDArray[np.uint8], one_hot: npt.NDArray[np.float32]) -> None:
+        images_file, classes_file = FILES[name]
         if one_hot.shape[1] != len(self.classes):
             raise DataError(
                 f"{self.folder / classes_file} has {one_hot.shape[1]} columns, but there are {len(self.classes)} "
                 f"classes ({','.join(self.classes)}). Prepare the arrays again."
             )
-        if pictures.shape[1] != self.input_size:
+        if images.shape[1] != self.input_size:
             raise DataError(
-                f"{self.folder / pictures_file} has pictures of {pictures.shape[1]} pixels, the other files of "
+                f"{self.folder / images_file} has images of {images.shape[1]} pixels, the other files of "
                 f"{self.input_size}. Prepare the arrays again."
             )
         if not ((np.count_nonzero(one_hot, axis=1) == 1) & (one_hot.max(axis=1) == 1)).all():
             raise DataError(f"Each row of {self.folder / classes_file} must hold one 1 and zeros. Prepare it again.")
-        self._splits[name] = ArraySplit(name, pictures, one_hot, one_hot.argmax(axis=1).astype(np.int64))
+        self._splits[name] = ArraySplit(name, images, one_hot, one_hot.argmax(axis=1).astype(np.int64))
 
     def _compare_with_manifest(self) -> None:
         if self.manifest is None:
@@ -208,27 +209,26 @@ def sha256_of(path: Path) -> str:
 
 
 def _open_pair(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    pictures_path, classes_path = (folder / file for file in FILES[name])
-    pictures, one_hot = _open_array(pictures_path), _open_array(classes_path)
-    if pictures.shape == (0,):  # np.save of an empty list: the tutorial's script with few pictures
+    images_path, classes_path = (folder / file for file in FILES[name])
+    images, one_hot = _open_array(images_path), _open_array(classes_path)
+    if images.shape == (0,):  # np.save of an empty list: the tutorial's script with few images
         return np.empty((0, 0, 0, 3), np.uint8), np.empty((0, 0), np.float32)
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise DataError(
-            f"{pictures_path} must be a uint8 array of shape (N, size, size, 3). "
-            f"Received: {pictures.dtype} {pictures.shape}"
+            f"{images_path} must be a uint8 array of shape (N, size, size, 3). Received: {images.dtype} {images.shape}"
         )
-    if pictures.shape[1] != pictures.shape[2]:
-        raise DataError(f"{pictures_path} must hold square pictures. Received: {pictures.shape[1:3]} pixels")
+    if images.shape[1] != images.shape[2]:
+        raise DataError(f"{images_path} must hold square images. Received: {images.shape[1:3]} pixels")
     if one_hot.ndim != 2 or one_hot.shape[1] < 1 or one_hot.dtype.kind not in "fiub":
         raise DataError(
             f"{classes_path} must be a one-hot array of shape (N, classes). Received: {one_hot.dtype} {one_hot.shape}"
         )
-    if len(pictures) != len(one_hot):
+    if len(images) != len(one_hot):
         raise DataError(
-            f"{pictures_path.name} has {len(pictures)} rows and {classes_path.name} has {len(one_hot)}: "
+            f"{images_path.name} has {len(images)} rows and {classes_path.name} has {len(one_hot)}: "
             f"they do not belong together. Prepare {folder} again."
         )
-    return pictures, np.array(one_hot, dtype=np.float32)
+    return images, np.array(one_hot, dtype=np.float32)
 
 
 def _open_array(path: Path) -> npt.NDArray[Any]:
@@ -251,7 +251,7 @@ def _open_array(path: Path) -> npt.NDArray[Any]:
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST_FILE
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = with_current_names(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         if any(entry.name.startswith(PARTIAL_WITHIN) for entry in folder.iterdir()):
             raise DataError(

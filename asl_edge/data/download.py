@@ -8,14 +8,14 @@ from typing import Any
 from asl_edge.errors import DataError, MissingPackageError
 
 DATASET = "grassknoted/asl-alphabet"
-"""87,000 pictures of 200x200 pixels in 29 classes, 1.1 GB."""
+"""87,000 images of 200x200 pixels in 29 classes, 1.1 GB."""
 
 _PAGE = f"https://www.kaggle.com/datasets/{DATASET}"
 _BY_HAND = f"Or download the zip by hand from {_PAGE}: `asl-edge data prepare` reads it as it is."
 
 
 def download(to: Path) -> Path:
-    """Download Kaggle's set into `to` and return the folder of the pictures.
+    """Download Kaggle's set into `to` and return the folder of the images.
 
     Raises:
         MissingPackageError: kagglehub is not installed.

@@ -1,4 +1,4 @@
-"""One picture of predictions: every hand with the letter that was read and how sure the answer is."""
+"""One image of predictions: every hand with the letter that was read and how sure the answer is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 
 TILE = 176
 CAPTION = 30
@@ -18,9 +18,9 @@ _PAPER, _INK, _RIGHT, _WRONG = (250, 250, 250), (40, 40, 40), (60, 140, 40), (40
 
 
 class Answer(NamedTuple):
-    """A picture (uint8 of shape (height, width, 3), RGB), what it shows and what was read."""
+    """An image (uint8 of shape (height, width, 3), RGB), what it shows and what was read."""
 
-    picture: Picture
+    image: Image
     label: str
     predicted: str
     confidence: float
@@ -42,7 +42,7 @@ def write_gallery(answers: Sequence[Answer], path: Path, columns: int = 6) -> No
     for number, answer in enumerate(answers):
         top = GAP + number // columns * (TILE + CAPTION + GAP)
         left = GAP + number % columns * (TILE + GAP)
-        tile = cv2.resize(answer.picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        tile = cv2.resize(answer.image, (TILE, TILE), interpolation=cv2.INTER_AREA)
         sheet[top : top + TILE, left : left + TILE] = tile[:, :, ::-1]
         right = answer.predicted == answer.label
         colour = _RIGHT if right else _WRONG
@@ -53,5 +53,5 @@ def write_gallery(answers: Sequence[Answer], path: Path, columns: int = 6) -> No
         place = (left + 2, top + TILE + CAPTION - 9)
         cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.62, _INK if right else colour, 1, cv2.LINE_AA)
     done, data = cv2.imencode(".png", sheet)
-    assert done, "OpenCV encodes every uint8 picture as PNG"
+    assert done, "OpenCV encodes every uint8 image as PNG"
     atomic.write_bytes(path, data.tobytes())

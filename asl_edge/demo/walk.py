@@ -31,11 +31,11 @@ _MADE_BY = "asl-edge demo"
 SUMMARY_FILE = "summary.json"
 GALLERY_FILE = "predictions.png"
 STRANGERS_PER_CLASS = 200
-"""Pictures a class of drawn people whom training never saw."""
+"""Images a class of drawn people whom training never saw."""
 
 RECIPE = "drawn"
 FRAMING: Framing = "guide"
-"""Hands that fill the picture, as video shows them in its guide box; near and far takes more than five minutes."""
+"""Hands that fill the image, as video shows them in its guide box; near and far takes more than five minutes."""
 
 _GALLERY_TILES = 18
 
@@ -53,7 +53,7 @@ class DemoConfig:
     """How large the demo is.
 
     Raises:
-        DataError: on construction, when there are too few classes, pictures or epochs.
+        DataError: on construction, when there are too few classes, images or epochs.
     """
 
     out: Path
@@ -69,7 +69,7 @@ class DemoConfig:
         if len(self.classes) < 2:
             raise DataError(f"The demo needs two or more classes. Received: {', '.join(self.classes)}")
         if self.per_class < 20:
-            raise DataError(f"The demo needs at least 20 pictures a class. Received: {self.per_class}")
+            raise DataError(f"The demo needs at least 20 images a class. Received: {self.per_class}")
         if self.epochs < 1:
             raise DataError(f"The demo needs at least one epoch. Received: {self.epochs}")
 
@@ -263,8 +263,8 @@ class _Walk:
             clip_frames=1,
             framing=FRAMING,
         )
-        says = f"{report.pictures} pictures, {report.pictures_per_second:.0f} a second; and other people as strangers"
-        return says, {"pictures": report.pictures, "pictures_per_second": report.pictures_per_second}
+        says = f"{report.images} images, {report.images_per_second:.0f} a second; and other people as strangers"
+        return says, {"images": report.images, "images_per_second": report.images_per_second}
 
     def prepare(self) -> Outcome:
         from asl_edge.data.prepare.prepare import PrepareConfig, prepare
@@ -272,8 +272,8 @@ class _Walk:
         report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes))
         sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
         says = ", ".join(f"{count} {split}" for split, count in sizes.items())
-        says += f"; {report.pictures_per_second:.0f} pictures a second"
-        return says, {"splits": sizes, "pictures_per_second": report.pictures_per_second}
+        says += f"; {report.images_per_second:.0f} images a second"
+        return says, {"splits": sizes, "images_per_second": report.images_per_second}
 
     def train(self) -> Outcome:
         from asl_edge.data.arrays import PreparedArrays
@@ -290,7 +290,7 @@ class _Walk:
         from asl_edge.evaluation.evaluate import evaluate
 
         report = evaluate(self.run, self.arrays)
-        return f"test accuracy {report.accuracy:.1%} on {report.pictures} pictures", {"accuracy": report.accuracy}
+        return f"test accuracy {report.accuracy:.1%} on {report.images} images", {"accuracy": report.accuracy}
 
     def export_fp32(self) -> Outcome:
         return self._export(self.fp32, "fp32")
@@ -313,15 +313,15 @@ class _Walk:
         from asl_edge.export.verify import verify
 
         result = verify(path, self.run)
-        return f"agrees with Keras on {result.parity.pictures} pictures", {"pictures": result.parity.pictures}
+        return f"agrees with Keras on {result.parity.images} images", {"images": result.parity.images}
 
     def read_strangers(self) -> Outcome:
         from asl_edge.evaluation.evaluate import evaluate
 
         report = evaluate(self.fp32, self.strangers_folder)
-        self.stranger_accuracy, self.strangers = report.accuracy, report.pictures
-        says = f"accuracy {report.accuracy:.1%} on {report.pictures} pictures of drawn people whom training never saw"
-        return says, {"accuracy": report.accuracy, "pictures": report.pictures}
+        self.stranger_accuracy, self.strangers = report.accuracy, report.images
+        says = f"accuracy {report.accuracy:.1%} on {report.images} images of drawn people whom training never saw"
+        return says, {"accuracy": report.accuracy, "images": report.images}
 
     def predict(self) -> Outcome:
         from asl_edge.imaging.preprocess import load
@@ -341,7 +341,7 @@ class _Walk:
         ]
         write_gallery(answers, self.config.out / GALLERY_FILE)
         milliseconds = float(np.median([prediction.ms for prediction in predictions]))
-        return f"{len(answers)} pictures drawn with their letters to {GALLERY_FILE}", {"median_ms": milliseconds}
+        return f"{len(answers)} images drawn with their letters to {GALLERY_FILE}", {"median_ms": milliseconds}
 
     def benchmark(self) -> Outcome:
         from asl_edge.bench.runner import benchmark
@@ -353,7 +353,7 @@ class _Walk:
             if result.summary is not None:
                 precision = "FP32" if result.variant.model == str(self.fp32) else "FP16"
                 parts.append(f"{precision} {result.summary.p50_ms:.1f} ms")
-        return "median of one picture on the CPU: " + ", ".join(parts), {"report": report.to_dict()}
+        return "median of one image on the CPU: " + ", ".join(parts), {"report": report.to_dict()}
 
 
 def _command(*words: object) -> str:

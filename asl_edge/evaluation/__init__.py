@@ -1,1 +1,1 @@
-"""Measuring a model on labelled pictures: one interface over `.keras`, run folders and `.onnx`."""
+"""Measuring a model on labelled images: one interface over `.keras`, run folders and `.onnx`."""

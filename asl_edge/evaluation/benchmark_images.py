@@ -1,4 +1,4 @@
-"""Pictures for a benchmark: the files that are read from bytes to label, and how many labels of them all are right."""
+"""Images for a benchmark: the files that are read from bytes to label, and how many labels of them all are right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from asl_edge.bench.report import Accuracy, BenchmarkReport, VariantResult
 from asl_edge.data.arrays import FILES
 from asl_edge.data.prepare.discovery import find
-from asl_edge.errors import AslEdgeError, DataError, MissingPackageError, PictureError
+from asl_edge.errors import AslEdgeError, DataError, ImageError, MissingPackageError
 from asl_edge.evaluation.evaluate import evaluate
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 from asl_edge.imaging.preprocess import load, opencv
@@ -22,25 +22,25 @@ from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.model_loading import find_model
 
 MOST_FILES = 32
-"""So many pictures take turns; more would not differ, and their bytes are held in memory."""
+"""So many images take turns; more would not differ, and their bytes are held in memory."""
 
 _DRAWN_SIZE = 200  # as Kaggle's are
 _JPEG_QUALITY = 90
 _TRIED_SIZE = 32
 
 
-def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
-    """Write picture files to read from: some of `data` as they are, spread evenly, or else drawn hands.
+def write_images(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
+    """Write image files to read from: some of `data` as they are, spread evenly, or else drawn hands.
 
     Args:
         folder: an empty one.
-        data: folder or zip of labelled pictures; prepared arrays hold no files, so that hands are drawn for them.
+        data: folder or zip of labelled images; prepared arrays hold no files, so that hands are drawn for them.
 
     Returns:
         Their paths, and what they are in words.
 
     Raises:
-        DataError: `data` holds no pictures of known classes, or none of those that were chosen can be read.
+        DataError: `data` holds no images of known classes, or none of those that were chosen can be read.
     """
     if data is None or any((Path(data) / file).exists() for pair in FILES.values() for file in pair):
         return _drawn(folder), f"drawn hands, JPEG of {_DRAWN_SIZE}x{_DRAWN_SIZE}"
@@ -51,14 +51,14 @@ def write_pictures(folder: Path, data: str | os.PathLike[str] | None = None) -> 
             try:
                 content = catalogue.read(number)
                 load(content, _TRIED_SIZE)
-            except PictureError:
+            except ImageError:
                 continue  # evaluating names it
             path.write_bytes(content)
             written.append(str(path))
     if not written:
-        raise DataError(f"None of {MOST_FILES} pictures of {data} can be read.")
+        raise DataError(f"None of {MOST_FILES} images of {data} can be read.")
     size = sum(Path(path).stat().st_size for path in written) / len(written)
-    return written, f"{len(written)} pictures of {data}, {size / 1e3:.1f} kB each"
+    return written, f"{len(written)} images of {data}, {size / 1e3:.1f} kB each"
 
 
 def refuse_unusable(models: Iterable[str], data: str | os.PathLike[str]) -> None:
@@ -84,7 +84,7 @@ def with_accuracy(
 
     Args:
         report: of a benchmark.
-        data: labelled pictures, as `asl_edge.evaluation.evaluate.evaluate` takes them.
+        data: labelled images, as `asl_edge.evaluation.evaluate.evaluate` takes them.
         on_progress: called with the number of evaluations done and of all.
 
     What cannot be answered says so in its result.
@@ -124,8 +124,8 @@ def _drawn(folder: Path) -> list[str]:
     written = []
     for number, label in enumerate(CLASSES[::4]):
         path = folder / f"{label}.jpg"
-        picture = draw_hand(label, np.random.default_rng(number), _DRAWN_SIZE)
-        if not cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
+        image = draw_hand(label, np.random.default_rng(number), _DRAWN_SIZE)
+        if not cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise AslEdgeError(f"{path} cannot be written.")
         written.append(str(path))
     return written

@@ -1,6 +1,6 @@
 """Calibration: confidences that mean what they say, and a threshold below which the answer is "not sure".
 
-Both are fitted on pictures of people whom the network has never seen: on its own training people any network is right,
+Both are fitted on images of people whom the network has never seen: on its own training people any network is right,
 and so would learn that it always is.
 """
 
@@ -19,21 +19,22 @@ import numpy.typing as npt
 from asl_edge import metrics
 from asl_edge.errors import DataError, RunError, UserError
 from asl_edge.files import atomic
+from asl_edge.files.earlier_names import with_current_names
 from asl_edge.training.runs.folder import CALIBRATION_FILE
 
 TARGET = 0.95
-"""Of the pictures that are answered so many are to be right."""
+"""Of the images that are answered so many are to be right."""
 
 _LOWEST_COVERAGE = 0.05
 """A promise that is kept by answering less than this is none."""
 _TEMPERATURES = (0.05, 20.0)
 _ROUNDING = 1e-9  # of sums of weights
 _FEWEST = 50
-"""Of fewer pictures neither the temperature nor the threshold says anything."""
+"""Of fewer images neither the temperature nor the threshold says anything."""
 
 
 class Answers(NamedTuple):
-    """What a network answered to the pictures of one source."""
+    """What a network answered to the images of one source."""
 
     source: str
     probabilities: npt.NDArray[np.float32]
@@ -47,7 +48,7 @@ class SourceCalibration:
     """One source before and after."""
 
     source: str
-    pictures: int
+    images: int
     accuracy: float
     ece_before: float
     ece_after: float
@@ -69,7 +70,7 @@ class Calibration:
     target: float
     """Share of right answers among those given that the threshold was chosen for."""
     coverage: float | None
-    """Share of pictures that are answered at the threshold, every source counting alike."""
+    """Share of images that are answered at the threshold, every source counting alike."""
     accuracy_when_answered: float | None
     curve: tuple[tuple[float, float, float], ...]
     """(threshold, coverage, accuracy of the answers), every source counting alike."""
@@ -93,6 +94,7 @@ class Calibration:
         Raises:
             TypeError, KeyError: a field is missing or of another kind.
         """
+        values = with_current_names(values)
         curve = tuple((float(a), float(b), float(c)) for a, b, c in values["curve"])
         sources = tuple(SourceCalibration(**source) for source in values["sources"])
         return cls(**{**values, "curve": curve, "sources": sources})
@@ -120,7 +122,7 @@ def calibrate(
         about: whose answers they are, in words, kept with the figures.
 
     Raises:
-        DataError: there are too few pictures.
+        DataError: there are too few images.
         UserError: the target is no share, the temperature not above 0, or given besides answers to fit it on.
     """
     check_choices(target, temperature, both=threshold_on is not None)
@@ -157,8 +159,8 @@ def check_choices(target: float, temperature: float | None, *, both: bool) -> No
         raise UserError(f"The target is a share between 0 and 1, such as 0.95. Received: {target}")
     if temperature is not None and not (0 < temperature < math.inf and not both):
         raise UserError(
-            "A temperature is a number above 0, and then all pictures choose the threshold. "
-            f"Received: {temperature:g}{', and pictures to fit one on' if both else ''}"
+            "A temperature is a number above 0, and then all images choose the threshold. "
+            f"Received: {temperature:g}{', and images to fit one on' if both else ''}"
         )
 
 
@@ -176,7 +178,7 @@ def _pooled(
     """Return probabilities, labels and weights of all sources; the weights of each add up to the same."""
     count = sum(len(one.labels) for one in answers)
     if count < _FEWEST:
-        raise DataError(f"Calibration needs {_FEWEST} pictures or more. Received: {count}")
+        raise DataError(f"Calibration needs {_FEWEST} images or more. Received: {count}")
     filled = [one for one in answers if len(one.labels)]
     weights = np.concatenate([np.full(len(one.labels), 1 / len(one.labels)) for one in filled]) / len(filled)
     return (
@@ -194,7 +196,7 @@ def fit_temperature(
     Args:
         probabilities: float (N, C), the softmax at temperature 1.
         labels: integer (N,).
-        weights: of each picture, (N,), adding up to 1.
+        weights: of each image, (N,), adding up to 1.
 
     Raises:
         MissingPackageError: SciPy, which comes with scikit-learn, is not installed.
@@ -225,11 +227,11 @@ def choose_threshold(
     """Return the threshold that answers most while at least `target` of the answers are right; None if none does.
 
     Args:
-        confidence: of each picture, (N,).
+        confidence: of each image, (N,).
         right: whether its best class is the right one, (N,).
-        weights: of each picture, (N,), adding up to 1.
+        weights: of each image, (N,), adding up to 1.
         target: share of right answers among those given.
-        groups: of each picture, (N,), where it must hold in every group by itself; None: over all.
+        groups: of each image, (N,), where it must hold in every group by itself; None: over all.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
@@ -290,7 +292,7 @@ def _of_source(answers: Answers, temperature: float, threshold: float | None, us
     coverage, accuracy = metrics.coverage_and_accuracy(tempered, answers.labels, threshold or 0.0)
     return SourceCalibration(
         source=answers.source,
-        pictures=len(answers.labels),
+        images=len(answers.labels),
         accuracy=metrics.accuracy(tempered, answers.labels),
         ece_before=metrics.expected_calibration_error(answers.probabilities, answers.labels),
         ece_after=metrics.expected_calibration_error(tempered, answers.labels),
@@ -321,4 +323,4 @@ def read_calibration(run: str | os.PathLike[str]) -> Calibration | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error}). Calibrate again: asl-edge calibrate {run} PICTURES") from error
+        raise RunError(f"{path} is damaged ({error}). Calibrate again: asl-edge calibrate {run} IMAGES") from error

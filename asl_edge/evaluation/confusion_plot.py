@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture (matplotlib, extra `report`)."""
+"""The confusion matrix as an image (matplotlib, extra `report`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_confusion_png(
 ) -> None:
     """Draw a confusion matrix: colour by the share of each row, the counts written in the cells.
 
-    Classes that neither the data nor the answers have are left out of the picture.
+    Classes that neither the data nor the answers have are left out of the image.
 
     Args:
         path: where the PNG is written, whole or not at all.
@@ -82,7 +82,7 @@ def _draw(figure: Figure, counts: npt.NDArray[np.int64], names: list[str], title
         colour = "white" if share > 0.55 else "#102a43"
         axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
     bar = figure.colorbar(image, ax=axes, aspect=40 if large else 20, pad=0.02, format=lambda value, _: f"{value:.0%}")
-    bar.set_label("share of the right class's pictures")
+    bar.set_label("share of the right class's images")
     bar.outline.set_visible(False)
 
 

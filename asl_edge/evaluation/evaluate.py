@@ -1,4 +1,4 @@
-"""A model and labelled pictures in, an `EvaluationReport` out."""
+"""A model and labelled images in, an `EvaluationReport` out."""
 
 from __future__ import annotations
 
@@ -39,36 +39,37 @@ def evaluate(
     strict: bool = False,
     threshold: float | None = None,
     mirrored: bool = False,
-    framing: bool = True,
+    zoom: bool = True,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
-    """Measure a model on labelled pictures.
+    """Measure a model on labelled images.
 
     Args:
         model: a run folder, a `.keras` file or an `.onnx` file (see `open_classifier`).
-        data: prepared arrays, or a folder or zip of pictures (see `open_labelled_data`); classes are matched by name,
-            pictures of classes that the model does not know are left out and counted.
+        data: prepared arrays, or a folder or zip of images (see `open_labelled_data`); classes are matched by name,
+            images of classes that the model does not know are left out and counted.
         split: which split of prepared arrays.
         classes: names of the outputs of a `.keras` file outside a run; also those of arrays without a manifest.
-        fit: how pictures become square, for a `.keras` file outside a run.
+        fit: how images become square, for a `.keras` file outside a run.
         bgr: arrays without a manifest hold BGR.
         provider: execution provider for an `.onnx` file.
         precision: which of a bundle's; None for the one that suits the provider.
         strict: raise an error rather than a warning when the provider is not really used.
-        threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
-        mirrored: also answer each picture turned left to right, which takes twice the time.
-        framing: let an `.onnx` file look again at small hands, as `Predictor` does.
-        batch_size: pictures read at once.
-        on_progress: called after each batch with the number of pictures done and of all.
+        threshold: confidence under which an image counts as not answered; None takes the model's own, 0 answers all.
+        mirrored: also answer each image turned left to right, which takes twice the time.
+        zoom: let an `.onnx` file look again at small hands, as `Predictor` does.
+        batch_size: images read at once.
+        on_progress: called after each batch with the number of images done and of all.
 
     Raises:
         UserError: the model, the data or an option cannot be used; its subclasses name the fault.
     """
     check_threshold(threshold)
-    with opened(
-        model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, framing=framing
-    ) as (classifier, said):
+    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, zoom=zoom) as (
+        classifier,
+        said,
+    ):
         labelled = open_labelled_data(data, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
         try:
             return measure(
@@ -101,13 +102,13 @@ def opened(
     provider: str,
     strict: bool,
     precision: str | None = None,
-    framing: bool = True,
+    zoom: bool = True,
 ) -> Iterator[tuple[Classifier, list[str]]]:
     """Open a model (see `open_classifier`) and close it in the end; gives it with what was warned of meanwhile."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier = open_classifier(
-            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, framing=framing
+            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, zoom=zoom
         )
     try:
         yield classifier, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
@@ -116,9 +117,9 @@ def opened(
 
 
 def wanted_by(classifier: Classifier) -> Wanted:
-    """Return what `classifier` wants its pictures to be."""
+    """Return what `classifier` wants its images to be."""
     return Wanted(
-        classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known, classifier.picture_size
+        classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known, classifier.image_size
     )
 
 
@@ -134,21 +135,21 @@ def measure(
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
-    """Measure an open model on open pictures; both stay open.
+    """Measure an open model on open images; both stay open.
 
     Args:
         classifier: the model.
-        labelled: the pictures, opened for this model (see `wanted_by`).
+        labelled: the images, opened for this model (see `wanted_by`).
         model: path of the model, as given.
-        data: path of the pictures, as given.
-        said: warnings that belong into the report before those of the pictures.
+        data: path of the images, as given.
+        said: warnings that belong into the report before those of the images.
         threshold: see `evaluate`.
         mirrored: see `evaluate`.
         batch_size: see `evaluate`.
         on_progress: see `evaluate`.
 
     Raises:
-        DataError: none of the pictures can be read.
+        DataError: none of the images can be read.
         ModelError: the model's answer is no number.
     """
     answers = _answer(classifier, labelled, mirrored, batch_size, on_progress)
@@ -171,16 +172,16 @@ def measure(
 
 
 class Measured(NamedTuple):
-    """What a model answered to labelled pictures."""
+    """What a model answered to labelled images."""
 
     labels: npt.NDArray[np.int64]
-    """int64 array of shape (N,): the right column of each picture."""
+    """int64 array of shape (N,): the right column of each image."""
     probabilities: npt.NDArray[np.float32]
     """float32 array of shape (N, C)."""
     sources: tuple[str, ...]
-    """Where each picture came from, N names."""
+    """Where each image came from, N names."""
     right_mirrored: int | None
-    """Pictures read rightly when turned left to right; None when that was not measured."""
+    """Images read rightly when turned left to right; None when that was not measured."""
 
 
 def _answer(
@@ -194,11 +195,11 @@ def _answer(
     sources, right_mirrored = list[str](), 0
     skipped_before = len(labelled.skipped)
     for batch in labelled.batches(batch_size):
-        probabilities.append(classifier.probabilities(batch.pictures))
+        probabilities.append(classifier.probabilities(batch.images))
         labels.append(batch.labels)
         sources += batch.sources
         if mirrored:
-            turned = classifier.probabilities(np.ascontiguousarray(batch.pictures[:, :, ::-1]))
+            turned = classifier.probabilities(np.ascontiguousarray(batch.images[:, :, ::-1]))
             right_mirrored += int((turned.argmax(axis=1) == batch.labels).sum())
         if on_progress is not None:
             on_progress(len(sources) + len(labelled.skipped) - skipped_before, len(labelled))
@@ -236,7 +237,7 @@ def make_report(
         data=data,
         split=split,
         classes=classes,
-        pictures=len(labels),
+        images=len(labels),
         right=right,
         accuracy=right / len(labels),
         accuracy_interval=metrics.wilson_interval(right, len(labels)),
@@ -258,9 +259,9 @@ def make_report(
 
 
 def none_readable(data: str | os.PathLike[str], labelled: LabelledData) -> DataError:
-    """Return the error of data without a single picture that can be read."""
+    """Return the error of data without a single image that can be read."""
     first = "; ".join(f"{path}: {reason}" for path, reason in labelled.skipped[:3])
-    return DataError(f"None of the {len(labelled)} pictures in {data} can be read: {first}")
+    return DataError(f"None of the {len(labelled)} images in {data} can be read: {first}")
 
 
 def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> Path | None:
@@ -276,7 +277,7 @@ def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> P
     data = Path(report.data).resolve()
     name = data.stem if data.is_file() else data.name
     if report.split is None:
-        return run / "evaluation" / f"{name}-pictures"
+        return run / "evaluation" / f"{name}-images"
     trained_on = read_config(run).get("arrays")
     own = isinstance(trained_on, str) and Path(trained_on).resolve() == data
     return run / "evaluation" / (report.split if own else f"{name}-{report.split}")

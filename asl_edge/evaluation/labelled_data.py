@@ -1,4 +1,4 @@
-"""Labelled pictures in batches: prepared arrays and folders of pictures alike, labelled in the model's classes."""
+"""Labelled images in batches: prepared arrays and folders of images alike, labelled in the model's classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.arrays import FILES, MANIFEST_FILE, ArraySplit, PreparedArrays
-from asl_edge.errors import DataError, PictureError
+from asl_edge.errors import DataError, ImageError
 from asl_edge.imaging.preprocess import load
 from asl_edge.labels import CLASSES
 from asl_edge.runtime.machine import available_cores
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
     from asl_edge.data.prepare.discovery import Catalogue
 
 
-_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # picture or None, where from, why not
+_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # image or None, where from, why not
 
 
 class Wanted(NamedTuple):
-    """What a model wants its pictures to be."""
+    """What a model wants its images to be."""
 
     classes: tuple[str, ...]
     input_size: int
     fit: Fit
     fit_known: bool = True
-    picture_size: int | None = None
-    """Side of pictures that are read from files, where it is another than `input_size`."""
+    image_size: int | None = None
+    """Side of images that are read from files, where it is another than `input_size`."""
 
 
 class Batch(NamedTuple):
-    """Some labelled pictures."""
+    """Some labelled images."""
 
-    pictures: npt.NDArray[np.uint8]
-    """uint8 array of shape (n, S, S, 3), RGB; S is `input_size` or, of files, `picture_size`."""
+    images: npt.NDArray[np.uint8]
+    """uint8 array of shape (n, S, S, 3), RGB; S is `input_size` or, of files, `image_size`."""
     labels: npt.NDArray[np.int64]
     """int64 array of shape (n,): columns of the model."""
     sources: tuple[str, ...]
-    """Where each picture came from."""
+    """Where each image came from."""
 
 
 class LabelledData(Protocol):
-    """Pictures whose classes are known, as the model wants them."""
+    """Images whose classes are known, as the model wants them."""
 
     split: str | None
     """Which split of prepared arrays; None for a folder."""
     left_out: dict[str, int]
-    """Classes that the model does not know, with their number of pictures."""
+    """Classes that the model does not know, with their number of images."""
     skipped: list[tuple[str, str]]
-    """Pictures that could not be read, as (path, reason); complete after the last batch."""
+    """Images that could not be read, as (path, reason); complete after the last batch."""
     warnings: list[str]
 
     def __len__(self) -> int:
-        """Return the number of pictures, those that will be skipped included."""
+        """Return the number of images, those that will be skipped included."""
         ...
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all pictures in order, `size` at a time; no more than a few batches are in memory at once."""
+        """Yield all images in order, `size` at a time; no more than a few batches are in memory at once."""
         ...
 
     def close(self) -> None:
@@ -82,16 +82,16 @@ def open_labelled_data(
     classes: Sequence[str] | None = None,
     most: int | None = None,
 ) -> LabelledData:
-    """Open prepared arrays, or a folder (or zip) of pictures in any layout that `asl-edge data prepare` reads.
+    """Open prepared arrays, or a folder (or zip) of images in any layout that `asl-edge data prepare` reads.
 
     Args:
-        path: the arrays' folder, or the folder or zip of pictures.
+        path: the arrays' folder, or the folder or zip of images.
         wanted: what the model wants; classes are matched by name, whatever their order here.
         split: which split of prepared arrays.
         bgr: prepared arrays without a manifest hold BGR, as the tutorial's own script writes them.
         classes: names of the columns of prepared arrays without a manifest; None takes the model's where their number
             is the same.
-        most: take no more pictures than this, spread evenly over all; None takes every one.
+        most: take no more images than this, spread evenly over all; None takes every one.
 
     Raises:
         DataError: there is no such data, it is damaged, the split is absent or empty, the arrays have another size, or
@@ -138,7 +138,7 @@ class _ArraysData:
         """Nothing is held open but the memory map."""
 
     def _origin(self, row: int) -> str:
-        """Return the path of the picture that a row was made of, as the manifest has it; else split and row."""
+        """Return the path of the image that a row was made of, as the manifest has it; else split and row."""
         manifest = self._arrays.manifest or {}
         try:
             origins = manifest["rows"][self._name]
@@ -158,7 +158,7 @@ class _ArraysData:
             arrays = PreparedArrays.open(path, classes=classes, bgr=bgr)
         if not bgr:
             self.warnings.append(
-                f"{path} has no manifest: its pictures are taken to be RGB (--bgr if the tutorial's script wrote them)."
+                f"{path} has no manifest: its images are taken to be RGB (--bgr if the tutorial's script wrote them)."
             )
         if classes is None and len(arrays.classes) == len(wanted.classes):
             self.warnings.append(
@@ -171,14 +171,14 @@ class _ArraysData:
     def _check(self, path: Path, wanted: Wanted) -> None:
         if self._arrays.input_size != wanted.input_size:
             raise DataError(
-                f"The pictures in {path} are {self._arrays.input_size}x{self._arrays.input_size}, the model takes "
+                f"The images in {path} are {self._arrays.input_size}x{self._arrays.input_size}, the model takes "
                 f"{wanted.input_size}x{wanted.input_size}. Prepare them again with --size {wanted.input_size}, or "
-                "evaluate on the folder of pictures itself."
+                "evaluate on the folder of images itself."
             )
         if wanted.fit_known and self._arrays.fit != wanted.fit:
             self.warnings.append(
-                f"The pictures in {path} were made square by {self._arrays.fit}, the model's by {wanted.fit}: "
-                "the figures may be lower than on a device. Evaluate on the folder of pictures itself, or prepare "
+                f"The images in {path} were made square by {self._arrays.fit}, the model's by {wanted.fit}: "
+                "the figures may be lower than on a device. Evaluate on the folder of images itself, or prepare "
                 f"them again with --fit {wanted.fit}."
             )
 
@@ -203,7 +203,7 @@ class _FolderData:
         self.warnings += [f"Not used: {item.path}: {item.reason}." for item in self._catalogue.ignored]
         if not wanted.fit_known:
             self.warnings.append(
-                f"The model does not say how its pictures were made square: --fit {wanted.fit} is taken."
+                f"The model does not say how its images were made square: --fit {wanted.fit} is taken."
             )
         if not len(self._numbers):
             self.close()
@@ -231,28 +231,28 @@ class _FolderData:
         self._catalogue.close()
 
     def _gather(self, loading: list[Future[_Loaded]], labels: npt.NDArray[np.int64]) -> Batch:
-        """Wait for the pictures of a batch; those that cannot be read are listed and left out."""
+        """Wait for the images of a batch; those that cannot be read are listed and left out."""
         read = []
         for future, label in zip(loading, labels, strict=True):
-            picture, source, reason = future.result()
-            if picture is None:
+            image, source, reason = future.result()
+            if image is None:
                 self.skipped.append((source, reason))
             else:
-                read.append((picture, label, source))
-        size = self._wanted.picture_size or self._wanted.input_size
-        pictures = np.empty((len(read), size, size, 3), np.uint8)
-        for row, (picture, _, _) in enumerate(read):
-            pictures[row] = picture
+                read.append((image, label, source))
+        size = self._wanted.image_size or self._wanted.input_size
+        images = np.empty((len(read), size, size, 3), np.uint8)
+        for row, (image, _, _) in enumerate(read):
+            images[row] = image
         return Batch(
-            pictures, np.array([label for _, label, _ in read], np.int64), tuple(source for _, _, source in read)
+            images, np.array([label for _, label, _ in read], np.int64), tuple(source for _, _, source in read)
         )
 
     def _load(self, number: int) -> _Loaded:
         source = self._catalogue.shown_path(number)
         try:
-            size = self._wanted.picture_size or self._wanted.input_size
+            size = self._wanted.image_size or self._wanted.input_size
             return load(self._catalogue.read(number), size, self._wanted.fit), source, ""
-        except PictureError as error:
+        except ImageError as error:
             return None, source, str(error)
 
 
@@ -272,5 +272,5 @@ def _spread(rows: npt.NDArray[np.intp], most: int | None) -> npt.NDArray[np.intp
 def _none_known(path: Path, left_out: dict[str, int], classes: Sequence[str]) -> DataError:
     return DataError(
         f"The model knows none of the classes in {path} ({','.join(left_out) or 'no class'}). "
-        f"It knows: {','.join(classes)}. Evaluate on pictures of these."
+        f"It knows: {','.join(classes)}. Evaluate on images of these."
     )

@@ -1,4 +1,4 @@
-"""The benchmark as a picture: every sample, the median, and what comes out a second."""
+"""The benchmark as an image: every sample, the median, and what comes out a second."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _draw(axes: Any, measured: list[VariantResult]) -> None:
             [summary.p50_ms] * 2, [place - 0.3, place + 0.3], color=_MEDIAN, linewidth=2.4,
             label="median (p50)" if place == 0 else None,
         )  # fmt: skip
-        figures = f"{summary.p50_ms:.3g} ms, {result.row()['pictures_per_second']:.0f} pictures/s"
+        figures = f"{summary.p50_ms:.3g} ms, {result.row()['images_per_second']:.0f} images/s"
         axes.annotate(
             figures, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False
         )
@@ -118,7 +118,7 @@ def _draw(axes: Any, measured: list[VariantResult]) -> None:
 
 
 def _draw_accuracy(axes: Any, accurate: list[VariantResult], report: BenchmarkReport) -> None:
-    """Draw accuracy with its interval over the median latency of a picture."""
+    """Draw accuracy with its interval over the median latency of an image."""
     for number, result in enumerate(accurate):
         summary, accuracy = result.summary, result.accuracy
         assert summary is not None
@@ -138,8 +138,8 @@ def _draw_accuracy(axes: Any, accurate: list[VariantResult], report: BenchmarkRe
     logarithmic = max(times) > 6 * min(times)
     if logarithmic:
         _logarithmic(axes)
-    axes.set_xlabel("milliseconds a picture, median" + (" (logarithmic)" if logarithmic else ""), fontsize=9)
-    axes.set_ylabel(f"% of {accurate[0].accuracy.pictures} labels right, 95% interval", fontsize=8)  # type: ignore[union-attr]
+    axes.set_xlabel("milliseconds an image, median" + (" (logarithmic)" if logarithmic else ""), fontsize=9)
+    axes.set_ylabel(f"% of {accurate[0].accuracy.images} labels right, 95% interval", fontsize=8)  # type: ignore[union-attr]
     axes.margins(x=0.12, y=0.15)
     axes.tick_params(which="both", labelsize=8)
     axes.grid(which="both", color="#e4e4e4", linewidth=0.6)

@@ -1,4 +1,4 @@
-"""One model on several sources: a report for each, and one over all of their pictures."""
+"""One model on several sources: a report for each, and one over all of their images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from asl_edge.evaluation.report import EvaluationReport
 from asl_edge.spec import Fit
 
 TOGETHER = "all sources"
-"""What stands for the path of the data in the report over all pictures."""
+"""What stands for the path of the data in the report over all images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class SeveralReports:
     reports: tuple[EvaluationReport, ...]
     """The report of each source, in the order in which they were given."""
     together: EvaluationReport
-    """All pictures counted alike, whatever source they are from."""
+    """All images counted alike, whatever source they are from."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return `sources` (the report of each, with its `name`) and `all`, as values that JSON knows."""
@@ -61,7 +61,7 @@ def evaluate_several(
     strict: bool = False,
     threshold: float | None = None,
     mirrored: bool = False,
-    framing: bool = True,
+    zoom: bool = True,
     batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> SeveralReports:
@@ -69,18 +69,18 @@ def evaluate_several(
 
     Args:
         model: a run folder, a `.keras` file or an `.onnx` file (see `open_classifier`).
-        data: prepared arrays, folders or zips of pictures, mixed as you like (see `open_labelled_data`).
+        data: prepared arrays, folders or zips of images, mixed as you like (see `open_labelled_data`).
         split: which split of prepared arrays.
         classes: names of the outputs of a `.keras` file outside a run; also those of arrays without a manifest.
-        fit: how pictures become square, for a `.keras` file outside a run.
+        fit: how images become square, for a `.keras` file outside a run.
         bgr: arrays without a manifest hold BGR.
         provider: execution provider for an `.onnx` file.
         strict: raise an error rather than a warning when the provider is not really used.
-        threshold: confidence under which a picture counts as not answered; None takes the model's own, 0 answers all.
-        mirrored: also answer each picture turned left to right, which takes twice the time.
-        framing: let an `.onnx` file look again at small hands, as `Predictor` does.
-        batch_size: pictures read at once.
-        on_progress: called after each batch with the source's name, its pictures done and all of its pictures.
+        threshold: confidence under which an image counts as not answered; None takes the model's own, 0 answers all.
+        mirrored: also answer each image turned left to right, which takes twice the time.
+        zoom: let an `.onnx` file look again at small hands, as `Predictor` does.
+        batch_size: images read at once.
+        on_progress: called after each batch with the source's name, its images done and all of its images.
 
     Raises:
         UserError: the model, a source or an option cannot be used; its subclasses name the fault.
@@ -89,7 +89,7 @@ def evaluate_several(
     names = source_names(data)
     with ExitStack() as stack:
         classifier, said = stack.enter_context(
-            opened(model, classes=classes, fit=fit, provider=provider, strict=strict, framing=framing)
+            opened(model, classes=classes, fit=fit, provider=provider, strict=strict, zoom=zoom)
         )
         sources: list[LabelledData] = []
         for path in data:
@@ -121,7 +121,7 @@ def source_names(data: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
         DataError: there is no path, or one is named twice.
     """
     if not data:
-        raise DataError("No source was given. Name a folder of pictures, a zip, or prepared arrays.")
+        raise DataError("No source was given. Name a folder of images, a zip, or prepared arrays.")
     paths = [Path(os.path.realpath(path)) for path in data]  # and not resolve(), which stumbles over circular links
     for path, count in Counter(paths).items():
         if count > 1:
@@ -130,7 +130,7 @@ def source_names(data: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 
 def pooled(reports: Sequence[EvaluationReport]) -> EvaluationReport:
-    """Return the report over the pictures of all `reports`, which are of one model at one threshold.
+    """Return the report over the images of all `reports`, which are of one model at one threshold.
 
     Args:
         reports: one or more.
@@ -143,7 +143,7 @@ def pooled(reports: Sequence[EvaluationReport]) -> EvaluationReport:
     splits = {report.split for report in reports}
     twice = _counted_twice(reports)
     if twice:
-        notes.append(f"{twice:,} pictures stand in more than one source and count there each time.")
+        notes.append(f"{twice:,} images stand in more than one source and count there each time.")
     return make_report(
         Measured(
             np.concatenate([report.labels for report in reports]),
@@ -168,7 +168,7 @@ def _named(name: str, on_progress: Callable[[str, int, int], None]) -> Callable[
 
 
 def _refuse_unreadable(path: str | os.PathLike[str], labelled: LabelledData) -> None:
-    """Raise DataError when not a single picture can be read; a source with any costs the reading of one or two."""
+    """Raise DataError when not a single image can be read; a source with any costs the reading of one or two."""
     before = len(labelled.skipped)
     for _ in labelled.batches(1):
         break
@@ -178,7 +178,7 @@ def _refuse_unreadable(path: str | os.PathLike[str], labelled: LabelledData) -> 
 
 
 def _counted_twice(reports: Sequence[EvaluationReport]) -> int:
-    """Count the pictures that several folders hold, as where one folder lies within another."""
+    """Count the images that several folders hold, as where one folder lies within another."""
     folders = [report for report in reports if report.split is None]
     if len(folders) < 2:
         return 0

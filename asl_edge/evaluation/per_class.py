@@ -17,7 +17,7 @@ def per_class_figures(
     """Return the figures of every class that is among the labels or the predictions, in the order of the classes.
 
     Args:
-        labels: int64 array of shape (N,), the right column of each picture.
+        labels: int64 array of shape (N,), the right column of each image.
         predicted: int64 array of shape (N,), the predicted column.
         classes: names of the columns.
 

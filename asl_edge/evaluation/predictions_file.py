@@ -1,4 +1,4 @@
-"""`predictions.csv`: what a model answered to each picture, written by an evaluation and read back to calibrate."""
+"""`predictions.csv`: what a model answered to each image, written by an evaluation and read back to calibrate."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Predictions(NamedTuple):
     classes: tuple[str, ...]
     """The model's C classes, in the order of its outputs."""
     labels: npt.NDArray[np.int64]
-    """int64 array of shape (N,): the right column of each picture."""
+    """int64 array of shape (N,): the right column of each image."""
     probabilities: npt.NDArray[np.float32]
     """float32 array of shape (N, C): what the model answered, to the last bit."""
     sources: tuple[str, ...]
-    """Where each picture came from, N names."""
+    """Where each image came from, N names."""
     temperature: float = 1.0
     """Of the calibration that the answers went through; 1 too where an older asl-edge did not write it down."""
 
@@ -106,7 +106,7 @@ def _read(path: Path, file: IO[str]) -> Predictions:
         sources.append(row[source])
         temperatures.add(1.0 if tempered is None else _temperature(where, row[tempered]))
     if not rows:
-        raise DataError(f"{path} holds no pictures. {_REMEDY}")
+        raise DataError(f"{path} holds no images. {_REMEDY}")
     if len(temperatures) > 1:
         raise DataError(f"{path} holds answers at several temperatures. One model's are wanted. {_REMEDY}")
     return Predictions(classes, np.array(labels, np.int64), np.stack(rows), tuple(sources), temperatures.pop())

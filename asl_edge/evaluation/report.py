@@ -21,38 +21,38 @@ class ClassFigures:
     precision: float
     """Share of the answers with this class that are right; 0 when it was never answered."""
     recall: float
-    """Share of this class's pictures that were answered rightly; 0 when there are none."""
+    """Share of this class's images that were answered rightly; 0 when there are none."""
     f1: float
     """Harmonic mean of precision and recall."""
     support: int
-    """Number of this class's pictures in the data."""
+    """Number of this class's images in the data."""
 
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Pictures of one class that were answered with one other class."""
+    """Images of one class that were answered with one other class."""
 
     label: str
     predicted: str
     count: int
     share: float
-    """`count` by the number of pictures of `label`."""
+    """`count` by the number of images of `label`."""
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """Figures of one model on one set of labelled pictures."""
+    """Figures of one model on one set of labelled images."""
 
     model: str
     """Path of the model, as given."""
     data: str
     """Path of the data, as given."""
     split: str | None
-    """Which split of prepared arrays; None for a folder of pictures."""
+    """Which split of prepared arrays; None for a folder of images."""
     classes: tuple[str, ...]
     """The model's classes, in the order of its outputs."""
-    pictures: int
-    """Number of pictures that were answered and counted: N below."""
+    images: int
+    """Number of images that were answered and counted: N below."""
     right: int
     accuracy: float
     accuracy_interval: tuple[float, float]
@@ -67,44 +67,44 @@ class EvaluationReport:
     per_class: tuple[ClassFigures, ...] | None
     """Every class that is in the data or was answered; None without scikit-learn."""
     left_out: dict[str, int]
-    """Classes of the data that the model does not know, with their number of pictures."""
+    """Classes of the data that the model does not know, with their number of images."""
     skipped: tuple[tuple[str, str], ...]
-    """Pictures that could not be read, as (path, reason)."""
+    """Images that could not be read, as (path, reason)."""
     warnings: tuple[str, ...]
     """What a reader of the figures has to know, one sentence each."""
     sources: tuple[str, ...]
-    """Where each picture came from, N names."""
+    """Where each image came from, N names."""
     labels: npt.NDArray[np.int64]
-    """The right column of each picture, shape (N,)."""
+    """The right column of each image, shape (N,)."""
     probabilities: npt.NDArray[np.float32]
     """What the model answered, shape (N, C)."""
     threshold: float | None = None
-    """Confidence under which the answer is "not sure"; None where every picture is answered."""
+    """Confidence under which the answer is "not sure"; None where every image is answered."""
     temperature: float = 1.0
     """Of the calibration, by which the logits behind `probabilities` were divided; 1 where there is none."""
     right_mirrored: int | None = None
-    """Pictures read rightly when they are turned left to right; None when that was not measured."""
+    """Images read rightly when they are turned left to right; None when that was not measured."""
 
     @property
     def answered(self) -> int:
-        """Number of pictures whose confidence reaches the threshold."""
-        return self.pictures if self.threshold is None else int(self._sure(self.threshold).sum())
+        """Number of images whose confidence reaches the threshold."""
+        return self.images if self.threshold is None else int(self._sure(self.threshold).sum())
 
     @property
     def answered_right(self) -> int:
-        """Number of the answered pictures that were read rightly."""
+        """Number of the answered images that were read rightly."""
         if self.threshold is None:
             return self.right
         return int((self._sure(self.threshold) & (self.probabilities.argmax(axis=1) == self.labels)).sum())
 
     @property
     def coverage(self) -> float:
-        """Share of the pictures that is answered at the threshold; 1 without one."""
-        return self.answered / self.pictures
+        """Share of the images that is answered at the threshold; 1 without one."""
+        return self.answered / self.images
 
     @property
     def accuracy_when_answered(self) -> float | None:
-        """Share of the answered pictures that was read rightly; None when none is answered."""
+        """Share of the answered images that was read rightly; None when none is answered."""
         return self.answered_right / self.answered if self.answered else None
 
     @property
@@ -114,23 +114,23 @@ class EvaluationReport:
 
     @property
     def accuracy_mirrored(self) -> float | None:
-        """Accuracy on the pictures turned left to right; None when that was not measured."""
-        return None if self.right_mirrored is None else self.right_mirrored / self.pictures
+        """Accuracy on the images turned left to right; None when that was not measured."""
+        return None if self.right_mirrored is None else self.right_mirrored / self.images
 
     @property
     def accuracy_mirrored_interval(self) -> tuple[float, float] | None:
         """95% Wilson interval of `accuracy_mirrored`; None when that was not measured."""
-        return None if self.right_mirrored is None else metrics.wilson_interval(self.right_mirrored, self.pictures)
+        return None if self.right_mirrored is None else metrics.wilson_interval(self.right_mirrored, self.images)
 
     @property
     def macro(self) -> ClassFigures | None:
-        """The unweighted mean over the classes that the data has pictures of; None without scikit-learn."""
+        """The unweighted mean over the classes that the data has images of; None without scikit-learn."""
         present = [figures for figures in self.per_class or () if figures.support]
         if not present:
             return None
         means = np.mean([(figures.precision, figures.recall, figures.f1) for figures in present], axis=0)
         precision, recall, f1 = (float(value) for value in means)
-        return ClassFigures("macro average", precision, recall, f1, self.pictures)
+        return ClassFigures("macro average", precision, recall, f1, self.images)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as values that JSON knows, without the single predictions.
@@ -146,7 +146,7 @@ class EvaluationReport:
             "data": printable(self.data),
             "split": self.split,
             "classes": list(self.classes),
-            "pictures": self.pictures,
+            "images": self.images,
             "right": self.right,
             "accuracy": self.accuracy,
             "accuracy_interval_95": list(self.accuracy_interval),

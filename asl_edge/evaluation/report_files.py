@@ -31,7 +31,7 @@ SOURCES_TABLE = "sources.csv"
 _ALL = "all"
 _SPLITS = ("train", "validation", "test")  # folders of a run's own evaluation have these names
 _SOURCE_COLUMNS = (
-    "source", "data", "split", "pictures", "right", "accuracy", "accuracy_low", "accuracy_high", "top_3_accuracy",
+    "source", "data", "split", "images", "right", "accuracy", "accuracy_low", "accuracy_high", "top_3_accuracy",
     "threshold", "answered", "coverage", "answered_right", "accuracy_when_answered", "accuracy_when_answered_low",
     "accuracy_when_answered_high", "expected_calibration_error", "left_out", "skipped", "right_mirrored",
     "accuracy_mirrored", "accuracy_mirrored_low", "accuracy_mirrored_high",
@@ -85,7 +85,7 @@ def _folder_names(several: SeveralReports) -> list[str]:
     names = []
     for name, report in zip(several.names, several.reports, strict=True):
         plain = re.sub(r"[^\w .()+-]+", "-", name).strip(" .-") or "source"
-        more = (f"{plain}-{report.split or 'pictures'}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
+        more = (f"{plain}-{report.split or 'images'}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
         free = next(choice for choice in itertools.chain([plain], more) if choice.casefold() not in taken)
         taken.add(free.casefold())
         names.append(free)
@@ -129,7 +129,7 @@ def _write(report: EvaluationReport, out: Path) -> list[Path]:
         write_csv(out / PER_CLASS, ["class", "precision", "recall", "f1", "support"], rows)
         written.append(out / PER_CLASS)
 
-    title = f"{report.accuracy:.1%} of {report.pictures:,} pictures read rightly"
+    title = f"{report.accuracy:.1%} of {report.images:,} images read rightly"
     try:
         write_confusion_png(out / CONFUSION_PLOT, report.confusion, classes, title)
         written.append(out / CONFUSION_PLOT)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge.errors import RunError
+from asl_edge.files.earlier_names import with_current_names
 
 SOURCES_FILE = "evaluation/sources.json"
 """In a run folder: what `asl-edge evaluate` with several sources wrote there."""
 
 _KEPT = (
-    "pictures", "accuracy", "accuracy_interval_95", "top_3_accuracy", "expected_calibration_error", "threshold",
+    "images", "accuracy", "accuracy_interval_95", "top_3_accuracy", "expected_calibration_error", "threshold",
     "coverage", "accuracy_when_answered",
 )  # fmt: skip
 _CONFUSED = 5
@@ -23,15 +24,15 @@ def read_figures(run: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what was measured on each source; empty where nothing was.
 
     Returns:
-        Name of the source -> accuracy, coverage and the rest, `right_of` (class -> pictures read rightly and
-        pictures) and the pairs that are most often confused. No path: the model travels.
+        Name of the source -> accuracy, coverage and the rest, `right_of` (class -> images read rightly and
+        images) and the pairs that are most often confused. No path: the model travels.
 
     Raises:
         RunError: the file is damaged.
     """
     path = Path(run) / SOURCES_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = with_current_names(json.loads(path.read_text(encoding="utf-8")))
         return {str(report["name"]): _short(report) for report in values["sources"]}
     except FileNotFoundError:
         return {}

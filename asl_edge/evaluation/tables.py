@@ -34,7 +34,7 @@ def figures(report: EvaluationReport) -> Table:
     table.add_row(
         "accuracy",
         Text(f"{report.accuracy:.2%}", style="bold"),
-        f"95% interval {low:.2%} to {high:.2%}, {report.right:,} of {report.pictures:,}{of} pictures",
+        f"95% interval {low:.2%} to {high:.2%}, {report.right:,} of {report.images:,}{of} images",
     )
     few = f"the model has only {len(report.classes)} classes" if len(report.classes) <= 3 else ""
     table.add_row("top-3", f"{report.top_3_accuracy:.2%}", few)
@@ -42,28 +42,28 @@ def figures(report: EvaluationReport) -> Table:
         "calibration", f"{report.expected_calibration_error:.4f}", "expected gap between confidence and accuracy"
     )
     if report.threshold is not None:
-        of_all = f"{report.answered:,} of {report.pictures:,} pictures"
+        of_all = f"{report.answered:,} of {report.images:,} images"
         table.add_row(
             "coverage", f"{report.coverage:.2%}", f"{of_all} answered with confidence {report.threshold:g} or more"
         )
         share, interval = _share(report.accuracy_when_answered, report.accuracy_when_answered_interval)
-        of_these = f", {report.answered_right:,} of {report.answered:,} pictures" if report.answered else ""
+        of_these = f", {report.answered_right:,} of {report.answered:,} images" if report.answered else ""
         table.add_row("when answered", share, interval + of_these)
     if report.right_mirrored is not None:
         share, interval = _share(report.accuracy_mirrored, report.accuracy_mirrored_interval)
-        turned = f"{report.right_mirrored:,} of {report.pictures:,} pictures turned left to right"
+        turned = f"{report.right_mirrored:,} of {report.images:,} images turned left to right"
         table.add_row("mirrored", share, f"{interval}, {turned}")
     return table
 
 
 def sources(several: SeveralReports) -> Table:
-    """Return a row of figures for each source, and one over all of their pictures."""
+    """Return a row of figures for each source, and one over all of their images."""
     mirrored = several.together.right_mirrored is not None
     # Padding is shared and intervals may stand below their shares, so that nothing is cut off in 80 columns.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption_justify="left")
     table.add_column("source", overflow="fold", min_width=8)
     for name, width in (
-        ("pictures", 8),
+        ("images", 8),
         ("accuracy (95%)", _INTERVAL_WIDTH),
         ("top-3", 6),
         ("coverage", 8),
@@ -75,9 +75,9 @@ def sources(several: SeveralReports) -> Table:
     for name, report in zip(several.names, several.reports, strict=True):
         table.add_row(Text(name), *_source_cells(report))
     table.add_section()
-    table.add_row("all pictures", *_source_cells(several.together), style="bold")
+    table.add_row("all images", *_source_cells(several.together), style="bold")
     threshold = several.together.threshold
-    said = "Every picture is answered: there is no threshold."
+    said = "Every image is answered: there is no threshold."
     if threshold is not None:
         said = f"Answered: confidence {threshold:g} or more."
     table.caption = f"{said} ECE: expected gap between confidence and accuracy."
@@ -86,7 +86,7 @@ def sources(several: SeveralReports) -> Table:
 
 def _source_cells(report: EvaluationReport) -> list[str]:
     cells = [
-        f"{report.pictures:,}",
+        f"{report.images:,}",
         _short(report.accuracy, report.accuracy_interval),
         f"{report.top_3_accuracy:.1%}",
         f"{report.coverage:.1%}",
@@ -107,7 +107,7 @@ def _short(share: float | None, interval: tuple[float, float] | None) -> str:
 
 def _share(share: float | None, interval: tuple[float, float] | None) -> tuple[str, str]:
     if share is None or interval is None:
-        return "-", "no picture is answered"
+        return "-", "no image is answered"
     low, high = interval
     return f"{share:.2%}", f"95% interval {low:.2%} to {high:.2%}"
 
@@ -115,11 +115,11 @@ def _share(share: float | None, interval: tuple[float, float] | None) -> tuple[s
 def classes(report: EvaluationReport) -> Table:
     """Return precision, recall and F1 of each class that the data holds or the model answered."""
     table = _table("class")
-    for name in ("precision", "recall", "F1", "pictures"):
+    for name in ("precision", "recall", "F1", "images"):
         table.add_column(name, justify="right")
     for row in report.per_class or ():
         values = [f"{value:.4f}" for value in (row.precision, row.recall, row.f1)]
-        if not row.support:  # answered, though there is no picture of it
+        if not row.support:  # answered, though there is no image of it
             values = ["-"] * 3
         table.add_row(row.name, *values, f"{row.support:,}", style="" if row.support else "dim")
     macro = report.macro
@@ -134,7 +134,7 @@ def confused_pairs(report: EvaluationReport, most: int) -> Table:
     """Return the pairs of classes that are taken for each other most often."""
     table = _table("right class")
     table.add_column("read as")
-    table.add_column("pictures", justify="right")
+    table.add_column("images", justify="right")
     table.add_column("share", justify="right")
     for pair in report.most_confused[:most]:
         table.add_row(pair.label, pair.predicted, f"{pair.count:,}", f"{pair.share:.1%}")

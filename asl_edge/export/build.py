@@ -26,10 +26,10 @@ from asl_edge.export.int8.mixed_precision_search import (
 from asl_edge.export.int8.quantize import QuantizationConfig
 from asl_edge.export.parity import ParityReport, compare
 from asl_edge.export.parity_images import (
-    CALIBRATION_PICTURES,
-    ParityPictures,
-    calibration_pictures,
-    parity_pictures,
+    CALIBRATION_IMAGES,
+    ParityImages,
+    calibration_images,
+    parity_images,
 )
 from asl_edge.export.passes.extra_outputs import (
     apply_temperature,
@@ -44,20 +44,21 @@ from asl_edge.export.passes.optimize import PassReport, optimize
 from asl_edge.export.passes.throughput import ThroughputReport, for_throughput
 from asl_edge.export.source.keras_to_onnx import check, to_onnx
 from asl_edge.export.source.open_source import Described, Source, open_source
+from asl_edge.files.earlier_names import current_or_earlier
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import has_vnni, processor
-from asl_edge.runtime.zoom import Framing
+from asl_edge.runtime.zoom import ZoomModel
 from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
-from asl_edge.training.runs.folder import FRAMING_FILE, MODEL_CARD_FILE
+from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, MODEL_CARD_FILE, ZOOM_FILE
 
 if TYPE_CHECKING:
     import onnx
 
 OptimizeFor = Literal["latency", "throughput", "size"]
-"""What counts most: one picture soon, many pictures a second, or a small file."""
+"""What counts most: one image soon, many images a second, or a small file."""
 
 _AGAIN, _APART = 64, 0.02
-"""Pictures, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
+"""Images, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 
@@ -68,9 +69,9 @@ class Int8Choices:
 
     config: QuantizationConfig = field(default_factory=QuantizationConfig)
     calibration: str | os.PathLike[str] | None = None
-    """Prepared arrays or a folder of pictures to take ranges from; the run's training sample by default."""
-    count: int = CALIBRATION_PICTURES
-    """Most pictures of them."""
+    """Prepared arrays or a folder of images to take ranges from; the run's training sample by default."""
+    count: int = CALIBRATION_IMAGES
+    """Most images of them."""
     wanted_agreement: float = DEFAULT_AGREEMENT
     """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
 
@@ -81,11 +82,11 @@ class Int8Choices:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ConvertedModel:
     """A model converted to float32 ONNX once, from which every precision is made."""
 
     source: Source
-    pictures: ParityPictures
+    images: ParityImages
     """What every precision is compared on."""
     graph: onnx.ModelProto
     """float32, optimised where that was wanted."""
@@ -93,10 +94,10 @@ class Prepared:
     features: str | None
     """The tensor from which Keras's last layer makes the logits."""
     calibration: Calibration | None
-    framing: Framing | None
+    zoom: ZoomModel | None
     """How the hand is found for a second look; None for a model that looks once."""
     expected: Outputs
-    """Keras's answers to the pictures, calibrated."""
+    """Keras's answers to the images, calibrated."""
     passes: tuple[PassReport, ...]
     load_seconds: float
     conversion_seconds: float
@@ -109,7 +110,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltGraph:
     """A graph in one precision, compared with Keras; whether it passed is for the caller to look at."""
 
     graph: onnx.ModelProto
@@ -136,25 +137,25 @@ def prepare(
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
     optimized: bool = True,
-) -> Prepared:
+) -> ConvertedModel:
     """Read a model, convert it to float32 ONNX and bring the graph to its shortest form.
 
     Args:
         source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
-        data: real pictures for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
+        data: real images for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: False leaves the graph as it was converted.
 
     Raises:
-        ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_pictures`,
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_images`,
             `to_onnx` and `optimize`.
     """
     started = time.perf_counter()
     opened = open_source(source, described)
     load_seconds = time.perf_counter() - started
-    pictures = parity_pictures(opened, data)  # before the work, since without them there is no export
+    images = parity_images(opened, data)  # before the work, since without them there is no export
     converted = to_onnx(opened.model, name=opened.network)
-    calibration, framing = _calibration(opened), _framing(opened)
+    calibration, zoom = _calibration(opened), _zoom(opened)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
@@ -163,18 +164,18 @@ def prepare(
     started = time.perf_counter()
     passes: tuple[PassReport, ...] = ()
     if optimized:
-        passes = optimize(graph, pictures.pictures, keep=() if tensor is None else (tensor,))
-    expected = at_temperature(keras_outputs(opened.model, pictures.pictures), temperature)
+        passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
+    expected = at_temperature(keras_outputs(opened.model, images.images), temperature)
     if opened.told is not None:
-        _refuse_other_answers(opened, expected, pictures)
-    return Prepared(
+        _refuse_other_answers(opened, expected, images)
+    return ConvertedModel(
         source=opened,
-        pictures=pictures,
+        images=images,
         graph=graph,
         optimized=optimized,
         features=tensor,
         calibration=calibration,
-        framing=framing,
+        zoom=zoom,
         expected=expected,
         passes=passes,
         load_seconds=load_seconds,
@@ -183,13 +184,13 @@ def prepare(
     )
 
 
-def _refuse_other_answers(source: Source, expected: Outputs, pictures: ParityPictures) -> None:
+def _refuse_other_answers(source: Source, expected: Outputs, images: ParityImages) -> None:
     """Refuse a network that was built again from an exported file and answers otherwise than that file."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(source.path, provider="cpu").session
     answers = np.concatenate(
-        [session.run([OUTPUT_NAME], {INPUT_NAME: picture[None]})[0] for picture in pictures.pictures[:_AGAIN]]
+        [session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0] for image in images.images[:_AGAIN]]
     )
     apart = float(np.abs(answers - expected.probabilities[:_AGAIN]).max())
     if not apart <= _APART:
@@ -213,11 +214,11 @@ def _calibration(source: Source) -> Calibration | None:
         raise ModelError(f"{source.path} holds a damaged calibration ({error}). Export its run instead.") from error
 
 
-def _framing(source: Source) -> Framing | None:
+def _zoom(source: Source) -> ZoomModel | None:
     """Return how the hand is found, as the run or an exported file says it."""
     if source.run is None:
-        return None if source.told is None or not source.told.framing else Framing.from_dict(source.told.framing)
-    path = source.run.path / FRAMING_FILE
+        return None if source.told is None or not source.told.zoom else ZoomModel.from_dict(source.told.zoom)
+    path = current_or_earlier(source.run.path / ZOOM_FILE, EARLIER_ZOOM_FILE)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -226,7 +227,7 @@ def _framing(source: Source) -> Framing | None:
         raise RunError(f"{path} cannot be read ({error}). Mend it or take it away.") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} holds no object. Mend it or take it away.")
-    return Framing.from_dict(values)
+    return ZoomModel.from_dict(values)
 
 
 def default_precision(optimize_for: str) -> str:
@@ -264,8 +265,8 @@ def slower_where(precision: str, target: str = "x86") -> str | None:
 
 
 def build(
-    prepared: Prepared, precision: str, int8: Int8Choices | None = None, *, optimize_for: OptimizeFor = "latency"
-) -> Built:
+    prepared: ConvertedModel, precision: str, int8: Int8Choices | None = None, *, optimize_for: OptimizeFor = "latency"
+) -> BuiltGraph:
     """Make one precision of a prepared model, and compare it with Keras.
 
     Args:
@@ -278,27 +279,27 @@ def build(
 
     Raises:
         UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
-        ModelError, RunError, DataError: see `to_half`, `store_in_half`, `quantize_measured`, `calibration_pictures`.
+        ModelError, RunError, DataError: see `to_half`, `store_in_half`, `quantize_measured`, `calibration_images`.
     """
     check_precision(precision, prepared.optimized)
     started = time.perf_counter()
-    pictures, source = prepared.pictures, prepared.source
+    images, source = prepared.images, prepared.source
     quantization = throughput = None
     notes: tuple[str, ...] = ()
     full = prepared.graph
     if optimize_for == "throughput" and precision in ("fp32", "fp16-weights"):
-        full, throughput = for_throughput(full, pictures.pictures)
+        full, throughput = for_throughput(full, images.images)
     if precision == "fp16":
         graph = to_half(prepared.graph)
     elif precision == "fp16-weights":
         graph = store_in_half(full)
     elif precision == "int8":
         int8 = int8 or Int8Choices()
-        calibrated = calibration_pictures(source, int8.calibration, int8.count)
+        calibrated = calibration_images(source, int8.calibration, int8.count)
         graph, quantization = quantize_measured(
             prepared.graph,
-            calibrated.pictures,
-            pictures.pictures,
+            calibrated.images,
+            images.images,
             int8.config,
             wanted=int8.wanted_agreement,
             calibrated_on=calibrated.described,
@@ -307,35 +308,35 @@ def build(
     else:
         graph = copy_of(full)
     features = offer_features(graph, prepared.features)
-    if prepared.framing is not None:
+    if prepared.zoom is not None:
         offer_maps(graph, last_layer(prepared.graph))
     check(graph)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    parity = _compared(prepared.expected, source, graph, pictures, precision)
+    parity = _compared(prepared.expected, source, graph, images, precision)
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
-    return Built(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
+    return BuiltGraph(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
 
 
 def parity_of(
-    source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str, temperature: float = 1.0
+    source: Source, graph: onnx.ModelProto, images: ParityImages, precision: str, temperature: float = 1.0
 ) -> ParityReport:
     """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
-    expected = at_temperature(keras_outputs(source.model, pictures.pictures), temperature)
-    return _compared(expected, source, graph, pictures, precision)
+    expected = at_temperature(keras_outputs(source.model, images.images), temperature)
+    return _compared(expected, source, graph, images, precision)
 
 
 def _compared(
-    expected: Outputs, source: Source, graph: onnx.ModelProto, pictures: ParityPictures, precision: str
+    expected: Outputs, source: Source, graph: onnx.ModelProto, images: ParityImages, precision: str
 ) -> ParityReport:
     return compare(
         expected,
-        onnx_outputs(graph, pictures.pictures),
+        onnx_outputs(graph, images.images),
         precision=precision,
         classes=source.classes,
-        labels=pictures.labels,
-        pictures_from=pictures.described,
+        labels=images.labels,
+        images_from=images.described,
     )
 
 
@@ -353,7 +354,7 @@ def written_card(source: Source) -> str | None:
 
 
 def _spec(
-    prepared: Prepared,
+    prepared: ConvertedModel,
     parity: ParityReport,
     precision: str,
     features: int | None,
@@ -379,7 +380,7 @@ def _spec(
         reject_threshold=None if calibration is None else calibration.threshold,
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
-        framing={} if prepared.framing is None else prepared.framing.to_dict(),
+        zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
         evaluation=evaluation if source.run is None else read_figures(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),

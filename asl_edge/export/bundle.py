@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import UserError
-from asl_edge.export.build import Built, Int8Choices, Prepared, build, check_precision, prepare, written_card
+from asl_edge.export.build import BuiltGraph, ConvertedModel, Int8Choices, build, check_precision, prepare, written_card
 from asl_edge.export.export import checked_file, refuse_out_of_tolerance, writing
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
@@ -45,7 +45,7 @@ class BundleResult:
     replaced: bool
     size_bytes: int
     sha256: str
-    models: tuple[Built, ...]
+    models: tuple[BuiltGraph, ...]
     golden: int
     golden_from: str
     """Where the examples came from, in words."""
@@ -89,11 +89,11 @@ def export_bundle(
         source: as of `asl_edge.export.export.export_run`.
         out: the `.aslz` file to write; an older one is replaced in one step.
         precisions: which, each once.
-        data: real pictures for the comparison with Keras; the run's own by default.
+        data: real images for the comparison with Keras; the run's own by default.
         described: class names and the rest, for a model outside a run.
         int8: the choices for `int8`.
         golden: how many examples, 16 or more.
-        real_examples: take the examples from the pictures of the comparison instead of drawing them: whoever gets the
+        real_examples: take the examples from the images of the comparison instead of drawing them: whoever gets the
             bundle can see them.
         on_step: called with a sentence on each step.
 
@@ -111,13 +111,13 @@ def export_bundle(
     say("Converting")
     prepared = prepare(source, data=data, described=described)
     card = written_card(prepared.source)
-    pictures, golden_from = _examples(prepared, golden, real_examples)
-    models: list[Built] = []
+    images, golden_from = _examples(prepared, golden, real_examples)
+    models: list[BuiltGraph] = []
     for precision in precisions:
         say(f"Making {precision}, and comparing it with Keras")
         models.append(build(prepared, precision, int8))
         refuse_out_of_tolerance(models[-1], path)
-    entries, members = _entries(models, card, pictures, prepared.source.colour)
+    entries, members = _entries(models, card, images, prepared.source.colour)
     members |= _papers(prepared, models, card)
     manifest = _manifest(prepared, members, entries, golden_from)
     replaced = path.exists()
@@ -140,10 +140,10 @@ def export_bundle(
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         models=tuple(models),
-        golden=len(pictures),
+        golden=len(images),
         golden_from=golden_from,
         verified=tuple(verified),
-        notes=prepared.source.notes + prepared.pictures.notes + tuple(note for built in models for note in built.notes),
+        notes=prepared.source.notes + prepared.images.notes + tuple(note for built in models for note in built.notes),
     )
 
 
@@ -157,16 +157,16 @@ def _check_choices(precisions: Sequence[str], golden: int) -> None:
 
 
 def _entries(
-    models: Sequence[Built], card: str | None, pictures: npt.NDArray[np.uint8], colour: str
+    models: Sequence[BuiltGraph], card: str | None, images: npt.NDArray[np.uint8], colour: str
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Return what the manifest says of each model, and the members: models, examples, their answers."""
-    members: dict[str, bytes] = {"golden/pictures.npy": _npy(pictures)}
+    members: dict[str, bytes] = {"golden/images.npy": _npy(images)}
     entries = []
     for built in models:
         precision = built.spec.precision
         content = built.to_bytes(card)
         names = f"models/{precision}.onnx", f"golden/{precision}.npy"
-        members[names[0]], members[names[1]] = content, _npy(_answers(content, pictures, colour))
+        members[names[0]], members[names[1]] = content, _npy(_answers(content, images, colour))
         entries.append(
             {
                 "precision": precision,
@@ -179,15 +179,15 @@ def _entries(
     return entries, members
 
 
-def _examples(prepared: Prepared, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:
-    """Return examples, uint8 (N, S, S, 3), RGB: drawn hands, or pictures of the comparison spread over them."""
-    source, given = prepared.source, prepared.pictures
+def _examples(prepared: ConvertedModel, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return examples, uint8 (N, S, S, 3), RGB: drawn hands, or images of the comparison spread over them."""
+    source, given = prepared.source, prepared.images
     if real:
-        rows = np.unique(np.linspace(0, len(given.pictures) - 1, count).astype(np.int64))
+        rows = np.unique(np.linspace(0, len(given.images) - 1, count).astype(np.int64))
         if len(rows) < FEWEST_GOLDEN:
-            raise UserError(f"{len(rows)} pictures are too few for golden examples; {FEWEST_GOLDEN} are needed.")
-        pictures = given.pictures[rows]
-        return (pictures[..., ::-1].copy() if source.colour == "BGR" else pictures), given.described
+            raise UserError(f"{len(rows)} images are too few for golden examples; {FEWEST_GOLDEN} are needed.")
+        images = given.images[rows]
+        return (images[..., ::-1].copy() if source.colour == "BGR" else images), given.described
     from asl_edge.data.synthetic import draw_hand
     from asl_edge.data.synthetic.drawing import MIN_SIZE
     from asl_edge.imaging.preprocess import to_square
@@ -198,15 +198,15 @@ def _examples(prepared: Prepared, count: int, real: bool) -> tuple[npt.NDArray[n
         draw_hand(names[number % len(names)], np.random.default_rng([2026, number]), max(source.input_size, MIN_SIZE))
         for number in range(count)
     ]
-    return np.stack([to_square(picture, source.input_size) for picture in drawn]), "drawn hands"
+    return np.stack([to_square(image, source.input_size) for image in drawn]), "drawn hands"
 
 
-def _answers(model: bytes, pictures: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
-    """Return what a model answers on the CPU, one picture at a time, as devices do."""
+def _answers(model: bytes, images: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
+    """Return what a model answers on the CPU, one image at a time, as devices do."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(model, provider="cpu").session
-    given = pictures[..., ::-1] if colour == "BGR" else pictures
+    given = images[..., ::-1] if colour == "BGR" else images
     rows = [
         session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(given[row : row + 1])})[0]
         for row in range(len(given))
@@ -214,7 +214,7 @@ def _answers(model: bytes, pictures: npt.NDArray[np.uint8], colour: str) -> npt.
     return np.concatenate(rows).astype(np.float32)
 
 
-def _papers(prepared: Prepared, models: Sequence[Built], card: str | None) -> dict[str, bytes]:
+def _papers(prepared: ConvertedModel, models: Sequence[BuiltGraph], card: str | None) -> dict[str, bytes]:
     spec = asdict(models[0].spec)
     for name in ("precision", "parity", "quantization"):  # these differ from model to model, and stand in each
         spec.pop(name)
@@ -222,7 +222,7 @@ def _papers(prepared: Prepared, models: Sequence[Built], card: str | None) -> di
     sources = ", ".join(map(str, prepared.source.trained_on.get("sources", ()))) or "not recorded"
     notice = (
         "The program that made this bundle, asl-edge, is under the Apache License 2.0.\n"
-        f"The weights were learned from these sources of pictures: {sources}.\n"
+        f"The weights were learned from these sources of images: {sources}.\n"
         "Their licences bind what may be done with the weights; what is known of them is in MODEL_CARD.md.\n"
     )
     written = card or f"# {prepared.source.network}\n\nNo model card was written for this model.\n"
@@ -235,7 +235,7 @@ def _papers(prepared: Prepared, models: Sequence[Built], card: str | None) -> di
 
 
 def _manifest(
-    prepared: Prepared, members: Mapping[str, bytes], entries: list[dict[str, Any]], golden_from: str
+    prepared: ConvertedModel, members: Mapping[str, bytes], entries: list[dict[str, Any]], golden_from: str
 ) -> dict[str, Any]:
     from asl_edge._version import __version__
 
@@ -246,7 +246,7 @@ def _manifest(
         "asl_edge": {"made_with": __version__, "at_least": f"{major}.{minor}.0", "below": f"{major + 1}.0"},
         "network": prepared.source.network,
         "models": entries,
-        "golden": {"pictures": "golden/pictures.npy", "from": golden_from},
+        "golden": {"images": "golden/images.npy", "from": golden_from},
         "members": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in sorted(members.items())

@@ -1,4 +1,4 @@
-"""Export: a Keras model becomes one `.onnx` file, which exists only if it agrees with Keras on real pictures."""
+"""Export: a Keras model becomes one `.onnx` file, which exists only if it agrees with Keras on real images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from asl_edge.errors import AslEdgeError, ModelError, UserError
 from asl_edge.export.build import (
-    Built,
+    BuiltGraph,
     Int8Choices,
     OptimizeFor,
     build,
@@ -23,7 +23,7 @@ from asl_edge.export.build import (
 )
 from asl_edge.export.int8.mixed_precision_search import QuantizationReport
 from asl_edge.export.parity import OutOfToleranceError, ParityReport
-from asl_edge.export.parity_images import ParityPictures
+from asl_edge.export.parity_images import ParityImages
 from asl_edge.export.passes.optimize import PassReport
 from asl_edge.export.passes.throughput import ThroughputReport
 from asl_edge.export.source.open_source import Described
@@ -94,7 +94,7 @@ def export_run(
         out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
             `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
         precision: see `asl_edge.export.build.build`; by default `fp32`, or `fp16-weights` for `size`.
-        data: real pictures for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
+        data: real images for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: bring the graph to its shortest form (`asl_edge.export.passes.optimize`); False leaves it as
             converted.
@@ -117,7 +117,7 @@ def export_run(
     refuse_out_of_tolerance(built, model_path)
     card = written_card(prepared.source)
     replaced = model_path.exists()
-    size, digest = _write(model_path, built, prepared.pictures, card)
+    size, digest = _write(model_path, built, prepared.images, card)
     report_path = model_path.with_suffix(".parity.json")
     result = ExportResult(
         model_path=model_path,
@@ -135,7 +135,7 @@ def export_run(
         quantization=built.quantization,
         throughput=built.throughput,
         parity_seconds=built.parity_seconds,
-        notes=prepared.source.notes + prepared.pictures.notes + built.notes,
+        notes=prepared.source.notes + prepared.images.notes + built.notes,
     )
     report = {
         "model": model_path.name,
@@ -151,7 +151,7 @@ def export_run(
     return result
 
 
-def refuse_out_of_tolerance(built: Built, path: Path) -> None:
+def refuse_out_of_tolerance(built: BuiltGraph, path: Path) -> None:
     """Raise OutOfToleranceError where a graph disagrees with Keras, saying that `path` is not written."""
     if built.parity.passed:
         return
@@ -181,7 +181,7 @@ def checked_file(path: Path, suffix: str, option: str) -> Path:
     return path
 
 
-def _write(path: Path, built: Built, pictures: ParityPictures, card: str | None) -> tuple[int, str]:
+def _write(path: Path, built: BuiltGraph, images: ParityImages, card: str | None) -> tuple[int, str]:
     """Write the model with its spec; return its size in bytes and its SHA-256."""
     import hashlib
 
@@ -190,24 +190,24 @@ def _write(path: Path, built: Built, pictures: ParityPictures, card: str | None)
     def write() -> None:
         with atomic.replacing(path) as temporary:
             temporary.write_bytes(data)
-            _try_out(temporary, built.spec, pictures)
+            _try_out(temporary, built.spec, images)
 
     writing(path, write)
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def _try_out(path: Path, spec: ModelSpec, pictures: ParityPictures) -> None:
-    """Open the file as a device will, before it gets its name: what it promises, for one picture and for several."""
+def _try_out(path: Path, spec: ModelSpec, images: ParityImages) -> None:
+    """Open the file as a device will, before it gets its name: what it promises, for one image and for several."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(path, provider="cpu", opening="short").session
     try:
         if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
             raise ModelError("The spec read back from the file is not the one that was written.")
-        for count in (1, min(7, len(pictures.pictures))):
-            answers = session.run([OUTPUT_NAME], {INPUT_NAME: pictures.pictures[:count]})[0]
+        for count in (1, min(7, len(images.images))):
+            answers = session.run([OUTPUT_NAME], {INPUT_NAME: images.images[:count]})[0]
             if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
-                raise ModelError(f"{count} pictures gave {answers.dtype} {answers.shape} instead of probabilities.")
+                raise ModelError(f"{count} images gave {answers.dtype} {answers.shape} instead of probabilities.")
     finally:
         del session  # which holds the file; a traceback would keep it, and Windows removes no file that is held
 

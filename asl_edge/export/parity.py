@@ -27,9 +27,9 @@ class Tolerances:
     """Largest absolute difference of a logit, as a share of the largest logit; a saturated softmax hides errors that
     the logits show."""
     close_margin: float
-    """Pictures whose top two probabilities in Keras differ by no more than this may change their label."""
+    """Images whose top two probabilities in Keras differ by no more than this may change their label."""
     max_close_share: float = 0.005
-    """Largest share of pictures that may do so."""
+    """Largest share of images that may do so."""
 
 
 TOLERANCES: Mapping[str, Tolerances] = {
@@ -38,20 +38,20 @@ TOLERANCES: Mapping[str, Tolerances] = {
     "fp16": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
     # The same of the weights alone; the arithmetic adds nothing to it.
     "fp16-weights": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
-    # 8 bits round to 0.4% of each tensor's range, in every layer anew: unsure pictures may change, sure ones may not.
+    # 8 bits round to 0.4% of each tensor's range, in every layer anew: unsure images may change, sure ones may not.
     "int8": Tolerances(max_probability_difference=None, max_logit_relative=0.3, close_margin=0.3, max_close_share=0.01),
 }
 """Precision -> what it is held to."""
 
 
 @dataclass(frozen=True)
-class PictureDifference:
-    """One picture's two answers."""
+class ImageDifference:
+    """One image's two answers."""
 
     index: int
-    """Row in the parity pictures, from 0."""
+    """Row in the parity images, from 0."""
     truth: str | None
-    """Right class; None when the picture has no label."""
+    """Right class; None when the image has no label."""
     expected: str
     """Class that Keras answers."""
     answered: str
@@ -64,22 +64,22 @@ class PictureDifference:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Agreement of two models over the same pictures."""
+    """Agreement of two models over the same images."""
 
     precision: str
-    pictures: int
-    pictures_from: str
-    """Where the pictures came from, in words."""
+    images: int
+    images_from: str
+    """Where the images came from, in words."""
     label_agreement: float
-    """Share of all pictures with the same label."""
-    clear_pictures: int
-    """Pictures whose margin exceeds `tolerances.close_margin`."""
+    """Share of all images with the same label."""
+    clear_images: int
+    """Images whose margin exceeds `tolerances.close_margin`."""
     clear_agreement: float
-    """Share of the clear pictures with the same label; 1.0 when there is none."""
-    close_pictures: int
-    """Pictures whose top two classes are within rounding."""
+    """Share of the clear images with the same label; 1.0 when there is none."""
+    close_images: int
+    """Images whose top two classes are within rounding."""
     close_changed: int
-    """Close pictures whose label differs."""
+    """Close images whose label differs."""
     max_probability_difference: float
     max_logit_difference: float
     largest_logit: float
@@ -88,13 +88,13 @@ class ParityReport:
     accuracy_keras: float | None
     accuracy_onnx: float | None
     ece_keras: float | None
-    """Expected calibration error, 15 bins; None when the pictures have no labels, or an answer is not a number."""
+    """Expected calibration error, 15 bins; None when the images have no labels, or an answer is not a number."""
     ece_onnx: float | None
     tolerances: Tolerances
     failures: tuple[str, ...]
     """Each rule that is broken, in words; empty when the models agree."""
-    worst: tuple[PictureDifference, ...]
-    """Pictures with another label first, then by the difference of their logits."""
+    worst: tuple[ImageDifference, ...]
+    """Images with another label first, then by the difference of their logits."""
 
     @property
     def passed(self) -> bool:
@@ -136,7 +136,7 @@ def compare(
     precision: str,
     classes: tuple[str, ...],
     labels: npt.NDArray[np.integer] | None = None,
-    pictures_from: str = "",
+    images_from: str = "",
 ) -> ParityReport:
     """Compare an exported model's answers with Keras's.
 
@@ -145,12 +145,12 @@ def compare(
         answered: the exported model's, of the same shape.
         precision: the exported model's; it decides the tolerances.
         classes: names of the C columns.
-        labels: right column of each picture, integers of shape (N,), if they are known.
-        pictures_from: where the pictures came from, in words.
+        labels: right column of each image, integers of shape (N,), if they are known.
+        images_from: where the images came from, in words.
 
     Raises:
         ModelError: the precision is unknown.
-        ValueError: there is no picture, or the shapes differ.
+        ValueError: there is no image, or the shapes differ.
     """
     tolerances = tolerances_for(precision)
     shapes = {array.shape for array in (*expected, *answered)}
@@ -168,7 +168,7 @@ def compare(
     changed = here != there
     rank = np.lexsort((-logit_differences, ~changed))
     worst = tuple(
-        PictureDifference(
+        ImageDifference(
             index=int(row),
             truth=None if labels is None else classes[int(labels[row])],
             expected=classes[here[row]],
@@ -182,12 +182,12 @@ def compare(
     clear = int((~close).sum())
     report = ParityReport(
         precision=precision,
-        pictures=len(margins),
-        pictures_from=pictures_from,
+        images=len(margins),
+        images_from=images_from,
         label_agreement=float((~changed).mean()),
-        clear_pictures=clear,
+        clear_images=clear,
         clear_agreement=1 - int((changed & ~close).sum()) / max(clear, 1),
-        close_pictures=int(close.sum()),
+        close_images=int(close.sum()),
         close_changed=int((changed & close).sum()),
         max_probability_difference=float(probability_differences.max()),
         max_logit_difference=float(logit_differences.max()),
@@ -225,15 +225,15 @@ def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
     broken = []
     if not finite:
         broken.append("An answer is not a number.")
-    changed = round((1 - report.clear_agreement) * report.clear_pictures)
+    changed = round((1 - report.clear_agreement) * report.clear_images)
     if changed:
         broken.append(
-            f"{changed} of {report.clear_pictures} pictures whose margin exceeds {limits.close_margin:g} "
+            f"{changed} of {report.clear_images} images whose margin exceeds {limits.close_margin:g} "
             "have another label; none may."
         )
-    if report.close_changed > limits.max_close_share * report.pictures:
+    if report.close_changed > limits.max_close_share * report.images:
         broken.append(
-            f"{report.close_changed} of {report.pictures} pictures changed their label within rounding; "
+            f"{report.close_changed} of {report.images} images changed their label within rounding; "
             f"at most {limits.max_close_share:.1%} may."
         )
     largest = limits.max_probability_difference

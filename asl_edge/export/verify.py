@@ -11,12 +11,12 @@ from asl_edge.errors import ModelError, ParityError
 from asl_edge.export.build import parity_of
 from asl_edge.export.graph.toolchain import load
 from asl_edge.export.parity import OutOfToleranceError, ParityReport, tolerances_for
-from asl_edge.export.parity_images import parity_pictures
+from asl_edge.export.parity_images import parity_images
 from asl_edge.export.source.keras_to_onnx import check
 from asl_edge.export.source.open_source import Described, Source, open_source
 from asl_edge.runtime.pretrained import resolve
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
-from asl_edge.training.runs.keras_file import run_around
+from asl_edge.training.runs.keras_file import enclosing_run
 
 if TYPE_CHECKING:
     import onnx
@@ -53,7 +53,7 @@ def verify(
     Args:
         model: the `.onnx` file.
         against: as `source` of `asl_edge.export.export.export_run`.
-        data: real pictures for the comparison; the run's own by default.
+        data: real images for the comparison; the run's own by default.
         described: what is known of a model outside a run; what is not given is taken from the file's own spec.
 
     Raises:
@@ -65,11 +65,11 @@ def verify(
     tolerances_for(spec.precision)
     source = open_source(against, _completed(described or Described(), spec, Path(against)))
     _refuse_differences(path, graph, spec, source)
-    pictures = parity_pictures(source, data)
-    parity = parity_of(source, graph, pictures, spec.precision, spec.temperature)
+    images = parity_images(source, data)
+    parity = parity_of(source, graph, images, spec.precision, spec.temperature)
     if not parity.passed:
         raise OutOfToleranceError(f"{path} does not agree with {against}. {' '.join(parity.failures)}", parity)
-    return Verification(path, spec, parity, source.notes + pictures.notes)
+    return Verification(path, spec, parity, source.notes + images.notes)
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
@@ -93,7 +93,7 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
 
 def _completed(described: Described, spec: ModelSpec, against: Path) -> Described:
     """Fill in what a model outside a run cannot say from the spec of the file that was made of it."""
-    if against.suffix == ".onnx" or resolve(against) != against or run_around(against) is not None:
+    if against.suffix == ".onnx" or resolve(against) != against or enclosing_run(against) is not None:
         return described  # they say it themselves
     return replace(
         described,
@@ -115,7 +115,7 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
     outputs = [(OUTPUT_NAME, types.FLOAT, [len(spec.classes)])]
     if spec.features is not None:
         outputs.append((FEATURES_NAME, types.FLOAT, [spec.features]))
-    if spec.framing:
+    if spec.zoom:
         outputs.append((MAPS_NAME, types.FLOAT, [len(spec.classes), 0, 0]))
     promised = (
         (graph.graph.input, INPUT_NAME, [(INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3])]),

@@ -1,4 +1,4 @@
-"""The orientation that a camera noted in a picture's EXIF data, for the files where OpenCV does not follow it itself.
+"""The orientation that a camera noted in an image's EXIF data, for the files where OpenCV does not follow it itself.
 
 OpenCV turns JPEG, TIFF and PNG upright, but nothing that is read with its transparency, and WebP only in newer
 releases (4.8 does not).
@@ -28,18 +28,18 @@ def orientation(data: bytes) -> int:
     return _UPRIGHT
 
 
-def upright(picture: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Turn a picture of shape (height, width) or (height, width, channels) as its EXIF orientation asks for.
+def upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn an image of shape (height, width) or (height, width, channels) as its EXIF orientation asks for.
 
-    The eight values are those of EXIF 2.32, section 4.6.4 A: where row 0 and column 0 lie on the upright picture.
+    The eight values are those of EXIF 2.32, section 4.6.4 A: where row 0 and column 0 lie on the upright image.
     """
     if orientation in (5, 6, 7, 8):
-        picture = picture.swapaxes(0, 1)
+        image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
+        image = image[:, ::-1]
     if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
-    return np.ascontiguousarray(picture)
+        image = image[::-1]
+    return np.ascontiguousarray(image)
 
 
 def _chunk(data: bytes, wanted: bytes, *, start: int, order: str, trailer: int, name_first: bool) -> bytes:
@@ -62,7 +62,7 @@ def _chunk(data: bytes, wanted: bytes, *, start: int, order: str, trailer: int, 
 
 
 def _in_tiff(exif: bytes) -> int:
-    """Find the orientation in EXIF data, which is built like a TIFF file without pictures."""
+    """Find the orientation in EXIF data, which is built like a TIFF file without images."""
     exif = exif.removeprefix(b"Exif\0\0")
     if exif[:4] not in (b"II*\0", b"MM\0*"):
         return _UPRIGHT

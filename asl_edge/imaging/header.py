@@ -1,4 +1,4 @@
-"""What a picture file says of itself before it is decoded: format, size, transparency; and whether it is whole."""
+"""What an image file says of itself before it is decoded: format, size, transparency; and whether it is whole."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from asl_edge.errors import PictureError
+from asl_edge.errors import ImageError
 
 
 class Header(NamedTuple):
-    """What a picture file says of itself before it is decoded."""
+    """What an image file says of itself before it is decoded."""
 
     format: str
     width: int
@@ -26,7 +26,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read format and size from the first bytes of a picture file; None if it is no format that asl-edge reads."""
+    """Read format and size from the first bytes of an image file; None if it is no format that asl-edge reads."""
     for magic, reader in _READERS:
         if data.startswith(magic):
             try:
@@ -44,20 +44,20 @@ def refuse_damaged(data: bytes, header: Header) -> None:
         try:
             scan, _ = _jpeg_segment(data, lambda marker: marker == 0xDA)
         except (struct.error, IndexError, ValueError) as error:
-            raise PictureError("damaged: the JPEG is cut off") from error
+            raise ImageError("damaged: the JPEG is cut off") from error
         if data.rfind(b"\xff\xd9") < scan:
-            raise PictureError("damaged: the JPEG is cut off")
+            raise ImageError("damaged: the JPEG is cut off")
     elif header.format == "PNG":
         position, view = 8, memoryview(data)
         while True:
             if position + 12 > len(data):
-                raise PictureError("damaged: the PNG is cut off")
+                raise ImageError("damaged: the PNG is cut off")
             (length,) = struct.unpack_from(">I", data, position)
             end = position + 8 + length
             if end + 4 > len(data):
-                raise PictureError("damaged: the PNG is cut off")
+                raise ImageError("damaged: the PNG is cut off")
             if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-                raise PictureError("damaged: a checksum inside the PNG is wrong")
+                raise ImageError("damaged: a checksum inside the PNG is wrong")
             if data[position + 4 : position + 8] == b"IEND":
                 return
             position = end + 4

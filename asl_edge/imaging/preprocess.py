@@ -1,4 +1,4 @@
-"""Picture to uint8 input: the only pixel code, used by training and by every device.
+"""Image to uint8 input: the only pixel code, used by training and by every device.
 
 A change that moves a single pixel raises `PREPROCESS_VERSION`, which travels in the model's spec.
 """
@@ -14,34 +14,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import MissingPackageError, PictureError
+from asl_edge.errors import ImageError, MissingPackageError
 from asl_edge.imaging import exif
 from asl_edge.imaging.header import Header, read_header, refuse_damaged
 from asl_edge.spec import Fit
 
-Picture = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.uint8]
 """uint8 array of shape (height, width, 3), RGB unless said otherwise."""
 
 PREPROCESS_VERSION = 1
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
 )
 
 MAX_PIXELS = 36_000_000
-"""Pictures that would decode to more pixels than this are refused: 108 MB as RGB.
+"""Images that would decode to more pixels than this are refused: 108 MB as RGB.
 
 Half of it holds for formats whose decoders need about twice the memory: PNG with transparency (a quarter with 16 bits
 a channel), GIF, WebP, TIFF and AVIF.
 """
 
 MAX_FILE_BYTES = 64_000_000
-"""Larger files are refused unread: no picture under `MAX_PIXELS` that a camera or a screen made needs more."""
+"""Larger files are refused unread: no image under `MAX_PIXELS` that a camera or a screen made needs more."""
 
 _MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
 _LARGE_PIXELS = 6_000_000
 _LIBRARY_LOGS = {"OPENCV_LOG_LEVEL": "FATAL", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # -8 is FFmpeg's "quiet"
-_large = threading.Lock()  # large pictures are decoded one at a time, so that threads do not add up their memory
+_large = threading.Lock()  # large images are decoded one at a time, so that threads do not add up their memory
 
 
 def opencv() -> Any:
@@ -58,19 +58,17 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MissingPackageError(
-            f"OpenCV is needed to read pictures and cannot be imported ({error}). Install it: "
+            f"OpenCV is needed to read images and cannot be imported ({error}). Install it: "
             "pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings GStreamer)."
         ) from error
     return cv2
 
 
-def load(
-    source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Picture | None = None
-) -> Picture:
-    """Read one picture, from a path or from the bytes of its file, as the network wants it.
+def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Image | None = None) -> Image:
+    """Read one image, from a path or from the bytes of its file, as the network wants it.
 
     Args:
-        source: path of a picture file, or its content.
+        source: path of an image file, or its content.
         size: side of the result, in pixels.
         fit: how it becomes square (see `to_square`).
         out: contiguous uint8 array of shape (size, size, 3) to write the result to; a new one is made without it.
@@ -79,129 +77,129 @@ def load(
         uint8 array of shape (size, size, 3), RGB, upright as its EXIF orientation says.
 
     Raises:
-        PictureError: it cannot be read, is no picture, is damaged or too large; the message is the reason.
+        ImageError: it cannot be read, is no image, is damaged or too large; the message is the reason.
         MissingPackageError: OpenCV is not installed.
     """
     data = source if isinstance(source, bytes) else read_file(source)
     return to_square(_decode_rgb(data, size), size, fit, out=out)
 
 
-def decode(data: bytes) -> Picture:
-    """Decode the bytes of one picture file at its full size.
+def decode(data: bytes) -> Image:
+    """Decode the bytes of one image file at its full size.
 
     Returns:
         uint8 array of shape (height, width, 3), RGB, upright as its EXIF orientation says. Grey becomes three equal
         channels, CMYK is converted, 16 bits become 8, transparency is laid over black.
 
     Raises:
-        PictureError: the data is no picture, is damaged or too large; the message is the reason.
+        ImageError: the data is no image, is damaged or too large; the message is the reason.
     """
     return _decode_rgb(data, None)
 
 
-def to_square(picture: Picture, size: int, fit: Fit = "crop", *, out: Picture | None = None) -> Picture:
-    """Make a picture square and resize it: INTER_AREA when it shrinks, INTER_LINEAR when it grows.
+def to_square(image: Image, size: int, fit: Fit = "crop", *, out: Image | None = None) -> Image:
+    """Make an image square and resize it: INTER_AREA when it shrinks, INTER_LINEAR when it grows.
 
     Args:
-        picture: uint8 array of shape (height, width, 3), any colour order.
+        image: uint8 array of shape (height, width, 3), any colour order.
         size: side of the result, in pixels.
         fit: `crop` takes the centre square, `stretch` ignores the aspect (as the tutorial does), `pad` keeps
             everything and fills with black.
         out: contiguous uint8 array of shape (size, size, 3) to write the result to.
 
     Returns:
-        `out`, or without it a uint8 array of shape (size, size, 3) that may share memory with `picture` when nothing
+        `out`, or without it a uint8 array of shape (size, size, 3) that may share memory with `image` when nothing
         has to change.
 
     Raises:
-        PictureError: `picture` is not such an array, or is empty.
+        ImageError: `image` is not such an array, or is empty.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-        raise PictureError(
-            f"a picture must be a uint8 array of shape (height, width, 3). Received: {picture.dtype} {picture.shape}"
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ImageError(
+            f"an image must be a uint8 array of shape (height, width, 3). Received: {image.dtype} {image.shape}"
         )
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if fit == "crop" and height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        picture = picture[top : top + side, left : left + side]
+        image = image[top : top + side, left : left + side]
     elif fit == "pad" and height != width:
         scale = size / max(height, width)
         inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
         canvas = np.empty((size, size, 3), np.uint8) if out is None else out
         canvas[:] = 0
         top, left = (size - inner_height) // 2, (size - inner_width) // 2
-        canvas[top : top + inner_height, left : left + inner_width] = _resize(picture, inner_width, inner_height)
+        canvas[top : top + inner_height, left : left + inner_width] = _resize(image, inner_width, inner_height)
         return canvas
-    return _resize(picture, size, size, out)
+    return _resize(image, size, size, out)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return the content of one picture file.
+    """Return the content of one image file.
 
     Raises:
-        PictureError: it is no file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
+        ImageError: it is no file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
     """
     try:
         kind = os.stat(path).st_mode  # noqa: PTH116 - see below
         if not stat.S_ISREG(kind):  # before it is opened, which waits for ever at a named pipe
-            raise PictureError("is a folder, not a picture" if stat.S_ISDIR(kind) else "neither a file nor a folder")
+            raise ImageError("is a folder, not an image" if stat.S_ISDIR(kind) else "neither a file nor a folder")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as reading a small file
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
-                raise PictureError(
+                raise ImageError(
                     f"too large: a file of {size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
                 )
             return file.read()
     except FileNotFoundError as error:
-        raise PictureError("no such file") from error
+        raise ImageError("no such file") from error
     except OSError as error:
-        raise PictureError(f"cannot be read ({error.strerror or error})") from error
+        raise ImageError(f"cannot be read ({error.strerror or error})") from error
 
 
 def check(data: bytes, size: int | None = None) -> Header:
-    """Check what can be told of a picture file without decoding it: its kind, its size, whether it is cut off.
+    """Check what can be told of an image file without decoding it: its kind, its size, whether it is cut off.
 
     Args:
         data: content of the file.
         size: side that it will be resized to, in pixels; a large JPEG is then allowed, since it is decoded smaller.
 
     Raises:
-        PictureError: it would not decode; the message is the reason. (That it would decode is not promised.)
+        ImageError: it would not decode; the message is the reason. (That it would decode is not promised.)
     """
     if not data:
-        raise PictureError("the file is empty")
+        raise ImageError("the file is empty")
     header = read_header(data)
     if header is None:
-        raise PictureError("not a picture that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
+        raise ImageError("not an image that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
     if header.format == "HEIC":
-        raise PictureError("HEIC, which OpenCV does not read; save it as JPEG")
+        raise ImageError("HEIC, which OpenCV does not read; save it as JPEG")
     if header.width < 1 or header.height < 1:
-        raise PictureError(f"damaged: it says it is {header.width}x{header.height} pixels large")
+        raise ImageError(f"damaged: it says it is {header.width}x{header.height} pixels large")
     refuse_damaged(data, header)
     pixels, most = header.width * header.height, _most_pixels(header)
     in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
     if in_memory > most or pixels > _MAX_SCALED_PIXELS:
-        raise PictureError(
+        raise ImageError(
             f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
             f"the limit is {most / 1e6:.0f} for this {header.format}; make it smaller"
         )
     return header
 
 
-def _resize(picture: Picture, width: int, height: int, out: Picture | None = None) -> Picture:
-    if picture.shape[:2] == (height, width):
+def _resize(image: Image, width: int, height: int, out: Image | None = None) -> Image:
+    if image.shape[:2] == (height, width):
         if out is None:
-            return picture
-        out[:] = picture
+            return image
+        out[:] = image
         return out
     cv2 = opencv()
-    shrinks = picture.shape[0] >= height and picture.shape[1] >= width
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), dst=out, interpolation=method))
+    return np.asarray(cv2.resize(image, (width, height), dst=out, interpolation=method))
 
 
-def _decode_rgb(data: bytes, size: int | None) -> Picture:
+def _decode_rgb(data: bytes, size: int | None) -> Image:
     """Decode to RGB; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
     cv2 = opencv()
     header = check(data, size)
@@ -222,27 +220,27 @@ def _decode_rgb(data: bytes, size: int | None) -> Picture:
     try:
         if header.width * header.height > _LARGE_PIXELS:
             with _large:
-                picture = cv2.imdecode(buffer, flags)
+                image = cv2.imdecode(buffer, flags)
         else:
-            picture = cv2.imdecode(buffer, flags)
+            image = cv2.imdecode(buffer, flags)
     except cv2.error as error:
-        raise PictureError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
-    if picture is None or picture.size == 0:
+        raise ImageError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
+    if image is None or image.size == 0:
         # Older OpenCV reads no GIF and no AVIF, and does not say which of the two reasons it was.
-        raise PictureError(
+        raise ImageError(
             f"OpenCV {cv2.__version__} cannot decode this {header.format}: damaged, or not supported by it"
         )
     if turn:
-        picture = exif.upright(picture, exif.orientation(data))
-    return np.asarray(picture) if rgb else _swap_red_and_blue(_opaque_8_bit(picture))
+        image = exif.upright(image, exif.orientation(data))
+    return np.asarray(image) if rgb else _swap_red_and_blue(_opaque_8_bit(image))
 
 
-def _swap_red_and_blue(picture: Picture) -> Picture:
+def _swap_red_and_blue(image: Image) -> Image:
     cv2 = opencv()
-    for top in range(0, len(picture), 256):  # in strips, so that a large picture needs no second copy
-        strip = picture[top : top + 256]
+    for top in range(0, len(image), 256):  # in strips, so that a large image needs no second copy
+        strip = image[top : top + 256]
         strip[:] = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
-    return picture
+    return image
 
 
 def _most_pixels(header: Header) -> int:
@@ -255,28 +253,28 @@ def _reduction(header: Header, size: int | None) -> int:
     """By how much OpenCV may shrink while decoding: 1, 2, 4 or 8."""
     reduce = 1
     if header.scalable and size is not None:
-        # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full picture.
+        # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full image.
         while reduce < 8 and min(header.width, header.height) // (reduce * 2) >= 2 * size:
             reduce *= 2
     return reduce
 
 
-def _opaque_8_bit(picture: npt.NDArray[Any]) -> Picture:
+def _opaque_8_bit(image: npt.NDArray[Any]) -> Image:
     """Bring what OpenCV decoded to uint8 BGR of shape (height, width, 3); transparency is laid over black."""
     cv2 = opencv()
-    if picture.dtype == np.uint16:
-        picture = cv2.convertScaleAbs(picture, alpha=255 / 65535)
-    elif picture.dtype != np.uint8:
-        raise PictureError(f"its pixels are {picture.dtype}; asl-edge reads 8 and 16 bits a channel")
-    if picture.ndim == 2:
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
-    if picture.shape[2] == 3:
-        return picture
-    if picture.shape[2] == 4:
-        opaque = np.empty((*picture.shape[:2], 3), np.uint8)
-        for top in range(0, len(picture), 256):  # in strips, so that a large picture needs no second copy
-            strip = picture[top : top + 256]
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=255 / 65535)
+    elif image.dtype != np.uint8:
+        raise ImageError(f"its pixels are {image.dtype}; asl-edge reads 8 and 16 bits a channel")
+    if image.ndim == 2:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    if image.shape[2] == 3:
+        return image
+    if image.shape[2] == 4:
+        opaque = np.empty((*image.shape[:2], 3), np.uint8)
+        for top in range(0, len(image), 256):  # in strips, so that a large image needs no second copy
+            strip = image[top : top + 256]
             product = strip[:, :, :3].astype(np.uint16) * strip[:, :, 3:]
             opaque[top : top + 256] = (product + 127) // 255
         return opaque
-    raise PictureError(f"it has {picture.shape[2]} channels; asl-edge reads 1, 3 or 4")
+    raise ImageError(f"it has {image.shape[2]} channels; asl-edge reads 1, 3 or 4")

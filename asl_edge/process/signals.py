@@ -30,7 +30,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM take effect after the block, so that what is done is counted as done.
 
     For short blocks. Only the main thread may set handlers; in others nothing changes.

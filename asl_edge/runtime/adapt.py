@@ -4,10 +4,10 @@ The graph gives what its last layer computes with as a second output, the featur
 
     softmax((log p + f W + b) / T)
 
-with p the probabilities of the model and W, b, T fitted to the person's pictures. log p holds the last layer as it
+with p the probabilities of the model and W, b, T fitted to the person's images. log p holds the last layer as it
 was, so W and b are what is added to its weights, and a penalty on them pulls towards the model as it came.
 
-A person who gives pictures of a few classes only does not mean to lose the others. So what is learnt is told from all
+A person who gives images of a few classes only does not mean to lose the others. So what is learnt is told from all
 classes, drawn hands stand in for those that were not given and keep the answers that they have, and what is added to
 the given classes adds up to zero, so that they do not rise together above the rest.
 """
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import DataError, ModelError, PictureError
-from asl_edge.imaging.preprocess import Picture
+from asl_edge.errors import DataError, ImageError, ModelError
+from asl_edge.imaging.preprocess import Image
 from asl_edge.labels import canonical, in_alphabet_order
 from asl_edge.runtime.adaptation import Adaptation, Floats
 from asl_edge.runtime.last_layer import fit, log_of
@@ -32,26 +32,26 @@ from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import items
 
 _FEWEST = 2
-"""Pictures of a class that are needed at least, so that one can be kept back."""
+"""Images of a class that are needed at least, so that one can be kept back."""
 _STAND_INS = 6
-"""Drawn pictures of a class that was not given."""
+"""Drawn images of a class that was not given."""
 
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """How much an adaptation helps, by cross-validation: every picture answered by a fit on the others.
+    """How much an adaptation helps, by cross-validation: every image answered by a fit on the others.
 
-    Among the others are pictures of the same sitting, mostly. So it says nothing of another day, light or place.
+    Among the others are images of the same sitting, mostly. So it says nothing of another day, light or place.
     """
 
-    pictures: int
+    images: int
     classes: tuple[str, ...]
-    """Classes that the person gave pictures of."""
+    """Classes that the person gave images of."""
     accuracy_before: float
     accuracy_after: float
     penalty: float
     skipped: tuple[tuple[str, str], ...]
-    """Pictures that could not be read, as (path, reason)."""
+    """Images that could not be read, as (path, reason)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as values that JSON knows."""
@@ -66,23 +66,23 @@ def adapt(
     predictor: Predictor,
     folders: Sequence[str | os.PathLike[str]],
     *,
-    draw: Callable[[str, int, int], Sequence[Picture]],
+    draw: Callable[[str, int, int], Sequence[Image]],
     on_progress: Callable[[int], None] | None = None,
 ) -> tuple[Adaptation, AdaptationReport]:
-    """Fit the last layer of a model to a person's pictures.
+    """Fit the last layer of a model to a person's images.
 
-    The weights of classes without pictures are left as they are.
+    The weights of classes without images are left as they are.
 
     Args:
         predictor: of the model, not adapted; it must offer features.
         folders: each holds one folder a class (`A`, `B`, ... `space`).
-        draw: class, number of pictures and their side in pixels to so many pictures, to stand in for classes that are
+        draw: class, number of images and their side in pixels to so many images, to stand in for classes that are
             not given: `asl_edge.data.synthetic.rehearsal_images.stand_ins`.
-        on_progress: called with the number of pictures read so far.
+        on_progress: called with the number of images read so far.
 
     Raises:
         ModelError: the model offers no features.
-        DataError: there are too few pictures, or of one class only.
+        DataError: there are too few images, or of one class only.
     """
     if predictor.spec.features is None:
         raise ModelError(
@@ -96,7 +96,7 @@ def adapt(
     if len(present) < 2 or counts[present].min() < _FEWEST:
         few = ", ".join(f"{classes[column]} ({counts[column]})" for column in present if counts[column] < _FEWEST)
         raise DataError(
-            f"Adapting needs {_FEWEST} pictures or more of each class that is given, and two classes at least. "
+            f"Adapting needs {_FEWEST} images or more of each class that is given, and two classes at least. "
             + (
                 f"Too few: {few}."
                 if few
@@ -112,12 +112,12 @@ def adapt(
 
 
 def _answers_to_others(
-    predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Picture]]
+    predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Image]]
 ) -> tuple[Floats, Floats] | None:
     """Return log probabilities and features of drawn hands of the classes that were not given; None if all were."""
     spec = predictor.spec
     names = [name for column, name in enumerate(spec.classes) if column not in present]
-    drawn = [picture for name in names for picture in draw(name, _STAND_INS, spec.input_size)]
+    drawn = [image for name in names for image in draw(name, _STAND_INS, spec.input_size)]
     if not drawn:
         return None
     starts = range(0, len(drawn), predictor.batch_size)
@@ -130,30 +130,30 @@ def _answers(
     predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
 ) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
     labels: list[int] = []
-    pictures: list[Picture] = []
+    images: list[Image] = []
     parts: list[tuple[Floats, Floats]] = []
     skipped: list[tuple[str, str]] = []
 
     def flush() -> None:
-        if pictures:
-            parts.append(predictor.probabilities_and_features(np.stack(pictures)))
-            pictures.clear()
+        if images:
+            parts.append(predictor.probabilities_and_features(np.stack(images)))
+            images.clear()
 
     for column, folder in _class_folders(folders, predictor.spec.classes):
         for item in items([folder]):
             try:
-                pictures.append(predictor.prepare(item))
-            except PictureError as error:
+                images.append(predictor.prepare(item))
+            except ImageError as error:
                 skipped.append((item.source, str(error)))
                 continue
             labels.append(column)
-            if len(pictures) >= predictor.batch_size:
+            if len(images) >= predictor.batch_size:
                 flush()
                 if on_progress is not None:
                     on_progress(len(labels))
     flush()
     if not parts:
-        raise DataError(f"No picture in {', '.join(str(folder) for folder in folders)} can be read.")
+        raise DataError(f"No image in {', '.join(str(folder) for folder in folders)} can be read.")
     probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
     return np.array(labels, np.int64), probabilities, features, skipped
 

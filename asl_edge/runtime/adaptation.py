@@ -59,7 +59,7 @@ class Adaptation:
     def refuse_other_model(self, spec: ModelSpec) -> None:
         """Raise ModelError unless this was made for the model with that spec."""
         if self.network_id != spec.weights_sha256 or self.classes != spec.classes:
-            raise ModelError("it was made for another model. Adapt this one: asl-edge adapt PICTURES --out mine")
+            raise ModelError("it was made for another model. Adapt this one: asl-edge adapt IMAGES --out mine")
         if spec.features != len(self.weights):
             raise ModelError(f"it needs {len(self.weights)} features, the model gives {spec.features}.")
 
@@ -88,7 +88,7 @@ class Adaptation:
         """
         file = Path(path)
         if not file.is_file():
-            raise ModelError(f"There is no adaptation {path}. Make one: asl-edge adapt PICTURES --out {path}")
+            raise ModelError(f"There is no adaptation {path}. Make one: asl-edge adapt IMAGES --out {path}")
         try:
             if file.stat().st_size > _LARGEST_FILE:
                 raise ValueError("it is too large")

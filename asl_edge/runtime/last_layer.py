@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 
 _FOLDS = 5
 _SHARE_OF_STAND_INS = 0.5
-"""Of what the pictures of a given class count: a drawing is less sure than the person's own hand."""
+"""Of what the images of a given class count: a drawing is less sure than the person's own hand."""
 _PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
 """Tried by cross-validation; of the features' mean square, so that they fit any network. Strong ones are quick, and
 where they end is a good place for the next to begin."""
@@ -29,29 +29,29 @@ def fit(
 ) -> tuple[tuple[Floats, Floats, float], float, float, float]:
     """Fit weights, bias and temperature by penalised multinomial logistic regression with an offset.
 
-    The penalty is the one of least log loss in cross-validation by runs of consecutive pictures. So is the temperature,
-    which may blunt the answers but never sharpens them: pictures of one sitting resemble each other, so that those kept
+    The penalty is the one of least log loss in cross-validation by runs of consecutive images. So is the temperature,
+    which may blunt the answers but never sharpens them: images of one sitting resemble each other, so that those kept
     back are read more easily than any to come.
 
     Args:
         offsets: the model's log probabilities, float32 (N, C).
         features: float32 (N, F).
-        labels: right columns, int64 (N,), in the order in which the pictures were taken within each class.
-        others: log probabilities (M, C) and features (M, F) of pictures of other classes, whose answers are to stay.
+        labels: right columns, int64 (N,), in the order in which the images were taken within each class.
+        others: log probabilities (M, C) and features (M, F) of images of other classes, whose answers are to stay.
 
     Returns:
-        (weights (F, C), bias (C,), temperature), the penalty, and the share of pictures read rightly before and, by
+        (weights (F, C), bias (C,), temperature), the penalty, and the share of images read rightly before and, by
         cross-validation, after, all C classes to choose from.
     """
     present = np.unique(labels)
     centre = features.mean(axis=0)
     scale = float(np.sqrt(np.square(features - centre).mean() * features.shape[1])) or 1.0
-    given = _Pictures((features - centre) / scale, offsets, np.eye(offsets.shape[1], dtype=np.float32)[labels], 1.0)
-    fixed: list[_Pictures] = []
+    given = _Images((features - centre) / scale, offsets, np.eye(offsets.shape[1], dtype=np.float32)[labels], 1.0)
+    fixed: list[_Images] = []
     if others is not None and len(others[0]):
         of_a_class, missing = len(labels) / len(present), offsets.shape[1] - len(present)
         weight = _SHARE_OF_STAND_INS * of_a_class * missing / len(others[0])
-        fixed = [_Pictures((others[1] - centre) / scale, others[0], softmax(others[0]), weight)]
+        fixed = [_Images((others[1] - centre) / scale, others[0], softmax(others[0]), weight)]
     folds = _folds(labels)
     best: tuple[float, float, float, Floats] | None = None
     starts: dict[int, Floats] = {}
@@ -78,7 +78,7 @@ def fit(
 
 
 def _folds(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give each picture a fold: runs of consecutive pictures within its class."""
+    """Give each image a fold: runs of consecutive images within its class."""
     folds = np.zeros(len(labels), np.int64)
     for column in np.unique(labels):
         rows = np.flatnonzero(labels == column)
@@ -86,8 +86,8 @@ def _folds(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return folds
 
 
-class _Pictures(NamedTuple):
-    """What the fit knows of some pictures."""
+class _Images(NamedTuple):
+    """What the fit knows of some images."""
 
     x: Floats
     """Features, centred and scaled, (N, F)."""
@@ -98,12 +98,12 @@ class _Pictures(NamedTuple):
     weight: float
     """How much each of them counts."""
 
-    def of(self, rows: npt.NDArray[np.bool_]) -> _Pictures:
-        return _Pictures(self.x[rows], self.offsets[rows], self.wanted[rows], self.weight)
+    def of(self, rows: npt.NDArray[np.bool_]) -> _Images:
+        return _Images(self.x[rows], self.offsets[rows], self.wanted[rows], self.weight)
 
 
 def _minimise(
-    groups: Sequence[_Pictures], columns: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
+    groups: Sequence[_Images], columns: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
 ) -> Floats:
     """Return weights and, in the last row, bias (F + 1, K) for K `columns` of least penalised loss.
 

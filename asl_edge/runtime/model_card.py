@@ -56,7 +56,7 @@ def _trained_on(spec: ModelSpec) -> str:
         (source.get("name", "?"), source.get("train", "?"), "yes" if source.get("mirrored") else "no")
         for source in sources
     ]
-    table = _table(("source", "training pictures", "mirrored"), rows) if rows else ""
+    table = _table(("source", "training images", "mirrored"), rows) if rows else ""
     names = ("recipe", "epochs", "augmentation", "seed")
     chosen = ", ".join(f"{what} {known[what]}" for what in names if known.get(what) is not None)
     return "\n\n".join(part for part in ("## Trained on", chosen and f"{chosen}.", table) if part)
@@ -72,7 +72,7 @@ def _figures(spec: ModelSpec) -> str:
         rows.append(
             (
                 source,
-                f"{figures['pictures']:,}",
+                f"{figures['images']:,}",
                 f"{figures['accuracy']:.1%}{interval}",
                 _percent(figures.get("top_3_accuracy")),
                 _percent(figures.get("coverage")),
@@ -80,7 +80,7 @@ def _figures(spec: ModelSpec) -> str:
                 f"{figures['expected_calibration_error']:.3f}" if "expected_calibration_error" in figures else "",
             )
         )
-    names = ("source", "pictures", "accuracy (95% interval)", "top-3", "answered", "right when answered", "ECE")
+    names = ("source", "images", "accuracy (95% interval)", "top-3", "answered", "right when answered", "ECE")
     parts = ["## How well it reads", _table(names, rows)]
     classes = [name for name in spec.classes if any(name in f.get("right_of", {}) for f in spec.evaluation.values())]
     if classes:
@@ -102,13 +102,13 @@ def _figures(spec: ModelSpec) -> str:
 
 def _calibration(spec: ModelSpec) -> str:
     if not spec.calibration:
-        return "## Calibration\n\nNone: confidences are as the network gives them, and every picture is answered."
+        return "## Calibration\n\nNone: confidences are as the network gives them, and every image is answered."
     kept = spec.calibration
     lines = [f"Temperature {spec.temperature:.3f}, applied inside the graph."]
     if kept.get("about"):
         lines.append(f"Fitted on {kept['about']}.")
     if spec.reject_threshold is None:
-        lines.append("Every picture is answered.")
+        lines.append("Every image is answered.")
     else:
         lines.append(
             f'Below a confidence of {spec.reject_threshold:.3f} the answer is "not sure". There '
@@ -124,9 +124,9 @@ def _parity(spec: ModelSpec) -> str:
     known = spec.parity
     if not known:
         return ""
-    agreement, pictures = known.get("label_agreement"), known.get("pictures")
+    agreement, images = known.get("label_agreement"), known.get("images")
     return (
-        f"## Agreement with Keras\n\n{_percent(agreement)} of {pictures} labels agree; the largest difference of a "
+        f"## Agreement with Keras\n\n{_percent(agreement)} of {images} labels agree; the largest difference of a "
         f"probability is {known.get('max_probability_difference', 0):.2g}."
     )
 
@@ -135,7 +135,7 @@ def _limits(spec: ModelSpec) -> str:
     lines = ["## Limits", ""]
     motions = sorted(MOTION_LETTERS & set(spec.classes))
     if motions:
-        lines.append(f"- {' and '.join(motions)} are movements; one picture shows only the shape in which they begin.")
+        lines.append(f"- {' and '.join(motions)} are movements; one image shows only the shape in which they begin.")
     lines += [
         "- It reads single handshapes of the American manual alphabet, which is not American Sign Language: no words, "
         "no grammar, no face, no second hand.",

@@ -16,7 +16,7 @@ from asl_edge.runtime.engine.session import OpenedSession, Opening, open_session
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
 from asl_edge.runtime.engine.tuned import read_tuned
 from asl_edge.runtime.onnx_file.metadata import read_spec
-from asl_edge.runtime.onnx_file.safety import refuse_weights_elsewhere
+from asl_edge.runtime.onnx_file.safety import reject_external_weights
 from asl_edge.runtime.pretrained import resolve
 
 
@@ -37,7 +37,7 @@ def find_model(
     path = resolve(model)
     if not is_bundle(path):
         spec = read_spec(path)
-        refuse_weights_elsewhere(path)
+        reject_external_weights(path)
         return ModelSource(os.fspath(path), os.fspath(path), spec)
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
@@ -63,7 +63,7 @@ def open_model(
 ) -> tuple[ModelSource, OpenedSession]:
     """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
 
-    `expected` is how many pictures there are to answer, None for many (see `opening_for`).
+    `expected` is how many images there are to answer, None for many (see `opening_for`).
 
     Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
     counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
@@ -152,11 +152,11 @@ def _without_proof(model: str | os.PathLike[str] | None, provider: str) -> Model
 
 
 def opening_for(precision: str, expected: int | None) -> Opening:
-    """Return how a session for so many pictures should be opened.
+    """Return how a session for so many images should be opened.
 
-    The way whose opening and answers take least time together, by benchmarks/results/opening.md (one picture at a
+    The way whose opening and answers take least time together, by benchmarks/results/opening.md (one image at a
     time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
-    table are opened as float32 is, but for fewer pictures.
+    table are opened as float32 is, but for fewer images.
     """
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
         "fp16-weights": ((11, "once"),),
@@ -166,7 +166,7 @@ def opening_for(precision: str, expected: int | None) -> Opening:
     if expected is None:
         return "lasting"
     ways = most.get(precision, ((16, "short"),))
-    return next((opening for pictures, opening in ways if expected <= pictures), "lasting")
+    return next((opening for images, opening in ways if expected <= images), "lasting")
 
 
 def _likely(provider: str) -> str:

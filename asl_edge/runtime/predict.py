@@ -1,4 +1,4 @@
-"""Answering sources: pictures and frames in at one end, predictions out at the sinks."""
+"""Answering sources: images and frames in at one end, predictions out at the sinks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from asl_edge.errors import PictureError
+from asl_edge.errors import ImageError
 from asl_edge.runtime.machine import most_workers
 from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.streams import sources as source_kinds
@@ -15,7 +15,7 @@ from asl_edge.runtime.streams.video_sinks import VideoFileSink, WindowSink
 
 
 @dataclass
-class Tally:
+class Summary:
     """What became of all items."""
 
     answered: int = 0
@@ -31,7 +31,7 @@ class Tally:
 
 
 def expected(sources: Sequence[str]) -> int | None:
-    """Return how many pictures `sources` stand for; None where that cannot be told before they are looked at."""
+    """Return how many images `sources` stand for; None where that cannot be told before they are looked at."""
     return None if any(source_kinds.may_be_many(source) for source in sources) else len(sources)
 
 
@@ -41,9 +41,9 @@ def batch_size_for(sources: Sequence[str], *, shown: bool = False) -> int:
 
 
 def workers_for(sources: Sequence[str], batch_size: int, threads: int | None = None) -> int:
-    """Return how many batches to answer side by side: as many as the cores allow, no more than there are of pictures.
+    """Return how many batches to answer side by side: as many as the cores allow, no more than there are of images.
 
-    Frames come one after the other, each with a whole picture behind it, so videos have one worker. Where somebody
+    Frames come one after the other, each with a whole image behind it, so videos have one worker. Where somebody
     waits for each answer (a batch size of 1), so has everything.
     """
     most = most_workers(threads)
@@ -60,14 +60,14 @@ def workers_for(sources: Sequence[str], batch_size: int, threads: int | None = N
     return max(1, min(batches, most))
 
 
-def answer(
+def predict_sources(
     predictor: Predictor,
     sources: Sequence[str],
     sinks: Sequence[Sink],
     *,
     standard_input: TextIO | None = None,
     on_skip: Callable[[str, str], None] | None = None,
-) -> Tally:
+) -> Summary:
     """Answer every item of `sources`, in order, and give each prediction to every sink as soon as it is known.
 
     Args:
@@ -83,12 +83,12 @@ def answer(
     Raises:
         UserError: a `VideoFileSink` would replace one of the sources.
     """
-    tally = Tally()
+    tally = Summary()
     films = [sink for sink in sinks if isinstance(sink, VideoFileSink)]
     for film in films:
         film.refuse_to_replace(source_kinds.given_files(sources))
 
-    def skip(source: str, reason: PictureError) -> None:
+    def skip(source: str, reason: ImageError) -> None:
         tally.skipped.append((source, str(reason)))
         if on_skip is not None:
             on_skip(source, str(reason))

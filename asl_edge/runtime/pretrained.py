@@ -1,4 +1,4 @@
-"""The model in the box: one that reads hands the minute asl-edge is installed."""
+"""The pretrained model that ships with the package."""
 
 from __future__ import annotations
 
@@ -7,31 +7,41 @@ from pathlib import Path
 
 from asl_edge.errors import ModelError
 
-BOX = "box"
+PRETRAINED = "pretrained"
 """The word that names it where a path is expected."""
+_EARLIER_NAME = "box"
+"""What earlier versions called it; accepted for one release."""
 
-BOX_FILE = "alexnet-edge-8.onnx"
+MODEL_FILE = "alexnet-edge-8.onnx"
 
 _FOLDER = Path(__file__).parent.parent / "models"
 
 
-def box_model() -> Path:
-    """Return the path of the model in the box.
+def pretrained_model() -> Path:
+    """Return the path of the pretrained model.
 
     Raises:
         ModelError: it was left out of this installation.
     """
-    path = _FOLDER / BOX_FILE
+    path = _FOLDER / MODEL_FILE
     if not path.is_file():
         raise ModelError(
-            f"The model in the box ({path}) is missing from this installation. Install asl-edge again, or name a model "
+            f"The pretrained model ({path}) is missing from this installation. Install asl-edge again, or name a model "
             "of your own: --model model.onnx"
         )
     return path
 
 
 def resolve(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """Return `model`, or the path of the model in the box for None and for `box` (where no file has that name)."""
-    if model is None or (os.fspath(model) == BOX and not Path(model).exists()):
-        return box_model()
-    return model
+    """Return `model`, or the path of the pretrained model for None and for the word `pretrained`."""
+    return pretrained_model() if model is None or is_pretrained(model) else model
+
+
+def is_pretrained(model: str | os.PathLike[str]) -> bool:
+    """Whether `model` is the word that names the pretrained model; a file or folder of that name goes first."""
+    return names_pretrained(os.fspath(model)) and not Path(model).exists()
+
+
+def names_pretrained(word: str) -> bool:
+    """Whether a word names the pretrained model, whatever files there are."""
+    return word in (PRETRAINED, _EARLIER_NAME)

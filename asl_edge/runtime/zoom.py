@@ -1,4 +1,4 @@
-"""A second look: where a first look says that the hand is small, the part of the picture that holds it is read too.
+"""A second look: where a first look says that the hand is small, the part of the image that holds it is read too.
 
 The network's features are the mean over its last feature maps, so the classes can be read of every place of them (class
 activation maps: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016). The places that
@@ -16,20 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
-from asl_edge.imaging.preprocess import Picture, to_square
+from asl_edge.imaging.preprocess import Image, to_square
 from asl_edge.spec import MAPS_NAME, ModelSpec
 
 Floats = npt.NDArray[np.float32]
 
 DETAIL = 2
-"""Pictures are kept with so many times the pixels a side that the network takes, for the second look."""
+"""Images are kept with so many times the pixels a side that the network takes, for the second look."""
 
 _SMALLEST = 0.35
-"""Smallest side of a frame, as a share of the picture's: beyond, its pixels are too few."""
+"""Smallest side of a frame, as a share of the image's: beyond, its pixels are too few."""
 
 
 @dataclass(frozen=True)
-class Framing:
+class ZoomModel:
     """How a model finds the hand; it travels in the spec.
 
     Raises:
@@ -37,13 +37,13 @@ class Framing:
     """
 
     weights: tuple[float, ...]
-    """One a feature: the logarithm of the share of the picture's side that a hand spans is `bias` and the sum of these
+    """One a feature: the logarithm of the share of the image's side that a hand spans is `bias` and the sum of these
     times the roots of the features."""
     bias: float
     margin: float
     """Side of the frame, in spans of the hand."""
     limit: float
-    """Frames of this share of the picture's side or more are not looked at: the first look is as good."""
+    """Frames of this share of the image's side or more are not looked at: the first look is as good."""
     share: float
     """Weight of the second look in the answer; the first look has the rest."""
 
@@ -51,15 +51,15 @@ class Framing:
         """Check every field."""
         numbers = (self.bias, self.margin, self.limit, self.share, *self.weights)
         if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            raise ModelError("The model's framing must hold finite numbers. Export the model again.")
+            raise ModelError("The model's zoom must hold finite numbers. Export the model again.")
         if not self.weights or self.margin <= 0 or not 0 <= self.limit <= 1 or not 0 <= self.share <= 1:
             raise ModelError(
-                f"The model's framing is out of range: margin {self.margin}, limit {self.limit}, share {self.share}. "
+                f"The model's zoom is out of range: margin {self.margin}, limit {self.limit}, share {self.share}. "
                 "Export the model again."
             )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Framing:
+    def from_dict(cls, values: dict[str, Any]) -> ZoomModel:
         """Read what `to_dict` returned; more entries are ignored.
 
         Raises:
@@ -69,13 +69,13 @@ class Framing:
             weights = tuple(values["weights"])
             return cls(weights, *(values[name] for name in ("bias", "margin", "limit", "share")))
         except (KeyError, TypeError) as error:
-            raise ModelError(f"The model's framing is damaged ({error!r}). Export the model again.") from error
+            raise ModelError(f"The model's zoom is damaged ({error!r}). Export the model again.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return asdict(self) | {"weights": list(self.weights)}
 
-    def regions(self, features: Floats, maps: Floats, nothing: int | None) -> Floats:
+    def crop_boxes(self, features: Floats, maps: Floats, nothing: int | None) -> Floats:
         """Return where to look again.
 
         Args:
@@ -84,7 +84,7 @@ class Framing:
             nothing: column of the class without a hand, if there is one.
 
         Returns:
-            float32 (N, 3): left, top and side of a square, as shares of the picture's side; side 1 for no second look.
+            float32 (N, 3): left, top and side of a square, as shares of the image's side; side 1 for no second look.
         """
         roots = np.sqrt(np.maximum(features, 0))
         logs = roots @ np.asarray(self.weights, np.float32) + np.float32(self.bias)
@@ -95,7 +95,7 @@ class Framing:
         return np.stack([left, top, sides], axis=1)
 
 
-def framing_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> Framing | None:
+def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomModel | None:
     """Return how a model finds the hand, None where it looks once.
 
     Args:
@@ -106,20 +106,20 @@ def framing_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> Framing | 
     Raises:
         ModelError: what the spec says does not fit the graph.
     """
-    if not spec.framing:
+    if not spec.zoom:
         return None
-    framing = Framing.from_dict(spec.framing)
-    if len(framing.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
+    zoom = ZoomModel.from_dict(spec.zoom)
+    if len(zoom.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
         has = ", ".join(output.name for output in outputs)
         raise ModelError(
-            f"{path}: its framing is for {len(framing.weights)} features and wants the output {MAPS_NAME}; it has "
+            f"{path}: its zoom is for {len(zoom.weights)} features and wants the output {MAPS_NAME}; it has "
             f"{spec.features} features and the outputs {has}. Export it again with `asl-edge export`."
         )
-    return framing
+    return zoom
 
 
 def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
-    """Return where the hand's middle is, across and down, as shares of the picture's side: two of (N,).
+    """Return where the hand's middle is, across and down, as shares of the image's side: two of (N,).
 
     It is the mean of the places, weighed by how much more than the median place they speak for a letter.
     """
@@ -136,35 +136,35 @@ def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
     return weights.sum(axis=1) @ across, weights.sum(axis=2) @ down
 
 
-def small_hands(regions: Floats) -> npt.NDArray[np.intp]:
-    """Return the rows of regions (N, 3) that want a second look."""
-    return np.flatnonzero(regions[:, 2] < 1)
+def rows_to_zoom(crop_boxes: Floats) -> npt.NDArray[np.intp]:
+    """Return the rows of crop_boxes (N, 3) that want a second look."""
+    return np.flatnonzero(crop_boxes[:, 2] < 1)
 
 
-def whole(pictures: Picture, size: int) -> Picture:
-    """Return uint8 (N, S, S, 3) pictures as (N, size, size, 3)."""
-    if pictures.shape[1] == size:
-        return pictures
-    if not len(pictures):
+def downscale(images: Image, size: int) -> Image:
+    """Return uint8 (N, S, S, 3) images as (N, size, size, 3)."""
+    if images.shape[1] == size:
+        return images
+    if not len(images):
         return np.empty((0, size, size, 3), np.uint8)
-    return np.stack([to_square(picture, size) for picture in pictures])
+    return np.stack([to_square(image, size) for image in images])
 
 
-def framed(pictures: Picture, regions: Floats, size: int) -> Picture:
-    """Return the part of each picture that its region names.
+def crop(images: Image, crop_boxes: Floats, size: int) -> Image:
+    """Return the part of each image that its crop_box names.
 
     Args:
-        pictures: uint8 (N, S, S, 3).
-        regions: float32 (N, 3), see `Framing.regions`.
+        images: uint8 (N, S, S, 3).
+        crop_boxes: float32 (N, 3), see `ZoomModel.crop_boxes`.
         size: side of the result in pixels.
 
     Returns:
         uint8 (N, size, size, 3).
     """
-    side = pictures.shape[1]
+    side = images.shape[1]
     parts = []
-    for picture, (left, top, share) in zip(pictures, regions.tolist(), strict=True):
+    for image, (left, top, share) in zip(images, crop_boxes.tolist(), strict=True):
         extent = min(side, max(1, round(share * side)))
         x, y = (min(max(0, round(start * side)), side - extent) for start in (left, top))
-        parts.append(to_square(np.ascontiguousarray(picture[y : y + extent, x : x + extent]), size))
+        parts.append(to_square(np.ascontiguousarray(image[y : y + extent, x : x + extent]), size))
     return np.stack(parts)

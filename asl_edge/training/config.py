@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_type_hints
 
 from asl_edge.errors import RunError, UserError
+from asl_edge.files.earlier_names import with_current_names
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
@@ -35,7 +36,7 @@ class TrainConfig:
     epochs: int = 50
     batch_size: int = 32
     seed: int = 0
-    """Starts the weights, the order of the pictures, dropout and augmentation."""
+    """Starts the weights, the order of the images, dropout and augmentation."""
 
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.001
@@ -53,11 +54,11 @@ class TrainConfig:
     augmentation: str = "none"
     """Name in `asl_edge.training.augmentation`."""
     flip_probability: float | None = None
-    """How often a picture is mirrored, for a network that reads both hands; None leaves the augmentation's own (0)."""
+    """How often an image is mirrored, for a network that reads both hands; None leaves the augmentation's own (0)."""
     mixup_probability: float | None = None
-    """How often two pictures and their labels are mixed; None leaves the augmentation's own (0)."""
+    """How often two images and their labels are mixed; None leaves the augmentation's own (0)."""
     cutmix_probability: float | None = None
-    """How often a part of a picture is another's; None leaves the augmentation's own (0)."""
+    """How often a part of an image is another's; None leaves the augmentation's own (0)."""
     ema_momentum: float = 0.0
     """Momentum of the exponential moving average of the weights, by which is validated and which is stored; 0: none."""
     clip_norm: float | None = None
@@ -65,11 +66,11 @@ class TrainConfig:
     accumulate: int = 1
     """Batches whose gradients are averaged for one update of the weights."""
     balance_classes: bool = False
-    """Weigh the loss of each picture by the inverse of its class's share of the training pictures."""
+    """Weigh the loss of each image by the inverse of its class's share of the training images."""
     source_exponent: float = 1.0
-    """Sources are fed in proportion to their pictures to the power of this: 1 every picture alike, 0 every source."""
+    """Sources are fed in proportion to their images to the power of this: 1 every image alike, 0 every source."""
     drop_last: bool = False
-    """Leave out the last batch of an epoch where it is smaller; other pictures are left out in every epoch."""
+    """Leave out the last batch of an epoch where it is smaller; other images are left out in every epoch."""
     norm_momentum: float | None = None
     """Momentum of the running averages of batch normalisation while training; None leaves the network's own (0.99),
     which needs some 500 steps before validation means anything."""
@@ -83,7 +84,7 @@ class TrainConfig:
     """Compile the step with XLA; `auto` tries where that may be slower (see
     `asl_edge.training.compute.compute_plan`)."""
     on_device: Switch = "auto"
-    """Put all training and validation pictures into the accelerator's memory (see
+    """Put all training and validation images into the accelerator's memory (see
     `asl_edge.training.input.on_device`)."""
     early_stopping: int | None = None
     """Stop after this many epochs without a better one (see `asl_edge.training.runs.checkpoints.best_epoch`)."""
@@ -95,14 +96,14 @@ class TrainConfig:
     """The same, counted in batches."""
     time_budget_minutes: float | None = None
     """What `epochs` was chosen to take, where it was chosen so."""
-    second_look: bool = True
+    zoom: bool = True
     """Fit a second look at small hands where the network can be told where it sees what, and keep it where it helps
     (see `asl_edge.training.zoom_fitting`)."""
     tensorboard: bool = False
     trackers: tuple[str, ...] = ()
     """Names of experiment trackers that are told of every epoch (see `asl_edge.training.loop.trackers`)."""
     steps_per_epoch: int | None = None
-    """Cut every epoch short after this many batches (measurements, trials); None takes every picture."""
+    """Cut every epoch short after this many batches (measurements, trials); None takes every image."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -156,6 +157,7 @@ class TrainConfig:
             RunError: a field is missing, as in a run of another version.
             UserError: a field breaks its rule.
         """
+        values = with_current_names(dict(values))
         names = [item.name for item in fields(cls)]
         missing = [name for name in names if name not in values]
         if missing:

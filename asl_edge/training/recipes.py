@@ -14,8 +14,8 @@ FINETUNE = "finetune"
 _RECIPES: dict[str, TrainConfig] = {
     # As in the tutorial, but for its validation labels, which it divides by 255.
     "tutorial": TrainConfig(recipe="tutorial"),
-    # For a few thousand pictures and some 20 minutes on two cores. AlexNet's full dropout keeps so few pictures from
-    # being learnt in so few steps: on 29 classes of 105 pictures, after three epochs, 7% of the training pictures were
+    # For a few thousand images and some 20 minutes on two cores. AlexNet's full dropout keeps so few images from
+    # being learnt in so few steps: on 29 classes of 105 images, after three epochs, 7% of the training images were
     # read rightly with it and 25% without any.
     "default": TrainConfig(
         recipe="default",
@@ -32,13 +32,13 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For people, rooms and cameras that no training picture shows; see benchmarks/results/model-in-the-box.
+    # For people, rooms and cameras that no training image shows; see benchmarks/results/model-in-the-box.
     "strangers": TrainConfig(
         recipe="strangers",
         network="alexnet-edge-8",
         epochs=40,
-        # An epoch is some 18,000 pictures however many there are: drawn ones cost nothing, and real sources count by
-        # the root of their size, so that the hand of one signer in 300 pictures is not drowned by 4,000 of another.
+        # An epoch is some 18,000 images however many there are: drawn ones cost nothing, and real sources count by
+        # the root of their size, so that the hand of one signer in 300 images is not drowned by 4,000 of another.
         steps_per_epoch=280,
         source_exponent=0.5,
         batch_size=64,
@@ -52,12 +52,12 @@ _RECIPES: dict[str, TrainConfig] = {
         # Left hands, and cameras that mirror: 16 points more of strangers' photographs mirrored.
         flip_probability=0.4,
         ema_momentum=0.998,
-        # It learns to the last epoch; half of the dropout that networks of fewer pictures need.
+        # It learns to the last epoch; half of the dropout that networks of fewer images need.
         dropout_scale=0.5,
         norm_momentum=0.9,
         precision="auto",
     ),
-    # For a person's own hand, some 10 to 100 pictures a class: a rate that leaves a trained network standing, and an
+    # For a person's own hand, some 10 to 100 images a class: a rate that leaves a trained network standing, and an
     # average over the last hundred steps, since there are few of them.
     FINETUNE: TrainConfig(
         recipe=FINETUNE,

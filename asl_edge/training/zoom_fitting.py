@@ -1,11 +1,11 @@
-"""A second look for a trained network: how small a hand is, told from its own pictures made smaller.
+"""A second look for a trained network: how small a hand is, told from its own images made smaller.
 
 A network whose features are the mean over its last feature maps can say where the hand is
-(`asl_edge.runtime.zoom`). How small the hand stands, a line fitted here says: training pictures are made smaller
-before other backgrounds, so that each tells by what share. The frame around a hand is then a picture like those that
-the network was trained on, and a little more. No picture has to say where its hand is.
+(`asl_edge.runtime.zoom`). How small the hand stands, a line fitted here says: training images are made smaller
+before other backgrounds, so that each tells by what share. The frame around a hand is then an image like those that
+the network was trained on, and a little more. No image has to say where its hand is.
 
-It is kept where validation pictures made smaller are read better by two looks than by one, beyond chance, and whole
+It is kept where validation images made smaller are read better by two looks than by one, beyond chance, and whole
 ones no worse.
 """
 
@@ -23,9 +23,9 @@ import numpy.typing as npt
 from asl_edge.data.synthetic.background import draw_background
 from asl_edge.errors import MissingPackageError
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Picture, opencv
-from asl_edge.runtime.zoom import DETAIL, Framing, framed, small_hands, whole
-from asl_edge.training.runs.folder import FRAMING_FILE
+from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.runtime.zoom import DETAIL, ZoomModel, crop, downscale, rows_to_zoom
+from asl_edge.training.runs.folder import ZOOM_FILE
 from asl_edge.training.runs.image_samples import stratified_rows
 
 if TYPE_CHECKING:
@@ -37,34 +37,34 @@ Floats = npt.NDArray[np.float32]
 
 _NOTHING = "nothing"
 _BATCH = 64
-_PICTURES = 256
-"""Training pictures that are made smaller, and validation pictures that decide."""
+_IMAGES = 256
+"""Training images that are made smaller, and validation images that decide."""
 _EXAMPLES = 1600
-"""Made of the training pictures."""
+"""Made of the training images."""
 _SHARES = (0.28, 1.25)
-"""Of the side that a training picture takes up in an example; beyond 1 it is cut off."""
+"""Of the side that a training image takes up in an example; beyond 1 it is cut off."""
 _SMALL = (0.3, 0.6)
-"""The same, of validation pictures."""
+"""The same, of validation images."""
 _MARGIN = 1.1
-"""A little more than a training picture: a finger that is cut off costs more than a few pixels."""
+"""A little more than a training image: a finger that is cut off costs more than a few pixels."""
 _LIMIT = 0.8
 _SHARE = 0.5
 _FEWEST = 20
-"""Validation pictures that can decide anything."""
+"""Validation images that can decide anything."""
 _BEYOND_CHANCE = 3.0
-"""Deviations; more than usual, since a picture may be there several times."""
+"""Deviations; more than usual, since an image may be there several times."""
 _LOSS = 0.01
-"""Largest share of whole pictures that two looks may read worse."""
+"""Largest share of whole images that two looks may read worse."""
 _PENALTIES = tuple(10.0**power for power in range(-2, 5))
 _FITTED_BY = "train"
 
 
 @dataclass(frozen=True)
-class SecondLook:
-    """What was fitted, and what it does to validation pictures."""
+class ZoomFit:
+    """What was fitted, and what it does to validation images."""
 
-    framing: Framing
-    pictures: int
+    zoom: ZoomModel
+    images: int
     """That decided; each made smaller, and as it is."""
     small_at_one: int
     """Small ones read rightly at one look."""
@@ -75,15 +75,15 @@ class SecondLook:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `results.json` keeps."""
-        return {name: value for name, value in asdict(self).items() if name != "framing"}
+        return {name: value for name, value in asdict(self).items() if name != "zoom"}
 
     def describe(self) -> str:
         """Return a sentence for people."""
-        one, two = self.small_at_one / self.pictures, self.small_at_two / self.pictures
+        one, two = self.small_at_one / self.images, self.small_at_two / self.images
         low, high = _SMALL
         read = f"are read {one:.1%} at one look, {two:.1%} at two"
         so = "it looks again at small hands" if self.kept else "it looks once"
-        return f"Validation pictures made {low:.0%} to {high:.0%} as large {read}: {so}."
+        return f"Validation images made {low:.0%} to {high:.0%} as large {read}: {so}."
 
 
 class _Network:
@@ -114,12 +114,12 @@ class _Network:
             return None
         return cls(model, pool, layers[-1])
 
-    def look(self, pictures: Picture) -> tuple[Floats, Floats, Floats]:
+    def look(self, images: Image) -> tuple[Floats, Floats, Floats]:
         """Return probabilities (N, C), features (N, F) and class maps (N, C, rows, columns)."""
         parts = []
-        for at in range(0, len(pictures), _BATCH):
+        for at in range(0, len(images), _BATCH):
             maps, answers = (
-                np.asarray(part, np.float32) for part in self._model.predict_on_batch(pictures[at : at + _BATCH])
+                np.asarray(part, np.float32) for part in self._model.predict_on_batch(images[at : at + _BATCH])
             )
             class_maps = (maps @ self._kernel + self._bias).transpose(0, 3, 1, 2)
             parts.append((answers, maps.mean(axis=(1, 2)), class_maps))
@@ -127,16 +127,16 @@ class _Network:
         return probabilities, features, class_maps
 
 
-def fit_second_look(model: keras.Model, arrays: PreparedArrays, seed: int) -> SecondLook | None:
+def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit | None:
     """Fit a second look for a trained network, and try it.
 
     Args:
         model: uint8 (N, S, S, 3) RGB to probabilities, with its trained weights.
         arrays: what it was trained on.
-        seed: chooses pictures, sizes, places and backgrounds.
+        seed: chooses images, sizes, places and backgrounds.
 
     Returns:
-        What was fitted; None where the network does not say where it sees what, or there are too few pictures.
+        What was fitted; None where the network does not say where it sees what, or there are too few images.
 
     Raises:
         MissingPackageError: scikit-learn is not installed.
@@ -149,20 +149,20 @@ def fit_second_look(model: keras.Model, arrays: PreparedArrays, seed: int) -> Se
     deciding, labels = _hands(arrays, "validation", nothing, seed)
     if len(deciding) < _FEWEST or len(training) < _FEWEST:
         return None
-    framing = _fitted(network, training, np.random.default_rng([seed, 1]))
+    zoom = _fitted(network, training, np.random.default_rng([seed, 1]))
     rng = np.random.default_rng([seed, 2])
-    rows = np.resize(np.arange(len(deciding)), max(_PICTURES, len(deciding)))
+    rows = np.resize(np.arange(len(deciding)), max(_IMAGES, len(deciding)))
     detailed = network.size * DETAIL
     small = np.stack([made_smaller(deciding[row], rng.uniform(*_SMALL), detailed, rng) for row in rows])
     (small_one, small_two), (whole_one, whole_two) = (
-        _right(network, framing, pictures, labels[rows], nothing) for pictures in (small, deciding[rows])
+        _right(network, zoom, images, labels[rows], nothing) for images in (small, deciding[rows])
     )
     better, worse = int((small_two & ~small_one).sum()), int((small_one & ~small_two).sum())
     beyond_chance = better - worse > _BEYOND_CHANCE * np.sqrt(better + worse)  # McNemar's test
     no_worse = int(whole_one.sum()) - int(whole_two.sum()) <= _LOSS * len(rows)
-    return SecondLook(
-        framing=framing,
-        pictures=len(rows),
+    return ZoomFit(
+        zoom=zoom,
+        images=len(rows),
         small_at_one=int(small_one.sum()),
         small_at_two=int(small_two.sum()),
         whole_at_one=int(whole_one.sum()),
@@ -171,9 +171,9 @@ def fit_second_look(model: keras.Model, arrays: PreparedArrays, seed: int) -> Se
     )
 
 
-def write_second_look(run: Path, found: SecondLook | None) -> None:
+def write_zoom(run: Path, found: ZoomFit | None) -> None:
     """Write what is kept into a run folder, where export finds it; what somebody else put there stays."""
-    path = run / FRAMING_FILE
+    path = run / ZOOM_FILE
     try:
         ours = json.loads(path.read_text(encoding="utf-8")).get("fitted_by") == _FITTED_BY
     except FileNotFoundError:
@@ -183,27 +183,27 @@ def write_second_look(run: Path, found: SecondLook | None) -> None:
     if not ours:
         return
     if found is not None and found.kept:
-        atomic.write_text(path, json.dumps(found.framing.to_dict() | {"fitted_by": _FITTED_BY}) + "\n")
+        atomic.write_text(path, json.dumps(found.zoom.to_dict() | {"fitted_by": _FITTED_BY}) + "\n")
     else:
         path.unlink(missing_ok=True)
 
 
-def made_smaller(picture: Picture, share: float, side: int, rng: np.random.Generator) -> Picture:
-    """Return a square of `side` pixels in which a picture takes up a share of the side.
+def made_smaller(image: Image, share: float, side: int, rng: np.random.Generator) -> Image:
+    """Return a square of `side` pixels in which an image takes up a share of the side.
 
-    What lies around goes on from the picture's edges, or is a drawn background that the edges fade into. With a share
-    above 1 a part of the picture is left.
+    What lies around goes on from the image's edges, or is a drawn background that the edges fade into. With a share
+    above 1 a part of the image is left.
 
     Args:
-        picture: uint8 (S, S, 3).
+        image: uint8 (S, S, 3).
         share: above 0.
         side: of the result.
         rng: chooses place and background.
     """
     cv2 = opencv()
     extent = max(4, round(share * side))
-    method = cv2.INTER_AREA if extent < picture.shape[0] else cv2.INTER_LINEAR
-    resized = cv2.resize(picture, (extent, extent), interpolation=method)
+    method = cv2.INTER_AREA if extent < image.shape[0] else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (extent, extent), interpolation=method)
     if extent >= side:
         left, top = rng.integers(0, extent - side + 1, 2)
         return np.asarray(resized[top : top + side, left : left + side])
@@ -221,16 +221,16 @@ def made_smaller(picture: Picture, share: float, side: int, rng: np.random.Gener
     return np.asarray(going_on * weight[..., None] + behind * (1 - weight[..., None])).astype(np.uint8)
 
 
-def _hands(arrays: PreparedArrays, split: str, nothing: int | None, seed: int) -> tuple[Picture, npt.NDArray[np.int64]]:
-    """Return some pictures of hands, and their labels."""
+def _hands(arrays: PreparedArrays, split: str, nothing: int | None, seed: int) -> tuple[Image, npt.NDArray[np.int64]]:
+    """Return some images of hands, and their labels."""
     labels = arrays.split(split).labels
     there = np.flatnonzero(labels != nothing) if nothing is not None else np.arange(len(labels))
-    rows = there[stratified_rows(labels[there], _PICTURES, seed)]
+    rows = there[stratified_rows(labels[there], _IMAGES, seed)]
     return arrays.rgb(split, rows), labels[rows]
 
 
-def _fitted(network: _Network, pictures: Picture, rng: np.random.Generator) -> Framing:
-    """Fit the logarithm of the share that a picture takes up to the roots of the features."""
+def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomModel:
+    """Fit the logarithm of the share that an image takes up to the roots of the features."""
     try:
         from sklearn.linear_model import RidgeCV
     except ImportError as error:
@@ -239,25 +239,25 @@ def _fitted(network: _Network, pictures: Picture, rng: np.random.Generator) -> F
     shares = np.exp(rng.uniform(low, high, _EXAMPLES))
     features = np.concatenate(
         [
-            network.look(np.stack([made_smaller(pictures[rng.integers(len(pictures))], share, network.size, rng)
+            network.look(np.stack([made_smaller(images[rng.integers(len(images))], share, network.size, rng)
                                    for share in shares[at : at + _BATCH]]))[1]
             for at in range(0, _EXAMPLES, _BATCH)
         ]
     )  # fmt: skip
     ridge = RidgeCV(_PENALTIES).fit(np.sqrt(np.maximum(features, 0)), np.log(shares))
     weights = tuple(round(float(value), 6) for value in ridge.coef_)
-    return Framing(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)
+    return ZoomModel(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)
 
 
 def _right(
-    network: _Network, framing: Framing, pictures: Picture, labels: npt.NDArray[np.int64], nothing: int | None
+    network: _Network, zoom: ZoomModel, images: Image, labels: npt.NDArray[np.int64], nothing: int | None
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which pictures are read rightly at one look, and at two."""
-    probabilities, features, maps = network.look(whole(pictures, network.size))
-    regions = framing.regions(features, maps, nothing)
-    rows = small_hands(regions)
+    """Return which images are read rightly at one look, and at two."""
+    probabilities, features, maps = network.look(downscale(images, network.size))
+    crop_boxes = zoom.crop_boxes(features, maps, nothing)
+    rows = rows_to_zoom(crop_boxes)
     answers = probabilities.copy()
     if len(rows):
-        second = network.look(framed(pictures[rows], regions[rows], network.size))[0]
-        answers[rows] += np.float32(framing.share) * (second - answers[rows])
+        second = network.look(crop(images[rows], crop_boxes[rows], network.size))[0]
+        answers[rows] += np.float32(zoom.share) * (second - answers[rows])
     return probabilities.argmax(axis=1) == labels, answers.argmax(axis=1) == labels

@@ -15,7 +15,7 @@ from asl_edge.bench.report import HEADINGS, BenchmarkReport
 from asl_edge.bench.runner import benchmark
 from asl_edge.bench.scenarios import Effort, Variant, variants
 from asl_edge.errors import AslEdgeError, DataError, ModelError
-from asl_edge.evaluation.benchmark_images import with_accuracy, write_pictures
+from asl_edge.evaluation.benchmark_images import with_accuracy, write_images
 from asl_edge.evaluation.latency_plot import plot
 
 
@@ -60,7 +60,7 @@ def test_what_is_measured(report: BenchmarkReport, colour_model: Path) -> None:
         assert result.peak_bytes is None or 20e6 < result.peak_bytes < 500e6
         row = result.row()
         assert row["samples"] == 8
-        assert row["pictures_per_second"] == pytest.approx(result.variant.batch_size * 1000 / row["mean_ms"], rel=0.02)
+        assert row["images_per_second"] == pytest.approx(result.variant.batch_size * 1000 / row["mean_ms"], rel=0.02)
         assert row["model_bytes"] == colour_model.stat().st_size
     assert report.failed == failed
     assert all("has no rocm" in str(result.error) for result in failed)
@@ -107,15 +107,15 @@ def test_text(report: BenchmarkReport) -> None:
 
 
 @pytest.mark.parametrize("name", ["plot.png", "plot.svg"])
-def test_the_plot_is_a_picture(report: BenchmarkReport, tmp_path: Path, name: str) -> None:
+def test_the_plot_is_an_image(report: BenchmarkReport, tmp_path: Path, name: str) -> None:
     plot(report, tmp_path / name)
 
     if name.endswith(".png"):
         import cv2
 
-        picture = cv2.imread(str(tmp_path / name))
-        assert picture.shape[1] > 600
-        assert len({tuple(pixel) for pixel in picture.reshape(-1, 3)[::7]}) > 5, "something is drawn"
+        image = cv2.imread(str(tmp_path / name))
+        assert image.shape[1] > 600
+        assert len({tuple(pixel) for pixel in image.reshape(-1, 3)[::7]}) > 5, "something is drawn"
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
@@ -166,22 +166,22 @@ def test_a_runtime_that_is_not_known_is_not_named(report: BenchmarkReport) -> No
 
 
 def test_from_bytes_to_labels(colour_model: Path, tmp_path: Path) -> None:
-    files, what = write_pictures(tmp_path)
-    report = benchmark(variants([colour_model], ["cpu"], [1, 3]), Effort(2, 3, 1), files=files, pictures=what)
+    files, what = write_images(tmp_path)
+    report = benchmark(variants([colour_model], ["cpu"], [1, 3]), Effort(2, 3, 1), files=files, images=what)
 
     for result in report.results:
         assert [len(turn) for turn in result.label_ms] == [3, 3]
         assert result.row()["to_label_p50_ms"] > 0
     assert "to label ms" in report.headings
     assert "Read were drawn hands, JPEG of 200x200." in report.to_markdown()
-    assert report.to_dict()["settings"]["pictures"] == what
+    assert report.to_dict()["settings"]["images"] == what
 
 
-def test_a_picture_that_cannot_be_read_fails_its_variants(colour_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+def test_an_image_that_cannot_be_read_fails_its_variants(colour_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
 
     (result,) = benchmark(variants([colour_model]), Effort(1, 1, 0), files=[str(tmp_path / "bad.jpg")]).results
-    assert "not a picture" in str(result.error)
+    assert "not an image" in str(result.error)
 
 
 def test_energy_where_the_machine_tells_it(report: BenchmarkReport) -> None:
@@ -190,13 +190,13 @@ def test_energy_where_the_machine_tells_it(report: BenchmarkReport) -> None:
     one = report.results[1]
     counted = [{"meter": "board", "joules": joules, "seconds": 1.0, "runs": 50} for joules in (2.0, 6.0, 3.0)]
     found = dataclasses.replace(one, energy=counted)
-    assert found.joules_per_picture == pytest.approx(3.0 / (50 * 4))
+    assert found.joules_per_image == pytest.approx(3.0 / (50 * 4))
     shown = dataclasses.replace(report, results=[found])
-    assert "mJ/picture" in shown.headings
+    assert "mJ/image" in shown.headings
     assert "idle power included. Counted: board." in shown.to_markdown()
     refused = dataclasses.replace(one, energy=[{"reason": "only root may"}])
     silent = dataclasses.replace(report, results=[refused])
-    assert "mJ/picture" not in silent.headings
+    assert "mJ/image" not in silent.headings
     assert silent.notes() == ["only root may"]
 
 
@@ -207,25 +207,25 @@ def test_accuracy_beside_speed(report: BenchmarkReport, tmp_path: Path, colour_m
         (tmp_path / "d" / label).mkdir(parents=True)
         for number in range(4):
             assert cv2.imwrite(str(tmp_path / "d" / label / f"{label}{number}.png"), np.full((40, 40, 3), colour, "u1"))
-    (tmp_path / "d" / "A" / "A9.png").write_bytes(b"no picture")
+    (tmp_path / "d" / "A" / "A9.png").write_bytes(b"no image")
 
     told = with_accuracy(report, tmp_path / "d")
     accuracies = [result.accuracy for result in told.results]
     assert accuracies[0] == accuracies[1]
     assert accuracies[0] is not None
-    assert (accuracies[0].right, accuracies[0].pictures, accuracies[0].skipped) == (8, 12, 1)
+    assert (accuracies[0].right, accuracies[0].images, accuracies[0].skipped) == (8, 12, 1)
     assert accuracies[2:] == [None, None], "what could not be measured"
     assert "66.7% (39.1-86.2, n=12)" in told.to_markdown()
-    assert f"- 1 of the pictures of {tmp_path / 'd'} cannot be read" in told.to_markdown()
+    assert f"- 1 of the images of {tmp_path / 'd'} cannot be read" in told.to_markdown()
     assert told.to_dict()["results"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
     plot(told, tmp_path / "with.png")
     plot(report, tmp_path / "without.png")
     assert cv2.imread(str(tmp_path / "with.png")).shape[0] > cv2.imread(str(tmp_path / "without.png")).shape[0] + 200
 
 
-def test_pictures_that_cannot_be_answered_do_not_cost_the_figures(report: BenchmarkReport, tmp_path: Path) -> None:
+def test_images_that_cannot_be_answered_do_not_cost_the_figures(report: BenchmarkReport, tmp_path: Path) -> None:
     (tmp_path / "d" / "A").mkdir(parents=True)
-    (tmp_path / "d" / "A" / "A1.png").write_bytes(b"no picture")
+    (tmp_path / "d" / "A" / "A1.png").write_bytes(b"no image")
 
     told = with_accuracy(report, tmp_path / "d")
     assert [result.accuracy for result in told.results] == [None] * 4
@@ -247,25 +247,25 @@ def test_a_scenario_that_fails_is_told(report: BenchmarkReport) -> None:
     assert "below the minimum" in told.to_text()
 
 
-def test_pictures_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model: Path) -> None:
+def test_images_of_a_folder_are_read_as_they_are(tmp_path: Path, colour_model: Path) -> None:
     from asl_edge.data.synthetic import synthesize
 
     synthesize(tmp_path / "drawn", per_class=40, classes=["A", "B"], size=64, workers=1)
     (tmp_path / "out").mkdir()
-    files, what = write_pictures(tmp_path / "out", tmp_path / "drawn")
+    files, what = write_images(tmp_path / "out", tmp_path / "drawn")
 
     assert len(files) == 32
     originals = {path.read_bytes() for path in (tmp_path / "drawn").rglob("*.jpg")}
     assert all(Path(file).read_bytes() in originals for file in files)
     for label, left in (("B", range(10, 20)), ("A", range(0))):
         for path in (tmp_path / "drawn" / label).iterdir():
-            path.write_bytes(b"no picture")
+            path.write_bytes(b"no image")
         (tmp_path / label).mkdir()
         if left:
-            files, _ = write_pictures(tmp_path / label, tmp_path / "drawn")
+            files, _ = write_images(tmp_path / label, tmp_path / "drawn")
             assert len(files) in left, "those of the other class"
             assert {Path(file).read_bytes() for file in files} <= originals
         else:
             with pytest.raises(DataError, match="can be read"):
-                write_pictures(tmp_path / label, tmp_path / "drawn")
-    assert what.startswith(f"32 pictures of {tmp_path / 'drawn'}, ")
+                write_images(tmp_path / label, tmp_path / "drawn")
+    assert what.startswith(f"32 images of {tmp_path / 'drawn'}, ")

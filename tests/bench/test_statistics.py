@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asl_edge.bench.statistics import pictures_per_second, summarise
+from asl_edge.bench.statistics import images_per_second, summarise
 
 times = st.lists(st.floats(1e-3, 1e5), min_size=1, max_size=60)
 
@@ -39,5 +39,5 @@ def test_no_samples() -> None:
 
 
 @pytest.mark.parametrize(("mean_ms", "batch", "expected"), [(10, 1, 100), (10, 8, 800), (0.5, 1, 2000)])
-def test_pictures_per_second(mean_ms: float, batch: int, expected: float) -> None:
-    assert pictures_per_second(summarise([mean_ms]), batch) == pytest.approx(expected)
+def test_images_per_second(mean_ms: float, batch: int, expected: float) -> None:
+    assert images_per_second(summarise([mean_ms]), batch) == pytest.approx(expected)

@@ -18,7 +18,7 @@ from asl_edge.evaluation.calibration import Answers, calibrate, write_calibratio
 from asl_edge.export.export import export_run
 from asl_edge.runtime.adapt import adapt
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.pretrained import box_model
+from asl_edge.runtime.pretrained import pretrained_model
 from asl_edge.runtime.streams.sources import natural_key
 
 
@@ -36,16 +36,16 @@ def model(mini_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hands(tmp_path: Path, write_pictures: Callable[..., Path]) -> Path:
-    return write_pictures(tmp_path / "hands", classes="ABC", per_class=8)
+def hands(tmp_path: Path, write_images: Callable[..., Path]) -> Path:
+    return write_images(tmp_path / "hands", classes="ABC", per_class=8)
 
 
 def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, printed, advice = run(capsys, "adapt", hands, "--out", tmp_path / "mine", "--model", model)
     assert code == 0
-    assert "24 pictures of 3 classes" in printed
+    assert "24 images of 3 classes" in printed
     assert "neighbours" not in printed
-    assert "each picture answered by a fit on the others" in " ".join(printed.split())
+    assert "each image answered by a fit on the others" in " ".join(printed.split())
     assert "on another day or in another place expect less" in " ".join(printed.split())
     assert f"--adapted {tmp_path / 'mine.npz'} --model {model}" in advice
     words = ("predict", hands, "--model", model, "--json")
@@ -62,7 +62,7 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
     out = tmp_path / "a.npz"
     code, printed, _ = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
     values = json.loads(printed)
-    assert (code, values["pictures"], values["classes"]) == (0, 24, ["A", "B", "C"])
+    assert (code, values["images"], values["classes"]) == (0, 24, ["A", "B", "C"])
     assert 0 <= values["accuracy_before"] <= values["accuracy_after"] <= 1
     assert out.is_file()
 
@@ -91,11 +91,11 @@ def test_mistakes_are_told(
     assert not (tmp_path / "mine.npz").exists()
 
 
-def test_calibrate_from_pictures_and_from_files_of_answers(
-    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+def test_calibrate_from_images_and_from_files_of_answers(
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
-    strangers = write_pictures(tmp_path / "strangers", classes="ABC", per_class=30)
+    strangers = write_images(tmp_path / "strangers", classes="ABC", per_class=30)
     code, printed, advice = run(capsys, "calibrate", folder, strangers, "--target", "0.5", "--about", "three colours")
     assert code == 0
     assert "Temperature" in printed
@@ -125,11 +125,11 @@ def test_calibrate_from_pictures_and_from_files_of_answers(
 
 
 def test_calibrate_so_that_the_promise_is_kept_in_every_source(
-    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
-    others = write_pictures(tmp_path / "good", classes="ABC", per_class=30)
-    bad = write_pictures(tmp_path / "bad", classes="ABC", per_class=30)
+    others = write_images(tmp_path / "good", classes="ABC", per_class=30)
+    bad = write_images(tmp_path / "bad", classes="ABC", per_class=30)
     (bad / "A").rename(bad / "between")  # all of A and B change their names
     (bad / "B").rename(bad / "A")
     (bad / "between").rename(bad / "B")
@@ -145,7 +145,7 @@ def test_calibrate_so_that_the_promise_is_kept_in_every_source(
 
 
 def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
-    make_mini_model: Any, make_run: Any, tmp_path: Path, write_pictures: Any, capsys: pytest.CaptureFixture[str]
+    make_mini_model: Any, make_run: Any, tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_run(tmp_path / "run", make_mini_model(sharp=4.0))
     rng = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     assert result.spec.reject_curve == calibration.curve
     assert result.spec.calibration["sources"][0]["source"] == "drawn"
 
-    strangers = write_pictures(tmp_path / "strangers", classes="ABC", per_class=10)
+    strangers = write_images(tmp_path / "strangers", classes="ABC", per_class=10)
     of_run, of_file = (
         json.loads(run(capsys, "evaluate", model, strangers, "--json")[1])
         for model in (folder, tmp_path / "model.onnx")
@@ -186,8 +186,8 @@ def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
     from asl_edge.data.synthetic.drawing import draw_hand
 
     for number in range(6):
-        picture = draw_hand("LV"[number % 2], np.random.default_rng(number), 224)
-        cv2.imwrite(str(tmp_path / f"{'LV'[number % 2]}{number}.png"), picture[..., ::-1])
+        image = draw_hand("LV"[number % 2], np.random.default_rng(number), 224)
+        cv2.imwrite(str(tmp_path / f"{'LV'[number % 2]}{number}.png"), image[..., ::-1])
     code, printed, _ = run(capsys, "predict", tmp_path, "--json", "--threshold", "0")
     answers = [json.loads(line) for line in printed.splitlines()]
     assert code == 0
@@ -198,7 +198,7 @@ def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
 
 
 def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
-    assert box_model().stat().st_size <= 8_000_000
+    assert pretrained_model().stat().st_size <= 8_000_000
     with Predictor() as predictor:
         spec = predictor.spec
     assert spec.precision == "fp16-weights"
@@ -223,7 +223,7 @@ def test_the_model_in_the_box_reads_strangers(real_data: Path) -> None:
 
 @pytest.mark.parametrize("given", ["ABCT", "ABCDE", "TX"])
 def test_adapting_to_some_letters_leaves_the_others(real_data: Path, tmp_path: Path, given: str) -> None:
-    """Ten pictures of each, every other one of a stranger's; tested on the pictures between them, of all classes."""
+    """Ten images of each, every other one of a stranger's; tested on the images between them, of all classes."""
     tested = []
     for folder in sorted((real_data / "dev-wall").iterdir()):
         files = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))

@@ -215,7 +215,7 @@ def test_accuracy_and_scenarios(run: Run, colour_model: Path, tmp_path: Path) ->
     assert code == 0, err
     values = json.loads(out)
     (result,) = values["results"]
-    assert result["labelled_pictures"] == 6, "the model knows no D"
+    assert result["labelled_images"] == 6, "the model knows no D"
     assert result["to_label_p50_ms"] > 0
     assert [one["scenario"] for one in values["scenarios"]] == ["single-stream", "offline"]
     assert all("of 600 s" in one["unmet"][0] for one in values["scenarios"])

@@ -272,8 +272,8 @@ class TestOutputThatCannotBeWritten:
         os.close(full)
 
     @pytest.fixture
-    def pictures(self, tmp_path: Path, write_pictures: Callable[..., Path]) -> Path:
-        return write_pictures(tmp_path / "pictures")
+    def images(self, tmp_path: Path, write_images: Callable[..., Path]) -> Path:
+        return write_images(tmp_path / "images")
 
     @pytest.mark.parametrize("words", [["doctor"], ["doctor", "--json"], ["--help"], ["doctor", "--help"]])
     def test_a_reader_that_is_gone(self, closed_pipe: int, words: list[str]) -> None:
@@ -281,10 +281,10 @@ class TestOutputThatCannotBeWritten:
 
     @pytest.mark.parametrize("option", [[], ["--json"]])
     def test_the_report_of_an_evaluation_is_written_all_the_same(
-        self, closed_pipe: int, colour_model: Path, pictures: Path, tmp_path: Path, option: list[str]
+        self, closed_pipe: int, colour_model: Path, images: Path, tmp_path: Path, option: list[str]
     ) -> None:
         out = ("--out", tmp_path / "report")
-        code, err = run_with_output(closed_pipe, "evaluate", colour_model, pictures, *option, *out)
+        code, err = run_with_output(closed_pipe, "evaluate", colour_model, images, *option, *out)
         assert code == 0
         assert "Error" not in err
         assert (tmp_path / "report" / "confusion.png").is_file()
@@ -299,8 +299,8 @@ class TestOutputThatCannotBeWritten:
         assert "Error" not in err
         assert (tmp_path / "plot.png").is_file()
 
-    def test_arrays_are_prepared_all_the_same(self, closed_pipe: int, pictures: Path, tmp_path: Path) -> None:
-        code, err = run_with_output(closed_pipe, "data", "prepare", pictures, "--out", tmp_path / "a", "--size", 32)
+    def test_arrays_are_prepared_all_the_same(self, closed_pipe: int, images: Path, tmp_path: Path) -> None:
+        code, err = run_with_output(closed_pipe, "data", "prepare", images, "--out", tmp_path / "a", "--size", 32)
         assert code == 0
         assert "Error" not in err
         assert (tmp_path / "a" / "manifest.json").is_file()
@@ -315,9 +315,9 @@ class TestOutputThatCannotBeWritten:
 
     @pytest.mark.parametrize("option", [[], ["--json"]])
     def test_a_full_disk_while_predicting_and_evaluating(
-        self, full_disk: int, colour_model: Path, pictures: Path, tmp_path: Path, option: list[str]
+        self, full_disk: int, colour_model: Path, images: Path, tmp_path: Path, option: list[str]
     ) -> None:
-        for words in (["predict", pictures, "--model", colour_model], ["evaluate", colour_model, pictures]):
+        for words in (["predict", images, "--model", colour_model], ["evaluate", colour_model, images]):
             code, err = run_with_output(full_disk, *words, *option)
             assert code == 1
             assert "Error: No space left on device" in err
@@ -349,7 +349,7 @@ def test_predict_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:
 
     for number in range(40):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((40, 40, 3), number, np.uint8))
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     words = [sys.executable, "-m", "asl_edge", "predict", str(tmp_path), "--csv"]
 
     with (tmp_path / "out.csv").open("wb") as out:

@@ -19,14 +19,14 @@ from asl_edge.imaging.preprocess import opencv
 
 @pytest.fixture
 def hands(tmp_path: Path) -> Path:
-    """Three red pictures in A and two green ones in B; their names hold a space."""
+    """Three red images in A and two green ones in B; their names hold a space."""
     for label, channel, count in (("A", 2, 3), ("B", 1, 2)):
         folder = tmp_path / "my hands" / label
         folder.mkdir(parents=True)
         for number in range(count):
-            picture = np.zeros((32, 32, 3), np.uint8)
-            picture[..., channel] = 200 + number
-            opencv().imwrite(str(folder / f"{number}.png"), picture)
+            image = np.zeros((32, 32, 3), np.uint8)
+            image[..., channel] = 200 + number
+            opencv().imwrite(str(folder / f"{number}.png"), image)
     return tmp_path / "my hands"
 
 
@@ -56,7 +56,7 @@ def test_onnx_file(run_command: Run, colour_model: Path, hands: Path) -> None:
     code, out, err = run_command(colour_model, hands)
     assert code == 0
     assert "80.00%" in out
-    assert "95% interval 37.55% to 96.38%, 4 of 5 pictures" in out
+    assert "95% interval 37.55% to 96.38%, 4 of 5 images" in out
     assert "the model has only 3 classes" in out
     assert ["A", "1.0000", "0.7500", "0.8571", "4"] in [line.split() for line in out.splitlines()]
     assert ["A", "B", "1", "25.0%"] in [line.split() for line in out.splitlines()]
@@ -71,7 +71,7 @@ def test_json_is_all_that_stands_on_standard_output(run_command: Run, colour_mod
     code, out, err = run_command(colour_model, hands, "--json")
     report = json.loads(out)
     assert code == 0
-    assert (report["accuracy"], report["pictures"], report["split"]) == (1.0, 5, None)
+    assert (report["accuracy"], report["images"], report["split"]) == (1.0, 5, None)
     assert report["most_confused"] == []
     assert "Next:" in err
 
@@ -136,10 +136,10 @@ def test_names_that_are_no_text_are_written_escaped(run_command: Run, colour_mod
 def test_run_keeps_its_report_and_names_export(
     run_command: Run, make_run: Callable[..., Path], mini_model: Any, colour_arrays: Path, tmp_path: Path
 ) -> None:
-    run = make_run(tmp_path / "a run", mini_model, pictures=3, arrays=str(colour_arrays))
+    run = make_run(tmp_path / "a run", mini_model, images=3, arrays=str(colour_arrays))
     code, out, err = run_command(run, colour_arrays, "--split", "validation")
     assert code == 0
-    assert "of 15 validation pictures" in out
+    assert "of 15 validation images" in out
     assert (run / "evaluation" / "validation" / "report.json").is_file()
     assert "taken to be the model's classes A,B,C" in err
     assert next_command(err) == ["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]
@@ -153,7 +153,7 @@ def test_keras_file_alone(run_command: Run, mini_run: Path, hands: Path, tmp_pat
     assert "--classes A,B,C" in err
     code, out, err = run_command(model, hands, "--classes", "a,b,space", "--fit", "pad")
     assert code == 0
-    assert "5 pictures" in out
+    assert "5 images" in out
     words = ["asl-edge", "export", str(model), "--out", str(tmp_path / "model.onnx")]
     assert next_command(err) == [*words, "--classes", "a,b,space", "--fit", "pad"]
     assert not (tmp_path / "evaluation").exists()
@@ -165,9 +165,9 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (hands / "A" / f"bad{number:02}.jpg").write_bytes(b"")
     code, out, err = run_command(colour_model, hands, "--split", "train")
     assert code == 0
-    assert "5 pictures" in out
+    assert "5 images" in out
     assert "does not know these classes: space (3)" in err
-    assert "Skipped 12 pictures" in err
+    assert "Skipped 12 images" in err
     assert f"{hands / 'A' / 'bad00.jpg'}: the file is empty" in err
     assert "and 2 more" in err
     assert "--split train says nothing here" in err
@@ -213,7 +213,7 @@ def test_mistakes_end_with_a_sentence_and_2(
 
 @pytest.fixture
 def rooms(hands: Path, tmp_path: Path) -> Path:
-    """As `hands`, with a red picture in B and one of a class that the model does not know."""
+    """As `hands`, with a red image in B and one of a class that the model does not know."""
     rooms = tmp_path / "rooms"
     shutil.copytree(hands, rooms)
     (rooms / "A" / "2.png").rename(rooms / "B" / "wrong.png")
@@ -246,7 +246,7 @@ def test_several_sources_as_json_and_files(
     values = json.loads(out)
     assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
     assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
-    assert (values["all"]["right"], values["all"]["pictures"]) == (9, 10)
+    assert (values["all"]["right"], values["all"]["images"]) == (9, 10)
     assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
     assert values["all"]["accuracy_when_answered"] is None
     assert values["all"]["right_mirrored"] == 9  # a flat colour turned is the same
@@ -259,12 +259,12 @@ def test_several_sources_of_a_run_go_into_it_for_export(
 ) -> None:
     from asl_edge.evaluation.source_metrics import read_figures
 
-    run = make_run(tmp_path / "a run", mini_model, pictures=3)
+    run = make_run(tmp_path / "a run", mini_model, images=3)
     code, out, err = run_command(run, hands, rooms)
     assert code == 0
     assert f"Files in {run / 'evaluation'}: sources.json, sources.csv, my hands/, rooms/" in out
     figures = read_figures(run)
-    assert [(name, values["pictures"]) for name, values in figures.items()] == [("my hands", 5), ("rooms", 5)]
+    assert [(name, values["images"]) for name, values in figures.items()] == [("my hands", 5), ("rooms", 5)]
     assert next_command(err)[1] == "export"
 
 
@@ -287,7 +287,7 @@ def test_a_source_that_cannot_be_used_ends_it_without_figures(
     (tmp_path / "empty").mkdir()
     code, out, err = run_command(colour_model, hands, tmp_path / "empty", "--out", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert f"No pictures of known classes in {tmp_path / 'empty'}" in err
+    assert f"No images of known classes in {tmp_path / 'empty'}" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -306,10 +306,10 @@ def test_the_models_threshold_is_told(
 ) -> None:
     make_colour_model(tmp_path / "m.onnx", spec={"reject_threshold": 0.9})
     _, out, _ = run_command(tmp_path / "m.onnx", hands)
-    assert "5 of 5 pictures answered with confidence 0.9 or more" in out
+    assert "5 of 5 images answered with confidence 0.9 or more" in out
     _, out, _ = run_command(tmp_path / "m.onnx", hands, "--threshold", "1")
-    assert "0 of 5 pictures answered with confidence 1 or more" in out
-    assert "no picture is answered" in out
+    assert "0 of 5 images answered with confidence 1 or more" in out
+    assert "no image is answered" in out
 
 
 def test_the_model_in_the_box_is_an_onnx_file(
@@ -323,7 +323,7 @@ def test_the_model_in_the_box_is_an_onnx_file(
     assert code == 2
     assert "missing from this installation" in err
     (tmp_path / "models").mkdir()
-    shutil.copy(colour_model, tmp_path / "models" / pretrained_module.BOX_FILE)
+    shutil.copy(colour_model, tmp_path / "models" / pretrained_module.MODEL_FILE)
     code, out, err = run_command("box", hands, "--provider", "cpu", "--json")
     assert code == 0
     assert json.loads(out)["model"] == "box"

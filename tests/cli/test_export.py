@@ -31,7 +31,7 @@ def test_a_run_becomes_a_file(mini_run: Path, tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "my model.parity.json").is_file()
     for words in ("100.00% of 300", "max logit difference", "accuracy of Keras", "90.00%", "MB", "converted in"):
         assert words in printed
-    assert f"asl-edge predict PICTURE --model '{out}'" in advice
+    assert f"asl-edge predict IMAGE --model '{out}'" in advice
 
 
 def test_json_is_one_value(mini_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,12 +48,12 @@ def test_out_of_tolerance_shows_the_worst_and_exits_1(
     gamma, kernel = model.get_layer("norm1").gamma, model.get_layer("dense2").kernel
     gamma.assign(gamma.numpy() * 3e4)  # half precision ends at 65504
     kernel.assign(kernel.numpy() / 3e4)
-    folder = make_run(tmp_path / "run", model, pictures=40)
+    folder = make_run(tmp_path / "run", model, images=40)
     assert run(capsys, "export", folder, "--out", tmp_path / "full.onnx")[0] == 0
     half = ("export", folder, "--out", tmp_path / "half.onnx", "--precision", "fp16", "--no-optimize")
     code, printed, advice = run(capsys, *half)
     assert code == 1
-    assert "Worst pictures" in printed, advice
+    assert "Worst images" in printed, advice
     assert "half.onnx is not written" in advice
     assert "--precision fp32" in advice
     code, printed, _ = run(capsys, *half, "--json")
@@ -66,7 +66,7 @@ def test_a_file_outside_a_run(mini_run: Path, tmp_path: Path, capsys: pytest.Cap
     shutil.copy(mini_run / "best.keras", tmp_path / "alone.keras")
     arrays = tmp_path / "arrays"
     arrays.mkdir()
-    shutil.copy(mini_run / "samples/test_pictures.npy", arrays / "test_set.npy")
+    shutil.copy(mini_run / "samples/test_images.npy", arrays / "test_set.npy")
     shutil.copy(mini_run / "samples/test_classes.npy", arrays / "test_classes.npy")
     common = ("export", tmp_path / "alone.keras", "--out", tmp_path / "m.onnx")
     code, _, advice = run(capsys, *common)
@@ -109,5 +109,5 @@ def test_as_a_process_it_is_quiet_and_chooses_tensorflow(mini_run: Path, tmp_pat
         command, env={**unset, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.split() == f"Next: asl-edge predict PICTURE --model {tmp_path / 'm.onnx'}".split()
+    assert ended.stderr.split() == f"Next: asl-edge predict IMAGE --model {tmp_path / 'm.onnx'}".split()
     assert np.all([ord(letter) != 27 for letter in ended.stdout])

@@ -34,48 +34,48 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     for number, label in enumerate("ABCA"):
-        picture = np.zeros((30, 40, 3), np.uint8)
-        picture[..., 2 - "ABC".index(label)] = 230
-        cv2.imwrite(str(folder / f"{label}_{number}.png"), picture)
+        image = np.zeros((30, 40, 3), np.uint8)
+        image[..., 2 - "ABC".index(label)] = 230
+        cv2.imwrite(str(folder / f"{label}_{number}.png"), image)
     return folder
 
 
-def test_the_table(run: Run, colour_model: Path, pictures: Path) -> None:
-    code, out, err = run(pictures, "--model", colour_model)
+def test_the_table(run: Run, colour_model: Path, images: Path) -> None:
+    code, out, err = run(images, "--model", colour_model)
 
     assert code == 0
     heading, *lines = out.splitlines()
-    assert heading.split() == ["letter", "sure", "then", "ms", "picture"]
+    assert heading.split() == ["letter", "sure", "then", "ms", "image"]
     assert [line.split()[0] for line in lines] == ["A", "A", "B", "C"]
     assert "4 answered" in err
     assert "on cpu" in err
 
 
-def test_json_and_csv(run: Run, colour_model: Path, pictures: Path) -> None:
-    code, out, err = run(pictures / "B_1.png", "--model", colour_model, "--json", "--top-k", "2")
+def test_json_and_csv(run: Run, colour_model: Path, images: Path) -> None:
+    code, out, err = run(images / "B_1.png", "--model", colour_model, "--json", "--top-k", "2")
     assert (code, err) == (0, "")
     answer = json.loads(out)
     assert (answer["label"], answer["accepted"], len(answer["top"])) == ("B", True, 2)
-    assert answer["source"] == str(pictures / "B_1.png")
+    assert answer["source"] == str(images / "B_1.png")
 
-    code, out, err = run(pictures, "--model", colour_model, "--csv")
+    code, out, err = run(images, "--model", colour_model, "--csv")
     assert (code, err) == (0, "")
     assert [row["label"] for row in csv.DictReader(io.StringIO(out))] == ["A", "A", "B", "C"]
 
 
-def test_bad_pictures_are_named_and_the_rest_goes_on(run: Run, colour_model: Path, pictures: Path) -> None:
-    (pictures / "A_9.png").write_bytes(b"broken")
+def test_bad_images_are_named_and_the_rest_goes_on(run: Run, colour_model: Path, images: Path) -> None:
+    (images / "A_9.png").write_bytes(b"broken")
 
-    code, out, err = run(pictures, pictures / "gone.jpg", "--model", colour_model, "--json")
+    code, out, err = run(images, images / "gone.jpg", "--model", colour_model, "--json")
 
     assert code == 1
     assert [json.loads(line)["label"] for line in out.splitlines()] == ["A", "A", "B", "C"]
-    assert f"Skipped {pictures / 'A_9.png'}: not a picture" in err
-    assert f"Skipped {pictures / 'gone.jpg'}: no such file" in err
+    assert f"Skipped {images / 'A_9.png'}: not an image" in err
+    assert f"Skipped {images / 'gone.jpg'}: no such file" in err
 
 
 def test_nothing_readable(run: Run, colour_model: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_nothing_readable(run: Run, colour_model: Path, tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "empty", tmp_path / "*.bmp", "--model", colour_model)
 
     assert (code, out) == (2, "")
-    assert "no picture in this folder" in err
+    assert "no image in this folder" in err
     assert "no file matches this pattern" in err
 
 
@@ -99,10 +99,8 @@ def test_not_sure(run: Run, colour_model: Path, tmp_path: Path) -> None:
     assert json.loads(out)["accepted"] is False
 
 
-def test_a_list_on_standard_input(
-    run: Run, colour_model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{pictures / 'C_2.png'}\n{pictures / 'A_0.png'}\n"))
+def test_a_list_on_standard_input(run: Run, colour_model: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{images / 'C_2.png'}\n{images / 'A_0.png'}\n"))
 
     code, out, _ = run("-", "--model", colour_model, "--json")
     assert code == 0
@@ -168,41 +166,41 @@ def test_an_empty_list_is_a_mistake(
     code, out, err = run("-", "--model", colour_model, *option)
 
     assert code == 2
-    assert out == ("source,frame,label,confidence,accepted,top,ms,region\n" if "--csv" in option else "")
+    assert out == ("source,frame,label,confidence,accepted,top,ms,crop_box\n" if "--csv" in option else "")
     assert err == "Skipped -: no path on standard input\n"
 
 
-def test_a_pipe_in_a_folder_is_not_waited_for(run: Run, colour_model: Path, pictures: Path) -> None:
+def test_a_pipe_in_a_folder_is_not_waited_for(run: Run, colour_model: Path, images: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("Windows has no named pipes in folders")
-    os.mkfifo(pictures / "pipe.jpg")
+    os.mkfifo(images / "pipe.jpg")
 
-    code, out, err = run(pictures, "--model", colour_model, "--json")
+    code, out, err = run(images, "--model", colour_model, "--json")
 
     assert code == 1
     assert len(out.splitlines()) == 4
-    assert f"Skipped {pictures / 'pipe.jpg'}: neither a file nor a folder" in err
+    assert f"Skipped {images / 'pipe.jpg'}: neither a file nor a folder" in err
 
 
-def test_a_name_with_a_line_end_is_one_line(run: Run, colour_model: Path, pictures: Path) -> None:
+def test_a_name_with_a_line_end_is_one_line(run: Run, colour_model: Path, images: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("Windows allows no such names")
-    (pictures / "A_0.png").rename(pictures / "A\n0.png")
-    (pictures / "A\n9.png").write_bytes(b"broken")
+    (images / "A_0.png").rename(images / "A\n0.png")
+    (images / "A\n9.png").write_bytes(b"broken")
 
-    _, out, err = run(pictures, "--model", colour_model)
+    _, out, err = run(images, "--model", colour_model)
 
     assert len(out.splitlines()) == 1 + 4
     assert r"A\n0.png" in out
-    assert r"A\n9.png: not a picture" in err
+    assert r"A\n9.png: not an image" in err
 
 
-def test_libraries_say_nothing_of_damaged_files(colour_model: Path, pictures: Path, tmp_path: Path) -> None:
+def test_libraries_say_nothing_of_damaged_files(colour_model: Path, images: Path, tmp_path: Path) -> None:
     """In a process of its own: what the libraries may say is settled when OpenCV is loaded."""
     whole = cv2.imencode(".tiff", np.zeros((40, 40, 3), np.uint8))[1].tobytes()
     (tmp_path / "tag.tiff").write_bytes(whole[:-40] + b"\xff" * 40)
     (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\0mdat" + bytes(900))
-    words = [tmp_path / "tag.tiff", tmp_path / "cut.mp4", pictures / "A_0.png", "--model", colour_model, "--json"]
+    words = [tmp_path / "tag.tiff", tmp_path / "cut.mp4", images / "A_0.png", "--model", colour_model, "--json"]
 
     with _command(*map(str, words)) as process:
         out, err = process.communicate(timeout=60)
@@ -254,8 +252,8 @@ def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> 
         return {line["source"]: line["confidence"] for line in map(json.loads, out.splitlines())}
 
     assert len(answers()) == 4
-    assert answers() != answers("--no-second-look")
-    assert answers("--second-look") == answers()
+    assert answers() != answers("--no-zoom")
+    assert answers("--zoom") == answers()
 
 
 def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:
@@ -266,7 +264,7 @@ def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) ->
     assert json.loads(out)["label"] in CLASSES
 
 
-def test_only_the_device_tier_is_imported(colour_model: Path, pictures: Path) -> None:
+def test_only_the_device_tier_is_imported(colour_model: Path, images: Path) -> None:
     code = (
         "import sys; from asl_edge.cli import main\n"
         "try: main(sys.argv[1:])\n"
@@ -274,7 +272,7 @@ def test_only_the_device_tier_is_imported(colour_model: Path, pictures: Path) ->
         "heavy = 'tensorflow keras onnx tf2onnx sklearn matplotlib pandas rich PIL'.split()\n"
         "print('loaded', [name for name in heavy if name in sys.modules])"
     )
-    words = ["predict", str(pictures / "A_0.png"), "--model", str(colour_model)]
+    words = ["predict", str(images / "A_0.png"), "--model", str(colour_model)]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "loaded []"
@@ -284,12 +282,12 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes ar
 
 
 @posix
-def test_answers_stream_while_the_list_is_written(colour_model: Path, pictures: Path) -> None:
+def test_answers_stream_while_the_list_is_written(colour_model: Path, images: Path) -> None:
     with _command("-", "--model", str(colour_model), "--json") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for name in ("A_0.png", "C_2.png"):
-            process.stdin.write(f"{pictures / name}\n".encode())
+            process.stdin.write(f"{images / name}\n".encode())
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["label"] == name[0]
         process.stdin.close()
@@ -297,8 +295,8 @@ def test_answers_stream_while_the_list_is_written(colour_model: Path, pictures: 
 
 
 @posix
-def test_a_reader_that_goes_away_is_no_failure(colour_model: Path, pictures: Path) -> None:
-    with _command(*[str(pictures)] * 500, "--model", str(colour_model)) as process:
+def test_a_reader_that_goes_away_is_no_failure(colour_model: Path, images: Path) -> None:
+    with _command(*[str(images)] * 500, "--model", str(colour_model)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
@@ -308,12 +306,12 @@ def test_a_reader_that_goes_away_is_no_failure(colour_model: Path, pictures: Pat
 
 
 @posix
-def test_ctrl_c_is_tidy(colour_model: Path, pictures: Path) -> None:
+def test_ctrl_c_is_tidy(colour_model: Path, images: Path) -> None:
     with _command("-", "--model", str(colour_model)) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(f"{pictures / 'A_0.png'}\n".encode())
+        process.stdin.write(f"{images / 'A_0.png'}\n".encode())
         process.stdin.flush()
         process.stdout.readline()
         time.sleep(0.2)
@@ -323,10 +321,10 @@ def test_ctrl_c_is_tidy(colour_model: Path, pictures: Path) -> None:
 
 
 @posix
-def test_names_that_are_no_text(colour_model: Path, pictures: Path) -> None:
-    name = os.fsencode(pictures) + b"/\xff\xe9.png"
+def test_names_that_are_no_text(colour_model: Path, images: Path) -> None:
+    name = os.fsencode(images) + b"/\xff\xe9.png"
     with open(name, "wb") as file:  # noqa: PTH123
-        file.write((pictures / "B_1.png").read_bytes())
+        file.write((images / "B_1.png").read_bytes())
 
     with _command("-", "--model", str(colour_model), "--json") as process:
         out, err = process.communicate(name + b"\n", timeout=30)

@@ -40,14 +40,14 @@ def write_run(path, *, epochs=3, planned=3, test=0.75, age=0, **config):
     rows = [
         {
             "epoch": epoch, "loss": 1 / epoch, "accuracy": 1 - 1 / (epoch + 1), "val_loss": 1.2 / epoch,
-            "val_accuracy": 1 - 1 / (epoch + 3), "pictures_per_second": 70 + epoch, "seconds": 100.0,
+            "val_accuracy": 1 - 1 / (epoch + 3), "images_per_second": 70 + epoch, "seconds": 100.0,
         }
         for epoch in range(1, epochs + 1)
     ]  # fmt: skip
     write_history(path / "history.csv", rows)
     with zipfile.ZipFile(path / "best.keras", "w") as archive:
         archive.writestr("config.json", "{}")
-    scores = {"test": {"accuracy": test, "top3_accuracy": 1.0, "pictures": 66, "interval95": [0.69, 0.88]}}
+    scores = {"test": {"accuracy": test, "top3_accuracy": 1.0, "images": 66, "interval95": [0.69, 0.88]}}
     (path / "results.json").write_text(json.dumps({"epochs": epochs, "best_epoch": epochs} | (scores if test else {})))
     os.utime(path / "history.csv", (1e9 - age, 1e9 - age))
     return path
@@ -101,7 +101,7 @@ def test_json_has_every_figure(run, tmp_path):
         "alexnet",
     )
     assert (value["epochs"], value["planned_epochs"], value["best_epoch"]) == (3, 3, 3)
-    assert (value["test_accuracy"], value["test_interval95"], value["test_pictures"]) == (0.75, [0.69, 0.88], 66)
+    assert (value["test_accuracy"], value["test_interval95"], value["test_images"]) == (0.75, [0.69, 0.88], 66)
     assert (value["training_seconds"], value["parameters"]) == (300.0, None)
     assert value["changed"] == "2001-09-09T01:46:40+00:00"
 
@@ -183,18 +183,18 @@ class TestCompare:
         assert rows["best"] == "validation 83.3% in epoch 3 80.0% in epoch 2"
         assert "75.0% (95% interval 69.0% to 88.0%, n = 66)" in rows["test"]
         assert rows["time"] == "5 min 3 min"
-        assert rows["pictures/s"] == "72 (median of the epochs) 72 (median of the epochs)"
+        assert rows["images/s"] == "72 (median of the epochs) 72 (median of the epochs)"
         assert "batch_size" not in rows
         assert "cpu" not in rows
 
-    def test_says_when_the_pictures_or_the_machines_are_others(self, run, two):
+    def test_says_when_the_images_or_the_machines_are_others(self, run, two):
         config = json.loads((two[1] / "config.json").read_text())
         config["data"]["fingerprint"]["test_set.npy"] = 2
         (two[1] / "config.json").write_text(json.dumps(config))
         (two[1] / "environment.json").write_text('{"cpu": "another", "packages": {"keras": "3.15"}}')
         code, out, err = run("compare", *two)
         assert code == 0
-        assert "different test pictures, so their accuracies cannot be compared" in err
+        assert "different test images, so their accuracies cannot be compared" in err
         assert "fingerprint" not in out
         assert "another" in out
         assert "packages.keras" in out
@@ -207,7 +207,7 @@ class TestCompare:
         assert [len(history) for history in value["histories"]] == [3, 2]
         assert [item["path"] for item in value["runs"]] == [str(path) for path in two]
 
-    def test_plot_is_a_picture(self, run, two, tmp_path):
+    def test_plot_is_an_image(self, run, two, tmp_path):
         pytest.importorskip("matplotlib")
         code, _, err = run("compare", *two, "--plot", tmp_path / "plots" / "both.png")
         assert code == 0

@@ -22,7 +22,7 @@ def with_manifest(colour_arrays):
         "classes": ["A", "B", "C"],
         "fit": "crop",
         "split": "blocks",
-        "sources": [{"path": "hands", "pictures": 78}],
+        "sources": [{"path": "hands", "images": 78}],
         "files": {name: {"sha256": sha256_of(colour_arrays / name)} for name in names},
     }
     (colour_arrays / "manifest.json").write_text(json.dumps(manifest))
@@ -41,7 +41,7 @@ def test_trains_and_ends_with_the_export_command(colour_arrays, tmp_path, capsys
     assert run(colour_arrays, "--out", out, *QUICK) == 0
     printed = capsys.readouterr()
     assert "test accuracy" in printed.out
-    assert "on 15 pictures" in printed.out
+    assert "on 15 images" in printed.out
     assert "Epoch 2/2  loss" in printed.err
     assert printed.err.rstrip().endswith(f"asl-edge export '{out}' --out '{out / 'model.onnx'}'")
 
@@ -68,7 +68,7 @@ def test_json_is_one_value_on_standard_output(colour_arrays, tmp_path, capsys):
     assert run(colour_arrays, "--out", tmp_path / "run", "--json", *QUICK) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["epochs"] == 2
-    assert result["test"]["pictures"] == 15
+    assert result["test"]["images"] == 15
     assert [row["epoch"] for row in result["history"]] == [1, 2]
 
 
@@ -77,14 +77,14 @@ def test_the_manifest_travels_into_the_run(with_manifest, tmp_path):
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["fit"] == "crop"
     assert config["data"]["split"] == "blocks"
-    assert config["data"]["sources"] == [{"path": "hands", "pictures": 78}]
+    assert config["data"]["sources"] == [{"path": "hands", "images": 78}]
     assert set(config["data"]["fingerprint"]) >= {"train_set.npy", "test_classes.npy"}
 
 
 def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsys):
-    pictures = np.load(with_manifest / "train_set.npy")
-    pictures[0, 0, 0, 0] ^= 1
-    np.save(with_manifest / "train_set.npy", pictures)
+    images = np.load(with_manifest / "train_set.npy")
+    images[0, 0, 0, 0] ^= 1
+    np.save(with_manifest / "train_set.npy", images)
     assert run(with_manifest, "--out", tmp_path / "run", *QUICK) == 2
     assert "train_set.npy is damaged or was changed" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -94,7 +94,7 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
 def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.training.loop import epoch_checkpointer
 
-    out, real = tmp_path / "run", epoch_checkpointer.EpochKeeper.begin_epoch
+    out, real = tmp_path / "run", epoch_checkpointer.EpochCheckpointer.begin_epoch
 
     def stop_at_the_second(self, epoch):
         if epoch == 1:
@@ -102,7 +102,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
         real(self, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(epoch_checkpointer.EpochKeeper, "begin_epoch", stop_at_the_second)
+        patch.setattr(epoch_checkpointer.EpochCheckpointer, "begin_epoch", stop_at_the_second)
         assert run(colour_arrays, "--out", out, *QUICK[:-1], "X,Y,space", "--bgr") == 130
     printed = capsys.readouterr().err
     assert "keeps 1 complete epoch of 2" in printed
@@ -225,7 +225,7 @@ def test_goes_on_from_the_model_in_the_box(trained, colour_arrays, tmp_path, cap
     quick = ["--from-pretrained", "--recipe", "tutorial", "--epochs", "1", "--batch-size", "16", "--classes", "A,B,C"]
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 2
     assert "The model in the box" in capsys.readouterr().err
-    export_run(trained, tmp_path / pretrained_module.BOX_FILE)
+    export_run(trained, tmp_path / pretrained_module.MODEL_FILE)
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 0
     assert "Started from the model in the box: 4 layers of tiny" in capsys.readouterr().err
     config = json.loads((tmp_path / "run/config.json").read_text())

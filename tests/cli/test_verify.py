@@ -36,10 +36,10 @@ def test_agreement(model: Path, mini_run: Path, capsys: pytest.CaptureFixture[st
 def test_other_weights_exit_1(
     model: Path, make_mini_model: Any, make_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = make_run(tmp_path / "other", make_mini_model(seed=4), pictures=40)
+    other = make_run(tmp_path / "other", make_mini_model(seed=4), images=40)
     code, printed, advice = run(capsys, "verify", model, "--against", other)
     assert code == 1
-    assert "Worst pictures" in printed
+    assert "Worst images" in printed
     assert "does not agree" in advice
     code, printed, _ = run(capsys, "verify", model, "--against", other, "--json")
     values = json.loads(printed)
@@ -49,7 +49,7 @@ def test_other_weights_exit_1(
 def test_other_classes_exit_1(
     model: Path, mini_model: Any, make_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = make_run(tmp_path / "other", mini_model, pictures=4, classes=["C", "B", "A"])
+    other = make_run(tmp_path / "other", mini_model, images=4, classes=["C", "B", "A"])
     code, printed, advice = run(capsys, "verify", model, "--against", other, "--json")
     assert (code, json.loads(printed)["parity"]) == (1, None)
     assert "classes A,B,C here, C,B,A there" in advice

@@ -13,17 +13,17 @@ from asl_edge.errors import DataError
 
 
 @pytest.fixture
-def prepared(tmp_path, write_pictures):
+def prepared(tmp_path, write_images):
     out = tmp_path / "prepared"
-    prepare(PrepareConfig((write_pictures(tmp_path / "in"),), out, size=32))
+    prepare(PrepareConfig((write_images(tmp_path / "in"),), out, size=32))
     return out
 
 
 def write_tutorial(folder, columns=3):
-    """What the tutorial's script leaves when there are too few pictures for its test list."""
+    """What the tutorial's script leaves when there are too few images for its test list."""
     folder.mkdir()
-    pictures = [np.full((8, 8, 3), (number, 0, 255), np.uint8) for number in range(6)]
-    np.save(folder / "train_set.npy", pictures)
+    images = [np.full((8, 8, 3), (number, 0, 255), np.uint8) for number in range(6)]
+    np.save(folder / "train_set.npy", images)
     np.save(folder / "train_classes.npy", np.eye(columns)[[0, 1, 2, 0, 1, 2]])
     np.save(folder / "test_set.npy", [])
     np.save(folder / "test_classes.npy", np.zeros((0, 0)))
@@ -35,8 +35,8 @@ def test_opens_mapped(prepared):
     assert (arrays.classes, arrays.input_size, arrays.fit, arrays.bgr) == (("A", "B", "C"), 32, "crop", False)
     for name in ("train", "validation", "test"):
         split = arrays.split(name)
-        assert isinstance(split.pictures, np.memmap)
-        assert split.pictures.shape == (len(split), 32, 32, 3)
+        assert isinstance(split.images, np.memmap)
+        assert split.images.shape == (len(split), 32, 32, 3)
         assert split.one_hot.dtype == np.float32
         assert (split.one_hot.argmax(1) == split.labels).all()
     assert arrays.rgb("train", [2, 0]).shape == (2, 32, 32, 3)
@@ -48,9 +48,9 @@ def test_the_tutorials_arrays(tmp_path):
     with pytest.warns(UserWarning, match="taken to be A,B,C"):
         arrays = PreparedArrays.open(folder, bgr=True)
     assert (arrays.classes, arrays.fit, arrays.manifest) == (("A", "B", "C"), "stretch", None)
-    assert arrays.split("train").pictures[1, 0, 0].tolist() == [1, 0, 255]
+    assert arrays.split("train").images[1, 0, 0].tolist() == [1, 0, 255]
     assert arrays.rgb("train", [1])[0, 0, 0].tolist() == [255, 0, 1]
-    with pytest.raises(DataError, match=r"no test pictures.*train \(6\)"):
+    with pytest.raises(DataError, match=r"no test images.*train \(6\)"):
         arrays.split("test")
     with pytest.raises(DataError, match="Unknown split"):
         arrays.split("dev")

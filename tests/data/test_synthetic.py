@@ -1,4 +1,4 @@
-"""The drawn hands: anatomy, rendering, pictures and the folder of pictures."""
+"""The drawn hands: anatomy, rendering, images and the folder of images."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_nearer_cone_hides_the_farther_one_in_any_order(order: tuple[int, in
     assert field.owner[50 - field.top, 50 - field.left] == order.index(0)
 
 
-def test_nothing_is_rendered_outside_the_picture() -> None:
+def test_nothing_is_rendered_outside_the_image() -> None:
     assert height_field(cones(((-90, -90, 0), (-60, -90, 0), 8, 8)), 100) is None
 
 
@@ -138,18 +138,18 @@ def test_what_is_nearer_to_the_camera_is_larger() -> None:
     camera = Camera(scale=10, distance=40, centre=(50, 50))
     points, scales = camera.project(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 10.0]]))
     assert scales[1] > scales[0] == 10
-    np.testing.assert_allclose(points[0, :2], (60, 40))  # y points down in a picture
+    np.testing.assert_allclose(points[0, :2], (60, 40))  # y points down in an image
 
 
-# Pictures ------------------------------------------------------------------------------------------------------------
+# Images ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("label", CLASSES)
 def test_every_class_draws(label: str) -> None:
     rng = np.random.default_rng(3)
     frame = draw_frame(random_scene(label, rng, 96), rng, 96)
-    assert frame.picture.shape == (96, 96, 3)
-    assert frame.picture.dtype == np.uint8
+    assert frame.image.shape == (96, 96, 3)
+    assert frame.image.dtype == np.uint8
     covered = (frame.mask > 0).mean()
     if label == "nothing":
         assert covered == 0
@@ -174,7 +174,7 @@ def test_any_size_draws(size: int) -> None:
     assert draw_hand("Y", np.random.default_rng(1), size).shape == (size, size, 3)
 
 
-def test_the_same_generator_draws_the_same_picture() -> None:
+def test_the_same_generator_draws_the_same_image() -> None:
     first, second, other = (draw_hand("K", np.random.default_rng(seed)) for seed in (8, 8, 9))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -184,7 +184,7 @@ def test_class_names_in_any_case() -> None:
     assert np.array_equal(draw_hand("k", np.random.default_rng(8)), draw_hand("K", np.random.default_rng(8)))
 
 
-def test_classes_differ_more_than_pictures_of_one_class() -> None:
+def test_classes_differ_more_than_images_of_one_class() -> None:
     """Silhouettes, brought to one place and size: of 10 clear letters each is nearest to its own mean."""
     labels = "BCDILQVWY"
 
@@ -217,18 +217,18 @@ def test_what_cannot_be_drawn_is_said(label: str, size: int, words: str) -> None
 # Folders -------------------------------------------------------------------------------------------------------------
 
 
-def test_synthesize_writes_numbered_pictures(tmp_path: Path) -> None:
+def test_synthesize_writes_numbered_images(tmp_path: Path) -> None:
     done: list[int] = []
     report = synthesize(
         tmp_path / "hands", per_class=12, classes=["b", "A"], seed=4, size=64, workers=1, on_progress=done.append
     )
     assert isinstance(report, SynthesisReport)
-    assert (report.classes, report.pictures, report.workers) == (("B", "A"), 24, 1)
+    assert (report.classes, report.images, report.workers) == (("B", "A"), 24, 1)
     assert sum(done) == 24
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert names == {f"hands/{label}/{label}{number}.jpg" for label in "AB" for number in range(1, 13)}
-    picture = cv2.imread(str(tmp_path / "hands/A/A1.jpg"))
-    assert picture.shape == (64, 64, 3)
+    image = cv2.imread(str(tmp_path / "hands/A/A1.jpg"))
+    assert image.shape == (64, 64, 3)
     assert report.size_bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.jpg"))
 
 
@@ -248,8 +248,8 @@ def test_bytes_do_not_hang_on_workers_or_on_other_classes(tmp_path: Path) -> Non
 
 def test_frames_of_one_clip_are_alike_and_clips_are_not(tmp_path: Path) -> None:
     synthesize(tmp_path / "out", per_class=60, classes=["L"], seed=1, size=48, workers=1)
-    pictures = [cv2.imread(str(tmp_path / f"out/L/L{number}.jpg")).astype(np.float32) for number in range(1, 61)]
-    steps = [float(np.abs(a - b).mean()) for a, b in pairwise(pictures)]
+    images = [cv2.imread(str(tmp_path / f"out/L/L{number}.jpg")).astype(np.float32) for number in range(1, 61)]
+    steps = [float(np.abs(a - b).mean()) for a, b in pairwise(images)]
     between_clips = [steps[i] for i in range(9, 59, 10)]
     within_clips = [step for i, step in enumerate(steps) if i % 10 != 9]
     assert min(within_clips) > 0
@@ -262,7 +262,7 @@ def test_frames_of_one_clip_are_alike_and_clips_are_not(tmp_path: Path) -> None:
         ({"classes": ["A", "Ä"]}, "Unknown class"),
         ({"classes": ["A", "a"]}, "once"),
         ({"classes": []}, "at least one"),
-        ({"per_class": 0}, "At least one picture"),
+        ({"per_class": 0}, "At least one image"),
         ({"seed": -1}, "seed"),
         ({"size": 5000}, "32 to 1024"),
         ({"workers": 0}, "At least one worker"),
@@ -312,7 +312,7 @@ def test_sigterm_leaves_nothing_either(tmp_path: Path) -> None:
                 per_class=11,
                 classes=["A"],
                 size=32,
-                on_progress=lambda pictures: signal.raise_signal(signal.SIGTERM),
+                on_progress=lambda images: signal.raise_signal(signal.SIGTERM),
             )
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -340,7 +340,7 @@ def test_a_mount_point_is_filled_from_within(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_interrupted_it_leaves_nothing(tmp_path: Path, workers: int) -> None:
-    def stop(pictures: int) -> None:
+    def stop(images: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -348,7 +348,7 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path, workers: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_with_clips_of_one_frame_every_picture_begins_a_clip(tmp_path: Path) -> None:
+def test_with_clips_of_one_frame_every_image_begins_a_clip(tmp_path: Path) -> None:
     synthesize(tmp_path / "clips", per_class=11, classes=["L"], size=64, workers=1)
     synthesize(tmp_path / "singles", per_class=2, classes=["L"], size=64, workers=1, clip_frames=1)
     second = (tmp_path / "singles/L/L2.jpg").read_bytes()
@@ -412,11 +412,11 @@ def test_backlit_hands_are_darker_than_what_is_behind_them() -> None:
     for number in range(12):
         rng = np.random.default_rng(number)
         frame = draw_frame(random_scene("V", rng, 96, variety=Variety(backlit=1.0, cut_out=0.0)), rng, 96)
-        hand, behind = frame.picture[frame.mask > 0].mean(), frame.picture[frame.mask == 0].mean()
+        hand, behind = frame.image[frame.mask > 0].mean(), frame.image[frame.mask == 0].mean()
         assert hand < 0.9 * behind
 
 
-def test_so_many_pictures_of_nothing_show_a_hand_in_no_sign_as_is_asked_for() -> None:
+def test_so_many_images_of_nothing_show_a_hand_in_no_sign_as_is_asked_for() -> None:
     def shown(idle: float) -> float:
         rngs = (np.random.default_rng(number) for number in range(300))
         return float(

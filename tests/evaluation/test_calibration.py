@@ -106,7 +106,7 @@ def test_it_travels_in_the_run(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_calibrated_is_refused() -> None:
-    with pytest.raises(DataError, match="50 pictures"):
+    with pytest.raises(DataError, match="50 images"):
         calibrate([answers(49)])
     with pytest.raises(UserError, match="share between 0 and 1"):
         calibrate([answers(100)], target=95)
@@ -135,12 +135,12 @@ def test_the_threshold_can_be_chosen_on_other_answers_than_the_temperature() -> 
     st.sampled_from([0.5, 0.8, 0.95]),
 )
 def test_the_threshold_keeps_its_promise_on_what_it_was_chosen_on(
-    pictures: list[tuple[float, bool]], target: float
+    images: list[tuple[float, bool]], target: float
 ) -> None:
-    """Rounding it must not let in the next picture, which may be the wrong answer too many."""
-    confidence = np.array([value for value, _ in pictures], np.float32)
-    right = np.array([value for _, value in pictures])
-    weights = np.full(len(pictures), 1 / len(pictures))
+    """Rounding it must not let in the next image, which may be the wrong answer too many."""
+    confidence = np.array([value for value, _ in images], np.float32)
+    right = np.array([value for _, value in images])
+    weights = np.full(len(images), 1 / len(images))
     threshold = choose_threshold(confidence, right, weights, target)
     if threshold is not None:
         assert right[confidence >= threshold].mean() >= target - 1e-9
@@ -166,7 +166,7 @@ def test_a_temperature_that_is_known() -> None:
     assert (again.temperature, again.threshold, again.curve) == (fitted.temperature, fitted.threshold, fitted.curve)
     assert [source.used_for for source in again.sources] == ["threshold"]
     for wrong in ({"temperature": 0.0}, {"temperature": np.inf}, {"temperature": 1.0, "threshold_on": [own]}):
-        with pytest.raises(UserError, match="a number above 0, and then all pictures choose"):
+        with pytest.raises(UserError, match="a number above 0, and then all images choose"):
             calibrate([own], **wrong)  # type: ignore[arg-type]
 
 

@@ -16,11 +16,11 @@ def test_matrix_is_drawn_at_every_size(tmp_path: Path, count: int) -> None:
     confusion[0, 1] = 7
     path = tmp_path / "confusion.png"
     write_confusion_png(path, confusion, CLASSES[:count], "title")
-    picture = decode(path.read_bytes())
-    height, width = picture.shape[:2]
+    image = decode(path.read_bytes())
+    height, width = image.shape[:2]
     assert 400 < height < 2000
     assert height < width < 2000
-    dark = (picture.astype(int).sum(axis=2) < 250) & (picture[..., 2] > picture[..., 0])  # the diagonal's blue
+    dark = (image.astype(int).sum(axis=2) < 250) & (image[..., 2] > image[..., 0])  # the diagonal's blue
     assert dark.mean() > 0.5 / count / 2
 
 

@@ -22,39 +22,39 @@ from asl_edge.imaging.preprocess import opencv
 RED, GREEN, BLUE = (220, 0, 0), (0, 220, 0), (0, 0, 220)
 
 
-def write_picture(path: Path, colour: tuple[int, int, int]) -> None:
+def write_image(path: Path, colour: tuple[int, int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     opencv().imwrite(str(path), np.full((40, 36, 3), colour[::-1], np.uint8))
 
 
 @pytest.fixture
 def wall(tmp_path: Path) -> Path:
-    """Five pictures, four of which the colour model reads rightly."""
+    """Five images, four of which the colour model reads rightly."""
     folder = tmp_path / "wall" / "hands"
     for number, colour in enumerate((RED, RED, GREEN)):
-        write_picture(folder / "A" / f"{number}.png", colour)
+        write_image(folder / "A" / f"{number}.png", colour)
     for number in range(2):
-        write_picture(folder / "B" / f"{number}.png", GREEN)
+        write_image(folder / "B" / f"{number}.png", GREEN)
     return folder
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Path:
-    """Three pictures that the colour model reads rightly, and one of a class that it does not know."""
+    """Three images that the colour model reads rightly, and one of a class that it does not know."""
     folder = tmp_path / "room" / "hands"
     for number, (label, colour) in enumerate((("A", RED), ("B", GREEN), ("C", BLUE), ("space", RED))):
-        write_picture(folder / label / f"{number}.png", colour)
+        write_image(folder / label / f"{number}.png", colour)
     return folder
 
 
-def test_each_source_is_as_evaluated_alone_and_all_pictures_are_counted_together(
+def test_each_source_is_as_evaluated_alone_and_all_images_are_counted_together(
     colour_model: Path, wall: Path, room: Path
 ) -> None:
     several = evaluate_several(colour_model, [wall, room])
     for report, path in zip(several.reports, (wall, room), strict=True):
         assert report.to_dict() == evaluate(colour_model, path).to_dict()
     together = several.together
-    assert (together.right, together.pictures) == (7, 8)
+    assert (together.right, together.images) == (7, 8)
     assert together.accuracy_interval == pytest.approx((0.5291, 0.9776), abs=1e-4)  # Wilson, 7 of 8
     assert together.confusion.tolist() == [[3, 1, 0], [0, 3, 0], [0, 0, 1]]
     assert together.left_out == {"space": 1}
@@ -74,7 +74,7 @@ def test_folders_and_arrays_go_together(colour_model: Path, wall: Path, colour_a
     several = evaluate_several(colour_model, [wall, colour_arrays])
     assert [report.split for report in several.reports] == [None, "test"]
     assert several.together.split is None
-    assert several.together.pictures == 5 + 15
+    assert several.together.images == 5 + 15
     assert any("no manifest" in note for note in several.together.warnings)
 
 
@@ -90,8 +90,8 @@ def test_the_model_is_opened_once(colour_model: Path, wall: Path, room: Path, mo
 def bad_sources(folder: Path) -> dict[str, Path]:
     (folder / "empty").mkdir()
     (folder / "unreadable" / "A").mkdir(parents=True)
-    (folder / "unreadable" / "A" / "1.jpg").write_bytes(b"no picture")
-    write_picture(folder / "unknown" / "Z" / "1.png", RED)
+    (folder / "unreadable" / "A" / "1.jpg").write_bytes(b"no image")
+    write_image(folder / "unknown" / "Z" / "1.png", RED)
     return {name: folder / name for name in ("missing", "empty", "unreadable", "unknown")}
 
 
@@ -99,26 +99,26 @@ def bad_sources(folder: Path) -> dict[str, Path]:
     ("name", "message"),
     [
         ("missing", "No such file or folder"),
-        ("empty", "No pictures of known classes"),
-        ("unreadable", r"None of the 1 pictures in .*unreadable can be read: .*1\.jpg: not a picture"),
+        ("empty", "No images of known classes"),
+        ("unreadable", r"None of the 1 images in .*unreadable can be read: .*1\.jpg: not an image"),
         ("unknown", "knows none of the classes"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_told_before_any_is_measured(
     colour_model: Path, wall: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
-    monkeypatch.setattr(OnnxClassifier, "probabilities", lambda *_: pytest.fail("a picture was answered"))
+    monkeypatch.setattr(OnnxClassifier, "probabilities", lambda *_: pytest.fail("an image was answered"))
     with pytest.raises(DataError, match=message):
         evaluate_several(colour_model, [wall, bad_sources(tmp_path)[name]])
 
 
-def test_pictures_that_cannot_be_read_are_listed_once(colour_model: Path, wall: Path, room: Path) -> None:
+def test_images_that_cannot_be_read_are_listed_once(colour_model: Path, wall: Path, room: Path) -> None:
     for number in range(3):
         (wall / "A" / f"!{number}.jpg").write_bytes(b"")  # before the first that can be read
     several = evaluate_several(colour_model, [wall, room], batch_size=2)
     assert [Path(path).name for path, _ in several.reports[0].skipped] == ["!0.jpg", "!1.jpg", "!2.jpg"]
     assert several.together.skipped == several.reports[0].skipped
-    assert several.reports[0].pictures == 5
+    assert several.reports[0].images == 5
 
 
 def test_progress_names_the_source(colour_model: Path, wall: Path, room: Path) -> None:
@@ -127,11 +127,11 @@ def test_progress_names_the_source(colour_model: Path, wall: Path, room: Path) -
     assert seen == [("wall/hands", 3, 5), ("wall/hands", 5, 5), ("room/hands", 3, 3)]
 
 
-def test_pictures_in_two_sources_are_said(colour_model: Path, wall: Path, room: Path) -> None:
+def test_images_in_two_sources_are_said(colour_model: Path, wall: Path, room: Path) -> None:
     (room / "A" / "more").symlink_to(wall / "A")
     several = evaluate_several(colour_model, [wall, room])
-    assert several.together.warnings == ("3 pictures stand in more than one source and count there each time.",)
-    assert several.together.pictures == 5 + 6
+    assert several.together.warnings == ("3 images stand in more than one source and count there each time.",)
+    assert several.together.images == 5 + 6
 
 
 @pytest.mark.parametrize(("given", "message"), [([], "No source"), (["a", "b", "./a"], "The source a is named twice")])
@@ -177,7 +177,7 @@ class TestThreshold:
         return tmp_path / "unsure.onnx"
 
     def test_the_models_own_holds_and_another_overrides_it(self, unsure_model: Path, wall: Path) -> None:
-        write_picture(wall / "A" / "dark.png", (60, 0, 0))
+        write_image(wall / "A" / "dark.png", (60, 0, 0))
         report = evaluate(unsure_model, wall)
         assert (report.threshold, report.answered, report.answered_right) == (0.7, 5, 4)
         assert report.coverage == 5 / 6
@@ -189,7 +189,7 @@ class TestThreshold:
         assert (nothing.coverage, nothing.accuracy_when_answered) == (0, None)
         assert nothing.accuracy_when_answered_interval is None
 
-    def test_without_one_every_picture_is_answered(self, colour_model: Path, wall: Path) -> None:
+    def test_without_one_every_image_is_answered(self, colour_model: Path, wall: Path) -> None:
         report = evaluate(colour_model, wall)
         assert (report.threshold, report.coverage, report.answered_right) == (None, 1, report.right)
         assert report.accuracy_when_answered_interval == report.accuracy_interval
@@ -198,7 +198,7 @@ class TestThreshold:
         from asl_edge import Predictor
 
         for level in range(0, 250, 10):
-            write_picture(wall / "A" / f"level{level}.png", (level, 0, 0))
+            write_image(wall / "A" / f"level{level}.png", (level, 0, 0))
         for threshold in (0.5, 0.7, float(evaluate(unsure_model, wall).probabilities.max(axis=1)[3])):
             report = evaluate(unsure_model, wall, threshold=threshold)
             with Predictor(unsure_model, provider="cpu", threshold=threshold) as predictor:
@@ -212,13 +212,13 @@ class TestThreshold:
 
 
 class TestMirrored:
-    def test_it_counts_what_the_turned_pictures_give(self, mini_run: Path, colour_arrays: Path, tmp_path: Path) -> None:
+    def test_it_counts_what_the_turned_images_give(self, mini_run: Path, colour_arrays: Path, tmp_path: Path) -> None:
         turned = tmp_path / "turned"
         turned.mkdir()
-        pictures = np.load(colour_arrays / "test_set.npy")
-        pictures[:, :, 16:] //= 4  # so that its sides differ
-        np.save(colour_arrays / "test_set.npy", pictures)
-        np.save(turned / "test_set.npy", pictures[:, :, ::-1])
+        images = np.load(colour_arrays / "test_set.npy")
+        images[:, :, 16:] //= 4  # so that its sides differ
+        np.save(colour_arrays / "test_set.npy", images)
+        np.save(turned / "test_set.npy", images[:, :, ::-1])
         (turned / "test_classes.npy").write_bytes((colour_arrays / "test_classes.npy").read_bytes())
         several = evaluate_several(mini_run, [colour_arrays, turned], mirrored=True, batch_size=4)
         there, back = several.reports

@@ -15,7 +15,7 @@ from asl_edge.evaluation.report import EvaluationReport
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import with_temperature
 
-# What `printable` gives for the path of a picture: any text but half a surrogate pair and NUL.
+# What `printable` gives for the path of an image: any text but half a surrogate pair and NUL.
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_an_older_release_says_no_temperature(tmp_path: Path) -> None:
         ("source,label,predicted,confidence\nx.jpg,A,A,0.9\n", "holds no probabilities.*Evaluate again"),
         (GOOD.replace("p_B", "p_A"), "one column a class, side by side"),
         (GOOD.replace("confidence,p_A,p_B", "p_A,confidence,p_B"), "one column a class, side by side"),
-        (GOOD.partition("\n")[0] + "\n", "holds no pictures"),
+        (GOOD.partition("\n")[0] + "\n", "holds no images"),
         (GOOD + "y.jpg,A,A,0.9\n", r"Line 3 of .*p\.csv has 4 values, the heading 6"),
         (GOOD + "y.jpg,Z,A,0.9,0.9,0.1\n", "Line 3 .*'Z' is none of the classes A,B"),
         (GOOD + "y.jpg,A,A,0.9,0.9,x\n", "Line 3 .*is no number"),

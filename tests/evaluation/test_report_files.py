@@ -23,7 +23,7 @@ def report() -> EvaluationReport:
         data="hands",
         split=None,
         classes=("A", "B", "C"),
-        pictures=3,
+        images=3,
         right=2,
         accuracy=2 / 3,
         accuracy_interval=(0.2, 0.9),
@@ -116,7 +116,7 @@ def test_several_sources(report: EvaluationReport, tmp_path: Path) -> None:
     assert (first["source"], second["source"], together[0]) == ("wall", "room/hands", "all")
     assert together[1:] == room[1:]
     assert (first["threshold"], first["coverage"], first["right_mirrored"]) == ("", "1.000000", "")
-    assert (first["pictures"], first["left_out"], first["skipped"]) == ("3", "4", "1")
+    assert (first["images"], first["left_out"], first["skipped"]) == ("3", "4", "1")
     assert (second["threshold"], second["answered"], second["answered_right"]) == ("0.800000", "2", "2")
     assert (second["accuracy_when_answered"], second["accuracy_when_answered_high"]) == ("1.000000", "1.000000")
     assert (second["accuracy_mirrored"], second["accuracy_mirrored_low"]) == ("0.333333", "0.061492")
@@ -126,7 +126,7 @@ def test_every_source_has_a_folder_that_every_system_can_name(report: Evaluation
     names = ("hands", "Hands", "HANDS", "test", "a/b", "a-b", "sources.json", "//root", "..", r"b\xff d", "zwölf.zip")
     written = write_several(several_of(report, *names), tmp_path / "out")
     assert [path.name for path in written[2:]] == [
-        "hands", "Hands-pictures", "HANDS-pictures-2", "test-pictures", "a-b", "a-b-pictures", "sources.json-pictures",
+        "hands", "Hands-images", "HANDS-images-2", "test-images", "a-b", "a-b-images", "sources.json-images",
         "root", "source", "b-xff d", "zwölf.zip",
     ]  # fmt: skip
     assert all(path.parent == tmp_path / "out" for path in written)

@@ -21,7 +21,7 @@ def report(confusion: Any, classes: tuple[str, ...], per_class: tuple[ClassFigur
         data=str(Path("arrays")),
         split="test",
         classes=classes,
-        pictures=count,
+        images=count,
         right=right,
         accuracy=right / count,
         accuracy_interval=(0.1, 0.9),
@@ -59,7 +59,7 @@ ABSENT = ClassFigures("space", 0, 0, 0, 0)
 def test_all_parts() -> None:
     text = shown(report(CONFUSION, ("A", "B", "space"), (*PER_CLASS, ABSENT)))
     lines = [line.split() for line in text.splitlines()]
-    assert "2,900 of 2,911 test pictures" in text
+    assert "2,900 of 2,911 test images" in text
     assert ["A", "1.0000", "0.9974", "0.9986", "1,504"] in lines
     assert ["space", "-", "-", "-", "0"] in lines
     assert ["macro", "average", "0.9990", "0.9962", "0.9975", "2,911"] in lines  # over A and B
@@ -95,15 +95,15 @@ SURE = dataclasses.replace(FOUR, **ANSWERS, threshold=0.65, right_mirrored=1)
 
 def test_coverage_is_shown_where_there_is_a_threshold() -> None:
     text = " ".join(shown(SURE).split())
-    assert "coverage 75.00% 3 of 4 pictures answered with confidence 0.65 or more" in text
-    assert "when answered 66.67% 95% interval 20.77% to 93.85%, 2 of 3 pictures" in text
-    assert "mirrored 25.00% 95% interval 4.56% to 69.94%, 1 of 4 pictures turned left to right" in text
+    assert "coverage 75.00% 3 of 4 images answered with confidence 0.65 or more" in text
+    assert "when answered 66.67% 95% interval 20.77% to 93.85%, 2 of 3 images" in text
+    assert "mirrored 25.00% 95% interval 4.56% to 69.94%, 1 of 4 images turned left to right" in text
     assert "coverage" not in shown(FOUR)
     assert "mirrored" not in shown(FOUR)
-    assert "no picture is answered" in shown(dataclasses.replace(SURE, threshold=1.0))
+    assert "no image is answered" in shown(dataclasses.replace(SURE, threshold=1.0))
 
 
-def test_sources_are_rows_and_all_pictures_the_last() -> None:
+def test_sources_are_rows_and_all_images_the_last() -> None:
     several = SeveralReports(("wall", "a [bold] room"), (FOUR, SURE), SURE)
     lines = [line.strip() for line in printed(sources(several), width=140).splitlines() if line.strip()]
     assert lines[-4].split() == [
@@ -119,12 +119,12 @@ def test_sources_are_rows_and_all_pictures_the_last() -> None:
     ]
     figures = ["4", "75.0%", "(10.0-90.0)", "100.0%", "75.0%", "66.7%", "(20.8-93.9)", "0.0312", "25.0%", "(4.6-69.9)"]
     assert lines[-3].split() == ["a", "[bold]", "room", *figures]
-    assert lines[-2].split() == ["all", "pictures", *figures]
+    assert lines[-2].split() == ["all", "images", *figures]
     assert lines[-1].startswith("Answered: confidence 0.65 or more.")
     silent = SeveralReports(("wall",), (dataclasses.replace(FOUR, **ANSWERS, threshold=1.0),), FOUR)
     lines = printed(sources(silent), width=140).splitlines()
     assert any(line.split()[5:] == ["0.0%", "-", "0.0312"] for line in lines)
-    assert any("Every picture is answered: there is no threshold." in line for line in lines)
+    assert any("Every image is answered: there is no threshold." in line for line in lines)
     assert not any("mirrored" in line for line in lines)
 
 

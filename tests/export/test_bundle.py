@@ -33,7 +33,7 @@ def trained(mini_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`mini_run` with a training sample and a model card."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     shutil.copytree(mini_run, folder)
-    for name in ("pictures", "classes"):
+    for name in ("images", "classes"):
         shutil.copy(folder / f"samples/test_{name}.npy", folder / f"samples/train_{name}.npy")
     (folder / "model-card.md").write_text("# A card\n", encoding="utf-8")
     return folder
@@ -60,12 +60,12 @@ def test_what_is_in_it(bundle: Path, trained: Path) -> None:
     spec = opened.onnx("int8")[1]
     assert isinstance(spec, ModelSpec)
     assert spec.quantization["target"] == opened.model("int8").target == "x86"
-    pictures, expected = opened.golden("fp32")
-    assert pictures.shape == (16, 32, 32, 3)
+    images, expected = opened.golden("fp32")
+    assert images.shape == (16, 32, 32, 3)
     assert expected.shape == (16, 3)
-    # Golden examples are drawn: no picture of the run travels.
-    samples = np.load(trained / "samples/test_pictures.npy").reshape(300, -1)
-    assert not any((samples == picture.ravel()).all(axis=1).any() for picture in pictures)
+    # Golden examples are drawn: no image of the run travels.
+    samples = np.load(trained / "samples/test_images.npy").reshape(300, -1)
+    assert not any((samples == image.ravel()).all(axis=1).any() for image in images)
 
 
 def test_the_same_run_makes_the_same_bytes(bundle: Path, trained: Path, tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_the_same_run_makes_the_same_bytes(bundle: Path, trained: Path, tmp_path
 def test_real_examples_are_asked_for(trained: Path, tmp_path: Path) -> None:
     result = export_bundle(trained, tmp_path / "b.aslz", precisions=("fp32",), golden=20, real_examples=True)
     assert result.golden_from == "test sample of run"
-    pictures = Bundle(result.path).golden("fp32")[0]
-    samples = np.load(trained / "samples/test_pictures.npy")
-    assert any(np.array_equal(pictures[0], sample) for sample in samples)
+    images = Bundle(result.path).golden("fp32")[0]
+    samples = np.load(trained / "samples/test_images.npy")
+    assert any(np.array_equal(images[0], sample) for sample in samples)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_a_changed_bundle_fails_in_words(bundle: Path, tmp_path: Path, capsys: p
     for precision in Bundle(bundle).precisions:  # whichever suits this machine
         model = Bundle(bundle).read(f"models/{precision}.onnx")
         content[content.index(model) + len(model) // 2] ^= 1  # models are stored as they are
-    spoiled, picture = tmp_path / "spoiled.aslz", tmp_path / "a.png"
+    spoiled, image = tmp_path / "spoiled.aslz", tmp_path / "a.png"
     spoiled.write_bytes(content)
-    cv2.imwrite(str(picture), np.zeros((40, 40, 3), np.uint8))
-    for words in (("verify", spoiled), ("evaluate", spoiled, tmp_path), ("predict", picture, "--model", spoiled)):
+    cv2.imwrite(str(image), np.zeros((40, 40, 3), np.uint8))
+    for words in (("verify", spoiled), ("evaluate", spoiled, tmp_path), ("predict", image, "--model", spoiled)):
         code, _, advice = run(capsys, *words)
         assert code == 2
         assert "cannot be used" in advice

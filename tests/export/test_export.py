@@ -27,10 +27,10 @@ def test_the_file_is_self_contained_and_proved(mini_run: Path, mini_model: Any, 
     out = tmp_path / "new" / "folder" / "model.onnx"
     result = export_run(mini_run, out)
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    pictures = np.load(mini_run / "samples/test_pictures.npy")
+    images = np.load(mini_run / "samples/test_images.npy")
     for count in (1, 7, 300):
-        answers = session.run(["probabilities"], {"image": pictures[:count]})[0]
-        np.testing.assert_allclose(answers, mini_model.predict(pictures[:count], verbose=0), atol=1e-5)
+        answers = session.run(["probabilities"], {"image": images[:count]})[0]
+        np.testing.assert_allclose(answers, mini_model.predict(images[:count], verbose=0), atol=1e-5)
     spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map)
     assert spec == result.spec
     assert (spec.classes, spec.input_size, spec.fit, spec.colour) == (("A", "B", "C"), 32, "crop", "RGB")
@@ -38,7 +38,7 @@ def test_the_file_is_self_contained_and_proved(mini_run: Path, mini_model: Any, 
     assert spec.trained_on["sources"] == ["noise"]
     assert {"asl-edge", "keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "python"} <= set(spec.made_with)
     assert spec.parity["passed"] is True
-    assert spec.parity["pictures"] == 300
+    assert spec.parity["images"] == 300
     assert spec.parity["accuracy_keras"] == spec.parity["accuracy_onnx"] == pytest.approx(0.9)
     assert spec.parity["max_probability_difference"] < 1e-5
     assert onnx.load(out).producer_name == "asl-edge"
@@ -63,8 +63,8 @@ def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path)
     assert "Mul" in kinds[0]
     assert len(kinds[1]) < len(kinds[0])
     # What feeds the answers holds no factor any more; the features keep theirs beside the way.
-    pictures = np.load(mini_run / "samples/test_pictures.npy")[:20]
-    here, there = (session.run(["features", "probabilities"], {"image": pictures}) for session in sessions)
+    images = np.load(mini_run / "samples/test_images.npy")[:20]
+    here, there = (session.run(["features", "probabilities"], {"image": images}) for session in sessions)
     np.testing.assert_allclose(there[0], here[0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(there[1], here[1], atol=1e-5)
     report = json.loads((tmp_path / "short.parity.json").read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def test_half_precision(mini_run: Path, tmp_path: Path) -> None:
 
 
 def test_alexnet_in_half_precision(alexnet: Any, make_run: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", alexnet, pictures=4, network="alexnet")
+    run = make_run(tmp_path / "run", alexnet, images=4, network="alexnet")
     result = export_run(run, tmp_path / "model.onnx", precision="fp16")
     assert result.parameters == 28_082_755
     assert result.size_bytes == pytest.approx(28.1e6 * 2, rel=0.01)
@@ -123,9 +123,9 @@ def test_a_saturated_softmax_hides_nothing(
 ) -> None:
     model = make_mini_model(sharp=3000)
     run = make_run(tmp_path / "run", model)
-    pictures = np.load(run / "samples/test_pictures.npy")
-    saturated = model.predict(pictures, verbose=0).max(axis=1) > 0.9999999
-    np.save(run / "samples/test_pictures.npy", pictures[saturated])
+    images = np.load(run / "samples/test_images.npy")
+    saturated = model.predict(images, verbose=0).max(axis=1) > 0.9999999
+    np.save(run / "samples/test_images.npy", images[saturated])
     np.save(run / "samples/test_classes.npy", np.load(run / "samples/test_classes.npy")[saturated])
     assert saturated.sum() > 200
     spoil(monkeypatch, "logits/kernel", 1.01)
@@ -183,12 +183,12 @@ def test_what_cannot_be_the_output(mini_run: Path, tmp_path: Path) -> None:
 
 
 def test_the_default_name_is_in_the_run(mini_model: Any, make_run: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", mini_model, pictures=20)
+    run = make_run(tmp_path / "run", mini_model, images=20)
     assert export_run(run).model_path == run / "model.onnx"
     assert export_run(run / "best.keras", precision="fp16").model_path == run / "model-fp16.onnx"
 
 
-def test_a_file_alone_needs_pictures_and_takes_arrays(mini_run: Path, tmp_path: Path) -> None:
+def test_a_file_alone_needs_images_and_takes_arrays(mini_run: Path, tmp_path: Path) -> None:
     shutil.copy(mini_run / "best.keras", tmp_path / "alone.keras")
     described = Described(classes=("A", "B", "C"), fit="stretch", colour="BGR")
     with pytest.raises(DataError, match="--data"):
@@ -196,7 +196,7 @@ def test_a_file_alone_needs_pictures_and_takes_arrays(mini_run: Path, tmp_path: 
     assert not (tmp_path / "model.onnx").exists()
     arrays = tmp_path / "arrays"
     arrays.mkdir()
-    shutil.copy(mini_run / "samples/test_pictures.npy", arrays / "test_set.npy")
+    shutil.copy(mini_run / "samples/test_images.npy", arrays / "test_set.npy")
     shutil.copy(mini_run / "samples/test_classes.npy", arrays / "test_classes.npy")
     result = export_run(tmp_path / "alone.keras", tmp_path / "model.onnx", data=arrays, described=described)
     assert (result.spec.colour, result.spec.fit, result.spec.trained_on) == ("BGR", "stretch", {})

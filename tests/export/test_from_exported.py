@@ -17,7 +17,7 @@ from asl_edge.export.source.open_source import Described
 from asl_edge.export.verify import verify
 from asl_edge.runtime.onnx_file.metadata import read_metadata
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.pretrained import box_model
+from asl_edge.runtime.pretrained import pretrained_model
 from asl_edge.spec import CARD_KEY, ModelSpec
 
 
@@ -43,7 +43,7 @@ def test_the_model_in_the_box_in_another_precision(
 ) -> None:
     result = exported[precision]
     out = result.model_path
-    box, made = (read_metadata(path) for path in (box_model(), out))
+    box, made = (read_metadata(path) for path in (pretrained_model(), out))
     before, after = ModelSpec.from_metadata(box), ModelSpec.from_metadata(made)
     assert made[CARD_KEY] == box[CARD_KEY]
     varies = {"precision", "parity", "quantization", "made_with"}
@@ -51,12 +51,12 @@ def test_the_model_in_the_box_in_another_precision(
     assert after.precision == precision
     assert result.parity.passed
 
-    pictures = np.stack([np.asarray(picture) for picture in _pictures(hands)])
-    with Predictor(box_model()) as one, Predictor(out) as other:
-        expected, answered = one.probabilities(pictures), other.probabilities(pictures)
+    images = np.stack([np.asarray(image) for image in _images(hands)])
+    with Predictor(pretrained_model()) as one, Predictor(out) as other:
+        expected, answered = one.probabilities(images), other.probabilities(images)
     np.testing.assert_allclose(answered, expected, atol=2e-5 if precision == "fp32" else 0.15)
     if precision == "int8":
-        assert out.stat().st_size < 0.55 * Path(box_model()).stat().st_size
+        assert out.stat().st_size < 0.55 * Path(pretrained_model()).stat().st_size
         assert (answered.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.95
 
 
@@ -64,12 +64,12 @@ def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exporte
     from asl_edge.data.synthetic.rehearsal_images import stand_ins
     from asl_edge.runtime.adapt import adapt
 
-    with Predictor(box_model()) as predictor:
+    with Predictor(pretrained_model()) as predictor:
         adapted, _ = adapt(predictor, [hands], draw=stand_ins)
     out = exported["fp32"].model_path
-    some = _pictures(hands)[:20]
+    some = _images(hands)[:20]
     with (
-        Predictor(box_model(), adaptation=adapted) as one,
+        Predictor(pretrained_model(), adaptation=adapted) as one,
         Predictor(out, adaptation=adapted) as two,
     ):
         for first, second in zip(one(some), two(some), strict=True):
@@ -79,7 +79,7 @@ def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exporte
 
 def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, ExportResult], tmp_path: Path) -> None:
     copy = tmp_path / "model.onnx"
-    shutil.copy(box_model(), copy)
+    shutil.copy(pretrained_model(), copy)
     with pytest.raises(UserError, match="would be replaced by what is made from it"):
         export_run(copy, data=hands)
     with pytest.raises(ModelError, match="says of itself what it is"):
@@ -96,7 +96,7 @@ def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, Expo
     assert not (tmp_path / "other.onnx").exists()
 
 
-def _pictures(hands: Path) -> list[np.ndarray]:
+def _images(hands: Path) -> list[np.ndarray]:
     from asl_edge.imaging.preprocess import load
 
     return [load(path, 128) for path in sorted(hands.rglob("*.jpg"))]
@@ -109,7 +109,7 @@ def test_it_is_verified_against_the_file_that_it_was_made_of(hands: Path, export
 def test_a_network_that_answers_otherwise_than_its_file_is_refused(hands: Path, tmp_path: Path) -> None:
     import onnx
 
-    model = onnx.load(box_model())
+    model = onnx.load(pretrained_model())
     for node in model.graph.node:  # another activation, which the rebuilt network does not have
         if node.op_type == "Relu":
             node.op_type = "Sigmoid"

@@ -34,11 +34,11 @@ def test_the_file_loads_and_answers_alike(
         pytest.skip(oldest)
     import onnxruntime
 
-    model, pictures = tmp_path / "model.onnx", mini_run / "samples/test_pictures.npy"
+    model, images = tmp_path / "model.onnx", mini_run / "samples/test_images.npy"
     export_run(mini_run, model, precision=precision)
-    said = json.loads(oldest.run("python", "-c", SCRIPT, model, pictures).stdout)
+    said = json.loads(oldest.run("python", "-c", SCRIPT, model, images).stdout)
     assert said["version"].startswith("1.17")
     assert said["keys"] == ["asl_edge.spec"]
     here = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    expected = here.run(["probabilities"], {"image": np.load(pictures)[:20]})[0]
+    expected = here.run(["probabilities"], {"image": np.load(images)[:20]})[0]
     np.testing.assert_allclose(said["answers"], expected, atol=tolerance)

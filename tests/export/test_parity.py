@@ -37,14 +37,14 @@ def report(here: Any, there: Any, precision: str = "fp32", **options: Any) -> Pa
 def test_equal_answers_pass(logits: Any) -> None:
     labels = logits.argmax(axis=1)
     labels[:100] = (labels[:100] + 1) % 3
-    same = report(logits, logits, labels=labels, pictures_from="noise")
+    same = report(logits, logits, labels=labels, images_from="noise")
     assert same.passed
-    assert (same.pictures, same.label_agreement, same.clear_agreement) == (1000, 1.0, 1.0)
+    assert (same.images, same.label_agreement, same.clear_agreement) == (1000, 1.0, 1.0)
     assert same.accuracy_keras == same.accuracy_onnx == pytest.approx(0.9)
     assert same.max_logit_difference == same.max_probability_difference == 0
     assert json.loads(json.dumps(same.to_dict()))["passed"] is True
     assert "worst" not in same.summary()
-    assert same.summary()["pictures_from"] == "noise"
+    assert same.summary()["images_from"] == "noise"
 
 
 def test_rounding_passes_in_fp32(logits: Any) -> None:
@@ -74,13 +74,13 @@ def test_a_saturated_softmax_does_not_hide_wrong_logits(logits: Any) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_another_label_on_a_clear_picture_fails(logits: Any, precision: str) -> None:
+def test_another_label_on_a_clear_image_fails(logits: Any, precision: str) -> None:
     other = logits.copy()
     other[3] = np.roll(other[3], 1)
     found = report(logits, other, precision)
     assert not found.passed
     assert found.clear_agreement == pytest.approx(0.999)
-    assert "1 of 1000 pictures" in found.failures[0]
+    assert "1 of 1000 images" in found.failures[0]
     assert (found.worst[0].index, found.worst[0].expected != found.worst[0].answered) == (3, True)
 
 
@@ -91,7 +91,7 @@ def test_labels_may_change_within_rounding_on_half_a_percent(logits: Any, change
     there = here.copy()
     there[:changed] = [1.99, 2.0, -3.0]
     found = report(here, there, "fp16")
-    assert (found.close_pictures, found.close_changed, found.clear_pictures) == (20, changed, 980)
+    assert (found.close_images, found.close_changed, found.clear_images) == (20, changed, 980)
     assert found.clear_agreement == 1
     assert found.passed is passes
     assert not changed or not report(here, there, "fp32").passed

@@ -37,7 +37,7 @@ def test_the_right_file_passes(exported: dict[str, Path], mini_run: Path, precis
     result = verify(exported[precision], mini_run)
     assert result.parity.passed
     assert result.parity.precision == precision
-    assert result.parity.pictures == 300
+    assert result.parity.images == 300
     assert verify(exported[precision], mini_run / "best.keras").parity.max_logit_difference == pytest.approx(
         result.parity.max_logit_difference, rel=0.5
     )
@@ -66,8 +66,8 @@ def test_one_changed_weight_fails(exported: dict[str, Path], mini_run: Path, tmp
 def test_other_classes_size_fit_and_colour_fail(
     exported: dict[str, Path], make_mini_model: Any, make_run: Any, mini_run: Path, tmp_path: Path
 ) -> None:
-    four = make_run(tmp_path / "four", make_mini_model(4), pictures=4)
-    large = make_run(tmp_path / "large", make_mini_model(size=40), pictures=4)
+    four = make_run(tmp_path / "four", make_mini_model(4), images=4)
+    large = make_run(tmp_path / "large", make_mini_model(size=40), images=4)
     for run, message in ((four, "classes A,B,C here, A,B,C,D there"), (large, "input size 32 here, 40 there")):
         with pytest.raises(ParityError, match=message):
             verify(exported["fp32"], run)
@@ -87,7 +87,7 @@ def test_other_classes_size_fit_and_colour_fail(
 def test_a_spec_that_contradicts_its_graph_fails(
     exported: dict[str, Path], mini_model: Any, make_run: Any, tmp_path: Path
 ) -> None:
-    run = make_run(tmp_path / "run", mini_model, pictures=4)
+    run = make_run(tmp_path / "run", mini_model, images=4)
     model = onnx.load(exported["fp32"])
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "H"
     onnx.save(model, tmp_path / "odd.onnx")
@@ -101,7 +101,7 @@ def test_against_a_keras_file_alone_the_spec_names_the_classes(
     shutil.copy(mini_run / "best.keras", tmp_path / "alone.keras")
     arrays = tmp_path / "arrays"
     arrays.mkdir()
-    shutil.copy(mini_run / "samples/test_pictures.npy", arrays / "test_set.npy")
+    shutil.copy(mini_run / "samples/test_images.npy", arrays / "test_set.npy")
     shutil.copy(mini_run / "samples/test_classes.npy", arrays / "test_classes.npy")
     assert verify(exported["fp32"], tmp_path / "alone.keras", data=arrays).parity.passed
     with pytest.raises(ParityError, match="fit crop here, pad there"):

@@ -12,7 +12,7 @@ from asl_edge.imaging import exif
 from asl_edge.imaging.preprocess import decode
 
 SMOOTH = np.add.outer(np.arange(24) * 4, np.arange(32) * 3).astype(np.uint8)
-PICTURE = np.dstack([SMOOTH, SMOOTH[::-1], np.full_like(SMOOTH, 90)])
+IMAGE = np.dstack([SMOOTH, SMOOTH[::-1], np.full_like(SMOOTH, 90)])
 
 
 def encoded(kind: str, mode: str, orientation: int | None) -> bytes:
@@ -22,14 +22,14 @@ def encoded(kind: str, mode: str, orientation: int | None) -> bytes:
         extra["exif"][274] = orientation
     if kind == "WEBP":
         extra["lossless"] = True  # type: ignore[assignment]
-    Image.fromarray(PICTURE).convert(mode).save(file, kind, **extra)
+    Image.fromarray(IMAGE).convert(mode).save(file, kind, **extra)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
-def test_pictures_are_turned_upright_as_pillow_does(kind: str, mode: str, orientation: int | None) -> None:
+def test_images_are_turned_upright_as_pillow_does(kind: str, mode: str, orientation: int | None) -> None:
     data = encoded(kind, mode, orientation)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
 
@@ -58,7 +58,7 @@ def test_damaged_exif_is_upright_or_what_it_says(kind: str, data: st.DataObject)
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 4)])
 def test_any_channels(shape: tuple[int, ...]) -> None:
-    picture = np.arange(np.prod(shape)).reshape(shape)
+    image = np.arange(np.prod(shape)).reshape(shape)
 
-    assert exif.upright(picture, 6).shape == (3, 2, *shape[2:])
-    np.testing.assert_array_equal(exif.upright(exif.upright(picture, 6), 8), picture)
+    assert exif.upright(image, 6).shape == (3, 2, *shape[2:])
+    np.testing.assert_array_equal(exif.upright(exif.upright(image, 6), 8), image)

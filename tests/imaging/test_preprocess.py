@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from asl_edge.errors import PictureError
+from asl_edge.errors import ImageError
 from asl_edge.imaging import preprocess
 from asl_edge.imaging.header import read_header
 from asl_edge.imaging.preprocess import check, decode, load, opencv, to_square
@@ -25,11 +25,11 @@ BLOCK_COLOURS = [(230, 20, 30), (20, 200, 40), (30, 60, 220), (240, 230, 40)]
 
 def blocks(width=48, height=32):
     """Four quarters of different colours: every flip and turn looks different, and JPEG keeps them."""
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     for number, colour in enumerate(BLOCK_COLOURS):
         top, left = number // 2 * (height // 2), number % 2 * (width // 2)
-        picture[top : top + height // 2, left : left + width // 2] = colour
-    return picture
+        image[top : top + height // 2, left : left + width // 2] = colour
+    return image
 
 
 def saved(image, kind, **options):
@@ -93,9 +93,9 @@ def test_every_exif_orientation(orientation, size):
     ],
 )
 def test_lossless_formats_come_back_exactly(kind, options):
-    picture = smooth()
-    data = saved(Image.fromarray(picture), kind, **options)
-    assert np.array_equal(decode(data), picture)
+    image = smooth()
+    data = saved(Image.fromarray(image), kind, **options)
+    assert np.array_equal(decode(data), image)
     header = read_header(data)
     assert (header.width, header.height) == (120, 90)
 
@@ -119,18 +119,18 @@ def test_lossy_formats_agree_with_pillow(kind, options):
 
 
 def test_gif():
-    picture = blocks()
-    data = saved(Image.fromarray(picture).quantize(8), "GIF")
-    assert np.abs(decode(data).astype(int) - picture).max() <= 8
+    image = blocks()
+    data = saved(Image.fromarray(image).quantize(8), "GIF")
+    assert np.abs(decode(data).astype(int) - image).max() <= 8
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_grey_becomes_three_equal_channels(kind):
     data = saved(Image.fromarray(smooth()[..., 0]), kind)
-    picture = decode(data)
-    assert picture.shape == (90, 120, 3)
-    assert (picture == picture[..., :1]).all()
-    assert np.abs(picture[..., 0].astype(int) - pillow(data, "L")).max() <= 2
+    image = decode(data)
+    assert image.shape == (90, 120, 3)
+    assert (image == image[..., :1]).all()
+    assert np.abs(image[..., 0].astype(int) - pillow(data, "L")).max() <= 2
 
 
 def test_cmyk_is_converted():
@@ -167,9 +167,9 @@ def test_palette_with_and_without_transparency():
     palette = Image.fromarray(blocks()).quantize(8)
     assert np.array_equal(decode(saved(palette, "PNG")), pillow(saved(palette, "PNG")))
     data = saved(palette, "PNG", transparency=int(np.asarray(palette)[0, 0]))
-    picture = decode(data)
-    assert (picture[:16, :24] == 0).all()
-    assert np.array_equal(picture[16:], pillow(data)[16:])
+    image = decode(data)
+    assert (image[:16, :24] == 0).all()
+    assert np.array_equal(image[16:], pillow(data)[16:])
 
 
 def test_one_bit():
@@ -177,14 +177,14 @@ def test_one_bit():
     assert np.array_equal(decode(saved(bits, "PNG")), pillow(saved(bits, "PNG")))
 
 
-# How a picture becomes square
+# How an image becomes square
 
 
 def test_crop_takes_the_centre():
-    picture = np.zeros((10, 30, 3), np.uint8)
-    picture[:, 10:20] = 200
-    assert (to_square(picture, 5) == 200).all()
-    assert (to_square(picture.transpose(1, 0, 2).copy(), 5) == 200).all()
+    image = np.zeros((10, 30, 3), np.uint8)
+    image[:, 10:20] = 200
+    assert (to_square(image, 5) == 200).all()
+    assert (to_square(image.transpose(1, 0, 2).copy(), 5) == 200).all()
 
 
 def test_stretch_keeps_everything():
@@ -195,8 +195,8 @@ def test_stretch_keeps_everything():
 
 @pytest.mark.parametrize("tall", [False, True])
 def test_pad_fills_with_black(tall):
-    picture = np.full((20, 40, 3), 200, np.uint8)
-    square = to_square(picture.transpose(1, 0, 2).copy() if tall else picture, 16, "pad")
+    image = np.full((20, 40, 3), 200, np.uint8)
+    square = to_square(image.transpose(1, 0, 2).copy() if tall else image, 16, "pad")
     square = square.transpose(1, 0, 2) if tall else square
     assert (square[4:12] == 200).all()
     assert not square[:4].any()
@@ -211,28 +211,26 @@ def test_a_sliver_is_padded_and_not_lost():
 @given(height=st.integers(1, 70), width=st.integers(1, 70), size=st.integers(1, 40))
 @settings(max_examples=60)
 def test_any_shape_becomes_square(fit, height, width, size):
-    picture = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    before = picture.copy()
-    square = to_square(picture, size, fit)
+    image = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    before = image.copy()
+    square = to_square(image, size, fit)
     assert square.shape == (size, size, 3)
     assert square.dtype == np.uint8
     out = np.full((size, size, 3), 77, np.uint8)
-    assert to_square(picture, size, fit, out=out) is out or np.shares_memory(
-        out, to_square(picture, size, fit, out=out)
-    )
+    assert to_square(image, size, fit, out=out) is out or np.shares_memory(out, to_square(image, size, fit, out=out))
     assert np.array_equal(out, square)
-    assert np.array_equal(picture, before)
+    assert np.array_equal(image, before)
 
 
 def test_area_down_and_linear_up():
-    cv2, picture = opencv(), smooth(64, 64)
-    assert np.array_equal(to_square(picture, 20), cv2.resize(picture, (20, 20), interpolation=cv2.INTER_AREA))
-    assert np.array_equal(to_square(picture, 90), cv2.resize(picture, (90, 90), interpolation=cv2.INTER_LINEAR))
-    assert np.array_equal(to_square(picture, 64), picture)
+    cv2, image = opencv(), smooth(64, 64)
+    assert np.array_equal(to_square(image, 20), cv2.resize(image, (20, 20), interpolation=cv2.INTER_AREA))
+    assert np.array_equal(to_square(image, 90), cv2.resize(image, (90, 90), interpolation=cv2.INTER_LINEAR))
+    assert np.array_equal(to_square(image, 64), image)
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((4, 4), np.uint8),
         np.zeros((4, 4, 4), np.uint8),
@@ -240,22 +238,22 @@ def test_area_down_and_linear_up():
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_picture_is_refused(picture):
-    with pytest.raises(PictureError, match=r"uint8 array of shape \(height, width, 3\)"):
-        to_square(picture, 8)
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ImageError, match=r"uint8 array of shape \(height, width, 3\)"):
+        to_square(image, 8)
 
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
 def test_load_from_path_bytes_and_into_an_array(tmp_path, fit):
     path = tmp_path / "hand.jpg"
     path.write_bytes(SOME_JPEG)
-    picture = load(path, 33, fit)
-    assert np.array_equal(picture, load(str(path), 33, fit))
-    assert np.array_equal(picture, load(SOME_JPEG, 33, fit))
-    assert np.array_equal(picture, to_square(decode(SOME_JPEG), 33, fit))
+    image = load(path, 33, fit)
+    assert np.array_equal(image, load(str(path), 33, fit))
+    assert np.array_equal(image, load(SOME_JPEG, 33, fit))
+    assert np.array_equal(image, to_square(decode(SOME_JPEG), 33, fit))
     out = np.empty((33, 33, 3), np.uint8)
     load(SOME_JPEG, 33, fit, out=out)
-    assert np.array_equal(picture, out)
+    assert np.array_equal(image, out)
 
 
 def test_older_opencv_gives_the_same_pixels(monkeypatch):
@@ -281,7 +279,7 @@ def test_large_jpegs_decode_smaller_and_look_the_same(progressive):
 @settings(max_examples=150)
 def test_jpeg_cut_anywhere_is_refused(where):
     cut = SOME_JPEG[: int(where * (len(SOME_JPEG) - 2))]
-    with pytest.raises(PictureError, match=r"cut off|not a picture|empty|damaged"):
+    with pytest.raises(ImageError, match=r"cut off|not an image|empty|damaged"):
         load(cut, 32)
 
 
@@ -292,7 +290,7 @@ def test_a_thumbnail_inside_does_not_hide_that_a_jpeg_is_cut(where):
     assert np.array_equal(decode(whole), decode(SOME_JPEG))
     assert check(whole).width == 120
     start = len(thumbnail) + 6
-    with pytest.raises(PictureError, match="cut off|not a picture"):
+    with pytest.raises(ImageError, match="cut off|not an image"):
         decode(whole[: start + int(where * (len(whole) - start - 2))])
 
 
@@ -300,7 +298,7 @@ def test_a_thumbnail_inside_does_not_hide_that_a_jpeg_is_cut(where):
 @settings(max_examples=150)
 def test_png_cut_anywhere_is_refused(where):
     cut = SOME_PNG[: int(where * (len(SOME_PNG) - 1))]
-    with pytest.raises(PictureError, match=r"cut off|not a picture|empty|damaged"):
+    with pytest.raises(ImageError, match=r"cut off|not an image|empty|damaged"):
         load(cut, 32)
 
 
@@ -309,7 +307,7 @@ def test_png_cut_anywhere_is_refused(where):
 def test_png_with_a_changed_byte_is_refused(place, change):
     data = bytearray(SOME_PNG)
     data[place] ^= change
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         load(bytes(data), 32)
 
 
@@ -322,15 +320,15 @@ def test_damage_never_raises_anything_else(data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     content = content[: data.draw(st.integers(0, len(content)))]
     try:
-        picture = load(bytes(content), 16)
-    except PictureError:
+        image = load(bytes(content), 16)
+    except ImageError:
         return
-    assert picture.shape == (16, 16, 3)
+    assert image.shape == (16, 16, 3)
 
 
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(content):
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         load(content, 16)
 
 
@@ -338,10 +336,10 @@ def test_random_bytes_are_refused(content):
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"hello, this is a text\n" * 9, "not a picture"),
+        (b"hello, this is a text\n" * 9, "not an image"),
         (b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
         (b"\0\0\0\x18ftypmif1" + bytes(64), "HEIC"),
-        (b"%PDF-1.7" + bytes(64), "not a picture"),
+        (b"%PDF-1.7" + bytes(64), "not an image"),
         (png_of_size(10_000, 10_000), "too large: 10000x10000 is 100 megapixels"),
         (png_of_size(5_000, 5_000, colour_type=6), "the limit is 18"),
         (png_of_size(4_000, 4_000, colour_type=6, depth=16), "the limit is 9"),
@@ -351,26 +349,26 @@ def test_random_bytes_are_refused(content):
     ],
 )
 def test_reasons(content, reason):
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         load(content, 32)
     if reason != "damaged":
-        with pytest.raises(PictureError, match=reason):
+        with pytest.raises(ImageError, match=reason):
             check(content, 32)
 
 
 def test_a_100_megapixel_jpeg_is_read_small_and_refused_whole():
     large = saved(Image.new("L", (10_000, 10_000), 77), "JPEG", quality=50)
     assert np.abs(load(large, 32).astype(int) - 77).max() <= 1
-    with pytest.raises(PictureError, match="100 megapixels"):
+    with pytest.raises(ImageError, match="100 megapixels"):
         decode(large)
-    with pytest.raises(PictureError, match="100 megapixels"):
+    with pytest.raises(ImageError, match="100 megapixels"):
         check(saved(Image.new("L", (10_000, 10_000), 77), "JPEG", progressive=True), 32)
 
 
 def test_paths_that_cannot_be_read(tmp_path):
-    with pytest.raises(PictureError, match="no such file"):
+    with pytest.raises(ImageError, match="no such file"):
         load(tmp_path / "none.jpg", 32)
-    with pytest.raises(PictureError, match="is a folder, not a picture"):
+    with pytest.raises(ImageError, match="is a folder, not an image"):
         load(tmp_path, 32)
 
 
@@ -379,7 +377,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         pytest.skip("this system has no named pipes")
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", os.devnull):
-        with pytest.raises(PictureError, match="neither a file nor a folder"):
+        with pytest.raises(ImageError, match="neither a file nor a folder"):
             load(path, 32)
 
 
@@ -400,7 +398,7 @@ def test_no_permission(tmp_path):
     path = tmp_path / "hand.jpg"
     path.write_bytes(SOME_JPEG)
     path.chmod(0)
-    with pytest.raises(PictureError, match="cannot be read"):
+    with pytest.raises(ImageError, match="cannot be read"):
         load(path, 32)
 
 
@@ -408,7 +406,7 @@ def test_a_huge_file_is_not_read(tmp_path):
     path = tmp_path / "film.jpg"
     with path.open("wb") as file:
         file.truncate(preprocess.MAX_FILE_BYTES + 1)
-    with pytest.raises(PictureError, match="a file of 64 MB"):
+    with pytest.raises(ImageError, match="a file of 64 MB"):
         load(path, 32)
 
 

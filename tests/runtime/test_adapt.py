@@ -1,4 +1,4 @@
-"""Adapting: the last layer fitted again to a person's pictures, in NumPy, and applied by the predictor."""
+"""Adapting: the last layer fitted again to a person's images, in NumPy, and applied by the predictor."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LABELS = "ABC"
 
 
 def draw(folder: Path, per_class: int, seed: int, labels: str = LABELS) -> Path:
-    """Draw pictures of one person in one place."""
+    """Draw images of one person in one place."""
     for column, label in enumerate(labels):
         (folder / label).mkdir(parents=True)
         rng = np.random.default_rng((seed, column))
         scene = random_scene(label, rng, 48)
         for number in range(per_class):
-            cv2.imwrite(str(folder / label / f"{label}{number}.png"), draw_frame(scene, rng, 48).picture[..., ::-1])
+            cv2.imwrite(str(folder / label / f"{label}{number}.png"), draw_frame(scene, rng, 48).image[..., ::-1])
     return folder
 
 
@@ -62,7 +62,7 @@ def test_a_hand_that_is_read_badly_is_read_well(model: Path, person: Path, tmp_p
         after = share_right(predictor, others)
         assert share_right(predictor, person) == 1
     assert after > 0.9 > before
-    assert (report.pictures, report.classes) == (36, ("A", "B", "C"))
+    assert (report.images, report.classes) == (36, ("A", "B", "C"))
     assert report.accuracy_after > 0.9 > report.accuracy_before
     assert saved.stat().st_size < 5000
 
@@ -70,17 +70,17 @@ def test_a_hand_that_is_read_badly_is_read_well(model: Path, person: Path, tmp_p
 def test_what_the_predictor_applies_is_the_formula(model: Path, person: Path) -> None:
     with Predictor(model) as predictor:
         adaptation, _ = adapt(predictor, [person], draw=stand_ins)
-        pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-        probabilities, features = predictor.probabilities_and_features(pictures)
-        assert np.array_equal(probabilities, predictor.probabilities(pictures))
+        images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+        probabilities, features = predictor.probabilities_and_features(images)
+        assert np.array_equal(probabilities, predictor.probabilities(images))
     with Predictor(model, adaptation=adaptation, batch_size=2) as adapted:
-        answered = adapted.probabilities(pictures)
+        answered = adapted.probabilities(images)
     logits = (np.log(probabilities) + features @ adaptation.weights + adaptation.bias) / adaptation.temperature
     powers = np.exp(logits)
     np.testing.assert_allclose(answered, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-def test_classes_without_pictures_stay_as_they_are(model: Path, person: Path, tmp_path: Path) -> None:
+def test_classes_without_images_stay_as_they_are(model: Path, person: Path, tmp_path: Path) -> None:
     shutil.copytree(person / "A", tmp_path / "two" / "A")
     shutil.copytree(person / "C", tmp_path / "two" / "c")
     with Predictor(model) as predictor:
@@ -119,7 +119,7 @@ def test_a_few_classes_given_do_not_spoil_the_others() -> None:
     missing = tuple(part[labels >= 2] for part in several_letters(np.random.default_rng(3))[:2])
     fitted, _, before, after = fit(offsets[given], features[given], labels[given], missing)
     weights, bias, temperature = fitted
-    assert temperature >= 1  # twenty pictures of one sitting do not make the answers surer
+    assert temperature >= 1  # twenty images of one sitting do not make the answers surer
     assert before == 0.5  # all classes to choose from, not the given ones only
     assert after >= 0.9
     later, theirs, right = several_letters(np.random.default_rng(4), shift=0.8)
@@ -155,7 +155,7 @@ def test_drawn_hands_stand_in_for_the_classes_that_are_not_given(model: Path, pe
 
 def test_stand_ins_are_always_the_same() -> None:
     first, again = stand_ins("space", 2, 40), stand_ins("space", 2, 40)
-    assert [picture.shape for picture in first] == [(40, 40, 3)] * 2
+    assert [image.shape for image in first] == [(40, 40, 3)] * 2
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
     assert not np.array_equal(*first)
     assert stand_ins("A", 1, 24)[0].shape == (24, 24, 3)  # smaller than can be drawn
@@ -184,7 +184,7 @@ def test_the_fit_is_the_least_of_its_loss() -> None:
         return float((nll * counts).sum() + 0.5 * 0.01 * (weights**2).sum())
 
     groups = [
-        last_layer._Pictures(x[rows], z[rows], wanted[rows], weight)
+        last_layer._Images(x[rows], z[rows], wanted[rows], weight)
         for rows, weight in ((slice(0, 30), 1.0), (slice(30, 60), 0.5))
     ]
     ours = loss(last_layer._minimise(groups, columns, 0.01).astype(np.float64).ravel())
@@ -233,12 +233,12 @@ def test_too_little_to_adapt_with(model: Path, tmp_path: Path, change: Callable[
         adapt(predictor, [folder], draw=stand_ins)
 
 
-def test_a_picture_that_cannot_be_read_is_reported_and_skipped(model: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_reported_and_skipped(model: Path, tmp_path: Path) -> None:
     folder = draw(tmp_path / "mine", 4, seed=1)
-    (folder / "A" / "broken.png").write_bytes(b"no picture")
+    (folder / "A" / "broken.png").write_bytes(b"no image")
     with Predictor(model) as predictor:
         report = adapt(predictor, [folder], draw=stand_ins)[1]
-    assert report.pictures == 12
+    assert report.images == 12
     assert [Path(path).name for path, _ in report.skipped] == ["broken.png"]
 
 

@@ -7,7 +7,7 @@ from asl_edge.runtime.model_card import card
 from asl_edge.spec import ModelSpec
 
 FIGURES = {
-    "pictures": 200,
+    "images": 200,
     "accuracy": 0.9,
     "accuracy_interval_95": [0.85, 0.94],
     "top_3_accuracy": 0.97,
@@ -35,7 +35,7 @@ def test_what_is_known_stands_there() -> None:
             "epochs": 40,
             "sources": [{"name": "phone", "train": 3000, "mirrored": True}],
         },
-        parity={"label_agreement": 1.0, "pictures": 512, "max_probability_difference": 0.0004},
+        parity={"label_agreement": 1.0, "images": 512, "max_probability_difference": 0.0004},
         made_with={"keras": "3.9"},
     )
     text = card(spec, "model.onnx")
@@ -63,7 +63,7 @@ def test_what_is_known_stands_there() -> None:
 def test_what_is_not_known_is_said_or_left_out() -> None:
     text = card(ModelSpec(("A", "B"), 32), "x.onnx")
     assert "The file does not say." in text
-    assert "every picture is answered" in text
+    assert "every image is answered" in text
     assert "How well it reads" not in text
     assert "movements" not in text
 

@@ -10,57 +10,57 @@ import pytest
 
 from asl_edge.errors import UserError
 from asl_edge.runtime import machine
-from asl_edge.runtime.predict import answer, batch_size_for, expected, workers_for
+from asl_edge.runtime.predict import batch_size_for, expected, predict_sources, workers_for
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sinks import JsonLinesSink
 from asl_edge.runtime.streams.video_sinks import VideoFileSink
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(5):
-        picture = np.zeros((20, 20, 3), np.uint8)
-        picture[..., number % 3] = 255
-        cv2.imwrite(str(folder / f"{number}.png"), picture)
+        image = np.zeros((20, 20, 3), np.uint8)
+        image[..., number % 3] = 255
+        cv2.imwrite(str(folder / f"{number}.png"), image)
     (folder / "3.png").write_bytes(b"broken")
     return folder
 
 
-def test_everything_is_counted(colour_model: Path, pictures: Path) -> None:
+def test_everything_is_counted(colour_model: Path, images: Path) -> None:
     out, told = io.StringIO(), []
     with Predictor(colour_model, batch_size=2) as predictor:
-        sources = [str(pictures), "-"]
-        tally = answer(
+        sources = [str(images), "-"]
+        tally = predict_sources(
             predictor,
             sources,
             [JsonLinesSink(out)],
-            standard_input=io.StringIO(f"{pictures / '0.png'}\n"),
+            standard_input=io.StringIO(f"{images / '0.png'}\n"),
             on_skip=lambda source, reason: told.append((source, reason)),
         )
 
     assert tally.answered == len(out.getvalue().splitlines()) == 5
-    assert tally.skipped == told == [(str(pictures / "3.png"), told[0][1])]
+    assert tally.skipped == told == [(str(images / "3.png"), told[0][1])]
     assert tally.mean_ms > 0
     assert tally.not_sure == 0
 
 
-def test_unsure_answers_are_counted(tmp_path: Path, pictures: Path, make_colour_model: Callable[..., None]) -> None:
+def test_unsure_answers_are_counted(tmp_path: Path, images: Path, make_colour_model: Callable[..., None]) -> None:
     make_colour_model(tmp_path / "m.onnx", {"reject_threshold": 0.99}, scale=1.0)
 
-    tally = answer(Predictor(tmp_path / "m.onnx"), [str(pictures / "0.png")], [])
+    tally = predict_sources(Predictor(tmp_path / "m.onnx"), [str(images / "0.png")], [])
     assert (tally.answered, tally.not_sure) == (1, 1)
-    assert answer(Predictor(tmp_path / "m.onnx"), [], []).mean_ms == 0
+    assert predict_sources(Predictor(tmp_path / "m.onnx"), [], []).mean_ms == 0
 
 
-def test_a_closed_window_ends_it(colour_model: Path, pictures: Path) -> None:
+def test_a_closed_window_ends_it(colour_model: Path, images: Path) -> None:
     from asl_edge.runtime.streams.video_sinks import WindowSink
 
     window = WindowSink.__new__(WindowSink)  # one that was closed already; there is no display here
     window.closed = True
 
-    assert answer(Predictor(colour_model, batch_size=1), [str(pictures)], [window]).answered == 1
+    assert predict_sources(Predictor(colour_model, batch_size=1), [str(images)], [window]).answered == 1
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ def test_a_source_is_never_replaced(
         pytest.raises(UserError, match="is the same file as the source .* Name another file with --save-video"),
         VideoFileSink(out) as film,
     ):
-        answer(Predictor(colour_model), ["missing.jpg", source], [film])
+        predict_sources(Predictor(colour_model), ["missing.jpg", source], [film])
     assert video.read_bytes() == before
 
 
 def test_the_film_plays_as_fast_as_its_source(colour_model: Path, video: Path, tmp_path: Path) -> None:
     with VideoFileSink(tmp_path / "out.mp4") as film:
-        answer(Predictor(colour_model), [str(video)], [film])
+        predict_sources(Predictor(colour_model), [str(video)], [film])
 
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
 
 
-def test_few_pictures(tmp_path: Path) -> None:
+def test_few_images(tmp_path: Path) -> None:
     assert expected(["a.jpg", "b.jpg"]) == 2
     assert expected(["a.jpg"] * 17) == 17
     for many in ("-", "*.jpg", "0", "clip.mp4", str(tmp_path)):

@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 import asl_edge
-from asl_edge.errors import ModelError, PictureError, ProviderError, UserError
+from asl_edge.errors import ImageError, ModelError, ProviderError, UserError
 from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import Item
@@ -22,7 +22,7 @@ from asl_edge.runtime.streams.sources import Item
 COLOURS = {"A": (220, 30, 20), "B": (20, 220, 30), "C": (30, 20, 220)}  # RGB
 
 
-def picture(label: str, height: int = 40, width: int = 60) -> np.ndarray:
+def image(label: str, height: int = 40, width: int = 60) -> np.ndarray:
     noise = np.random.default_rng(len(label) + height).integers(0, 20, (height, width, 3), dtype=np.uint8)
     return (np.array(COLOURS[label], np.uint8) + noise).astype(np.uint8)
 
@@ -32,17 +32,17 @@ def files(tmp_path: Path) -> list[Path]:
     paths = []
     for number, label in enumerate("ABCCBA"):
         path = tmp_path / f"{number}_{label}.png"
-        cv2.imwrite(str(path), picture(label, 40 + number)[..., ::-1])
+        cv2.imwrite(str(path), image(label, 40 + number)[..., ::-1])
         paths.append(path)
     return paths
 
 
 def test_paths_bytes_and_arrays(colour_model: Path, files: list[Path]) -> None:
     with asl_edge.Predictor(colour_model) as predictor:
-        predictions = predictor([files[0], str(files[1]), files[2].read_bytes(), picture("C")])
+        predictions = predictor([files[0], str(files[1]), files[2].read_bytes(), image("C")])
 
     assert [prediction.label for prediction in predictions] == ["A", "B", "C", "C"]
-    assert [prediction.source for prediction in predictions] == [str(files[0]), str(files[1]), "picture 2", "picture 3"]
+    assert [prediction.source for prediction in predictions] == [str(files[0]), str(files[1]), "image 2", "image 3"]
     for prediction in predictions:
         assert isinstance(prediction, asl_edge.Prediction)
         assert prediction.confidence == prediction.top[0][1] > 0.9
@@ -54,14 +54,14 @@ def test_paths_bytes_and_arrays(colour_model: Path, files: list[Path]) -> None:
         json.dumps(prediction.to_dict())
 
 
-def test_one_picture_gives_a_list_too(colour_model: Path, files: list[Path]) -> None:
+def test_one_image_gives_a_list_too(colour_model: Path, files: list[Path]) -> None:
     predictor = Predictor(colour_model)
 
     assert [p.label for p in predictor(files[1])] == ["B"]
     assert [p.label for p in predictor(str(files[1]))] == ["B"]
     assert [p.label for p in predictor(files[1].read_bytes())] == ["B"]
-    assert [p.label for p in predictor(picture("B"))] == ["B"]
-    assert [p.label for p in predictor(np.stack([picture("B"), picture("C")]))] == ["B", "C"]
+    assert [p.label for p in predictor(image("B"))] == ["B"]
+    assert [p.label for p in predictor(np.stack([image("B"), image("C")]))] == ["B", "C"]
     assert predictor([]) == []
     assert [p.label for p in predictor(path for path in files)] == list("ABCCBA")
 
@@ -91,8 +91,8 @@ def test_a_model_that_was_trained_on_bgr_gets_bgr(tmp_path: Path, make_colour_mo
     make_colour_model(tmp_path / "bgr.onnx", {"colour": "BGR"})
 
     with Predictor(tmp_path / "bgr.onnx") as predictor:
-        assert predictor(picture("A"))[0].label == "C"  # its first channel is blue
-        prepared = to_square(picture("A"), 32)[None]
+        assert predictor(image("A"))[0].label == "C"  # its first channel is blue
+        prepared = to_square(image("A"), 32)[None]
         assert predictor.probabilities(prepared).argmax() == 2
 
 
@@ -109,9 +109,9 @@ def test_probabilities_refuse_other_arrays(colour_model: Path) -> None:
             predictor.probabilities(wrong)
 
 
-def test_memory_mapped_pictures(colour_model: Path, tmp_path: Path) -> None:
-    pictures = np.stack([to_square(picture(label), 32) for label in "ABCAB"])
-    np.save(tmp_path / "set.npy", pictures)
+def test_memory_mapped_images(colour_model: Path, tmp_path: Path) -> None:
+    images = np.stack([to_square(image(label), 32) for label in "ABCAB"])
+    np.save(tmp_path / "set.npy", images)
 
     mapped = np.load(tmp_path / "set.npy", mmap_mode="r")
     answers = Predictor(colour_model, batch_size=2).probabilities(mapped)
@@ -149,17 +149,17 @@ def test_options_out_of_range(colour_model: Path, options: dict[str, int], messa
         Predictor(colour_model, **options)  # type: ignore[arg-type]
 
 
-def test_a_picture_that_cannot_be_read_is_named(colour_model: Path, files: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+def test_an_image_that_cannot_be_read_is_named(colour_model: Path, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
     predictor = Predictor(colour_model)
 
-    with pytest.raises(PictureError, match=r"bad.jpg: not a picture"):
+    with pytest.raises(ImageError, match=r"bad.jpg: not an image"):
         predictor([files[0], tmp_path / "bad.jpg"])
-    with pytest.raises(PictureError, match="nope.jpg: no such file"):
+    with pytest.raises(ImageError, match="nope.jpg: no such file"):
         predictor(tmp_path / "nope.jpg")
-    with pytest.raises(PictureError, match=r"picture 0: a picture must be .* Received: int"):
+    with pytest.raises(ImageError, match=r"image 0: an image must be .* Received: int"):
         predictor([5])  # type: ignore[list-item]
-    with pytest.raises(PictureError, match=r"picture 0: a picture must be a uint8 array.*float"):
+    with pytest.raises(ImageError, match=r"image 0: an image must be a uint8 array.*float"):
         predictor(np.zeros((4, 4, 3)))
 
 
@@ -169,7 +169,7 @@ def test_streaming_skips_what_cannot_be_read_and_keeps_the_order(
 ) -> None:
     items = [Item(str(path), path) for path in files]
     items.insert(2, Item("lost", problem="no such file"))
-    items.insert(5, Item("broken", b"no picture"))
+    items.insert(5, Item("broken", b"no image"))
     skipped: list[tuple[str, str]] = []
 
     with Predictor(colour_model, batch_size=3, workers=workers) as predictor:
@@ -238,7 +238,7 @@ def test_frames_are_not_held_ahead(colour_model: Path) -> None:
         nonlocal asked
         for _ in range(40):
             asked += 1
-            yield Item("frame", picture("A"))
+            yield Item("frame", image("A"))
 
     stream = Predictor(colour_model, batch_size=4).stream(items())
     next(stream)
@@ -290,7 +290,7 @@ def test_a_closed_predictor_says_so(colour_model: Path) -> None:
     predictor.close()
 
     with pytest.raises(ModelError, match="closed"):
-        predictor(picture("A"))
+        predictor(image("A"))
 
 
 def test_closing_frees_the_session(colour_model: Path) -> None:
@@ -348,4 +348,4 @@ def test_an_answer_that_is_no_number(tmp_path: Path, make_colour_model: Callable
     make_colour_model(tmp_path / "nan.onnx", scale=float("nan"))
 
     with pytest.raises(ModelError, match="no number"):
-        Predictor(tmp_path / "nan.onnx")(picture("A"))
+        Predictor(tmp_path / "nan.onnx")(image("A"))

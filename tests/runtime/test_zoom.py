@@ -21,10 +21,10 @@ from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import Item
-from asl_edge.runtime.zoom import Framing, centres, framed
+from asl_edge.runtime.zoom import ZoomModel, centres, crop
 
 CLASSES = ("A", "B", "nothing")
-FRAMING = Framing((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
+FRAMING = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
 NUMBERS = st.floats(-20, 20, width=32)
 
 
@@ -39,10 +39,10 @@ def run(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     network = networks.build("alexnet-edge", 3, 64)
     network.get_layer("logits").set_weights([np.random.default_rng(0).normal(0, 4, (256, 3)), np.array([0.2, 0, -0.2])])
-    path = make_run(tmp_path_factory.mktemp("framing") / "run", network, network="alexnet-edge", classes=list(CLASSES))
-    for kind in ("pictures", "classes"):
+    path = make_run(tmp_path_factory.mktemp("zoom") / "run", network, network="alexnet-edge", classes=list(CLASSES))
+    for kind in ("images", "classes"):
         shutil.copy(path / f"samples/test_{kind}.npy", path / f"samples/train_{kind}.npy")
-    (path / "framing.json").write_text(json.dumps(FRAMING.to_dict()))
+    (path / "zoom.json").write_text(json.dumps(FRAMING.to_dict()))
     return path
 
 
@@ -58,11 +58,11 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def outputs(path: Path, pictures: Any) -> Any:
+def outputs(path: Path, images: Any) -> Any:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return session.run(["probabilities", "features", "class_maps"], {"image": pictures})
+    return session.run(["probabilities", "features", "class_maps"], {"image": images})
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-weights", "int8"])
@@ -77,9 +77,9 @@ def test_the_class_maps_are_the_logits_of_each_place(
                 "accuracy_when_answered": None, "curve": [], "sources": []}  # fmt: skip
         (mine / "calibration.json").write_text(json.dumps(said))
     optimized = precision == "int8" or temperature == 1.0
-    pictures = np.load(run / "samples/test_pictures.npy")[:16]
+    images = np.load(run / "samples/test_images.npy")[:16]
     result = export_run(mine, tmp_path / "m.onnx", precision=precision, optimized=optimized)
-    probabilities, _, maps = outputs(result.model_path, pictures)
+    probabilities, _, maps = outputs(result.model_path, images)
 
     assert maps.dtype == np.float32
     assert maps.shape[:2] == (16, 3)
@@ -87,22 +87,22 @@ def test_the_class_maps_are_the_logits_of_each_place(
     powers = np.exp(mean - mean.max(axis=1, keepdims=True))
     wide = 0.05 if precision in ("int8", "fp16") else 2e-3
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), probabilities, atol=wide)
-    assert read_spec(result.model_path).framing["limit"] == 0.75
+    assert read_spec(result.model_path).zoom["limit"] == 0.75
     assert verify(result.model_path, mine).parity.passed
 
 
 def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
     paths = sorted(hands.rglob("*.jpg"))
-    with Predictor(model, top_k=3) as predictor, Predictor(model, top_k=3, framing=False) as once:
-        assert (predictor.picture_size, once.picture_size) == (128, 64)
+    with Predictor(model, top_k=3) as predictor, Predictor(model, top_k=3, zoom=False) as once:
+        assert (predictor.image_size, once.image_size) == (128, 64)
         answers = predictor(paths)
         plain = once(paths)
     large = np.stack([load(path, 128) for path in paths])
-    small = np.stack([to_square(picture, 64) for picture in large])
+    small = np.stack([to_square(image, 64) for image in large])
     first, features, maps = outputs(model, small)
-    regions = FRAMING.regions(features, maps, CLASSES.index("nothing"))
-    np.testing.assert_allclose(regions[:, 2], 0.5, atol=1e-5)
-    second = outputs(model, framed(large, regions, 64))[0]
+    crop_boxes = FRAMING.crop_boxes(features, maps, CLASSES.index("nothing"))
+    np.testing.assert_allclose(crop_boxes[:, 2], 0.5, atol=1e-5)
+    second = outputs(model, crop(large, crop_boxes, 64))[0]
     for number, answer in enumerate(answers):
         expected = dict(zip(CLASSES, (first[number] + second[number]) / 2, strict=True))
         assert dict(answer.top) == pytest.approx(expected, abs=1e-5)
@@ -120,24 +120,24 @@ def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> No
         skipping = list(predictor.stream([Item("gone", paths[0].with_name("gone.jpg")), Item("there", paths[1])],
                                          on_skip=lambda *_: None))  # fmt: skip
     _, features, maps = outputs(model, np.stack([to_square(load(path, 128), 64) for path in paths]))
-    expected = FRAMING.regions(features, maps, CLASSES.index("nothing"))
+    expected = FRAMING.crop_boxes(features, maps, CLASSES.index("nothing"))
     for row, batch, alone in zip(expected, answers, one_by_one, strict=True):
-        assert batch.region == pytest.approx(tuple(row), abs=1e-4)
-        assert alone.region == pytest.approx(tuple(row), abs=1e-4)
-    assert [prediction.region for _, prediction in skipping] == [pytest.approx(tuple(expected[1]), abs=1e-4)]
-    with Predictor(model, framing=False) as once:
-        assert {answer.region for answer in once(paths)} == {None}
+        assert batch.crop_box == pytest.approx(tuple(row), abs=1e-4)
+        assert alone.crop_box == pytest.approx(tuple(row), abs=1e-4)
+    assert [prediction.crop_box for _, prediction in skipping] == [pytest.approx(tuple(expected[1]), abs=1e-4)]
+    with Predictor(model, zoom=False) as once:
+        assert {answer.crop_box for answer in once(paths)} == {None}
 
 
 def test_a_large_hand_is_looked_at_once(run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
-    (mine / "framing.json").write_text(json.dumps(FRAMING.to_dict() | {"bias": 0.0}))
+    (mine / "zoom.json").write_text(json.dumps(FRAMING.to_dict() | {"bias": 0.0}))
     path = export_run(mine, tmp_path / "m.onnx").model_path
-    pictures = np.load(run / "samples/test_pictures.npy")[:8]
+    images = np.load(run / "samples/test_images.npy")[:8]
     with Predictor(path) as predictor:
-        np.testing.assert_allclose(predictor.probabilities(pictures), outputs(path, pictures)[0], atol=1e-6)
-        assert {answer.region for answer in predictor(pictures)} == {None}
+        np.testing.assert_allclose(predictor.probabilities(images), outputs(path, images)[0], atol=1e-6)
+        assert {answer.crop_box for answer in predictor(images)} == {None}
 
 
 def test_figures_are_those_of_the_second_look(model: Path, hands: Path) -> None:
@@ -151,23 +151,23 @@ def test_figures_are_those_of_the_second_look(model: Path, hands: Path) -> None:
 
 def test_an_exported_file_passes_its_framing_on(model: Path, hands: Path, tmp_path: Path) -> None:
     again = export_run(model, tmp_path / "again.onnx", data=hands).model_path
-    assert read_spec(again).framing == read_spec(model).framing
-    pictures = np.stack([load(path, 128) for path in sorted(hands.rglob("*.jpg"))])
+    assert read_spec(again).zoom == read_spec(model).zoom
+    images = np.stack([load(path, 128) for path in sorted(hands.rglob("*.jpg"))])
     with Predictor(model) as one, Predictor(again) as other:
-        np.testing.assert_allclose(other.probabilities(pictures), one.probabilities(pictures), atol=1e-5)
+        np.testing.assert_allclose(other.probabilities(images), one.probabilities(images), atol=1e-5)
 
 
 def test_adapting_sees_what_is_answered_last(model: Path, hands: Path) -> None:
-    pictures = np.stack([load(path, 128) for path in sorted(hands.rglob("*.jpg"))])
+    images = np.stack([load(path, 128) for path in sorted(hands.rglob("*.jpg"))])
     with Predictor(model) as predictor:
-        probabilities, features = predictor.probabilities_and_features(pictures)
-    _, first, maps = outputs(model, np.stack([to_square(picture, 64) for picture in pictures]))
-    second = outputs(model, framed(pictures, FRAMING.regions(first, maps, 2), 64))
+        probabilities, features = predictor.probabilities_and_features(images)
+    _, first, maps = outputs(model, np.stack([to_square(image, 64) for image in images]))
+    second = outputs(model, crop(images, FRAMING.crop_boxes(first, maps, 2), 64))
     np.testing.assert_allclose(probabilities, second[0], atol=1e-5)
     np.testing.assert_allclose(features, second[1], atol=1e-4)
 
 
-def test_no_pictures_have_no_answers(model: Path) -> None:
+def test_no_images_have_no_answers(model: Path) -> None:
     with Predictor(model) as predictor:
         for side in (64, 128):
             none = np.empty((0, side, side, 3), np.uint8)
@@ -175,7 +175,7 @@ def test_no_pictures_have_no_answers(model: Path) -> None:
             assert [part.shape for part in predictor.probabilities_and_features(none)] == [(0, 3), (0, 256)]
 
 
-def test_pictures_of_another_size_are_refused(model: Path) -> None:
+def test_images_of_another_size_are_refused(model: Path) -> None:
     with Predictor(model) as predictor, pytest.raises(ModelError, match="64, 64"):
         predictor.probabilities(np.zeros((1, 100, 100, 3), np.uint8))
 
@@ -186,8 +186,8 @@ def test_pictures_of_another_size_are_refused(model: Path) -> None:
 def test_a_damaged_framing_file_is_refused(run: Path, tmp_path: Path, text: str) -> None:
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
-    (mine / "framing.json").write_text(text)
-    with pytest.raises((RunError, ModelError), match="framing"):
+    (mine / "zoom.json").write_text(text)
+    with pytest.raises((RunError, ModelError), match="zoom"):
         export_run(mine, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
 
@@ -201,19 +201,19 @@ def test_a_damaged_framing_in_the_file_is_refused(model: Path, tmp_path: Path, c
     graph = onnx.load(model)
     spec = ModelSpec.from_metadata({entry.key: entry.value for entry in graph.metadata_props})
     onnx.helper.set_model_props(
-        graph, {METADATA_KEY: json.dumps(json.loads(spec.to_json()) | {"framing": spec.framing | changes})}
+        graph, {METADATA_KEY: json.dumps(json.loads(spec.to_json()) | {"zoom": spec.zoom | changes})}
     )
     onnx.save(graph, tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="framing"):
+    with pytest.raises(ModelError, match="zoom"):
         Predictor(tmp_path / "m.onnx")
-    with Predictor(tmp_path / "m.onnx", framing=False) as once:
-        assert once.framing is None
+    with Predictor(tmp_path / "m.onnx", zoom=False) as once:
+        assert once.zoom is None
 
 
 def test_a_network_without_maps_cannot_look_twice(mini_run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(mini_run, mine)
-    (mine / "framing.json").write_text(json.dumps(FRAMING.to_dict()))
+    (mine / "zoom.json").write_text(json.dumps(FRAMING.to_dict()))
     with pytest.raises(ModelError, match="mean over maps"):
         export_run(mine, tmp_path / "m.onnx")
 
@@ -224,16 +224,16 @@ def test_a_network_without_maps_cannot_look_twice(mini_run: Path, tmp_path: Path
     weights=st.lists(st.floats(-3, 3), min_size=4, max_size=4),
     maps=st.lists(NUMBERS, min_size=2 * 3 * 5, max_size=2 * 3 * 5),
 )
-def test_a_frame_lies_within_the_picture(features: list[float], weights: list[float], maps: list[float]) -> None:
-    framing = Framing(tuple(weights), -0.5, 1.3, 0.75, 0.5)
+def test_a_frame_lies_within_the_image(features: list[float], weights: list[float], maps: list[float]) -> None:
+    zoom = ZoomModel(tuple(weights), -0.5, 1.3, 0.75, 0.5)
     shaped = np.array(maps, np.float32).reshape(1, 2, 3, 5)
     with np.errstate(over="ignore"):
-        ((left, top, side),) = framing.regions(np.array([features], np.float32), shaped, 1)
+        ((left, top, side),) = zoom.crop_boxes(np.array([features], np.float32), shaped, 1)
     assert side == 1 or 0.35 <= side < 0.75
     assert 0 <= left <= 1 - side + 1e-6
     assert 0 <= top <= 1 - side + 1e-6
-    picture = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8)
-    assert framed(picture, np.array([[left, top, side]]), 20).shape == (1, 20, 20, 3)
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8)
+    assert crop(image, np.array([[left, top, side]]), 20).shape == (1, 20, 20, 3)
 
 
 @given(row=st.integers(0, 4), column=st.integers(0, 6), nothing=st.sampled_from([None, 2]))
@@ -245,11 +245,11 @@ def test_the_hand_is_where_a_letter_is_read(row: int, column: int, nothing: int 
     assert y == pytest.approx((row + 0.5) / 5, abs=0.01)
 
 
-def test_a_frame_is_that_part_of_the_picture() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
-    parts = framed(pictures, np.array([[0.25, 0.5, 0.5], [0.0, 0.0, 1.0]], np.float32), 40)
-    np.testing.assert_array_equal(parts[0], pictures[0, 40:80, 20:60])
-    np.testing.assert_array_equal(parts[1], to_square(pictures[1], 40))
+def test_a_frame_is_that_part_of_the_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
+    parts = crop(images, np.array([[0.25, 0.5, 0.5], [0.0, 0.0, 1.0]], np.float32), 40)
+    np.testing.assert_array_equal(parts[0], images[0, 40:80, 20:60])
+    np.testing.assert_array_equal(parts[1], to_square(images[1], 40))
 
 
 def test_the_model_in_the_box_reads_small_hands_by_its_second_look(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_the_model_in_the_box_reads_small_hands_by_its_second_look(tmp_path: Pat
         top, left = 20 * (number % 11), 20 * (number % 7)
         far[top : top + 160, left : left + 160] = load(path, 160)
         canvas.append(far)
-    with Predictor() as twice, Predictor(framing=False) as once:
+    with Predictor() as twice, Predictor(zoom=False) as once:
         right = [
             sum(answer.label == path.parent.name for answer, path in zip(predictor(canvas), paths, strict=True))
             for predictor in (twice, once)

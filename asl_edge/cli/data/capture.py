@@ -1,4 +1,4 @@
-"""`asl-edge data capture`: pictures of one's own hand, from a camera or recorded videos."""
+"""`asl-edge data capture`: images of one's own hand, from a camera or recorded videos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def capture(
         help="Number of a camera, or a recorded video; for several labels one video each, in their order.",
         show_default="0, the first camera",
     ),
-    frames: int = typer.Option(30, "--frames", help="Pictures of each label."),
+    frames: int = typer.Option(30, "--frames", help="Images of each label."),
     session: str | None = typer.Option(
         None, "--session", help="Name of this sitting: person, place, day.", show_default="date and time"
     ),
@@ -40,10 +40,10 @@ def capture(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Take pictures of your own hand, letter by letter: hold it in the box and turn it a little while they are taken.
+    """Take images of your own hand, letter by letter: hold it in the box and turn it a little while they are taken.
 
     They go to OUT/LABEL/SESSION_LABEL1.jpg and so on; what is there already stays. In the window Space goes on (to the
-    pictures, then to the next letter) and Esc ends; what was taken is kept, after Ctrl-C too.
+    images, then to the next letter) and Esc ends; what was taken is kept, after Ctrl-C too.
     """
     from asl_edge.cli.output import console
     from asl_edge.data.capture.capture import CaptureConfig, Interrupted
@@ -110,8 +110,8 @@ def _print(report: CaptureReport) -> None:
     from asl_edge.cli.output.console import out
     from asl_edge.data.prepare.discovery import printable
 
-    if report.pictures:
-        right = (Column(name, justify="right") for name in ("pictures", "nearly as the one before"))
+    if report.images:
+        right = (Column(name, justify="right") for name in ("images", "nearly as the one before"))
         table = Table("label", *right, "files", box=None, padding=(0, 2, 0, 0))
         for label in report.labels:
             if label.taken:
@@ -119,12 +119,12 @@ def _print(report: CaptureReport) -> None:
                 names += f" to {label.label}{label.last}" if label.taken > 1 else ""
                 table.add_row(label.label, str(label.taken), str(label.still), names)
         out.print(table)
-    pictures = "1 picture" if report.pictures == 1 else f"{report.pictures} pictures"
-    out.print(f"{pictures} in {printable(str(report.out))} (session {report.session}).", markup=False)
+    images = "1 image" if report.images == 1 else f"{report.images} images"
+    out.print(f"{images} in {printable(str(report.out))} (session {report.session}).", markup=False)
 
 
 def _advise(config: CaptureConfig, report: CaptureReport) -> None:
-    """Say what is less than was asked for, and what would make the pictures better."""
+    """Say what is less than was asked for, and what would make the images better."""
     from asl_edge.cli.output.console import warn
     from asl_edge.data.prepare.discovery import printable
 
@@ -135,13 +135,13 @@ def _advise(config: CaptureConfig, report: CaptureReport) -> None:
             if label.taken < label.wanted:
                 way = "" if config.every is None else f" with --every {config.every}"
                 warn(
-                    f"{printable(label.source)} is too short for {label.wanted} pictures of {label.label}{way}: "
+                    f"{printable(label.source)} is too short for {label.wanted} images of {label.label}{way}: "
                     f"{label.taken} were taken."
                 )
     still = [label.label for label in report.labels if label.still * 2 > label.taken]
     if still:
         warn(
-            f"More than half of the pictures of {', '.join(still)} are nearly the same as the one before, which "
+            f"More than half of the images of {', '.join(still)} are nearly the same as the one before, which "
             "teaches little: turn and move the hand (for nothing, the camera), or raise --every."
         )
 
@@ -174,19 +174,19 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         console.print_next(printable(shlex.join(again)), "Or the next letter" if len(have) > 1 else "Next")
 
 
-def _print_uses(pictures: Path) -> None:
-    """Name both ways to teach the model in the box these pictures: its last layer, or the whole network."""
+def _print_uses(images: Path) -> None:
+    """Name both ways to teach the model in the box these images: its last layer, or the whole network."""
     from asl_edge.cli.output.console import print_next
     from asl_edge.data.prepare.discovery import printable
 
-    if pictures.name in ("", ".."):  # such as --out . : the folder's own name is wanted
-        pictures = pictures.resolve()
-    beside = {what: str(pictures.with_name(f"{pictures.name}-{what}")) for what in ("arrays", "run")}
-    adapted = str(pictures.with_name(f"{pictures.name}.npz"))
-    prepare = ["data", "prepare", str(pictures), "--out", beside["arrays"], *_size_of_the_box()]
+    if images.name in ("", ".."):  # such as --out . : the folder's own name is wanted
+        images = images.resolve()
+    beside = {what: str(images.with_name(f"{images.name}-{what}")) for what in ("arrays", "run")}
+    adapted = str(images.with_name(f"{images.name}.npz"))
+    prepare = ["data", "prepare", str(images), "--out", beside["arrays"], *_size_of_the_box()]
     train = ["train", beside["arrays"], "--out", beside["run"], "--from-pretrained"]
     for words, why in (
-        (["adapt", str(pictures), "--out", adapted], "Next, in seconds"),
+        (["adapt", str(images), "--out", adapted], "Next, in seconds"),
         (prepare, "Or train the whole network on them, in minutes (needs the workshop packages)"),
         (train, "and then"),
     ):
@@ -194,12 +194,12 @@ def _print_uses(pictures: Path) -> None:
 
 
 def _size_of_the_box() -> list[str]:
-    """Return the option that makes pictures as large as the model in the box takes them."""
+    """Return the option that makes images as large as the model in the box takes them."""
     from asl_edge.errors import UserError
     from asl_edge.runtime.onnx_file.metadata import read_spec
-    from asl_edge.runtime.pretrained import box_model
+    from asl_edge.runtime.pretrained import pretrained_model
 
     try:
-        return ["--size", str(read_spec(box_model()).input_size)]
-    except UserError:  # no model in the box: that is no reason to fail after the pictures are taken
+        return ["--size", str(read_spec(pretrained_model()).input_size)]
+    except UserError:  # no model in the box: that is no reason to fail after the images are taken
         return []

@@ -12,7 +12,7 @@ def download(
     to: Path = typer.Option(..., "--to", help="Folder to make.", show_default=False),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Download Kaggle's asl-alphabet (87,000 pictures of 29 classes, 1.1 GB) through kagglehub."""
+    """Download Kaggle's asl-alphabet (87,000 images of 29 classes, 1.1 GB) through kagglehub."""
     from asl_edge.cli.output import console
     from asl_edge.data.download import DATASET
     from asl_edge.data.download import download as run

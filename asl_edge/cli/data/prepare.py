@@ -26,16 +26,16 @@ def prepare(
     classes: str | None = typer.Option(
         None, help="Classes and their order, such as A,B,C.", show_default="all found, in alphabet order"
     ),
-    size: int = typer.Option(224, help="Side of the pictures, in pixels."),
-    fit: str = typer.Option("crop", help="How a picture becomes square: crop (its centre), stretch or pad."),
+    size: int = typer.Option(224, help="Side of the images, in pixels."),
+    fit: str = typer.Option("crop", help="How an image becomes square: crop (its centre), stretch or pad."),
     split: str = typer.Option(
         "blocks", help="blocks (of frames, with gaps), random (as in the tutorial; leaks), or source (whole sources)."
     ),
     fractions: str | None = typer.Option(
         None, help="Shares of train, validation and test.", show_default="0.70,0.15,0.15"
     ),
-    train_per_class: int | None = typer.Option(None, help="Training pictures a class, in place of shares."),
-    val_per_class: int | None = typer.Option(None, help="Validation pictures a class; the rest is for test."),
+    train_per_class: int | None = typer.Option(None, help="Training images a class, in place of shares."),
+    val_per_class: int | None = typer.Option(None, help="Validation images a class; the rest is for test."),
     gap: int | None = typer.Option(
         None, help="Frames dropped between two blocks.", show_default="2% of the frames, at least 1"
     ),
@@ -111,7 +111,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
 
 
 def _shown_on(bar: Any) -> OnProgress:
-    task = bar.add_task("Finding pictures", total=None, rate="")
+    task = bar.add_task("Finding images", total=None, rate="")
     state = {"stage": "", "began": 0.0}
 
     def show(stage: str, done: int, total: int) -> None:
@@ -119,7 +119,7 @@ def _shown_on(bar: Any) -> OnProgress:
             state.update(stage=stage, began=bar.get_time())
             bar.reset(task, description=stage, total=total or None, rate="")
         seconds = bar.get_time() - state["began"]
-        bar.update(task, completed=done, rate=f"{done / seconds:.0f} pictures/s" if done and seconds > 0 else "")
+        bar.update(task, completed=done, rate=f"{done / seconds:.0f} images/s" if done and seconds > 0 else "")
 
     return show
 
@@ -142,13 +142,13 @@ def _print(report: PrepareReport) -> None:
         out.print()
         out.print(table)
     out.print(
-        f"\n{report.pictures} pictures in {folder} ({report.seconds:.1f} s, "
-        f"{report.pictures_per_second:.0f} pictures/s). Exact duplicates dropped: {report.duplicates}. "
+        f"\n{report.images} images in {folder} ({report.seconds:.1f} s, "
+        f"{report.images_per_second:.0f} images/s). Exact duplicates dropped: {report.duplicates}. "
         f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {len(report.skipped)}.",
         markup=False,
     )
     if report.skipped:
-        table = Table(Column("skipped picture", overflow="fold"), "reason", box=None, padding=(0, 2, 0, 0))
+        table = Table(Column("skipped image", overflow="fold"), "reason", box=None, padding=(0, 2, 0, 0))
         for path, reason in report.skipped[:_SHOWN]:
             table.add_row(path, reason)
         out.print(table)
@@ -171,7 +171,7 @@ def _print_next(report: PrepareReport) -> None:
     if missing:
         splits = " and ".join("training" if name == "train" else name for name in missing)
         console.warn(
-            f"These arrays hold no {splits} pictures, which training needs. To train on them, prepare them again with "
+            f"These arrays hold no {splits} images, which training needs. To train on them, prepare them again with "
             "shares such as --fractions 0.70,0.15,0.15."
         )
     else:
@@ -205,8 +205,8 @@ def _print_leak(leak: LeakReport) -> None:
     for near in leak.near_duplicates:
         drawn = "" if near.compared == near.of else f" (of {near.compared} drawn from {near.of})"
         out.print(
-            f"{near.first_split} / {near.second_split}: {near.pictures} of {near.compared} {near.second_split} "
-            f"pictures{drawn} have a near duplicate in {near.first_split} ({near.pairs} pairs)"
+            f"{near.first_split} / {near.second_split}: {near.images} of {near.compared} {near.second_split} "
+            f"images{drawn} have a near duplicate in {near.first_split} ({near.pairs} pairs)"
         )
         for example in near.examples[:2]:
             out.print(f"  {example.first} ~ {example.second} ({example.distance} of 64 bits)", markup=False)

@@ -1,4 +1,4 @@
-"""`asl-edge data synthesize`: draw pictures of hands, one folder a class."""
+"""`asl-edge data synthesize`: draw images of hands, one folder a class."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 def synthesize(
     out: Path = typer.Option(..., "--out", "-o", help="Folder to make; it must not exist, or be empty."),
-    per_class: int = typer.Option(..., "--per-class", help="Pictures of each class."),
+    per_class: int = typer.Option(..., "--per-class", help="Images of each class."),
     classes: str | None = typer.Option(None, "--classes", help="Which classes, such as A,B,C.", show_default="all 29"),
-    seed: int = typer.Option(0, "--seed", help="The same seed draws the same pictures, byte for byte."),
-    size: int = typer.Option(224, "--size", help="Side of the pictures in pixels, 32 to 1024."),
+    seed: int = typer.Option(0, "--seed", help="The same seed draws the same images, byte for byte."),
+    size: int = typer.Option(224, "--size", help="Side of the images in pixels, 32 to 1024."),
     clip_frames: int = typer.Option(
-        10, "--clip-frames", help="Pictures in a row that show one person in one place; 1: each shows another."
+        10, "--clip-frames", help="Images in a row that show one person in one place; 1: each shows another."
     ),
     framing: str = typer.Option(
-        "any", "--framing", help="any: hands near and far; guide: they fill the picture, as in the guide box of video."
+        "any", "--framing", help="any: hands near and far; guide: they fill the image, as in the guide box of video."
     ),
     spread: float = typer.Option(
         1.0, "--spread", help="How far views and poses differ from person to person; 1.5 and more: as strangers' do."
@@ -40,7 +40,7 @@ def synthesize(
     workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
 ) -> None:
-    """Draw pictures of hands in the shapes of the alphabet: no photographs, nothing to download.
+    """Draw images of hands in the shapes of the alphabet: no photographs, nothing to download.
 
     J and Z are movements; they are drawn as the shape in which they are held.
     """
@@ -59,10 +59,10 @@ def synthesize(
         task = progress.add_task("Drawing", total=max(per_class, 0) * len(names or CLASSES), rate="")
         started = progress.get_time()
 
-        def advance(pictures: int) -> None:
-            progress.advance(task, pictures)
+        def advance(images: int) -> None:
+            progress.advance(task, images)
             done = progress.tasks[0].completed
-            progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} pictures/s")
+            progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} images/s")
 
         report = draw(
             out,
@@ -81,8 +81,8 @@ def synthesize(
         console.print_json({**asdict(report), "folder": printable(str(report.folder))})
     else:
         console.out.print(
-            f"{report.pictures} pictures of {len(report.classes)} classes in {printable(str(report.folder))} "
-            f"({report.size_bytes / 1e6:.1f} MB, {report.pictures_per_second:.0f} pictures/s, seed {report.seed}).",
+            f"{report.images} images of {len(report.classes)} classes in {printable(str(report.folder))} "
+            f"({report.size_bytes / 1e6:.1f} MB, {report.images_per_second:.0f} images/s, seed {report.seed}).",
             markup=False,
         )
         if report.motion_letters:

@@ -1,4 +1,4 @@
-"""A parity report for people: the figures beside their limits, and the worst pictures."""
+"""A parity report for people: the figures beside their limits, and the worst images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def print_parity(report: ParityReport, *, worst: bool = False) -> None:
-    """Print a report as a table on standard output; with `worst`, the pictures that differ most as well."""
+    """Print a report as a table on standard output; with `worst`, the images that differ most as well."""
     from rich import box
     from rich.table import Table
 
@@ -17,13 +17,13 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
 
     limits = report.tolerances
     table = Table("parity", "measured", "limit", box=box.SIMPLE_HEAD)
-    title = f"over {report.pictures} pictures ({report.pictures_from})"
+    title = f"over {report.images} images ({report.images_from})"
     table.title, table.title_justify = f"{report.precision} against Keras {title}", "left"
     clear = f"label agreement, margin over {limits.close_margin:g}"
-    table.add_row(clear, f"{report.clear_agreement:.2%} of {report.clear_pictures}", "100%")
+    table.add_row(clear, f"{report.clear_agreement:.2%} of {report.clear_images}", "100%")
     close = f"changed labels, margin within {limits.close_margin:g}"
-    changed = f"{report.close_changed} of {report.close_pictures}"
-    table.add_row(close, changed, f"{int(limits.max_close_share * report.pictures)}")
+    changed = f"{report.close_changed} of {report.close_images}"
+    table.add_row(close, changed, f"{int(limits.max_close_share * report.images)}")
     largest = limits.max_probability_difference
     measured = f"{report.max_probability_difference:.2g}"
     table.add_row("max probability difference", measured, "none" if largest is None else f"{largest:g}")
@@ -45,8 +45,8 @@ def _print_worst(report: ParityReport) -> None:
 
     from asl_edge.cli.output.console import out
 
-    columns = ("picture", "is", "Keras", "export", "margin", "probability differs", "logit differs")
-    table = Table(*columns, box=box.SIMPLE_HEAD, title="Worst pictures", title_justify="left")
+    columns = ("image", "is", "Keras", "export", "margin", "probability differs", "logit differs")
+    table = Table(*columns, box=box.SIMPLE_HEAD, title="Worst images", title_justify="left")
     for row in report.worst:
         table.add_row(
             str(row.index),

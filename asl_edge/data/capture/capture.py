@@ -1,4 +1,4 @@
-"""Pictures of one's own hand: frames of a camera, with a guide, or of recorded videos, to one folder a class."""
+"""Images of one's own hand: frames of a camera, with a guide, or of recorded videos, to one folder a class."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from asl_edge.data.prepare.leak_report import NEAR_DISTANCE, perceptual_hashes
 from asl_edge.errors import AslEdgeError, DataError, UserError
 from asl_edge.files import atomic
 from asl_edge.files.writable import refuse_unwritable_folder
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES, canonical, in_alphabet_order
-from asl_edge.process.signals import interrupts_wait, sigterm_as_interrupt
+from asl_edge.process.signals import defer_interrupts, sigterm_as_interrupt
 from asl_edge.runtime.streams import sources
 from asl_edge.runtime.streams.sources import Item
 
@@ -44,7 +44,7 @@ class Interrupted(KeyboardInterrupt):
     """The capture was stopped by Ctrl-C or SIGTERM; `report` says what was taken, and that is kept."""
 
     def __init__(self, report: CaptureReport) -> None:
-        super().__init__(f"Stopped. Pictures taken, and kept: {report.pictures}.")
+        super().__init__(f"Stopped. Images taken, and kept: {report.images}.")
         self.report = report
 
 
@@ -63,13 +63,13 @@ class CaptureConfig:
     sources: tuple[str, ...] = ("0",)
     """One camera (or stream) for all labels, or one video for each, in their order."""
     frames: int = 30
-    """Pictures of each label."""
+    """Images of each label."""
     session: str | None = None
     """Name of this sitting; None makes one of date and time. The block split cuts each session by itself."""
     every: int | None = None
     """Take every so-manieth frame; None takes `CAMERA_EVERY` for a camera and spreads evenly over a video."""
     countdown: float = 3.0
-    """Seconds before the first picture of each label of a camera."""
+    """Seconds before the first image of each label of a camera."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -115,9 +115,9 @@ class LabelReport:
     taken: int = 0
     first: int | None = None
     last: int | None = None
-    """Numbers of the first and the last picture, None when there is none."""
+    """Numbers of the first and the last image, None when there is none."""
     still: int = 0
-    """Pictures that are nearly the same as the one before: the hand was held still."""
+    """Images that are nearly the same as the one before: the hand was held still."""
 
 
 @dataclass
@@ -132,8 +132,8 @@ class CaptureReport:
     """Labels at which the capture ended, or that it did not come to."""
 
     @property
-    def pictures(self) -> int:
-        """Pictures of all labels."""
+    def images(self) -> int:
+        """Images of all labels."""
         return sum(label.taken for label in self.labels)
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class CaptureReport:
             "out": printable(str(self.out)),
             "session": self.session,
             "ended": self.ended,
-            "pictures": self.pictures,
+            "images": self.images,
             "labels": [asdict(label) | {"source": printable(label.source)} for label in self.labels],
             "left": list(self.left),
         }
@@ -155,9 +155,9 @@ def capture(
     open_frames: OpenFrames = sources.frames,
     clock: Callable[[], float] = time.monotonic,
 ) -> CaptureReport:
-    """Take pictures for each label and save them as `out/LABEL/SESSION_LABELnumber.jpg`.
+    """Take images for each label and save them as `out/LABEL/SESSION_LABELnumber.jpg`.
 
-    A picture is the centre square of a frame, which is what `asl-edge predict` reads of it: not mirrored, in the
+    An image is the centre square of a frame, which is what `asl-edge predict` reads of it: not mirrored, in the
     camera's own resolution. Numbers go on after those that the session has already; no file is ever replaced, and each
     is written whole or not at all.
 
@@ -165,12 +165,12 @@ def capture(
         config: what to capture.
         guide: shows a person where the capture stands and hears what they wish; None for nobody.
         open_frames: gives the frames of a source, as `asl_edge.runtime.streams.sources.frames` does: items with
-            `picture` (uint8 of shape (side, side, 3), RGB) and `whole` (uint8 of shape (height, width, 3), BGR).
+            `image` (uint8 of shape (side, side, 3), RGB) and `whole` (uint8 of shape (height, width, 3), BGR).
         clock: gives seconds, for the countdown.
 
     Raises:
-        UserError: a source gives no frame, or `out` is no place for pictures.
-        AslEdgeError: a picture cannot be written, as on a full disk; those before it are kept.
+        UserError: a source gives no frame, or `out` is no place for images.
+        AslEdgeError: an image cannot be written, as on a full disk; those before it are kept.
         Interrupted: Ctrl-C or SIGTERM; what was taken is kept.
         MissingPackageError: OpenCV is not installed.
     """
@@ -208,7 +208,7 @@ def evenly(total: int, wanted: int) -> list[int]:
 
 
 class _Label:
-    """Takes the pictures of one label."""
+    """Takes the images of one label."""
 
     def __init__(self, config: CaptureConfig, report: CaptureReport, label: str, source: str) -> None:
         self._folder = config.out / label
@@ -225,26 +225,26 @@ class _Label:
     def moment(self, item: Item, seconds_left: float = 0.0) -> Moment:
         return Moment(self.report.label, self.report.taken, self.report.wanted, seconds_left, item.whole)
 
-    def take(self, picture: Picture) -> None:
-        """Save a picture, uint8 of shape (side, side, 3), RGB."""
+    def take(self, image: Image) -> None:
+        """Save an image, uint8 of shape (side, side, 3), RGB."""
         cv2 = opencv()
-        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         while (path := self._folder / f"{self._session}_{self.report.label}{self._next}.jpg").exists():
             self._next += 1  # another capture has taken it meanwhile
-        with interrupts_wait():  # a picture that got its name is counted, whenever Ctrl-C comes
+        with defer_interrupts():  # an image that got its name is counted, whenever Ctrl-C comes
             try:
                 atomic.write_bytes(path, encoded.tobytes())
             except OSError as error:
                 raise AslEdgeError(
-                    f"{path} cannot be written ({error.strerror or error}). The pictures before it are kept. "
+                    f"{path} cannot be written ({error.strerror or error}). The images before it are kept. "
                     "Make room, or name another place with --out."
                 ) from error
             self.report.taken += 1
             self.report.first = self.report.first or self._next
             self.report.last = self._next
             self._next += 1
-        hashed = np.unpackbits(perceptual_hashes(thumbnail(picture)[None]))
+        hashed = np.unpackbits(perceptual_hashes(thumbnail(image)[None]))
         if self._hash is not None and np.count_nonzero(hashed != self._hash) <= NEAR_DISTANCE:
             self.report.still += 1
         self._hash = hashed
@@ -271,7 +271,7 @@ def _from_camera(
 def _guided(
     label: _Label, frames: Iterable[Item], config: CaptureConfig, guide: Guide | None, clock: Callable[[], float]
 ) -> Wish | None:
-    """Take one label's pictures after the countdown; return what ended it: a wish, or None when the frames did."""
+    """Take one label's images after the countdown; return what ended it: a wish, or None when the frames did."""
     every = config.every or CAMERA_EVERY
     begin: float | None = None
     seen = 0
@@ -280,7 +280,7 @@ def _guided(
         begin = now + config.countdown if begin is None else begin
         if now >= begin:
             if seen % every == 0:
-                label.take(item.picture)
+                label.take(item.image)
             seen += 1
         wish = guide.show(label.moment(item, max(0.0, begin - now))) if guide else Wish.NONE
         if wish is Wish.GO_ON and now < begin:
@@ -308,7 +308,7 @@ def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guid
     with closing(_whole(frames)) as items:
         for item in items:
             if item.frame in wanted:
-                label.take(item.picture)
+                label.take(item.image)
                 if guide and (wish := guide.show(label.moment(item))) is not Wish.NONE:
                     return wish
             if item.frame == chosen[-1]:
@@ -317,7 +317,7 @@ def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guid
 
 
 def _whole(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield items that have a picture; a source that gives none is refused."""
+    """Yield items that have an image; a source that gives none is refused."""
     for item in items:
         if item.problem is not None:
             advice = (
@@ -330,7 +330,7 @@ def _whole(items: Iterator[Item]) -> Generator[Item, None, None]:
 
 
 def _refuse_place(config: CaptureConfig) -> None:
-    """Refuse a folder that cannot be written to, or in which class folders would hide the pictures that it holds."""
+    """Refuse a folder that cannot be written to, or in which class folders would hide the images that it holds."""
     for folder in (config.out, *(config.out / label for label in config.labels)):
         refuse_unwritable_folder(folder, "--out")
     if config.out.is_dir():
@@ -338,7 +338,7 @@ def _refuse_place(config: CaptureConfig) -> None:
         if names and not captured_classes(config.out):
             raise UserError(
                 f"{printable(str(config.out))} holds other things ({printable(names[0])}, ...) and no folder of a "
-                "class. Name a new folder with --out, or one that pictures were captured to before."
+                "class. Name a new folder with --out, or one that images were captured to before."
             )
 
 
@@ -355,7 +355,7 @@ def _session(config: CaptureConfig) -> str:
 
 
 def _numbers(folder: Path, session: str, label: str) -> Iterator[int]:
-    """Yield the numbers of the pictures that a session has of a label, whatever the case: not all disks tell it."""
+    """Yield the numbers of the images that a session has of a label, whatever the case: not all disks tell it."""
     if folder.is_dir():
         for path in folder.iterdir():
             if session_of(path.name, label).casefold() == session.casefold():

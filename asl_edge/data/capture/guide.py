@@ -1,4 +1,4 @@
-"""What guides a person through a capture: the picture as in a mirror, the letter to make, the countdown, the count."""
+"""What guides a person through a capture: the image as in a mirror, the letter to make, the countdown, the count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Protocol
 
-from asl_edge.imaging.preprocess import Picture
+from asl_edge.imaging.preprocess import Image
 from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.video_sinks import QUIT_KEYS, Window
 
@@ -22,7 +22,7 @@ class Wish(Enum):
 
     NONE = "none"
     GO_ON = "go on"
-    """Begin now, without the rest of the countdown; while pictures are taken: go on to the next label."""
+    """Begin now, without the rest of the countdown; while images are taken: go on to the next label."""
     END = "end"
 
 
@@ -32,11 +32,11 @@ class Moment:
 
     label: str
     taken: int
-    """Pictures of the label that this capture has saved."""
+    """Images of the label that this capture has saved."""
     wanted: int
     seconds_left: float
-    """Until the first picture is taken; 0 while they are taken."""
-    frame: Picture | None
+    """Until the first image is taken; 0 while they are taken."""
+    frame: Image | None
     """The whole frame, uint8 of shape (height, width, 3), BGR."""
 
 
@@ -44,7 +44,7 @@ class Guide(Protocol):
     """Something that shows each moment and hears what the person wishes."""
 
     def show(self, moment: Moment) -> Wish:
-        """Show a moment; called with every frame of a camera, and with every picture taken from a video."""
+        """Show a moment; called with every frame of a camera, and with every image taken from a video."""
         ...
 
 
@@ -96,7 +96,7 @@ class TextGuide:
         if moment.seconds_left > 0:
             words = f"{moment.label} in {math.ceil(moment.seconds_left)}"
         elif moment.taken < moment.wanted:
-            words = f"{moment.label}: taking {moment.wanted} pictures; turn and move the hand a little"
+            words = f"{moment.label}: taking {moment.wanted} images; turn and move the hand a little"
         else:
             words = f"{moment.label}: {moment.taken} taken"
         if words != self._said:
@@ -105,15 +105,15 @@ class TextGuide:
         return Wish.NONE
 
 
-def draw(moment: Moment, *, mirror: bool) -> Picture:
+def draw(moment: Moment, *, mirror: bool) -> Image:
     """Draw the guide box, the label, and the countdown or the count on a copy of the moment's frame.
 
     Args:
         moment: one that has a frame.
-        mirror: show the picture as in a mirror; the words stay readable.
+        mirror: show the image as in a mirror; the words stay readable.
 
     Returns:
-        uint8 array of the frame's shape, BGR: amber in the countdown, green while pictures are taken.
+        uint8 array of the frame's shape, BGR: amber in the countdown, green while images are taken.
     """
     assert moment.frame is not None
     waiting = moment.seconds_left > 0

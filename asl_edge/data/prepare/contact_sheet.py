@@ -1,4 +1,4 @@
-"""The contact sheet: one line of pictures a class, so that a person sees at a glance what was prepared."""
+"""The contact sheet: one line of images a class, so that a person sees at a glance what was prepared."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 
 CELL = 88
-"""Side of a picture on the sheet, in pixels."""
+"""Side of an image on the sheet, in pixels."""
 
 COLUMNS: dict[str, int] = {"train": 6, "validation": 2, "test": 2}
-"""How many pictures of each split a line shows."""
+"""How many images of each split a line shows."""
 
 _MARGIN, _HEADING, _GUTTER, _SPACE = 12, 34, 16, 4
 _PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (225, 225, 225)
@@ -22,12 +22,12 @@ _PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 def draw(
     classes: Sequence[str],
     splits: Mapping[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer]]],
-) -> Picture:
+) -> Image:
     """Draw the sheet.
 
     Args:
         classes: names of the classes, one line each.
-        splits: split -> (pictures uint8 (N, H, W, 3) RGB, labels (N,)); evenly spaced pictures of each class are shown.
+        splits: split -> (images uint8 (N, H, W, 3) RGB, labels (N,)); evenly spaced images of each class are shown.
 
     Returns:
         uint8 array of shape (height, width, 3), RGB.
@@ -53,15 +53,15 @@ def draw(
                 sheet[y : y + CELL, x : x + CELL] = _FAINT
             if split not in splits:
                 continue
-            pictures, labels = splits[split]
+            images, labels = splits[split]
             rows = np.flatnonzero(labels == line)
             chosen = rows[np.unique(np.linspace(0, len(rows) - 1, len(cells)).astype(int))] if len(rows) else rows
             for (x, y), row in zip(cells, chosen, strict=False):
-                small = cv2.resize(np.asarray(pictures[row]), (CELL, CELL), interpolation=cv2.INTER_AREA)
+                small = cv2.resize(np.asarray(images[row]), (CELL, CELL), interpolation=cv2.INTER_AREA)
                 sheet[y : y + CELL, x : x + CELL] = small
     return sheet
 
 
-def _text(sheet: Picture, text: str, x: int, y: int, scale: float) -> None:
+def _text(sheet: Image, text: str, x: int, y: int, scale: float) -> None:
     cv2 = opencv()
     cv2.putText(sheet, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, scale, _INK, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Where picture files stand: a folder, or a zip that is read without unpacking. Both list and read alike."""
+"""Where image files stand: a folder, or a zip that is read without unpacking. Both list and read alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from asl_edge.errors import DataError, PictureError
+from asl_edge.errors import DataError, ImageError
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
 
 _JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
@@ -34,7 +34,7 @@ class Container(Protocol):
         ...
 
     def read(self, file: str) -> bytes:
-        """Return the content of `file`; raises PictureError with the reason when it cannot be read."""
+        """Return the content of `file`; raises ImageError with the reason when it cannot be read."""
         ...
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ def open_container(path: Path) -> Container:
     if not exists:
         raise DataError(f"No such file or folder: {path}")
     if not is_file or not _begins_like_zip(path):
-        raise DataError(f"{path} is a file and no zip. Give a folder of pictures, or the zip as downloaded.")
+        raise DataError(f"{path} is a file and no zip. Give a folder of images, or the zip as downloaded.")
     return ZipContainer(path)
 
 
@@ -115,7 +115,7 @@ class ZipContainer:
         try:
             member = self._zip.getinfo(self._members[file])
             if member.file_size > MAX_FILE_BYTES:
-                raise PictureError(
+                raise ImageError(
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
                 )
             with self._zip.open(member) as stream:
@@ -123,7 +123,7 @@ class ZipContainer:
                 return stream.read(member.file_size)
         # RuntimeError: a password or a way of packing that zipfile does not know.
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
-            raise PictureError(f"cannot be read from the zip ({error})") from error
+            raise ImageError(f"cannot be read from the zip ({error})") from error
 
     def close(self) -> None:
         """Close the zip file."""

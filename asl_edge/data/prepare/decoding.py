@@ -1,4 +1,4 @@
-"""Reading pictures in bulk: every file is checked cheaply first, then decoded straight into a row of an array file."""
+"""Reading images in bulk: every file is checked cheaply first, then decoded straight into a row of an array file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.prepare.discovery import Catalogue
-from asl_edge.data.prepare.jpeg_warnings import Complaints, is_harmless
+from asl_edge.data.prepare.jpeg_warnings import NativeWarnings, is_harmless
 from asl_edge.data.prepare.parallel import in_order
-from asl_edge.errors import PictureError
-from asl_edge.imaging.preprocess import Picture, check, load, opencv
+from asl_edge.errors import ImageError
+from asl_edge.imaging.preprocess import Image, check, load, opencv
 from asl_edge.spec import Fit
 
 THUMBNAIL_SIDE = 24
@@ -30,11 +30,11 @@ DIGEST_BYTES = 16
 """Of each file's SHA-256 so much is kept: chance collisions stay below 1e-27 for 100 million files."""
 
 _CHECK_BATCH = 64
-_BATCH_BYTES = 2_400_000  # 16 pictures of 224x224: large enough to write well, small enough to keep many in flight
+_BATCH_BYTES = 2_400_000  # 16 images of 224x224: large enough to write well, small enough to keep many in flight
 _SYNC_BYTES = 32_000_000
 
 OnDone = Callable[[int], None]
-"""Called with the number of pictures that were just done."""
+"""Called with the number of images that were just done."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Check:
     digests: npt.NDArray[np.uint8]
     """uint8 array of shape (N, DIGEST_BYTES): the beginning of each file's SHA-256."""
     reasons: dict[int, str]
-    """Picture -> why it cannot be used."""
+    """Image -> why it cannot be used."""
 
 
 def check_files(catalogue: Catalogue, size: int, *, workers: int, on_done: OnDone) -> Check:
@@ -59,7 +59,7 @@ def check_files(catalogue: Catalogue, size: int, *, workers: int, on_done: OnDon
                 data = catalogue.read(number)
                 digest = hashlib.sha256(data).digest()[:DIGEST_BYTES]
                 check(data, size)
-            except PictureError as error:
+            except ImageError as error:
                 reasons[number] = str(error)
             digests.append(digest)
         return start, digests, reasons
@@ -77,25 +77,25 @@ def check_files(catalogue: Catalogue, size: int, *, workers: int, on_done: OnDon
 
 @dataclass(frozen=True)
 class RowWriter:
-    """Decodes pictures of a catalogue and writes them as the rows of `.npy` files."""
+    """Decodes images of a catalogue and writes them as the rows of `.npy` files."""
 
     catalogue: Catalogue
     size: int
     fit: Fit
     workers: int
     thumbnails: npt.NDArray[np.uint8]
-    """uint8 array of shape (N, THUMBNAIL_SIDE, THUMBNAIL_SIDE), filled for each picture that is decoded."""
+    """uint8 array of shape (N, THUMBNAIL_SIDE, THUMBNAIL_SIDE), filled for each image that is decoded."""
     on_done: OnDone
-    complaints: Complaints
+    complaints: NativeWarnings
     """Hears of JPEGs that OpenCV takes for whole although pixels are lost."""
-    decoded_before: Callable[[int], Picture | None] = lambda number: None
-    """Gives a picture that an earlier round has decoded."""
+    decoded_before: Callable[[int], Image | None] = lambda number: None
+    """Gives an image that an earlier round has decoded."""
 
     def write(self, path: Path, numbers: npt.NDArray[np.integer]) -> tuple[str, dict[int, str]]:
-        """Write the pictures `numbers` of the catalogue, in this order, to the array file `path`.
+        """Write the images `numbers` of the catalogue, in this order, to the array file `path`.
 
         Returns:
-            The SHA-256 of the file, and why pictures could not be decoded; their rows are black.
+            The SHA-256 of the file, and why images could not be decoded; their rows are black.
         """
         row_bytes = self.size * self.size * 3
         batch = max(1, min(32, _BATCH_BYTES // row_bytes))
@@ -112,7 +112,7 @@ class RowWriter:
             for row, number in enumerate(numbers[start:stop].tolist()):
                 try:
                     self._fill(buffer[row], number)
-                except PictureError as error:
+                except ImageError as error:
                     reasons[number] = str(error)
                     buffer[row] = 0
             if self.complaints.mark() > mark:
@@ -130,7 +130,7 @@ class RowWriter:
         return file.sha256, reasons | self._damaged(set(suspects) - set(reasons))
 
     def _damaged(self, suspects: Iterable[int]) -> dict[int, str]:
-        """Decode pictures once more, one by one: a complaint does not tell which of several threads it is for."""
+        """Decode images once more, one by one: a complaint does not tell which of several threads it is for."""
         reasons = {}
         for number in sorted(suspects):
             if self.decoded_before(number) is not None:
@@ -154,10 +154,10 @@ class RowWriter:
         self.thumbnails[number] = thumbnail(row)
 
 
-def thumbnail(picture: Picture) -> npt.NDArray[np.uint8]:
-    """Return a picture, uint8 (side, side, 3) RGB, as grey of shape (THUMBNAIL_SIDE, THUMBNAIL_SIDE)."""
+def thumbnail(image: Image) -> npt.NDArray[np.uint8]:
+    """Return an image, uint8 (side, side, 3) RGB, as grey of shape (THUMBNAIL_SIDE, THUMBNAIL_SIDE)."""
     cv2 = opencv()
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     side = len(grey)
     if side % 2 == 0 and side >= 4 * THUMBNAIL_SIDE:  # halving first is exact and takes half the time
         grey = cv2.resize(grey, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
@@ -213,11 +213,11 @@ class _HashingFile:
 
 
 def duplicates(digests: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return, for each picture, the first usable picture with the same file content; itself when it is the first.
+    """Return, for each image, the first usable image with the same file content; itself when it is the first.
 
     Args:
         digests: uint8 array of shape (N, DIGEST_BYTES).
-        usable: bool array of shape (N,); pictures that are not usable answer themselves.
+        usable: bool array of shape (N,); images that are not usable answer themselves.
     """
     first = np.arange(len(digests))
     rows = np.flatnonzero(usable)

@@ -1,4 +1,4 @@
-"""Finding pictures and their classes: one folder a class, nested or not, in a zip or not, or flat files `A_34.jpg`."""
+"""Finding images and their classes: one folder a class, nested or not, in a zip or not, or flat files `A_34.jpg`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_SESSION = re.compile(r"(.+)_([A-Za-z]+)[0-9]+")
 
 
 class Ignored(NamedTuple):
-    """Something beside the pictures that was found and not used."""
+    """Something beside the images that was found and not used."""
 
     path: str
     reason: str
@@ -36,7 +36,7 @@ class Ignored(NamedTuple):
 
 @dataclass
 class Source:
-    """One set of pictures that belong together: a layout found in what a person named."""
+    """One set of images that belong together: a layout found in what a person named."""
 
     name: str
     given: Path
@@ -48,7 +48,7 @@ class Source:
 
 
 class Folder(NamedTuple):
-    """A folder that holds pictures, relative to its container."""
+    """A folder that holds images, relative to its container."""
 
     source: int
     path: str
@@ -56,7 +56,7 @@ class Folder(NamedTuple):
 
 @dataclass
 class Catalogue:
-    """Every picture found, as columns, since a list of objects would cost ten times the memory.
+    """Every image found, as columns, since a list of objects would cost ten times the memory.
 
     The order is that of the sources, then the alphabet, then the frames (see `natural_key`).
     """
@@ -66,10 +66,10 @@ class Catalogue:
     names: list[str] = field(default_factory=list)
     folder_of: array[int] = field(default_factory=lambda: array("l"))
     label_of: array[int] = field(default_factory=lambda: array("b"))
-    """Position of each picture's class in `labels.CLASSES`."""
+    """Position of each image's class in `labels.CLASSES`."""
     ignored: list[Ignored] = field(default_factory=list)
     skipped: list[Ignored] = field(default_factory=list)
-    """Files at the place of a picture that are none: pipes, broken links."""
+    """Files at the place of an image that are none: pipes, broken links."""
     held: set[str] = field(default_factory=set)
     """Classes that the sources hold files of, also those that were not asked for."""
 
@@ -83,19 +83,19 @@ class Catalogue:
         self.close()
 
     def source_of(self, number: int) -> Source:
-        """Return the source of picture `number`."""
+        """Return the source of image `number`."""
         return self.sources[self.folders[self.folder_of[number]].source]
 
     def path_of(self, number: int) -> str:
-        """Return where picture `number` stands within its container."""
+        """Return where image `number` stands within its container."""
         return _join(self.folders[self.folder_of[number]].path, self.names[number])
 
     def shown_path(self, number: int) -> str:
-        """Return the path of picture `number` for people: of the container, then within it; always valid text."""
+        """Return the path of image `number` for people: of the container, then within it; always valid text."""
         return printable(f"{self.source_of(number).given / self.path_of(number)}")
 
     def read(self, number: int) -> bytes:
-        """Return the content of picture `number`; raises PictureError with the reason when it cannot be read."""
+        """Return the content of image `number`; raises ImageError with the reason when it cannot be read."""
         return self.source_of(number).container.read(self.path_of(number))
 
     def close(self) -> None:
@@ -105,17 +105,17 @@ class Catalogue:
 
 
 def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Catalogue:
-    """Find the pictures of hands in folders and zips.
+    """Find the images of hands in folders and zips.
 
     Args:
         paths: folders or zips. In each, class folders or flat files stand at the top or up to two folders down.
         classes: keep only these; None keeps all.
 
     Raises:
-        DataError: a path is missing, no folder or zip, named twice, or holds no pictures in a layout that is known.
+        DataError: a path is missing, no folder or zip, named twice, or holds no images in a layout that is known.
     """
     if not paths:
-        raise DataError("No source was given. Name a folder of pictures, or a zip.")
+        raise DataError("No source was given. Name a folder of images, or a zip.")
     catalogue = Catalogue()
     seen: set[Path] = set()
     with contextlib.ExitStack() as undo:
@@ -176,7 +176,7 @@ def frame_number(name: str) -> int:
 
 
 def session_of(name: str, label: str) -> str:
-    """Return the session of a captured picture of class `label` (`anna_A12.jpg`: `anna`); "" for other names."""
+    """Return the session of a captured image of class `label` (`anna_A12.jpg`: `anna`); "" for other names."""
     match = _OF_SESSION.fullmatch(name.rpartition(".")[0])
     return match[1] if match and canonical(match[2]) == label else ""
 
@@ -210,7 +210,7 @@ def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Li
             if depth < MAX_NESTING:
                 pending += [(_join(folder, name), depth + 1) for name in sorted(listing.folders, key=natural_key)]
     if class_roots and flat_roots:
-        # Kaggle's zip: 28 test pictures lie flat beside the class folders.
+        # Kaggle's zip: 28 test images lie flat beside the class folders.
         for root in flat_roots:
             count = len(container.listing(root).files)
             where = printable(str(container.path / root))
@@ -218,7 +218,7 @@ def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Li
         flat_roots = []
     if not class_roots and not flat_roots:
         raise DataError(
-            f"No pictures of known classes in {container.path}. asl-edge reads one folder a class (A/x.jpg; at most "
+            f"No images of known classes in {container.path}. asl-edge reads one folder a class (A/x.jpg; at most "
             f"{MAX_NESTING} folders around the class folders) or flat files named by class (A_34.jpg). "
             "The classes are A to Z, del, nothing and space."
         )

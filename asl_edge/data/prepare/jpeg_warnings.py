@@ -1,4 +1,4 @@
-"""What the JPEG library says of damaged pictures: OpenCV returns them as if they were whole, half of them grey."""
+"""What the JPEG library says of damaged images: OpenCV returns them as if they were whole, half of them grey."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _END_OF_IMAGE = b"\xff\xd9"
 
 
-class Complaints:
+class NativeWarnings:
     """Hears what native code writes to standard error; without a standard error it never hears anything."""
 
     def __init__(self, heard: IO[bytes] | None) -> None:
@@ -40,7 +40,7 @@ class Complaints:
 
 
 def is_harmless(complaint: str, data: bytes) -> bool:
-    """Tell whether a picture lost nothing, though the library complained.
+    """Tell whether an image lost nothing, though the library complained.
 
     Webcams fill a frame up with zeros before its end. Other bytes are rather pixels that the decoder, having lost its
     place in damaged data, did not come to.
@@ -53,7 +53,7 @@ def is_harmless(complaint: str, data: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Complaints]:
+def capture_native_warnings() -> Iterator[NativeWarnings]:
     """Collect what native code writes to standard error; Python's own output still reaches it.
 
     Afterwards everything but the JPEG library's complaints is passed on.
@@ -63,7 +63,7 @@ def listening() -> Iterator[Complaints]:
         before.flush()
         descriptor = os.dup(2)
     except (OSError, ValueError, AttributeError):  # no usable standard error, as in a process without a console
-        yield Complaints(None)
+        yield NativeWarnings(None)
         return
     with tempfile.TemporaryFile(buffering=0) as heard, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as real:
         is_descriptor_2 = _writes_to_descriptor_2(before)
@@ -73,7 +73,7 @@ def listening() -> Iterator[Complaints]:
             real.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
             sys.stderr = real
         try:
-            yield Complaints(heard)
+            yield NativeWarnings(heard)
         finally:
             if is_descriptor_2:
                 real.flush()

@@ -1,9 +1,9 @@
-"""How much a split leaks: near-duplicate pictures across splits, and what a nearest neighbour on tiny pictures reads.
+"""How much a split leaks: near-duplicate images across splits, and what a nearest neighbour on tiny images reads.
 
-Perceptual hash: the signs of the 8x8 lowest frequencies of a picture's cosine transform against their median (Zauner,
+Perceptual hash: the signs of the 8x8 lowest frequencies of an image's cosine transform against their median (Zauner,
 "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), here of a grey 24x24 thumbnail. Hamming
 distances come exactly, block by block, from products of +-1 vectors: (64 - a.b) / 2. Memory is bounded by the blocks,
-time by drawing pictures of the later split when there are too many pairs.
+time by drawing images of the later split when there are too many pairs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from asl_edge.data.arrays import SPLITS
 
 HASH_BITS = 64
 NEAR_DISTANCE = 4
-"""Two pictures whose hashes differ in at most so many of the 64 bits count as near duplicates."""
+"""Two images whose hashes differ in at most so many of the 64 bits count as near duplicates."""
 
 MAX_PAIRS = 1_000_000_000
-"""Beyond so many pairs between two splits, pictures of the later one are drawn."""
+"""Beyond so many pairs between two splits, images of the later one are drawn."""
 MAX_QUERIES = 4_000
-"""Of the test split at most so many pictures look for their nearest neighbour; the training split is always whole."""
+"""Of the test split at most so many images look for their nearest neighbour; the training split is always whole."""
 
 EXAMPLES = 5
 _QUERY_BLOCK = 1024
@@ -34,7 +34,7 @@ Numbers = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class NearExample:
-    """Two pictures of different splits that look the same."""
+    """Two images of different splits that look the same."""
 
     first: str
     second: str
@@ -50,12 +50,12 @@ class NearDuplicates:
     second_split: str
     pairs: int
     """Pairs at most `NEAR_DISTANCE` bits apart."""
-    pictures: int
-    """Pictures of the second split that have such a partner in the first."""
+    images: int
+    """Images of the second split that have such a partner in the first."""
     compared: int
-    """Pictures of the second split that were compared: all, unless there were too many."""
+    """Images of the second split that were compared: all, unless there were too many."""
     of: int
-    """Pictures of the second split."""
+    """Images of the second split."""
     examples: tuple[NearExample, ...]
     """The closest, of as many classes as there are."""
 
@@ -66,7 +66,7 @@ class LeakReport:
 
     near_duplicates: tuple[NearDuplicates, ...]
     nearest_neighbour_accuracy: float | None
-    """Share of test pictures whose nearest training picture on grey 24x24 pixels has their class; None without both."""
+    """Share of test images whose nearest training image on grey 24x24 pixels has their class; None without both."""
     nearest_neighbour_queries: int
     nearest_neighbour_of: int
     chance: float
@@ -85,12 +85,12 @@ def report(
     """Compare the splits.
 
     Args:
-        thumbnails: uint8 array of shape (N, 24, 24), grey, of all pictures; may be memory-mapped.
+        thumbnails: uint8 array of shape (N, 24, 24), grey, of all images; may be memory-mapped.
         labels: integer array of shape (N,).
-        split_of: split -> numbers of its pictures.
-        path_of: gives the path of a picture, for examples.
+        split_of: split -> numbers of its images.
+        path_of: gives the path of an image, for examples.
         classes: number of classes.
-        seed: for drawing pictures when there are too many.
+        seed: for drawing images when there are too many.
     """
     order = {name: np.sort(split_of[name]) for name in SPLITS if name in split_of and len(split_of[name])}
     hashes = perceptual_hashes(thumbnails)
@@ -124,7 +124,7 @@ def perceptual_hashes(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
 
 
 def nearest_neighbours(thumbnails: npt.NDArray[np.uint8], train: Numbers, queries: Numbers) -> Numbers:
-    """Return, for each of `queries`, the number of the picture in `train` with the least squared pixel difference."""
+    """Return, for each of `queries`, the number of the image in `train` with the least squared pixel difference."""
     # Centred on 128, products of 576 pixels stay below 2**24, so float32 sums are exact in any order.
     best = np.full(len(queries), -np.inf, np.float32)
     nearest = np.zeros(len(queries), np.intp)

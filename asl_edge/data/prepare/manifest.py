@@ -54,8 +54,8 @@ def write(
     Args:
         path: where to.
         values: everything but the rows.
-        catalogue: the pictures.
-        rows: split -> picture of each row.
+        catalogue: the images.
+        rows: split -> image of each row.
     """
     folders = [[folder.source, printable(folder.path)] for folder in catalogue.folders]
     with path.open("w", encoding="utf-8", newline="\n") as file:

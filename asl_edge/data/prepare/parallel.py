@@ -46,7 +46,7 @@ def in_order(
 
 @contextlib.contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own while ours work; pictures this small only lose by them."""
+    """Keep OpenCV from starting threads of its own while ours work; images this small only lose by them."""
     cv2 = opencv()
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

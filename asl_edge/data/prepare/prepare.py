@@ -16,14 +16,14 @@ from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha25
 from asl_edge.data.prepare import contact_sheet, leak_report, manifest
 from asl_edge.data.prepare.decoding import THUMBNAIL_SIDE, RowWriter
 from asl_edge.data.prepare.discovery import Catalogue, find, printable, select_sources
-from asl_edge.data.prepare.jpeg_warnings import listening
+from asl_edge.data.prepare.jpeg_warnings import capture_native_warnings
 from asl_edge.data.prepare.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
 from asl_edge.data.prepare.report import PrepareReport, describe
 from asl_edge.data.prepare.selection import Selection, select, split
 from asl_edge.data.prepare.split import KEPT_SOURCES_RULE, SplitPlan
 from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.process.signals import sigterm_as_interrupt
 from asl_edge.spec import Fit
 
@@ -35,7 +35,7 @@ OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.v
 MAX_SIZE = 1024
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with the stage, the number of pictures done and their total."""
+"""Called with the stage, the number of images done and their total."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class PrepareConfig:
     classes: tuple[str, ...] | None = None
     """Classes and their order; None takes all that are found, in alphabet order."""
     size: int = 224
-    """Side of the pictures, in pixels."""
+    """Side of the images, in pixels."""
     fit: Fit = "crop"
     split: SplitPlan = field(default_factory=SplitPlan)
     mirror: tuple[str, ...] = ()
-    """Sources whose pictures are flipped left to right: those made with the other hand."""
+    """Sources whose images are flipped left to right: those made with the other hand."""
     val_sources: tuple[str, ...] = ()
     test_sources: tuple[str, ...] = ()
     overwrite: bool = False
@@ -77,10 +77,10 @@ class PrepareConfig:
 
 
 def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
-    """Read the pictures of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
+    """Read the images of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
 
     Rows stand in a seeded random order within each split, as in the tutorial, so that any run of them is a mix of
-    classes. The same input and options give the same bytes, whatever the number of workers. Pictures pass through in
+    classes. The same input and options give the same bytes, whatever the number of workers. Images pass through in
     small batches: anonymous memory holds names and digests, not pixels.
 
     Raises:
@@ -95,7 +95,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
     check_place(config.out, overwrite=config.overwrite, ours=OURS)
     with (
         sigterm_as_interrupt(),
-        # At the very beginning, so that a place that cannot be written to is known before any picture is read.
+        # At the very beginning, so that a place that cannot be written to is known before any image is read.
         whole_folder(config.out, last=MANIFEST_FILE) as folder,
         find(config.sources, classes=config.classes) as catalogue,
         single_threaded_opencv(),
@@ -112,10 +112,10 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         rows = split(catalogue, selection, plan)
         needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
         check_space(folder, config.out, needed_bytes)
-        with listening() as complaints:
+        with capture_native_warnings() as complaints:
             thumbnails = _thumbnails(folder.parent, len(catalogue))
             writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, complaints)
-            digests, rows = _write_pictures(folder, writer, selection, rows, plan, progress)
+            digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
             digests |= _write_classes(folder, selection, rows)
             progress.begin("Comparing splits", 0)
             with ThreadPoolExecutor(1) as beside:
@@ -133,7 +133,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
             _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
             progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
-    return replace(report, seconds=seconds, pictures_per_second=report.pictures / seconds)
+    return replace(report, seconds=seconds, images_per_second=report.images / seconds)
 
 
 class _Progress:
@@ -151,7 +151,7 @@ class _Progress:
             self._report(self._stage, self._done, self._total)
 
 
-def _write_pictures(
+def _write_images(
     folder: Path,
     writer: RowWriter,
     selection: Selection,
@@ -159,10 +159,10 @@ def _write_pictures(
     plan: SplitPlan,
     progress: _Progress,
 ) -> tuple[dict[str, str], dict[str, npt.NDArray[np.intp]]]:
-    """Write the picture files; where decoding finds more pictures damaged, split anew without them.
+    """Write the image files; where decoding finds more images damaged, split anew without them.
 
     The second round takes from the first what it has decoded, so nothing is decoded twice and the result is the same
-    as if the damaged pictures had never been there.
+    as if the damaged images had never been there.
     """
     while True:
         progress.begin("Decoding", sum(map(len, rows.values())))
@@ -185,11 +185,11 @@ def _write_pictures(
 
 
 class _Earlier:
-    """Pictures that an earlier round of decoding wrote; its files are put aside under other names."""
+    """Images that an earlier round of decoding wrote; its files are put aside under other names."""
 
-    def __init__(self, folder: Path, rows: Mapping[str, npt.NDArray[np.intp]], pictures: int) -> None:
-        self._row = np.full(pictures, -1, np.int64)
-        self._split = np.zeros(pictures, np.int8)
+    def __init__(self, folder: Path, rows: Mapping[str, npt.NDArray[np.intp]], images: int) -> None:
+        self._row = np.full(images, -1, np.int64)
+        self._split = np.zeros(images, np.int8)
         self._files: list[npt.NDArray[np.uint8]] = []
         for number, (name, numbers) in enumerate(rows.items()):
             aside = folder / f".earlier-{FILES[name][0]}"
@@ -198,7 +198,7 @@ class _Earlier:
             self._split[numbers] = number
             self._files.append(np.load(aside, mmap_mode="r") if len(numbers) else np.zeros(0, np.uint8))
 
-    def __call__(self, number: int) -> Picture | None:
+    def __call__(self, number: int) -> Image | None:
         row = int(self._row[number])
         return self._files[self._split[number]][row] if row >= 0 else None
 

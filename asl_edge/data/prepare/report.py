@@ -24,10 +24,10 @@ class PrepareReport:
     out: Path
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Split -> class -> pictures."""
+    """Split -> class -> images."""
     sources: list[dict[str, Any]]
     skipped: list[Ignored]
-    """Pictures that could not be used, with the reason."""
+    """Images that could not be used, with the reason."""
     ignored: list[Ignored]
     """What else was found and not used."""
     duplicates: int
@@ -38,10 +38,10 @@ class PrepareReport:
     """Frames dropped between blocks."""
     leak: LeakReport
     seconds: float
-    pictures_per_second: float
+    images_per_second: float
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Number of rows written."""
         return sum(sum(counts.values()) for counts in self.counts.values())
 
@@ -91,7 +91,7 @@ def describe(
         gap_frames=len(selection.kept) - sum(map(len, rows.values())),
         leak=leaks,
         seconds=0.0,
-        pictures_per_second=0.0,
+        images_per_second=0.0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which pictures are used (readable, of a chosen class, no exact duplicate), and in which split."""
+"""Which images are used (readable, of a chosen class, no exact duplicate), and in which split."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from asl_edge.labels import CLASSES, in_alphabet_order
 
 @dataclass
 class Selection:
-    """Which pictures of the catalogue are used, and as what."""
+    """Which images of the catalogue are used, and as what."""
 
     classes: tuple[str, ...]
     columns: npt.NDArray[np.int64]
-    """int64 array of shape (N,): the column of each picture's class."""
+    """int64 array of shape (N,): the column of each image's class."""
     source_of: npt.NDArray[np.int64]
     usable: npt.NDArray[np.bool_]
     first_of: npt.NDArray[np.intp]
-    """The first picture with the same file content."""
+    """The first image with the same file content."""
     reasons: dict[int, str]
 
     @property
     def kept(self) -> npt.NDArray[np.intp]:
-        """Numbers of the pictures that are usable and no duplicates."""
+        """Numbers of the images that are usable and no duplicates."""
         return np.flatnonzero(self.usable & (self.first_of == np.arange(len(self.first_of))))
 
     @property
     def dropped_as_duplicates(self) -> npt.NDArray[np.intp]:
-        """Numbers of the pictures whose file was seen before."""
+        """Numbers of the images whose file was seen before."""
         return np.flatnonzero(self.usable & (self.first_of != np.arange(len(self.first_of))))
 
 
@@ -45,14 +45,14 @@ def select(
     """Check every file of the catalogue and find exact duplicates.
 
     Args:
-        catalogue: the pictures found.
+        catalogue: the images found.
         wanted: classes in their order; None takes all that are found, in alphabet order.
-        size: side that pictures will be resized to, in pixels.
+        size: side that images will be resized to, in pixels.
         workers: threads.
-        on_done: called with the number of pictures that were just checked.
+        on_done: called with the number of images that were just checked.
 
     Raises:
-        DataError: a class was asked for of which there is no picture.
+        DataError: a class was asked for of which there is no image.
     """
     ranks = np.array(catalogue.label_of, np.int64)
     found = {CLASSES[rank] for rank in np.unique(ranks)}
@@ -61,7 +61,7 @@ def select(
     if missing:
         have = ",".join(in_alphabet_order(catalogue.held))
         raise DataError(
-            f"No picture of class {', '.join(missing)} in the sources. They hold: {have}. Leave it out of --classes."
+            f"No image of class {', '.join(missing)} in the sources. They hold: {have}. Leave it out of --classes."
         )
     checked = check_files(catalogue, size, workers=workers, on_done=on_done)
     usable = np.ones(len(catalogue), np.bool_)
@@ -81,10 +81,10 @@ def select(
 
 
 def split(catalogue: Catalogue, selection: Selection, plan: SplitPlan) -> dict[str, npt.NDArray[np.intp]]:
-    """Return split -> numbers of its pictures, in a seeded random order.
+    """Return split -> numbers of its images, in a seeded random order.
 
     Raises:
-        DataError: a class has no usable picture, or too few for the plan.
+        DataError: a class has no usable image, or too few for the plan.
     """
     kept = selection.kept
     columns = selection.columns[kept]
@@ -93,7 +93,7 @@ def split(catalogue: Catalogue, selection: Selection, plan: SplitPlan) -> dict[s
             mine = np.flatnonzero(selection.columns == column)
             reason = next((selection.reasons[number] for number in mine.tolist() if number in selection.reasons), None)
             raise DataError(
-                f"Class {name} has no usable picture: none of its {len(mine)} files can be used "
+                f"Class {name} has no usable image: none of its {len(mine)} files can be used "
                 f"({reason or 'all are duplicates of other files'})."
             )
     split_of = assign(
@@ -109,7 +109,7 @@ def split(catalogue: Catalogue, selection: Selection, plan: SplitPlan) -> dict[s
 
 
 def _sessions(catalogue: Catalogue, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Return a number for the session of each of the pictures `numbers`; 0 for those of none."""
+    """Return a number for the session of each of the images `numbers`; 0 for those of none."""
     known = {"": 0}
     names = (session_of(catalogue.names[number], CLASSES[catalogue.label_of[number]]) for number in numbers.tolist())
     return np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64, len(numbers))

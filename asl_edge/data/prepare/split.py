@@ -1,4 +1,4 @@
-"""Which picture goes to which split: honest blocks of frames, the tutorial's random way, or whole sources."""
+"""Which image goes to which split: honest blocks of frames, the tutorial's random way, or whole sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Method = Literal["blocks", "random", "source"]
 METHODS: tuple[Method, ...] = ("blocks", "random", "source")
 
 DROPPED = -1
-"""In place of a split's number: the picture lies in a guard gap and belongs to no split."""
+"""In place of a split's number: the image lies in a guard gap and belongs to no split."""
 
 FRACTIONS = (0.70, 0.15, 0.15)
 """Shares of train, validation and test by default."""
@@ -52,7 +52,7 @@ class SplitPlan:
     """Shares of train, validation and test in each class of each source and session; None takes `FRACTIONS`."""
     train_per_class: int | None = None
     val_per_class: int | None = None
-    """Numbers of pictures a class, over all sources, in place of `fractions`; the rest is for test."""
+    """Numbers of images a class, over all sources, in place of `fractions`; the rest is for test."""
     gap: int | None = None
     """Frames dropped between two blocks; None takes 2% of the frames, at least 1, and 0 where there are under 10."""
     seed: int = 0
@@ -71,7 +71,7 @@ class SplitPlan:
             raise DataError("Give both --train-per-class and --val-per-class; the rest is for test.")
         if self.by_count and self.fractions is not None:
             raise DataError(
-                "--fractions does not go with --train-per-class and --val-per-class, which say how many pictures each "
+                "--fractions does not go with --train-per-class and --val-per-class, which say how many images each "
                 "split gets. Leave one of them out."
             )
         for name in ("train_per_class", "val_per_class"):
@@ -98,7 +98,7 @@ class SplitPlan:
 
     @property
     def by_count(self) -> bool:
-        """Whether sizes are numbers of pictures and not fractions."""
+        """Whether sizes are numbers of images and not fractions."""
         return self.train_per_class is not None
 
     @property
@@ -109,7 +109,7 @@ class SplitPlan:
 
 @dataclass(frozen=True)
 class _Group:
-    """The pictures of one class in one source and session, in order of their frames."""
+    """The images of one class in one source and session, in order of their frames."""
 
     label: int
     source: int
@@ -125,23 +125,23 @@ def assign(
     source_names: Sequence[str],
     sessions: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.int8]:
-    """Give each picture its split.
+    """Give each image its split.
 
     Args:
-        labels: integer array of shape (N,): column of each picture's class. Within a class and source, pictures must
+        labels: integer array of shape (N,): column of each image's class. Within a class and source, images must
             come in the order of their frames.
-        sources: integer array of shape (N,): number of each picture's source.
+        sources: integer array of shape (N,): number of each image's source.
         plan: how to split.
         classes: names of the columns, for messages.
         source_names: names of the sources, for messages.
-        sessions: integer array of shape (N,): number of the session in which each picture was captured, 0 for none.
+        sessions: integer array of shape (N,): number of the session in which each image was captured, 0 for none.
             Blocks are cut within sessions, as within sources. None: there are no sessions.
 
     Returns:
         int8 array of shape (N,): position in `SPLITS`, or `DROPPED` for frames in a guard gap.
 
     Raises:
-        DataError: a class would have no picture in a split that is not meant to be empty, or sources are too few.
+        DataError: a class would have no image in a split that is not meant to be empty, or sources are too few.
     """
     groups = list(_groups(labels, sources, np.zeros_like(labels) if sessions is None else sessions))
     whole, partial = _roles(plan, source_names)
@@ -237,7 +237,7 @@ def _by_fraction(frames: int, gap: int, fractions: tuple[float, float, float]) -
 def _shares_of_counts(
     groups: Sequence[_Group], gaps: dict[int, int], plan: SplitPlan, classes: Sequence[str]
 ) -> dict[int, Sizes]:
-    """Spread the numbers a class over its sources in proportion to their pictures, by largest remainders."""
+    """Spread the numbers a class over its sources in proportion to their images, by largest remainders."""
     assert plan.train_per_class is not None
     assert plan.val_per_class is not None
     shares: dict[int, Sizes] = {}
@@ -247,7 +247,7 @@ def _shares_of_counts(
         needed = plan.train_per_class + plan.val_per_class + 1
         if usable.sum() < needed:
             raise DataError(
-                f"Class {classes[label]} has {sum(len(group.members) for group in mine)} pictures, {usable.sum()} "
+                f"Class {classes[label]} has {sum(len(group.members) for group in mine)} images, {usable.sum()} "
                 f"without guard gaps; {plan.train_per_class} for train, {plan.val_per_class} for validation and at "
                 f"least 1 for test need {needed}. Lower --train-per-class or --val-per-class, or leave the class out."
             )
@@ -286,6 +286,6 @@ def _check_every_class(
             if counts[number] == 0:
                 spread = ", ".join(f"{split} {count}" for split, count in zip(SPLITS, counts, strict=True))
                 raise DataError(
-                    f"Class {name} has too few pictures: {len(mine)} in all, none left for {SPLITS[number]} ({spread})."
-                    " Add pictures, leave the class out with --classes, or split otherwise (--split, --gap)."
+                    f"Class {name} has too few images: {len(mine)} in all, none left for {SPLITS[number]} ({spread})."
+                    " Add images, leave the class out with --classes, or split otherwise (--split, --gap)."
                 )

@@ -1,4 +1,4 @@
-"""Scene to picture: pose, camera, hand over background, and what a camera adds."""
+"""Scene to image: pose, camera, hand over background, and what a camera adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asl_edge.data.synthetic.scene import Scene, random_scene, vary
 from asl_edge.data.synthetic.shading import shade
 from asl_edge.data.synthetic.skeleton import Hand, Vectors, pose_hand, rotation
 from asl_edge.errors import DataError
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES, canonical
 
 MIN_SIZE = 32
@@ -22,9 +22,9 @@ MAX_SIZE = 1024
 
 
 class Frame(NamedTuple):
-    """A picture and what is drawn in it."""
+    """An image and what is drawn in it."""
 
-    picture: Picture
+    image: Image
     """uint8 RGB of shape (size, size, 3)."""
     mask: npt.NDArray[np.uint8]
     """uint8 of shape (size, size): 255 where hand or arm is, 0 elsewhere."""
@@ -32,13 +32,13 @@ class Frame(NamedTuple):
     """(21, 2): the joints in pixels (x right, y down), None without a hand."""
 
 
-def draw_hand(label: str, rng: np.random.Generator, size: int = 224) -> Picture:
-    """Draw one picture of a class: a new person, place and camera each time.
+def draw_hand(label: str, rng: np.random.Generator, size: int = 224) -> Image:
+    """Draw one image of a class: a new person, place and camera each time.
 
     Args:
         label: one of the 29 classes, in any case (`nothing` is background only; J and Z are their hold shapes).
-        rng: the only source of chance; the same state gives the same picture.
-        size: side of the picture in pixels, 32 to 1024.
+        rng: the only source of chance; the same state gives the same image.
+        size: side of the image in pixels, 32 to 1024.
 
     Returns:
         uint8 array of shape (size, size, 3), RGB.
@@ -49,7 +49,7 @@ def draw_hand(label: str, rng: np.random.Generator, size: int = 224) -> Picture:
     """
     name = checked_label(label)
     checked_size(size)
-    return draw_frame(random_scene(name, rng, size), rng, size).picture
+    return draw_frame(random_scene(name, rng, size), rng, size).image
 
 
 def checked_label(label: str) -> str:
@@ -63,31 +63,31 @@ def checked_label(label: str) -> str:
 def checked_size(size: int) -> None:
     """Raise DataError unless `size` is a side that can be drawn."""
     if not MIN_SIZE <= size <= MAX_SIZE:
-        raise DataError(f"The side of a drawn picture is {MIN_SIZE} to {MAX_SIZE} pixels. Received: {size}")
+        raise DataError(f"The side of a drawn image is {MIN_SIZE} to {MAX_SIZE} pixels. Received: {size}")
 
 
 def draw_frame(scene: Scene, rng: np.random.Generator, size: int) -> Frame:
     """Draw one frame of a scene: the hand moves a little from frame to frame."""
-    picture = _look_around(scene.background, rng, size)
+    image = _look_around(scene.background, rng, size)
     mask = np.zeros((size, size), np.uint8)
     joints = None
     if scene.pose is not None:
-        joints = _draw_hand_over(picture, mask, scene, rng, size)
+        joints = _draw_hand_over(image, mask, scene, rng, size)
     if scene.left:
-        picture, mask = np.ascontiguousarray(picture[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
+        image, mask = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
         if joints is not None:
             joints = np.stack([size - 1 - joints[:, 0], joints[:, 1]], axis=1)
-    return Frame(_through_camera(picture, scene, rng), mask, joints)
+    return Frame(_through_camera(image, scene, rng), mask, joints)
 
 
-def _look_around(background: Picture, rng: np.random.Generator, size: int) -> Picture:
+def _look_around(background: Image, rng: np.random.Generator, size: int) -> Image:
     room = background.shape[0] - size
     top, left = rng.integers(0, room + 1, 2)
     return background[top : top + size, left : left + size].copy()
 
 
 def _draw_hand_over(
-    picture: Picture, mask: npt.NDArray[np.uint8], scene: Scene, rng: np.random.Generator, size: int
+    image: Image, mask: npt.NDArray[np.uint8], scene: Scene, rng: np.random.Generator, size: int
 ) -> Vectors:
     assert scene.pose is not None
     hand = pose_hand(scene.build, vary(scene.pose, rng, 1.6))
@@ -102,14 +102,14 @@ def _draw_hand_over(
     skin, covered = shade(field, seen, flesh, dorsal, scene.skin, scene.light, texture, scale)
     window = (slice(field.top, field.top + rows), slice(field.left, field.left + columns))
     mask[window] = covered
-    _lay_over(picture, window, skin, covered)
+    _lay_over(image, window, skin, covered)
     return joints
 
 
 def _aim(
     scene: Scene, hand: Hand, flesh: Flesh, turn: Vectors, rng: np.random.Generator, size: int
 ) -> tuple[Projection, Vectors, Vectors, float]:
-    """Point the camera so that the hand (without the arm) spans the share of the picture that the scene wants."""
+    """Point the camera so that the hand (without the arm) spans the share of the image that the scene wants."""
     joints = hand.joints @ turn
     low, high = joints.min(axis=0), joints.max(axis=0)
     extent = float(max(high[:2] - low[:2])) + 2.0
@@ -130,44 +130,44 @@ def _forearm(bend: tuple[float, float]) -> Vectors:
     return np.array([np.sin(lean) * np.cos(lift), -np.cos(lean) * np.cos(lift), np.sin(lift)])
 
 
-def _lay_over(picture: Picture, window: tuple[slice, slice], skin: Picture, covered: npt.NDArray[np.uint8]) -> None:
+def _lay_over(image: Image, window: tuple[slice, slice], skin: Image, covered: npt.NDArray[np.uint8]) -> None:
     cv2 = opencv()
     # The soft outline lies inside the hand, since the pixels around it hold no colour of skin.
     alpha = cv2.GaussianBlur(covered, (3, 3), 0.8).astype(np.float32)
     alpha *= np.float32(2 / 255)
     alpha -= np.float32(1)
     np.maximum(alpha, np.float32(0), out=alpha)
-    picture[window] = cv2.blendLinear(skin, picture[window], alpha, 1 - alpha)
+    image[window] = cv2.blendLinear(skin, image[window], alpha, 1 - alpha)
 
 
-def _through_camera(picture: Picture, scene: Scene, rng: np.random.Generator) -> Picture:
+def _through_camera(image: Image, scene: Scene, rng: np.random.Generator) -> Image:
     cv2 = opencv()
-    size = picture.shape[0]
+    size = image.shape[0]
     blur = scene.blur * size / 224 * rng.uniform(0.7, 1.3)
     if blur > 0.35:
-        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+        image = cv2.GaussianBlur(image, (0, 0), blur)
     if rng.random() < 0.06:
-        picture = _motion_blur(picture, rng)
+        image = _motion_blur(image, rng)
     level = np.arange(256)[:, None] / 255
     exposure = np.exp(rng.normal(0, 0.05))
     table = (np.clip(level * scene.gain * exposure, 0, 1) ** scene.gamma) * 255 + scene.lift
-    picture = cv2.LUT(picture, np.clip(table, 0, 255).astype(np.uint8)[None])
+    image = cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8)[None])
     if scene.grain > 0.8:
         noise = (cut(grain(), rng, size, size) * np.float32(scene.grain)).astype(np.int16)
-        picture = cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
+        image = cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
     if rng.random() < 0.25:
         quality = int(rng.integers(25, 75))
-        coded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return np.asarray(picture)
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return np.asarray(image)
 
 
-def _motion_blur(picture: Picture, rng: np.random.Generator) -> Picture:
+def _motion_blur(image: Image, rng: np.random.Generator) -> Image:
     cv2 = opencv()
-    length = max(3, int(rng.integers(3, 9) * picture.shape[0] / 224)) | 1
+    length = max(3, int(rng.integers(3, 9) * image.shape[0] / 224)) | 1
     kernel = np.zeros((length, length), np.float32)
     angle = rng.uniform(0, np.pi)
     reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
     middle = np.array([length // 2, length // 2])
     cv2.line(kernel, (middle - reach).astype(int).tolist(), (middle + reach).astype(int).tolist(), 1.0)
-    return np.asarray(cv2.filter2D(picture, -1, kernel / kernel.sum()))
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()))

@@ -1,4 +1,4 @@
-"""Banks of random texture, made once: drawing fresh noise for every picture would cost more than the hand itself."""
+"""Banks of random texture, made once: drawing fresh noise for every image would cost more than the hand itself."""
 
 from __future__ import annotations
 

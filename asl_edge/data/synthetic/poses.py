@@ -3,8 +3,8 @@
 All angles are in degrees. A finger is (bend at its base, bend at its middle joint, bend at its last joint, spread); a
 positive spread leans to the thumb's side. A bone of the thumb is (azimuth, elevation): azimuth 0 points along the
 straight fingers, 90 away from the palm to the thumb's side, -90 across the palm; elevation lifts it out of the palm.
-A view is (yaw, pitch, roll): yaw turns the palm to the right of the picture, pitch tips the fingers to the viewer,
-roll turns the hand counter-clockwise in the picture.
+A view is (yaw, pitch, roll): yaw turns the palm to the right of the image, pitch tips the fingers to the viewer,
+roll turns the hand counter-clockwise in the image.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Drawn hands that stand in for the classes that a person gave no pictures of, while a model is adapted."""
+"""Drawn hands that stand in for the classes that a person gave no images of, while a model is adapted."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from asl_edge.data.synthetic.drawing import MAX_SIZE, MIN_SIZE, draw_hand
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES
 
 
-def stand_ins(label: str, count: int, size: int) -> list[Picture]:
-    """Draw pictures of a class, each of another person and place, and always the same ones.
+def stand_ins(label: str, count: int, size: int) -> list[Image]:
+    """Draw images of a class, each of another person and place, and always the same ones.
 
     Args:
-        label: one of the 29 classes; of any other name there are no pictures.
-        count: number of pictures.
+        label: one of the 29 classes; of any other name there are no images.
+        count: number of images.
         size: their side in pixels.
 
     Returns:
@@ -23,5 +23,5 @@ def stand_ins(label: str, count: int, size: int) -> list[Picture]:
     if label not in CLASSES:
         return []
     column, drawn = CLASSES.index(label), min(max(size, MIN_SIZE), MAX_SIZE)
-    pictures = [draw_hand(label, np.random.default_rng((column, number)), drawn) for number in range(count)]
-    return pictures if drawn == size else [opencv().resize(picture, (size, size)) for picture in pictures]
+    images = [draw_hand(label, np.random.default_rng((column, number)), drawn) for number in range(count)]
+    return images if drawn == size else [opencv().resize(image, (size, size)) for image in images]

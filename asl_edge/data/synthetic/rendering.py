@@ -1,7 +1,7 @@
 """Round cones to a height field: which cone is nearest at each pixel, how near, and where on it.
 
 Depth decides everything in a fist (which finger lies over the thumb is the letter), so each pixel keeps the nearest
-surface, found in closed form. The picture of a sphere that slides along a cone's axis is `Q(s) = Qmax - k (s - s0)^2`;
+surface, found in closed form. The image of a sphere that slides along a cone's axis is `Q(s) = Qmax - k (s - s0)^2`;
 the visible height is the largest `z(s) + sqrt(Q(s))` for s between 0 and 1.
 """
 
@@ -24,11 +24,11 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Field:
-    """What a camera sees of some cones, for the window of the picture that they cover."""
+    """What a camera sees of some cones, for the window of the image that they cover."""
 
     top: int
     left: int
-    """Where the window begins in the picture."""
+    """Where the window begins in the image."""
     height: Plane
     """(H, W): distance to the viewer's side, in pixels; -inf where nothing is."""
     owner: npt.NDArray[np.int16]
@@ -68,7 +68,7 @@ class Camera:
 
 
 def height_field(cones: Projection, size: int) -> Field | None:
-    """Render cones into a picture of `size` x `size` pixels; None when they lie outside it."""
+    """Render cones into an image of `size` x `size` pixels; None when they lie outside it."""
     reach = np.concatenate([cones.start[:, :2] - cones.radius[:, :1], cones.end[:, :2] - cones.radius[:, 1:]])
     far = np.concatenate([cones.start[:, :2] + cones.radius[:, :1], cones.end[:, :2] + cones.radius[:, 1:]])
     left, top = np.clip(np.floor(reach.min(axis=0)).astype(int) - 1, 0, size)

@@ -12,16 +12,16 @@ from asl_edge.data.synthetic.poses import POSES, RARE, READ_FROM_BEHIND, Pose, i
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
 from asl_edge.errors import DataError
-from asl_edge.imaging.preprocess import Picture
+from asl_edge.imaging.preprocess import Image
 
 Framing = Literal["any", "guide"]
-"""How the hand stands in the picture: `any` near or far, or filling it as inside the guide box of `predict --show`."""
+"""How the hand stands in the image: `any` near or far, or filling it as inside the guide box of `predict --show`."""
 
 _FILL: dict[Framing, tuple[float, float, float]] = {"any": (0.74, 0.15, 0.34), "guide": (0.88, 0.06, 0.75)}
-"""Mean, deviation and least of the share of the picture's side that the hand spans."""
+"""Mean, deviation and least of the share of the image's side that the hand spans."""
 
 MARGIN = 1.2
-"""The background is this much larger than the picture, so that the camera can move over it."""
+"""The background is this much larger than the image, so that the camera can move over it."""
 
 # Reflectances as sRGB, from very light to very dark skin (after the ten tones of the Monk Skin Tone scale).
 _TONES = np.array(
@@ -43,9 +43,9 @@ class Scene:
     """(3,): yaw, pitch and roll of the hand, in degrees."""
     skin: Skin
     light: Light
-    background: Picture
+    background: Image
     fill: float
-    """Share of the picture's side that the hand spans."""
+    """Share of the image's side that the hand spans."""
     offset: Vectors
     """(2,): where the hand's centre stands, as a share of the room that is left; -1 to 1."""
     distance: float
@@ -58,7 +58,7 @@ class Scene:
     lift: float
     """Added to all channels: haze, or a crushed black."""
     blur: float
-    """Sigma of the lens, in pixels of a 224-pixel picture."""
+    """Sigma of the lens, in pixels of a 224-pixel image."""
     grain: float
     """Deviation of the sensor's noise, in grey levels."""
     left: bool = False
@@ -79,12 +79,12 @@ class Variety:
     left: float = 0.0
     """Share of left hands, 0 to 1."""
     cut_out: float | None = None
-    """Share of hands on black, 0 to 1, for augmentation to lay over other pictures; None leaves the usual tenth."""
+    """Share of hands on black, 0 to 1, for augmentation to lay over other images; None leaves the usual tenth."""
     backlit: float | None = None
     """Share of hands before a bright background that leaves them dark, down to silhouettes, 0 to 1; None leaves the
     usual tenth, whose hands are dim before any background."""
     idle: float = 0.0
-    """Share of the pictures of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
+    """Share of the images of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
     rare: float = 0.0
     """Share of hands in rarer ways: other moments of J and Z, other shapes, from the side or from behind; 0 to 1."""
 
@@ -193,7 +193,7 @@ def _random_skin(rng: np.random.Generator) -> Skin:
     )
 
 
-def _bright(background: Picture, rng: np.random.Generator) -> Picture:
+def _bright(background: Image, rng: np.random.Generator) -> Image:
     """Let daylight into the background: a window, a sky, a lit wall."""
     shade = rng.uniform(0.05, 0.5)
     return np.asarray(255 - background * shade).astype(np.uint8)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from asl_edge.data.synthetic.hand_volume import ARM, FINGER, Flesh
 from asl_edge.data.synthetic.rendering import EMPTY, Field, Plane, Projection
 from asl_edge.data.synthetic.skeleton import Vectors
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 
 LEVELS = 256
 
@@ -61,21 +61,21 @@ def shade(
     light: Light,
     texture: Plane,
     pixels_per_cm: float,
-) -> tuple[Picture, npt.NDArray[np.uint8]]:
+) -> tuple[Image, npt.NDArray[np.uint8]]:
     """Colour a height field.
 
     Args:
         field: what the camera sees.
         seen: the cones that made it, in pixels.
         flesh: the same cones in centimetres, for their parts and nails.
-        turned_dorsal: (N, 3) unit vectors out of the back of the hand, picture axes with y down.
+        turned_dorsal: (N, 3) unit vectors out of the back of the hand, image axes with y down.
         skin: the person.
         light: the scene's light.
         texture: (H, W) or larger, zero-mean blotches of skin.
-        pixels_per_cm: scale of the picture.
+        pixels_per_cm: scale of the image.
 
     Returns:
-        uint8 RGB picture of shape (H, W, 3) of the field's window, and its uint8 mask (255 where the hand is).
+        uint8 RGB image of shape (H, W, 3) of the field's window, and its uint8 mask (255 where the hand is).
     """
     cv2 = opencv()
     owner = np.maximum(field.owner, 0).astype(np.intp)
@@ -113,17 +113,17 @@ def shade(
     level *= np.float32(LEVELS / 2)
     index = np.minimum(level, np.float32(LEVELS - 1), out=level).astype(np.uint8)
     three = cv2.merge([index, index, index])
-    picture: Picture = cv2.LUT(three, tone_table(skin.palm, light.colour))
+    image: Image = cv2.LUT(three, tone_table(skin.palm, light.colour))
     back *= np.float32(1.5)
     back += np.float32(0.35)
     behind = np.minimum(np.maximum(back, 0, out=back), 1, out=back)
-    picture = cv2.blendLinear(cv2.LUT(three, tone_table(skin.back, light.colour)), picture, behind, 1 - behind)
-    _paint_nails(picture, index, field, seen, flesh, dorsal, tone_table(skin.nail, light.colour))
+    image = cv2.blendLinear(cv2.LUT(three, tone_table(skin.back, light.colour)), image, behind, 1 - behind)
+    _paint_nails(image, index, field, seen, flesh, dorsal, tone_table(skin.nail, light.colour))
     if skin.sleeve is not None:
         arm = (flesh.part == ARM)[owner]
         arm &= (field.along > 0.8) | (flesh.start[:, 1] < 1)[owner]
-        picture[arm] = cv2.LUT(three, tone_table(skin.sleeve, light.colour))[arm]
-    return picture, mask
+        image[arm] = cv2.LUT(three, tone_table(skin.sleeve, light.colour))[arm]
+    return image, mask
 
 
 def tone_table(reflectance: Vectors, tint: Vectors) -> npt.NDArray[np.uint8]:
@@ -203,7 +203,7 @@ def _cast_shadow(field: Field, light: Light, scale: float) -> Plane:
 
 
 def _paint_nails(
-    picture: Picture,
+    image: Image,
     index: npt.NDArray[np.uint8],
     field: Field,
     seen: Projection,
@@ -235,7 +235,7 @@ def _paint_nails(
         cv2.fillConvexPoly(cover, np.round((points - (left, top)) * 8).astype(np.int32), 255, cv2.LINE_AA, 3)
         weight = (cover * own) * np.float32(0.8 / 255)
         nail = cv2.LUT(cv2.merge([index[window]] * 3), table)
-        picture[window] = cv2.blendLinear(nail, picture[window], weight, 1 - weight)
+        image[window] = cv2.blendLinear(nail, image[window], weight, 1 - weight)
 
 
 def _cross(a: Vectors, b: Vectors) -> Vectors:

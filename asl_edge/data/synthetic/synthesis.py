@@ -1,4 +1,4 @@
-"""A folder of drawn pictures, one folder a class, as a person's own photographs would lie there."""
+"""A folder of drawn images, one folder a class, as a person's own photographs would lie there."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from asl_edge.process.signals import sigterm_as_interrupt
 CLIP_FRAMES = 10
 """Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""
 
-_IN_PROCESS_PICTURES = 300
-"""Fewer pictures than this are drawn sooner than worker processes start."""
+_IN_PROCESS_IMAGES = 300
+"""Fewer images than this are drawn sooner than worker processes start."""
 
 _MAX_PROCESSES = 61 if os.name == "nt" else MAX_WORKERS
 """Python waits for no more than 61 processes on Windows."""
@@ -43,13 +43,13 @@ class SynthesisReport:
     folder: Path
     classes: tuple[str, ...]
     per_class: int
-    pictures: int
+    images: int
     size: int
-    """Side of each picture, in pixels."""
+    """Side of each image, in pixels."""
     seed: int
     size_bytes: int
     seconds: float
-    pictures_per_second: float
+    images_per_second: float
     workers: int
     motion_letters: tuple[str, ...]
     """Classes among these that are signed as a movement, drawn as their hold shape."""
@@ -60,7 +60,7 @@ class _Clip(NamedTuple):
     label: str
     number: int
     first: int
-    """Number of its first picture, from 1."""
+    """Number of its first image, from 1."""
     frames: int
     seed: int
     size: int
@@ -81,22 +81,22 @@ def synthesize(
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> SynthesisReport:
-    """Draw pictures of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
+    """Draw images of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
 
-    Consecutive pictures of a class are frames of one clip: the same person, pose habit, place and camera.
+    Consecutive images of a class are frames of one clip: the same person, pose habit, place and camera.
 
     Args:
         out: folder to make; it must not exist, or be empty.
-        per_class: pictures of each class.
+        per_class: images of each class.
         classes: names in any case; default all 29.
         seed: same seed, same bytes, whatever the number of workers.
-        size: side of the pictures in pixels, 32 to 1024.
-        clip_frames: pictures of a clip; with 1 every picture shows another person in another place.
-        framing: `any` draws hands near and far, `guide` hands that fill the picture as inside the guide box of video.
+        size: side of the images in pixels, 32 to 1024.
+        clip_frames: images of a clip; with 1 every image shows another person in another place.
+        framing: `any` draws hands near and far, `guide` hands that fill the image as inside the guide box of video.
         variety: how far apart people and places are.
         workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
             than one needs the usual `if __name__ == "__main__":` in the script that calls.
-        on_progress: called with the number of pictures that have just been finished.
+        on_progress: called with the number of images that have just been finished.
 
     Returns:
         What was written, and how fast.
@@ -118,7 +118,7 @@ def synthesize(
     started = time.perf_counter()
     total = per_class * len(names)
     if workers is None:
-        workers = 1 if total < _IN_PROCESS_PICTURES else min(worker_count(None), _MAX_PROCESSES)
+        workers = 1 if total < _IN_PROCESS_IMAGES else min(worker_count(None), _MAX_PROCESSES)
     with sigterm_as_interrupt(), _folder_in_one_piece(final) as folder:
         for name in names:
             (folder / name).mkdir()
@@ -133,12 +133,12 @@ def synthesize(
         folder=final,
         classes=names,
         per_class=per_class,
-        pictures=total,
+        images=total,
         size=size,
         seed=seed,
         size_bytes=size_bytes,
         seconds=seconds,
-        pictures_per_second=total / seconds,
+        images_per_second=total / seconds,
         workers=min(workers, len(clips)),
         motion_letters=tuple(name for name in names if name in MOTION_LETTERS),
     )
@@ -153,7 +153,7 @@ def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
 
 def _refuse_out_of_range(per_class: int, clip_frames: int, seed: int, workers: int | None) -> None:
     if per_class < 1:
-        raise DataError(f"At least one picture a class must be drawn. Received: {per_class}")
+        raise DataError(f"At least one image a class must be drawn. Received: {per_class}")
     if clip_frames < 1:
         raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
     if seed < 0:
@@ -166,7 +166,7 @@ def _refuse_out_of_range(per_class: int, clip_frames: int, seed: int, workers: i
 
 def _refuse_what_stands(out: Path) -> None:
     if out.resolve() == Path.cwd():
-        raise DataError("The pictures go to a folder of their own. Name a new one with --out, such as --out hands.")
+        raise DataError("The images go to a folder of their own. Name a new one with --out, such as --out hands.")
     if out.is_dir():
         if content(out):
             raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or remove it first.")
@@ -186,7 +186,7 @@ def _folder_in_one_piece(final: Path) -> Iterator[Path]:
 
 
 def _runs(per_class: int, clip_frames: int) -> list[tuple[int, int]]:
-    """Return the first picture (from 0) and the number of pictures of each clip of a class."""
+    """Return the first image (from 0) and the number of images of each clip of a class."""
     return [(first, min(clip_frames, per_class - first)) for first in range(0, per_class, clip_frames)]
 
 
@@ -199,7 +199,7 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
                 on_progress(clip.frames)
             yield written
         return
-    # Processes, not threads: the many small NumPy steps of a picture hold the interpreter's lock. Spawned, as on
+    # Processes, not threads: the many small NumPy steps of an image hold the interpreter's lock. Spawned, as on
     # Windows and macOS, since a fork is not safe beside the threads of OpenCV.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:
@@ -231,15 +231,15 @@ def _prepare_worker() -> None:
 
 
 def _draw_clip(clip: _Clip) -> int:
-    """Draw and write the pictures of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
+    """Draw and write the images of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
     cv2 = opencv()
     rng = np.random.default_rng([clip.seed, CLASSES.index(clip.label), clip.number])
     scene = random_scene(clip.label, rng, clip.size, clip.framing, clip.variety)
     written = 0
     for number in range(clip.first, clip.first + clip.frames):
-        picture = draw_frame(scene, rng, clip.size).picture
+        image = draw_frame(scene, rng, clip.size).image
         quality = int(rng.integers(80, 96))
-        data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         # The whole folder appears at once, so its files need no temporary names of their own.
         Path(clip.folder, clip.label, f"{clip.label}{number}.jpg").write_bytes(data)
         written += len(data)

@@ -29,12 +29,12 @@ class Classifier(Protocol):
         """Side of the square input, in pixels."""
 
     @property
-    def picture_size(self) -> int:
-        """Side of the pictures that are best read for it: more than `input_size` where it may look twice."""
+    def image_size(self) -> int:
+        """Side of the images that are best read for it: more than `input_size` where it may look twice."""
 
     @property
     def fit(self) -> Fit:
-        """How its pictures are made square."""
+        """How its images are made square."""
 
     @property
     def fit_known(self) -> bool:
@@ -48,11 +48,11 @@ class Classifier(Protocol):
     def temperature(self) -> float:
         """By which its logits were divided already; 1 where it is not calibrated."""
 
-    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Answer a batch.
 
         Args:
-            pictures: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `picture_size`.
+            images: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `image_size`.
 
         Returns:
             float32 array of shape (N, C), each row adding up to 1.
@@ -81,10 +81,9 @@ def refuse_contradictions(
         )
 
 
-def check_input(pictures: npt.NDArray[Any], input_size: int) -> None:
-    """Raise ValueError when `pictures` is not uint8 of shape (N, input_size, input_size, 3)."""
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[1:] != (input_size, input_size, 3):
+def check_input(images: npt.NDArray[Any], input_size: int) -> None:
+    """Raise ValueError when `images` is not uint8 of shape (N, input_size, input_size, 3)."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (input_size, input_size, 3):
         raise ValueError(
-            f"pictures must be uint8 of shape (N, {input_size}, {input_size}, 3). "
-            f"Received: {pictures.dtype} {pictures.shape}"
+            f"images must be uint8 of shape (N, {input_size}, {input_size}, 3). Received: {images.dtype} {images.shape}"
         )

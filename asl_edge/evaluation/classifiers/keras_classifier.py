@@ -29,7 +29,7 @@ class KerasClassifier:
         path: what the person named, for messages.
         model: uint8 (N, S, S, 3) RGB to probabilities (N, C).
         classes: the C class names.
-        fit: how its pictures are made square.
+        fit: how its images are made square.
         fit_known: whether the model or the person said so.
         temperature: by which its logits are divided.
         threshold: under which its answer is "not sure".
@@ -48,7 +48,7 @@ class KerasClassifier:
     ) -> None:
         self.path = path
         self.classes = classes
-        self.input_size = self.picture_size = _input_size(path, model)
+        self.input_size = self.image_size = _input_size(path, model)
         self.fit: Fit = fit
         self.fit_known = fit_known
         self.temperature = temperature
@@ -59,13 +59,13 @@ class KerasClassifier:
                 f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
             )
 
-    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """See `Classifier.probabilities`; any number of pictures, also a memory map."""
-        check_input(pictures, self.input_size)
-        answers = np.empty((len(pictures), len(self.classes)), np.float32)
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """See `Classifier.probabilities`; any number of images, also a memory map."""
+        check_input(images, self.input_size)
+        answers = np.empty((len(images), len(self.classes)), np.float32)
         with _plain_float32():
-            for start in range(0, len(pictures), BATCH_SIZE):
-                batch = np.asarray(pictures[start : start + BATCH_SIZE])
+            for start in range(0, len(images), BATCH_SIZE):
+                batch = np.asarray(images[start : start + BATCH_SIZE])
                 filling = np.zeros((BATCH_SIZE - len(batch), *batch.shape[1:]), np.uint8)
                 answered = np.asarray(self.model.predict_on_batch(np.concatenate([batch, filling])))
                 answers[start : start + len(batch)] = answered[: len(batch)]
@@ -84,9 +84,9 @@ def open_keras_classifier(
     A run folder answers as it is exported, with its calibration; a `.keras` file as the network gives it.
     """
     from asl_edge.evaluation.calibration import read_calibration
-    from asl_edge.training.runs.keras_file import run_around
+    from asl_edge.training.runs.keras_file import enclosing_run
 
-    run = run_around(path)
+    run = enclosing_run(path)
     if run is not None:
         refuse_contradictions(path, run.classes, run.fit, classes, fit)
         if not path.is_dir():
@@ -122,14 +122,14 @@ def _input_size(path: Path, model: Any) -> int:
     square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] and shape[1] == shape[2] and shape[3] == 3
     if not isinstance(shape, tuple) or not square or not isinstance(output, tuple) or len(output) != 2:
         raise ModelError(
-            f"{path} must turn square pictures (N, size, size, 3) into probabilities (N, classes). "
+            f"{path} must turn square images (N, size, size, 3) into probabilities (N, classes). "
             f"Received: {shape} to {output}"
         )
     dtype = str(model.inputs[0].dtype)
     if dtype != "uint8":
         # How such a network wants its pixels scaled cannot be seen; `asl-edge export` has the options for it.
         raise ModelError(
-            f"{path} takes {dtype} pictures; evaluate knows networks that take uint8 and rescale inside. "
+            f"{path} takes {dtype} images; evaluate knows networks that take uint8 and rescale inside. "
             "Export it (asl-edge export puts the rescaling inside: --pixels) and evaluate the .onnx file."
         )
     return int(shape[1])

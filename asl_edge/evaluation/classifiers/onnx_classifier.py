@@ -22,7 +22,7 @@ class OnnxClassifier:
         provider: str = "cpu",
         strict: bool = False,
         precision: str | None = None,
-        framing: bool = True,
+        zoom: bool = True,
     ) -> None:
         """Open the model.
 
@@ -33,18 +33,18 @@ class OnnxClassifier:
         from asl_edge.runtime.predictor import Predictor
 
         self.path = path
-        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision, framing=framing)
+        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision, zoom=zoom)
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size
-        self.picture_size = self._predictor.picture_size
+        self.image_size = self._predictor.image_size
         self.fit: Fit = spec.fit
         self.threshold = spec.reject_threshold
         self.temperature = spec.temperature
 
-    def probabilities(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See `Classifier.probabilities`."""
-        return np.asarray(self._predictor.probabilities(pictures), dtype=np.float32)
+        return np.asarray(self._predictor.probabilities(images), dtype=np.float32)
 
     def close(self) -> None:
         """End the session."""

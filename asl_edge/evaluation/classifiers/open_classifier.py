@@ -21,7 +21,7 @@ def open_classifier(
     provider: str = "cpu",
     strict: bool = False,
     precision: str | None = None,
-    framing: bool = True,
+    zoom: bool = True,
 ) -> Classifier:
     """Open a model for evaluation.
 
@@ -29,11 +29,11 @@ def open_classifier(
         path: a run folder (its `best.keras`), a `.keras` file, an exported `.onnx` file or bundle, or `box`. A
             `.keras` file inside a run folder takes class names and fit from that run, but not its calibration.
         classes: names of the outputs of a `.keras` file outside a run, in their order.
-        fit: how pictures become square, for a `.keras` file outside a run; `crop` if not given.
+        fit: how images become square, for a `.keras` file outside a run; `crop` if not given.
         provider: execution provider for an `.onnx` file.
         strict: raise an error rather than a warning when the provider is not really used.
         precision: which of a bundle's; None for the one that suits the provider.
-        framing: let an `.onnx` file look twice (see `asl_edge.runtime.zoom`).
+        zoom: let an `.onnx` file look twice (see `asl_edge.runtime.zoom`).
 
     Raises:
         ModelError: there is no such model, it is damaged, it is of another kind, its classes are not known, or what
@@ -49,7 +49,7 @@ def open_classifier(
     if path.is_file() and (suffix == ".onnx" or is_bundle(path)):
         from asl_edge.evaluation.classifiers.onnx_classifier import OnnxClassifier
 
-        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision, framing=framing)
+        classifier = OnnxClassifier(path, provider=provider, strict=strict, precision=precision, zoom=zoom)
         refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
         return classifier
     if path.is_dir() or suffix == ".keras":

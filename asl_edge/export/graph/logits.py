@@ -23,7 +23,7 @@ BATCH_SIZE = 32
 
 
 class Outputs(NamedTuple):
-    """Answers to N pictures."""
+    """Answers to N images."""
 
     logits: npt.NDArray[np.float32]
     """float32 array of shape (N, C): the softmax's input."""
@@ -39,12 +39,12 @@ def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
     return Outputs(logits, softmax(logits.astype(np.float64)).astype(np.float32))
 
 
-def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Outputs:
+def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
     """Run a Keras model in float32 on the CPU.
 
     Args:
         model: Sequential or Functional, its last layer a softmax.
-        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        images: uint8 array of shape (N, S, S, 3), in the model's colour order.
 
     Raises:
         ModelError: the model does not end in a softmax.
@@ -57,18 +57,18 @@ def keras_outputs(model: keras.Model, pictures: npt.NDArray[np.uint8]) -> Output
             logits = model(batch, training=False)
             return logits, softmax(logits)
 
-        signature = [tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)]
+        signature = [tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
         traced = tf.function(answer, input_signature=signature, autograph=False).get_concrete_function()
-        parts = [tuple(part.numpy() for part in traced(tf.constant(batch))) for batch in _batches(pictures)]
+        parts = [tuple(part.numpy() for part in traced(tf.constant(batch))) for batch in _batches(images)]
     return _joined(parts)
 
 
-def onnx_outputs(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> Outputs:
+def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> Outputs:
     """Run an ONNX model with ONNX Runtime on the CPU; its logits become a second output, in memory only.
 
     Args:
         model: output `probabilities`, made by a Softmax; not changed.
-        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        images: uint8 array of shape (N, S, S, 3), in the model's colour order.
 
     Raises:
         ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
@@ -77,25 +77,25 @@ def onnx_outputs(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> Out
 
     opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu")
     names = [softmax_input(model), OUTPUT_NAME]
-    parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(pictures)]
+    parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(images)]
     return _joined(parts)
 
 
 def tensors(
-    model: onnx.ModelProto, names: list[str], pictures: npt.NDArray[np.uint8], batch_size: int = 16
+    model: onnx.ModelProto, names: list[str], images: npt.NDArray[np.uint8], batch_size: int = 16
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Yield what a graph computes in the named tensors, a batch after the other: all at once would take gigabytes.
 
     Args:
         model: not changed.
         names: of tensors.
-        pictures: uint8 array of shape (N, S, S, 3), in the model's colour order.
-        batch_size: pictures at once.
+        images: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        batch_size: images at once.
     """
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(with_outputs(model, names), provider="cpu").session
-    for batch in _batches(pictures, batch_size):
+    for batch in _batches(images, batch_size):
         yield session.run(names, {INPUT_NAME: batch})
 
 
@@ -113,9 +113,9 @@ def softmax_input(model: onnx.ModelProto) -> str:
     raise ModelError(f"The output {OUTPUT_NAME} must come from a Softmax, so that logits can be compared.")
 
 
-def _batches(pictures: npt.NDArray[np.uint8], size: int = BATCH_SIZE) -> Iterator[npt.NDArray[np.uint8]]:
-    for start in range(0, len(pictures), size):
-        yield np.ascontiguousarray(pictures[start : start + size])
+def _batches(images: npt.NDArray[np.uint8], size: int = BATCH_SIZE) -> Iterator[npt.NDArray[np.uint8]]:
+    for start in range(0, len(images), size):
+        yield np.ascontiguousarray(images[start : start + size])
 
 
 def _joined(parts: list[tuple[Any, ...]]) -> Outputs:

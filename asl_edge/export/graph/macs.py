@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
-    """Return multiply-adds of one picture, by the name of the node, for convolutions and products with stored weights.
+    """Return multiply-adds of one image, by the name of the node, for convolutions and products with stored weights.
 
     A convolution takes outputs x (weights of one filter) of them, a product as many as it has weights.
     """

@@ -6,7 +6,7 @@ the first and divided in the second: the function stays the same. Here by powers
 same to the bit. The first layer's weights have a scale for each channel and lose nothing by it.
 
 Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019); here by what
-calibration pictures show of the activations, since the errors of weights are made up for (see `compensation`).
+calibration images show of the activations, since the errors of weights are made up for (see `compensation`).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LEAST_EXPONENT = -10
 """The smallest channels are made a thousand times as large, and no more: nearly nothing is nothing."""
 
 
-def equalize(model: onnx.ModelProto, names: Sequence[str], pictures: npt.NDArray[np.uint8]) -> onnx.ModelProto:
+def equalize(model: onnx.ModelProto, names: Sequence[str], images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
     """Return a copy whose channels between heavy layers have about the same largest value.
 
     Args:
         model: float32, as `asl_edge.export.passes.optimize.optimize` leaves it.
         names: of the heavy nodes; only what stands between two of them is changed.
-        pictures: uint8 (N, S, S, 3), of training.
+        images: uint8 (N, S, S, 3), of training.
     """
     changed = copy_of(model)
     pairs = list(_pairs(changed, set(names)))
@@ -47,7 +47,7 @@ def equalize(model: onnx.ModelProto, names: Sequence[str], pictures: npt.NDArray
         return changed
     sources = list(dict.fromkeys(str(second.input[0]) for _, second in pairs))
     largest: dict[str, Any] = dict.fromkeys(sources, 0.0)
-    for batch in tensors(changed, sources, pictures):
+    for batch in tensors(changed, sources, images):
         for name, values in zip(sources, batch, strict=True):
             others = tuple(axis for axis in range(values.ndim) if axis != 1)
             largest[name] = np.maximum(largest[name], np.abs(values).max(axis=others))

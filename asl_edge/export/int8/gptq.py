@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnx
 
 _SAMPLES = 8192
-"""Rows of inputs that are looked at: places in pictures for a convolution, pictures for a dense layer."""
+"""Rows of inputs that are looked at: places in images for a convolution, images for a dense layer."""
 
 _GROUP = 1024
 """Weights of a neuron that undo each other's errors: more need more samples, and time with the cube of their number."""
@@ -39,9 +39,9 @@ _DAMPING = 0.03
 
 
 def round_layers(
-    model: onnx.ModelProto, names: Iterable[str], pictures: npt.NDArray[np.uint8]
+    model: onnx.ModelProto, names: Iterable[str], images: npt.NDArray[np.uint8]
 ) -> dict[str, RoundedKernel]:
-    """Round the weights of layers by what goes into them when they see pictures.
+    """Round the weights of layers by what goes into them when they see images.
 
     What the errors add on average is left to the biases. Convolutions in groups, or with holes (dilations),
     are left out.
@@ -49,7 +49,7 @@ def round_layers(
     Args:
         model: float32; not changed.
         names: of nodes Conv, Gemm or MatMul.
-        pictures: uint8 (N, S, S, 3), of training.
+        images: uint8 (N, S, S, 3), of training.
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = {node.name: node for node in model.graph.node}
@@ -58,8 +58,8 @@ def round_layers(
     kernels = {node.name: np.asarray(to_array(stored[node.input[1]]), np.float32) for node in chosen}
     seen: dict[str, list[npt.NDArray[np.float32]]] = {node.name: [] for node in chosen}
     sources = list(dict.fromkeys(str(node.input[0]) for node in chosen))
-    places = math.ceil(_SAMPLES / max(1, len(pictures)))
-    for batch in tensors(model, sources, pictures):
+    places = math.ceil(_SAMPLES / max(1, len(images)))
+    for batch in tensors(model, sources, images):
         values = dict(zip(sources, batch, strict=True))
         for node in chosen:
             seen[node.name].append(_rows(node, kernels[node.name].shape, values[str(node.input[0])], places))
@@ -120,7 +120,7 @@ def _group(rows: npt.NDArray[np.float32], scales: Floats, inputs: npt.NDArray[np
 
 
 def _is_plain(node: onnx.NodeProto) -> bool:
-    """Whether what a neuron sees is simply told: of a convolution, a rectangle of the picture in all channels."""
+    """Whether what a neuron sees is simply told: of a convolution, a rectangle of the image in all channels."""
     given: dict[str, Any] = attributes(node)
     holes = any(step != 1 for step in given.get("dilations", ()))
     named = given.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET")
@@ -130,13 +130,13 @@ def _is_plain(node: onnx.NodeProto) -> bool:
 def _rows(
     node: onnx.NodeProto, shape: tuple[int, ...], values: npt.NDArray[np.float32], places: int
 ) -> npt.NDArray[np.float32]:
-    """Return what the weights of a neuron are multiplied with, (M, K): of a convolution in some places of each picture.
+    """Return what the weights of a neuron are multiplied with, (M, K): of a convolution in some places of each image.
 
     Args:
         node: Conv, Gemm or MatMul.
         shape: of its kernel.
         values: what goes into it.
-        places: how many of each picture.
+        places: how many of each image.
     """
     if node.op_type != "Conv":
         return values.reshape(-1, values.shape[-1])

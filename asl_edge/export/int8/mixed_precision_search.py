@@ -23,7 +23,7 @@ WANTED_AGREEMENT = 0.99
 DEFAULT_AGREEMENT = 0.995
 """Share of labels that INT8 keeps where nothing else is asked for."""
 _HEADROOM = 1.25
-"""What is tried where too many labels change: a network that knows its training pictures well is surprised by others
+"""What is tried where too many labels change: a network that knows its training images well is surprised by others
 (activations of AlexNet in benchmarks/results/precisions-alexnet.md went a quarter beyond)."""
 
 
@@ -33,16 +33,16 @@ class QuantizationReport:
 
     target: str
     method: str
-    calibration_pictures: int
+    calibration_images: int
     calibrated_on: str
-    """Where the calibration pictures came from, in words."""
+    """Where the calibration images came from, in words."""
     label_agreement: float
-    """With the float32 graph, over the pictures of the comparison."""
+    """With the float32 graph, over the images of the comparison."""
     wanted_agreement: float
     layers: int
     """Heavy layers that could be quantised."""
     headroom: float
-    """How much wider ranges are than the calibration pictures asked for."""
+    """How much wider ranges are than the calibration images asked for."""
     float_layers: tuple[str, ...]
     """Those that stayed in float32, in the order in which the search took them."""
     sensitivity: dict[str, float]
@@ -57,7 +57,7 @@ class QuantizationReport:
 def quantize_measured(
     model: onnx.ModelProto,
     calibration: npt.NDArray[np.uint8],
-    pictures: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8],
     config: QuantizationConfig | None = None,
     *,
     wanted: float = DEFAULT_AGREEMENT,
@@ -68,23 +68,23 @@ def quantize_measured(
 
     Wider ranges for the activations are tried first. Then go the layers that harm most for the arithmetic that they
     save; where that does not lead there, those that harm most. What a layer harms is measured on the calibration
-    pictures, with that layer alone in INT8; when to stop, on `pictures`. Layers that turn out not to have been the
+    images, with that layer alone in INT8; when to stop, on `images`. Layers that turn out not to have been the
     fault go back to INT8 in the end, the largest first.
 
     Args:
         model: as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
         calibration: uint8 (N, S, S, 3), of training.
-        pictures: uint8 (M, S, S, 3), to count labels on.
+        images: uint8 (M, S, S, 3), to count labels on.
         config: target, method and what stays in float32 in any case.
         wanted: share of labels that must stay; the search ends there, or when one layer is left in INT8.
-        calibrated_on: where the calibration pictures came from, in words.
+        calibrated_on: where the calibration images came from, in words.
         on_step: called with a sentence on each step of the search.
 
     Raises:
         ModelError: the network has no layer that could be quantised.
     """
     config = config or QuantizationConfig()
-    trial = _Trial(model, calibration, pictures, config, on_step or (lambda _: None))
+    trial = _Trial(model, calibration, images, config, on_step or (lambda _: None))
     graph, agreement = trial.attempt(config)
     if agreement < wanted and config.headroom == 1:
         wider = replace(config, headroom=_HEADROOM)
@@ -101,7 +101,7 @@ def quantize_measured(
     report = QuantizationReport(
         target=config.target,
         method=config.method,
-        calibration_pictures=len(calibration),
+        calibration_images=len(calibration),
         calibrated_on=calibrated_on,
         label_agreement=agreement,
         wanted_agreement=wanted,
@@ -120,21 +120,21 @@ class _Trial:
         self,
         model: onnx.ModelProto,
         calibration: npt.NDArray[np.uint8],
-        pictures: npt.NDArray[np.uint8],
+        images: npt.NDArray[np.uint8],
         config: QuantizationConfig,
         say: Callable[[str], object],
     ) -> None:
         self.layers = chosen_nodes(model, config)
         self.model = equalize(model, self.layers, calibration)
-        self.calibration, self.pictures, self.say = calibration, pictures, say
+        self.calibration, self.images, self.say = calibration, images, say
         self.ranges = calibrate(self.model, calibration)
         self.rounded = round_layers(self.model, self.layers, calibration)
-        self.expected = onnx_outputs(model, pictures).logits.argmax(axis=1)
+        self.expected = onnx_outputs(model, images).logits.argmax(axis=1)
 
     def attempt(self, config: QuantizationConfig, also_float: Sequence[str] = ()) -> tuple[onnx.ModelProto, float]:
         """Return the graph with further layers in float32, and the share of labels that stay."""
         graph = self.graph(config, also_float)
-        answered = onnx_outputs(graph, self.pictures).logits.argmax(axis=1)
+        answered = onnx_outputs(graph, self.images).logits.argmax(axis=1)
         return graph, float((answered == self.expected).mean())
 
     def graph(self, config: QuantizationConfig, also_float: Sequence[str]) -> onnx.ModelProto:
@@ -143,7 +143,7 @@ class _Trial:
         return to_int8(self.model, self.ranges, chosen, self.rounded)
 
     def harm(self, config: QuantizationConfig) -> dict[str, float]:
-        """Return what each layer alone in INT8 adds to the logits of the calibration pictures."""
+        """Return what each layer alone in INT8 adds to the logits of the calibration images."""
         reference = onnx_outputs(self.model, self.calibration)
         found = {}
         for name in self.layers:

@@ -1,8 +1,8 @@
-"""INT8: weights and activations of the heavy layers as whole numbers of 8 bits, chosen by what real pictures show.
+"""INT8: weights and activations of the heavy layers as whole numbers of 8 bits, chosen by what real images show.
 
 A tensor x is kept as q = round(x / scale) + zero point. The file holds QuantizeLinear and DequantizeLinear around every
 heavy layer (ONNX's QDQ form), which each runtime turns into its own INT8 kernels: ONNX Runtime's on a CPU, TensorRT's
-on a Jetson. Pictures go in as the bytes that they are, so the first layer loses nothing.
+on a Jetson. Images go in as the bytes that they are, so the first layer loses nothing.
 
 Sources: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
 (2018), for the arithmetic; Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction"
@@ -62,7 +62,7 @@ class QuantizationConfig:
     keep_float: tuple[str, ...] = ()
     """Layers that stay in float32, such as `conv1`, or names of their nodes."""
     headroom: float = 1.0
-    """How much wider the ranges of activations are than the calibration pictures asked for: other pictures may ask
+    """How much wider the ranges of activations are than the calibration images asked for: other images may ask
     for more, and what lies outside is cut off."""
 
     def __post_init__(self) -> None:
@@ -106,30 +106,30 @@ def heavy_nodes(model: onnx.ModelProto) -> list[str]:
     return names[:-1] if len(names) > 1 else names
 
 
-def calibrate(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> dict[str, Range]:
-    """Run pictures through a float32 graph and keep the range of every tensor that INT8 asks for.
+def calibrate(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> dict[str, Range]:
+    """Run images through a float32 graph and keep the range of every tensor that INT8 asks for.
 
     Args:
         model: as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
-        pictures: uint8 (N, S, S, 3), in the model's colour order; of training, so that the test stays unseen.
+        images: uint8 (N, S, S, 3), in the model's colour order; of training, so that the test stays unseen.
     """
     wanted = sorted(_activations(model))
     ranges = {}
-    # Twice: the histogram needs its ends. Activations of all pictures at once would take gigabytes.
+    # Twice: the histogram needs its ends. Activations of all images at once would take gigabytes.
     ends: dict[str, tuple[float, float]] = {}
-    for values in tensors(model, wanted, pictures):
+    for values in tensors(model, wanted, images):
         for name, value in zip(wanted, values, strict=True):
             low, high = ends.get(name, (0.0, 0.0))
             ends[name] = (min(low, float(value.min())), max(high, float(value.max())))
     counts = {name: np.zeros(BINS, np.int64) for name in wanted}
     sums: dict[str, Any] = dict.fromkeys(wanted, 0.0)
-    for values in tensors(model, wanted, pictures):
+    for values in tensors(model, wanted, images):
         for name, value in zip(wanted, values, strict=True):
             counts[name] += histogram_of(value, *ends[name])
             inner = tuple(axis for axis in range(value.ndim) if axis != 1)
             sums[name] = sums[name] + value.mean(axis=inner, dtype=np.float64) * len(value)
     for name in wanted:
-        ranges[name] = Range(*ends[name], counts[name], sums[name] / len(pictures))
+        ranges[name] = Range(*ends[name], counts[name], sums[name] / len(images))
     return ranges
 
 
@@ -243,7 +243,7 @@ class _Quantizer:
         return str(following[0].output[0] if relu else node.output[0])
 
     def is_bytes(self, name: str) -> bool:
-        """Whether a tensor is the pictures, cast to float."""
+        """Whether a tensor is the images, cast to float."""
         node = self.maker.get(name)
         while node is not None and node.op_type in ("Cast", "Transpose"):
             if node.input[0] == INPUT_NAME:
@@ -318,7 +318,7 @@ class _Quantizer:
         self.nodes.append(self.node("DequantizeLinear", parts, node.input[2], axis=0))
 
     def bytes_in(self, source: str) -> str:
-        """Return the pictures as a tensor whose whole numbers are the bytes themselves: scale 1, zero point 0."""
+        """Return the images as a tensor whose whole numbers are the bytes themselves: scale 1, zero point 0."""
         if source not in self.doubled:
             cast = self.maker[source]
             scale = Scale(1.0, 0, np.uint8)

@@ -17,7 +17,7 @@ _LEAST_SCALE = 1e-12
 
 
 class Range(NamedTuple):
-    """What an activation does over the calibration pictures."""
+    """What an activation does over the calibration images."""
 
     low: float
     high: float

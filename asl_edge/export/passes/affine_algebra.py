@@ -54,7 +54,7 @@ def reshaped(affine: Affine, source: list[int | None], target: list[int | None])
         full = np.broadcast_to(vector.reshape(along), sizes).reshape(new)
         values.append(full)
     axes = [index for index, size in enumerate(new) if size != 1]
-    # All of the picture's values must stand along one axis again, or the channels alone must.
+    # All of the image's values must stand along one axis again, or the channels alone must.
     for axis in axes or [0]:
         first = tuple(slice(None) if index == axis else 0 for index in range(len(new)))
         vectors = [value[first] for value in values]

@@ -112,7 +112,7 @@ def last_layer(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDA
             break
         tensor = str(node.output[0])
     if weights is None or tensor != end:
-        raise ModelError("Framing needs a last layer of weights alone. Take framing.json out of the run.")
+        raise ModelError("Framing needs a last layer of weights alone. Take zoom.json out of the run.")
     return weights.astype(np.float32), np.broadcast_to(bias, weights.shape[1:]).astype(np.float32)
 
 
@@ -135,7 +135,7 @@ def offer_maps(model: onnx.ModelProto, layer: tuple[npt.NDArray[np.float32], npt
     node = makers.get(tensor)
     if node is None or node.op_type not in ("GlobalAveragePool", "ReduceMean"):
         raise ModelError(
-            "Framing needs a network whose features are a mean over maps, such as alexnet-edge-8. Take framing.json "
+            "Framing needs a network whose features are a mean over maps, such as alexnet-edge-8. Take zoom.json "
             "out of the run."
         )
     maps = str(node.input[0])

@@ -1,12 +1,12 @@
 """Large convolutions by way of their discrete Fourier transform, in plain ONNX operators: the same function, less work.
 
-A convolution (as networks have it: a cross-correlation) of an L x L picture is, frequency by frequency, a product with
+A convolution (as networks have it: a cross-correlation) of an L x L image is, frequency by frequency, a product with
 the conjugate of the kernel's transform. Of the L x L results of the circular correlation the first L - k + 1 in each
 direction are those of the plain one. AlexNet's second convolution (11x11 on 27x27) takes a fifteenth of the arithmetic
-so; its weights, now one for each frequency, take eight times the memory, which is why this pays with several pictures
+so; its weights, now one for each frequency, take eight times the memory, which is why this pays with several images
 at once.
 
-All transforms are multiplications by constant matrices from the left, so that channels and pictures stay side by side
+All transforms are multiplications by constant matrices from the left, so that channels and images stay side by side
 in memory and few steps change the layout. Padding costs nothing: its rows are left out of the matrices.
 
 Source of the method: Mathieu, Henaff, LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
@@ -85,24 +85,24 @@ def _suits(node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[
 
 def _matrices(
     kernel: npt.NDArray[np.float64],
-    picture: tuple[int, int],
+    image: tuple[int, int],
     before: tuple[int, int],
     padded: tuple[int, int],
     result: tuple[int, int],
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the transforms of pictures and back, and the transformed kernel, as matrices by name.
+    """Return the transforms of images and back, and the transformed kernel, as matrices by name.
 
     Args:
         kernel: (filters, channels, rows, columns).
-        picture: height and width.
+        image: height and width.
         before: padding above it and to its left.
         padded: height and width with all padding.
         result: height and width of what the convolution gives.
     """
-    (height, width), (top, left), (tall, wide), (out_rows, out_columns) = picture, before, padded, result
+    (height, width), (top, left), (tall, wide), (out_rows, out_columns) = image, before, padded, result
     filters, channels = kernel.shape[:2]
     half = wide // 2 + 1
-    # Frequency u along the rows, v along the columns; the picture is real, so that half of the v are enough.
+    # Frequency u along the rows, v along the columns; the image is real, so that half of the v are enough.
     u, v = np.arange(tall), np.arange(half)
     along_width = 2 * np.pi * np.outer(v, np.arange(left, left + width)) / wide
     along_height = 2 * np.pi * np.outer(u, np.arange(top, top + height)) / tall
@@ -158,9 +158,9 @@ def _replaced(
         constants[named(f"{part}_shape")] = np.array(shape, np.int64)
         return add("Reshape", [tensor, named(f"{part}_shape")], named(part))
 
-    picture = add("Transpose", [source], named("turned"), perm=[2, 3, 1, 0])  # (height, width, channels, N)
-    picture = shaped(picture, "flat", [height, width, -1])
-    parts = [add("MatMul", [named(f"columns_{part}"), picture], named(f"spectrum_{part}")) for part in ("re", "im")]
+    image = add("Transpose", [source], named("turned"), perm=[2, 3, 1, 0])  # (height, width, channels, N)
+    image = shaped(image, "flat", [height, width, -1])
+    parts = [add("MatMul", [named(f"columns_{part}"), image], named(f"spectrum_{part}")) for part in ("re", "im")]
     both = add("Concat", parts, named("by_columns"), axis=0)  # (2 height, v, channels N)
     both = shaped(both, "rows_first", [2 * height, -1])
     both = add("MatMul", [named("rows"), both], named("spectrum"))  # (2 u, v channels N)

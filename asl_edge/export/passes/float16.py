@@ -3,7 +3,7 @@
 ONNX Runtime's own converter (`onnxruntime.transformers.float16`) rounds between neighbouring nodes that it keeps in
 float32, by a pair of Casts. Here whole regions keep their precision, with one Cast where they meet:
 
-- from the picture to the first weights float32, so that 1/255 is not rounded for every pixel alike;
+- from the image to the first weights float32, so that 1/255 is not rounded for every pixel alike;
 - from there to the logits half precision;
 - the softmax float32, so that probabilities near 0 and 1 are not rounded.
 """

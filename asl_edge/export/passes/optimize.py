@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 _COMPARED = 32
-"""Pictures that every pass is compared on; the finished file is compared on all of them."""
+"""Images that every pass is compared on; the finished file is compared on all of them."""
 _LIMIT = 1e-4
 """Largest difference of a logit, as a share of the largest logit: the tenth part of what float32 is held to."""
 
@@ -40,16 +40,16 @@ class PassReport:
 
 
 def optimize(
-    model: onnx.ModelProto, pictures: npt.NDArray[np.uint8], *, keep: Collection[str] = ()
+    model: onnx.ModelProto, images: npt.NDArray[np.uint8], *, keep: Collection[str] = ()
 ) -> tuple[PassReport, ...]:
     """Bring a float32 graph to its shortest form, and prove each step.
 
     Constants are computed; multiplications, additions and batch normalisations by constants go into the weights next
-    to them (see `asl_edge.export.passes.fold_affine`); pictures change their layout as bytes, not as floats.
+    to them (see `asl_edge.export.passes.fold_affine`); images change their layout as bytes, not as floats.
 
     Args:
         model: as `asl_edge.export.source.keras_to_onnx.to_onnx` makes it; changed in place.
-        pictures: uint8 (N, S, S, 3), to compare on.
+        images: uint8 (N, S, S, 3), to compare on.
         keep: tensors, besides the graph's outputs, that must go on having the values that they have.
 
     Returns:
@@ -59,7 +59,7 @@ def optimize(
         ParityError: a pass changed the answers, which is a fault of asl-edge; the message names `--no-optimize`.
         ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
     """
-    sample = pictures[:_COMPARED]
+    sample = images[:_COMPARED]
     passes: dict[str, Callable[[onnx.ModelProto], object]] = {
         "compute constants": fold_constants,
         "drop what only passes on": drop_identities,
@@ -109,7 +109,7 @@ def drop_identities(model: onnx.ModelProto) -> None:
 
 
 def layout_before_cast(model: onnx.ModelProto) -> None:
-    """Turn a Transpose behind the Cast of the pictures into one before it, which moves a quarter of the bytes."""
+    """Turn a Transpose behind the Cast of the images into one before it, which moves a quarter of the bytes."""
     types = load("onnx").TensorProto
     graph = model.graph
     inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type == types.UINT8}

@@ -1,4 +1,4 @@
-"""Whether a graph that could be faster with several pictures at once is so on this machine: measured, not assumed."""
+"""Whether a graph that could be faster with several images at once is so on this machine: measured, not assumed."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class ThroughputReport:
         return asdict(self)
 
 
-def for_throughput(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> tuple[onnx.ModelProto, ThroughputReport]:
+def for_throughput(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> tuple[onnx.ModelProto, ThroughputReport]:
     """Return the faster of a graph and its likeness with large convolutions through their Fourier transform.
 
-    Both run on the CPU of this machine, in turns, with 32 pictures at once; the second is taken from 1.05 times the
+    Both run on the CPU of this machine, in turns, with 32 images at once; the second is taken from 1.05 times the
     speed on.
 
     Args:
         model: float32, as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
-        pictures: uint8 (N, S, S, 3); repeated to 32 where there are fewer.
+        images: uint8 (N, S, S, 3); repeated to 32 where there are fewer.
     """
     names = large_convolutions(model)
     if not names:
@@ -57,7 +57,7 @@ def for_throughput(model: onnx.ModelProto, pictures: npt.NDArray[np.uint8]) -> t
 
     other = copy_of(model)
     through_fourier(other, names)
-    batch = np.resize(pictures, (BATCH_SIZE, *pictures.shape[1:]))
+    batch = np.resize(images, (BATCH_SIZE, *images.shape[1:]))
     sessions = [open_session(graph.SerializeToString(), provider="cpu").session for graph in (model, other)]
     seconds: tuple[list[float], list[float]] = ([], [])
     for number in range(_ROUNDS + 1):

@@ -46,7 +46,7 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     """Convert a Keras model on TensorFlow to ONNX in float32.
 
     Args:
-        model: uint8 (N, S, S, 3) pictures to float32 (N, C) probabilities.
+        model: uint8 (N, S, S, 3) images to float32 (N, C) probabilities.
         name: name of the ONNX graph.
 
     Returns:
@@ -132,7 +132,7 @@ def _finish(proto: onnx.ModelProto, model: keras.Model, name: str) -> None:
     graph = proto.graph
     proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "asl-edge", __version__
-    proto.doc_string = f"{name}: pictures of hands to letters, exported by asl-edge {__version__}."
+    proto.doc_string = f"{name}: images of hands to letters, exported by asl-edge {__version__}."
     graph.name, graph.doc_string = name, ""
     used = {node.domain for node in graph.node} | {""}
     kept = [entry for entry in proto.opset_import if entry.domain in used]

@@ -15,7 +15,7 @@ from asl_edge.export.graph.logits import end_in_softmax
 from asl_edge.export.graph.toolchain import load, load_keras
 from asl_edge.runtime.pretrained import resolve
 from asl_edge.spec import CARD_KEY, INPUT_NAME, Colour, Fit, ModelSpec
-from asl_edge.training.runs.keras_file import load_keras_file, run_around
+from asl_edge.training.runs.keras_file import enclosing_run, load_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +52,7 @@ class Source:
 
     @property
     def trained_on(self) -> dict[str, Any]:
-        """What the run, or the exported file, says about its pictures and its making; empty without either.
+        """What the run, or the exported file, says about its images and its making; empty without either.
 
         Paths are left out: the model travels, and they would tell about the machine that it was trained on.
         """
@@ -94,7 +94,7 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
 
     Raises:
         ModelError: the file is missing, damaged or of another kind, has no known classes or another number of them,
-            or is no classifier of square pictures.
+            or is no classifier of square images.
         RunError: the run folder is incomplete, or what was described contradicts it.
         MissingPackageError: Keras or TensorFlow is not installed.
     """
@@ -105,7 +105,7 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
         )
     if path.is_file() and path.suffix == ".onnx":
         return _exported(path, described)
-    run = run_around(path)
+    run = enclosing_run(path)
     if path.is_file() and path.suffix not in (".keras", ".json"):
         raise ModelError(
             f"{path} is no model that can be exported. Give a run folder, a .keras file, an .onnx file or model.json."
@@ -202,9 +202,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
         _refuse_contradictions(run, described)
         classes, fit, colour, network = run.classes, run.fit, _colour(run.config.get("colour")), run.network
         if run.input_size != size:
-            raise ModelError(
-                f"{path} takes {size}x{size} pictures, but its run says {run.input_size}x{run.input_size}."
-            )
+            raise ModelError(f"{path} takes {size}x{size} images, but its run says {run.input_size}x{run.input_size}.")
     else:
         if described.classes is None:
             raise ModelError(
@@ -216,7 +214,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
         fit = described.fit or ("stretch" if tutorial else "crop")
         colour = described.colour or ("BGR" if tutorial else "RGB")
         if described.fit is None or described.colour is None:
-            notes.append(f"{path.name} says nothing of its pictures: taken to be {colour}, made square by {fit}.")
+            notes.append(f"{path.name} says nothing of its images: taken to be {colour}, made square by {fit}.")
     if model.output_shape[-1] != len(classes):
         raise ModelError(
             f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
@@ -229,7 +227,7 @@ def _input_size(model: keras.Model, path: Path) -> int:
     square = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[1] and shape[3] == 3
     if not isinstance(shape, tuple) or not square or not isinstance(output, tuple) or len(output) != 2:
         raise ModelError(
-            f"{path} must turn square pictures (N, size, size, 3) into probabilities (N, classes). "
+            f"{path} must turn square images (N, size, size, 3) into probabilities (N, classes). "
             f"Received: {shape} to {output}"
         )
     return int(shape[1])
@@ -243,10 +241,10 @@ def _with_uint8_input(model: keras.Model, size: int, pixels: Pixels, notes: list
         pixels = "0-255" if rescales else "0-1"
         how = "rescales them itself" if rescales else "is taken to want them between 0 and 1, as the tutorial's does"
         notes.append(f"The network takes floats and {how} (--pixels says otherwise).")
-    pictures = keras.Input((size, size, 3), dtype="uint8", name=INPUT_NAME)
+    images = keras.Input((size, size, 3), dtype="uint8", name=INPUT_NAME)
     scale = 1 / 255 if pixels == "0-1" else 1.0
-    scaled = keras.layers.Rescaling(scale, dtype="float32", name="rescale_uint8")(pictures)
-    return keras.Model(pictures, model(scaled), name=model.name)
+    scaled = keras.layers.Rescaling(scale, dtype="float32", name="rescale_uint8")(images)
+    return keras.Model(images, model(scaled), name=model.name)
 
 
 def _colour(text: Any) -> Colour:

@@ -158,16 +158,16 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
 
 def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSession) -> GoldenResult:
     entry = bundle.model(precision)
-    pictures, expected = bundle.golden(precision)
+    images, expected = bundle.golden(precision)
     name = f"{entry.member} in {bundle.path}"
     check_signature(name, spec, opened.session.get_inputs(), opened.session.get_outputs())
     size = spec.input_size
-    if pictures.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):
+    if images.shape[1:] != (size, size, 3) or expected.shape[1] != len(spec.classes):
         raise ModelError(f"{name} and its golden examples do not fit each other. Make the bundle again.")
     if spec.colour == "BGR":
-        pictures = np.ascontiguousarray(pictures[..., ::-1])
+        images = np.ascontiguousarray(images[..., ::-1])
     answered = np.concatenate(
-        [opened.run([OUTPUT_NAME], {INPUT_NAME: pictures[row : row + 1]})[0] for row in range(len(pictures))]
+        [opened.run([OUTPUT_NAME], {INPUT_NAME: images[row : row + 1]})[0] for row in range(len(images))]
     )
     with np.errstate(invalid="ignore"):
         differences = np.abs(answered - expected).max(axis=1)
@@ -181,7 +181,7 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
         failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is right.")
     changed = int(((there != here) & clear).sum())
     if changed:
-        failures.append(f"{changed} of {len(pictures)} examples have another label.")
+        failures.append(f"{changed} of {len(images)} examples have another label.")
     order = np.lexsort((-np.nan_to_num(differences, nan=np.inf), there == here))[:WORST_SHOWN]
     return GoldenResult(
         precision=precision,
@@ -189,7 +189,7 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
         provider=opened.requested,
         providers_used=opened.used,
         threads=opened.threads,
-        examples=len(pictures),
+        examples=len(images),
         labels_equal=int((there == here).sum()),
         max_probability_difference=float(differences.max()),
         tolerance=entry.tolerance,

@@ -4,7 +4,7 @@ A bundle is a zip with
 
     asl-edge-bundle.json    what is in it: models, examples, SHA-256 of every other member, versions that can read it
     models/PRECISION.onnx   the model, the same weights in each precision, its spec inside
-    golden/pictures.npy     uint8 (N, S, S, 3), RGB: the examples
+    golden/images.npy     uint8 (N, S, S, 3), RGB: the examples
     golden/PRECISION.npy    float32 (N, C): what that precision answered where it was made
     spec.json, labels.txt, MODEL_CARD.md, LICENSE.txt   for people
 
@@ -27,9 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
+from asl_edge.files.earlier_names import with_current_names
 from asl_edge.runtime.bundle.detection import MANIFEST, SUFFIX
-from asl_edge.runtime.onnx_file.metadata import refuse_other_preprocessing
-from asl_edge.runtime.onnx_file.safety import refuse_strange_models
+from asl_edge.runtime.onnx_file.metadata import reject_other_preprocessing
+from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
 from asl_edge.spec import METADATA_KEY, ModelSpec
 
 FORMAT = 1
@@ -122,14 +123,14 @@ class Bundle:
         """
         member = self.model(precision).member
         data = self.read(member)
-        facts = refuse_strange_models(data, f"{member} in {self.path}")
+        facts = reject_unsafe_model(data, f"{member} in {self.path}")
         if METADATA_KEY not in facts.metadata:
             raise self._refusal(f"{member} carries no spec")
         try:
             spec = ModelSpec.from_json(facts.metadata[METADATA_KEY])
         except (ModelError, TypeError) as error:
             raise self._refusal(f"the spec of {member} cannot be used: {error}") from error
-        refuse_other_preprocessing(spec, f"{member} in {self.path}")
+        reject_other_preprocessing(spec, f"{member} in {self.path}")
         return data, spec
 
     def golden(self, precision: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
@@ -139,13 +140,13 @@ class Bundle:
             ModelError: they are not there, were changed, or are no such arrays.
         """
         entry = self.model(precision)
-        pictures = self._array(str(self.manifest["golden"]["pictures"]))
+        images = self._array(str(self.manifest["golden"]["images"]))
         answers = self._array(entry.answers)
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or answers.dtype != np.float32 or answers.ndim != 2:
-            raise self._refusal("its golden examples are no pictures with answers")
-        if len(pictures) != len(answers) or not len(pictures):
-            raise self._refusal(f"it has {len(pictures)} examples and {len(answers)} answers")
-        return pictures, answers
+        if images.dtype != np.uint8 or images.ndim != 4 or answers.dtype != np.float32 or answers.ndim != 2:
+            raise self._refusal("its golden examples are no images with answers")
+        if len(images) != len(answers) or not len(images):
+            raise self._refusal(f"it has {len(images)} examples and {len(answers)} answers")
+        return images, answers
 
     def check(self) -> None:
         """Read every member, so that a change of any byte shows.
@@ -194,7 +195,7 @@ class Bundle:
         if self._sizes[MANIFEST] > _LARGEST_MANIFEST:
             raise self._refusal(f"{MANIFEST} is too large")
         try:
-            manifest = json.loads(self._bytes(MANIFEST, self._sizes[MANIFEST]))
+            manifest = with_current_names(json.loads(self._bytes(MANIFEST, self._sizes[MANIFEST])))
         except ValueError as error:
             raise self._refusal(f"{MANIFEST} is damaged ({error})") from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("members"), dict):
@@ -238,7 +239,7 @@ class Bundle:
                 )
                 for entry in self.manifest["models"]
             ]
-            str(self.manifest["golden"]["pictures"])
+            str(self.manifest["golden"]["images"])
         except (TypeError, KeyError, ValueError) as error:
             raise self._refusal(f"{MANIFEST} does not describe its models") from error
         if not models or any(model.member not in self._members for model in models):

@@ -1,7 +1,7 @@
 """INT8 of a bundle runs on a device only once its golden examples were answered there as where it was made.
 
 Processors multiply small whole numbers in different ways, and some wrongly (see `asl_edge.runtime.engine.precision`).
-So the first session of a bundle's INT8 answers the examples, which takes about as long as 24 pictures, and what came of
+So the first session of a bundle's INT8 answers the examples, which takes about as long as 24 images, and what came of
 it is kept beside the bundle, or in the user's cache where that cannot be written. It holds for this file, machine,
 provider and version of ONNX Runtime.
 """

@@ -1,4 +1,4 @@
-"""Pictures in the memory of a GPU, in buffers that are used again: ONNX Runtime's IO binding."""
+"""Images in the memory of a GPU, in buffers that are used again: ONNX Runtime's IO binding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_BUFFERS = 4
 
 
 class DeviceBuffers:
-    """Runs a session on pictures that it copies into buffers of the device, one for each size of a batch.
+    """Runs a session on images that it copies into buffers of the device, one for each size of a batch.
 
     `session.run` would ask the device for memory for every batch anew. Answers are copied back by ONNX Runtime. Calls
     from several threads take turns, since they share the buffers.
@@ -33,7 +33,7 @@ class DeviceBuffers:
         self._turn = threading.Lock()
 
     def run(self, names: Sequence[str], feed: Mapping[str, npt.NDArray[np.uint8]]) -> list[npt.NDArray[Any]]:
-        """Answer pictures, uint8 (N, S, S, 3), as `session.run` does."""
+        """Answer images, uint8 (N, S, S, 3), as `session.run` does."""
         with self._turn:
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(INPUT_NAME, self._filled(feed[INPUT_NAME]))
@@ -42,21 +42,21 @@ class DeviceBuffers:
             self._session.run_with_iobinding(binding)
             return list(binding.copy_outputs_to_cpu())
 
-    def _filled(self, pictures: npt.NDArray[np.uint8]) -> Any:
+    def _filled(self, images: npt.NDArray[np.uint8]) -> Any:
         """Return the buffer for a batch of that size, filled; of many the one that was used longest ago goes."""
-        count = len(pictures)
+        count = len(images)
         if count not in self._buffers:
             make = providers.onnxruntime().OrtValue.ortvalue_from_shape_and_type
-            self._buffers[count] = make(list(pictures.shape), np.uint8, self._device, self._device_id)
+            self._buffers[count] = make(list(images.shape), np.uint8, self._device, self._device_id)
             if len(self._buffers) > _MOST_BUFFERS:
                 self._buffers.popitem(last=False)
         self._buffers.move_to_end(count)
-        self._buffers[count].update_inplace(pictures)
+        self._buffers[count].update_inplace(images)
         return self._buffers[count]
 
 
 def buffers_for(session: Any, provider: str) -> DeviceBuffers | None:
-    """Return buffers on the device of a session's first provider; None where pictures need not go to another memory.
+    """Return buffers on the device of a session's first provider; None where images need not go to another memory.
 
     Args:
         session: an `onnxruntime.InferenceSession`.

@@ -26,7 +26,7 @@ Opening = Literal["lasting", "mapped", "short", "once"]
 `lasting` does all that makes answers fast. The others leave the weights in the model's file where that can be, and keep
 no memory for later answers; `mapped` does nothing less but packing weights for the processor, which INT8 needs all the
 same (answers take five times as long without), `short` leaves out optimisations for the kind of processor too, and
-`once` all work on the graph, so that what could be computed beforehand is computed for each picture.
+`once` all work on the graph, so that what could be computed beforehand is computed for each image.
 """
 
 _DEFAULT_SEVERITY = 2
@@ -51,7 +51,7 @@ class OpenedSession:
 
     @cached_property
     def run(self) -> Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]:
-        """The way to answer pictures: `session.run`, or on a GPU through buffers that are used again."""
+        """The way to answer images: `session.run`, or on a GPU through buffers that are used again."""
         buffers = buffers_for(self.session, self.used[0])
         run: Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]
         run = self.session.run if buffers is None else buffers.run
@@ -78,7 +78,7 @@ def open_session(
         provider: our name of an execution provider, or `auto` for the best that works.
         strict: raise instead of warning when the session does not use what was asked for.
         threads: threads within one operator; None for one a core that the process may use.
-        workers: runs that shall go side by side: more pictures a second than one run on all cores, each of them later.
+        workers: runs that shall go side by side: more images a second than one run on all cores, each of them later.
             On the CPU only, where they share the cores if `threads` is None; other providers get 1.
         opening: how much of the time for the first answers may go into making later ones faster; counts on the CPU.
         precision: the model's, as its spec names it, for what a provider can make of it.

@@ -17,7 +17,7 @@ from asl_edge.runtime.engine.providers import EngineBuildNotice
 from asl_edge.spec import INPUT_NAME, ModelSpec
 
 LARGEST_BATCH = 32
-"""Engines are built for up to so many pictures; ONNX Runtime builds anew, and says so, for more."""
+"""Engines are built for up to so many images; ONNX Runtime builds anew, and says so, for more."""
 
 
 def cache_folder(model: str | os.PathLike[str]) -> Path:

@@ -28,19 +28,19 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
         spec = ModelSpec.from_metadata(metadata)
     except (ModelError, TypeError) as error:  # TypeError: a field of the spec is of another type than it must be
         raise ModelError(f"{path}: {error}") from error
-    refuse_other_preprocessing(spec, os.fspath(path))
+    reject_other_preprocessing(spec, os.fspath(path))
     return spec
 
 
-def refuse_other_preprocessing(spec: ModelSpec, name: str) -> None:
-    """Refuse a model that was trained on pictures prepared otherwise than this asl-edge does.
+def reject_other_preprocessing(spec: ModelSpec, name: str) -> None:
+    """Refuse a model that was trained on images prepared otherwise than this asl-edge does.
 
     Raises:
         ModelError: it was; the message begins with `name`.
     """
     if spec.preprocess_version != PREPROCESS_VERSION:
         raise ModelError(
-            f"{name}: the model wants pictures prepared by version {spec.preprocess_version} of the preprocessing, "
+            f"{name}: the model wants images prepared by version {spec.preprocess_version} of the preprocessing, "
             f"this asl-edge has version {PREPROCESS_VERSION}. "
             + (
                 "Upgrade asl-edge."

@@ -41,7 +41,7 @@ class ModelFacts:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def look_into(model: bytes | memoryview) -> ModelFacts:
+def inspect(model: bytes | memoryview) -> ModelFacts:
     """Return what an ONNX model is made of.
 
     Raises:
@@ -65,7 +65,7 @@ def look_into(model: bytes | memoryview) -> ModelFacts:
     return facts
 
 
-def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
+def reject_unsafe_model(model: bytes | memoryview, name: str) -> ModelFacts:
     """Refuse what a model of asl-edge never holds; return what it is made of.
 
     Args:
@@ -77,7 +77,7 @@ def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
             files.
     """
     try:
-        facts = look_into(model)
+        facts = inspect(model)
     except ValueError as error:
         raise ModelError(f"{name} is no ONNX model, or is damaged: {error}.") from error
     strange = sorted(facts.domains - STANDARD_DOMAINS)
@@ -89,7 +89,7 @@ def refuse_strange_models(model: bytes | memoryview, name: str) -> ModelFacts:
     return facts
 
 
-def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
+def reject_external_weights(path: str | os.PathLike[str]) -> None:
     """Refuse an `.onnx` file whose weights lie in another one: a file that comes from somebody would read any of yours.
 
     Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads. A model that
@@ -101,7 +101,7 @@ def refuse_weights_elsewhere(path: str | os.PathLike[str]) -> None:
     try:
         with Path(path).open("rb") as file:
             # Not closed by hand: the last view of it does that.
-            facts = look_into(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            facts = inspect(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.sources import guide_box
 
@@ -17,26 +17,26 @@ _SEEN: Colour = (250, 250, 250)
 _SHADE = (24, 24, 24)
 
 
-def draw(frame: Picture, prediction: Prediction, *, mirror: bool = False) -> Picture:
+def draw(frame: Image, prediction: Prediction, *, mirror: bool = False) -> Image:
     """Draw the guide box, where a second look went, the letter and its confidence on a copy of a frame.
 
     Args:
         frame: uint8 array of shape (height, width, 3), BGR as OpenCV shows it.
         prediction: what the network said of the frame's centre square.
-        mirror: show the picture as in a mirror, as people expect of themselves; the words stay readable.
+        mirror: show the image as in a mirror, as people expect of themselves; the words stay readable.
 
     Returns:
         uint8 array of the same shape, BGR.
     """
     colour = SURE if prediction.accepted else NOT_SURE
     canvas = framed(frame, colour, mirror=mirror)
-    if prediction.region is not None:
-        corners(canvas, prediction.region, mirror=mirror)
+    if prediction.crop_box is not None:
+        corners(canvas, prediction.crop_box, mirror=mirror)
     caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
     return canvas
 
 
-def framed(frame: Picture, colour: Colour, *, mirror: bool = False) -> Picture:
+def framed(frame: Image, colour: Colour, *, mirror: bool = False) -> Image:
     """Return a copy of `frame`, uint8 of shape (height, width, 3), BGR, with the guide box; the rest is darkened."""
     canvas = np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
     left, top, side = guide_box(canvas)
@@ -47,17 +47,17 @@ def framed(frame: Picture, colour: Colour, *, mirror: bool = False) -> Picture:
     return canvas
 
 
-def corners(canvas: Picture, region: tuple[float, float, float], *, mirror: bool = False) -> None:
+def corners(canvas: Image, crop_box: tuple[float, float, float], *, mirror: bool = False) -> None:
     """Draw the four corners of a second look, which leave the hand within as it is.
 
     Args:
         canvas: uint8 array of shape (height, width, 3), BGR; drawn on.
-        region: left, top and side, as shares of the guide box's side (see `Prediction.region`).
-        mirror: the canvas shows the picture as in a mirror.
+        crop_box: left, top and side, as shares of the guide box's side (see `Prediction.crop_box`).
+        mirror: the canvas shows the image as in a mirror.
     """
     cv2 = opencv()
     left, top, side = guide_box(canvas)
-    start, down, share = region
+    start, down, share = crop_box
     start = 1 - start - share if mirror else start
     extent = round(share * side)
     x, y = left + round(start * side), top + round(down * side)
@@ -69,7 +69,7 @@ def corners(canvas: Picture, region: tuple[float, float, float], *, mirror: bool
                 cv2.line(canvas, (column, row), (column, row + along), shade, width, cv2.LINE_AA)
 
 
-def caption(canvas: Picture, words: str, small_words: str, colour: Colour) -> None:
+def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None:
     """Write on a bar at the foot of the guide box: `words` at its left, `small_words` at its right.
 
     Args:
@@ -97,12 +97,12 @@ def _line(side: int) -> int:
     return max(1, side // 160)
 
 
-def _shade(canvas: Picture, left: int, top: int, width: int, height: int) -> None:
+def _shade(canvas: Image, left: int, top: int, width: int, height: int) -> None:
     """Darken a bar, so that the words on it are readable whatever lies beneath."""
     bar = canvas[top : top + height, left : left + width]
     bar[...] = (bar.astype(np.uint16) * 90 // 255 + np.array(_SHADE, np.uint16)).astype(np.uint8)
 
 
-def _write(canvas: Picture, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:
+def _write(canvas: Image, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:
     cv2 = opencv()
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Prediction: what the network says of one picture."""
+"""Prediction: what the network says of one image."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 NOT_SURE = "not sure"
-"""The answer to a picture whose best class stays below the threshold."""
+"""The answer to an image whose best class stays below the threshold."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one picture."""
+    """What the network says of one image."""
 
     source: str
-    """Where the picture came from: its path, or `picture 3` for the fourth array or bytes of a call."""
+    """Where the image came from: its path, or `image 3` for the fourth array or bytes of a call."""
     label: str
     """The most probable class, also when it is not accepted."""
     confidence: float
@@ -22,12 +22,12 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     """The most probable classes with their probabilities, best first; ties go to the class that comes first."""
     ms: float
-    """Milliseconds that this picture took: reading and preparing it, and its share of its batch's inference."""
+    """Milliseconds that this image took: reading and preparing it, and its share of its batch's inference."""
     accepted: bool = True
     """Whether `confidence` reaches the threshold; if not, the answer is "not sure"."""
     frame: int | None = None
-    """Number of the frame in its video, from 0; None for a picture."""
-    region: tuple[float, float, float] | None = None
+    """Number of the frame in its video, from 0; None for an image."""
+    crop_box: tuple[float, float, float] | None = None
     """Where a second look went: left, top and side of a square, as shares of the side of the square that the network
     sees (the guide box of a video). None where one look was enough, or the model looks once."""
 
@@ -39,7 +39,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as values that JSON knows.
 
-        `frame` is there for frames of a video only, `region` where the model looked again.
+        `frame` is there for frames of a video only, `crop_box` where the model looked again.
         """
         values: dict[str, Any] = {"source": self.source}
         if self.frame is not None:
@@ -51,6 +51,6 @@ class Prediction:
             "top": [{"label": label, "confidence": round(confidence, 6)} for label, confidence in self.top],
             "ms": round(self.ms, 3),
         }
-        if self.region is not None:
-            values["region"] = [round(share, 4) for share in self.region]
+        if self.crop_box is not None:
+            values["crop_box"] = [round(share, 4) for share in self.crop_box]
         return values

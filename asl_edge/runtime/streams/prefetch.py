@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 _MOST_DECODERS = 8
 
 
-def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], ahead: int) -> Iterator[Result]:
+def prefetch(items: Iterable[Item], read: Callable[[Item], Result], ahead: int) -> Iterator[Result]:
     """Yield what `read` makes of each item, in order; files are read in threads, up to `ahead` of them ahead.
 
     OpenCV and ONNX Runtime both leave Python's lock while they work, so threads decode while the network answers.
@@ -33,9 +33,9 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], ahead: int
     first = True
     try:
         for item in items:
-            in_memory = item.problem is not None or isinstance(item.picture, np.ndarray)
+            in_memory = item.problem is not None or isinstance(item.image, np.ndarray)
             if not in_memory:
-                opencv()  # its import is not part of the first picture's time
+                opencv()  # its import is not part of the first image's time
             if in_memory or first or ahead < 1:
                 while pending:
                     yield pending.popleft().result()
@@ -56,7 +56,7 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], ahead: int
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def side_by_side(
+def parallel_batches(
     items: Iterable[Item], answer: Callable[[list[Item]], Result], size: int, workers: int
 ) -> Iterator[Result]:
     """Yield what `answer` makes of each batch of `size` items, in order.
@@ -70,7 +70,7 @@ def side_by_side(
     pool = ThreadPoolExecutor(workers)
     try:
         while batch := list(islice(coming, size)):
-            opencv()  # its import is not part of the first picture's time
+            opencv()  # its import is not part of the first image's time
             pending.append(pool.submit(answer, batch))
             if len(pending) > workers:  # one waits, so that no worker does
                 yield pending.popleft().result()

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, TextIO
 
-from asl_edge.imaging.preprocess import Picture
+from asl_edge.imaging.preprocess import Image
 from asl_edge.runtime.streams.prediction import Prediction
 
 _NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -36,7 +36,7 @@ class Sink(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+    def write(self, prediction: Prediction, frame: Image | None = None) -> None:
         """Take one prediction, and the whole frame (uint8, BGR) that it is about if it is of a video."""
 
 
@@ -54,7 +54,7 @@ class TextSink(ABC):
     ) -> None:
         self._file.flush()
 
-    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+    def write(self, prediction: Prediction, frame: Image | None = None) -> None:
         """Write one line and flush it."""
         self._file.write(self._line(prediction) + "\n")
         self._file.flush()
@@ -87,14 +87,14 @@ class TableSink(TextSink):
         if self._heading_due:
             self._heading_due = False
             then = f"{'then':<{self._width}}" if self._others else ""
-            return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  picture\n{line}"
+            return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  image\n{line}"
         return line
 
 
 class JsonLinesSink(TextSink):
-    """One JSON object a line: `source`, `frame` (of videos), `label`, `confidence`, `accepted`, `top`, `ms`, `region`.
+    """One JSON object a line: `source`, `frame` (of videos), `label`, `confidence`, `accepted`, `top`, `ms`, `crop_box`.
 
-    `region` is there where the model looked again: left, top and side (see `Prediction.region`).
+    `crop_box` is there where the model looked again: left, top and side (see `Prediction.crop_box`).
     """
 
     def _line(self, prediction: Prediction) -> str:
@@ -106,11 +106,11 @@ class JsonLinesSink(TextSink):
 class CsvSink(TextSink):
     """Comma-separated values (RFC 4180) with a heading.
 
-    `top` holds `label=confidence` pairs with spaces between; `region`, likewise, left, top and side of a second look,
+    `top` holds `label=confidence` pairs with spaces between; `crop_box`, likewise, left, top and side of a second look,
     nothing where there was none.
     """
 
-    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "region")
+    COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "crop_box")
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
@@ -130,8 +130,8 @@ class CsvSink(TextSink):
         number = "" if prediction.frame is None else prediction.frame
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
-        region = " ".join(f"{share:.4f}" for share in prediction.region or ())
-        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms, region))
+        crop_box = " ".join(f"{share:.4f}" for share in prediction.crop_box or ())
+        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms, crop_box))
         return self._taken().removesuffix("\n")
 
     def _taken(self) -> str:

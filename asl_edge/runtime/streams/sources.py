@@ -1,4 +1,4 @@
-"""Where pictures and frames come from: files, folders, patterns, a list on standard input, a video, a camera."""
+"""Where images and frames come from: files, folders, patterns, a list on standard input, a video, a camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from asl_edge.imaging.preprocess import PICTURE_SUFFIXES, Picture, opencv
+from asl_edge.imaging.preprocess import IMAGE_SUFFIXES, Image, opencv
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
 STANDARD_INPUT = "-"
@@ -25,18 +25,18 @@ _FRAME_RATES = (1, 240)
 
 @dataclass(frozen=True)
 class Item:
-    """One picture on its way to the network."""
+    """One image on its way to the network."""
 
     source: str
     """Its name in the results."""
-    picture: Any = None
-    """A path, the bytes of a picture file, or a uint8 array of shape (height, width, 3), RGB."""
+    image: Any = None
+    """A path, the bytes of an image file, or a uint8 array of shape (height, width, 3), RGB."""
     frame: int | None = None
-    """Number of the frame in its video, from 0; None for a picture."""
-    whole: Picture | None = None
-    """The whole frame as OpenCV gave it (uint8, BGR), to be shown; None for a picture."""
+    """Number of the frame in its video, from 0; None for an image."""
+    whole: Image | None = None
+    """The whole frame as OpenCV gave it (uint8, BGR), to be shown; None for an image."""
     problem: str | None = None
-    """Why there is no picture; None when there is one."""
+    """Why there is no image; None when there is one."""
     frames_per_second: float | None = None
     """How fast the video plays that the frame is of; None where that is not known."""
 
@@ -64,7 +64,7 @@ def is_video(source: str) -> bool:
 
 
 def may_be_many(source: str) -> bool:
-    """Tell whether `source` may stand for more than one picture."""
+    """Tell whether `source` may stand for more than one image."""
     return source == STANDARD_INPUT or is_video(source) or _is_pattern(source) or os.path.isdir(source)  # noqa: PTH112
 
 
@@ -72,7 +72,7 @@ def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Itera
     """Yield the items of all sources in order, each as soon as it is known.
 
     Args:
-        sources: paths of pictures; folders (searched at every depth, in natural order); patterns with `*`, `?` or
+        sources: paths of images; folders (searched at every depth, in natural order); patterns with `*`, `?` or
             `**`, which Windows' shell leaves to us; `-` for a list of paths on standard input, one a line; paths or
             addresses of videos; numbers of cameras.
         standard_input: where `-` reads from; None for `sys.stdin`.
@@ -89,7 +89,7 @@ def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Itera
         elif is_video(source):
             yield from frames(source)
         else:
-            yield from _pictures(source)
+            yield from _images(source)
 
 
 def frames(source: str) -> Iterator[Item]:
@@ -129,13 +129,13 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def centre_square(frame: Picture) -> Picture:
+def centre_square(frame: Image) -> Image:
     """Return the view of `frame`, uint8 of shape (height, width, 3), that is its centre square."""
     left, top, side = guide_box(frame)
     return frame[top : top + side, left : left + side]
 
 
-def guide_box(frame: Picture) -> tuple[int, int, int]:
+def guide_box(frame: Image) -> tuple[int, int, int]:
     """Return left, top and side, in pixels, of the centre square of `frame`; the same that `preprocess` crops to."""
     height, width = frame.shape[:2]
     side = min(height, width)
@@ -175,7 +175,7 @@ def _frames_per_second(cv2: Any, capture: Any) -> float | None:
     return rate if least <= rate <= most else None
 
 
-def _pictures(source: str) -> Iterator[Item]:
+def _images(source: str) -> Iterator[Item]:
     if os.path.isdir(source):  # noqa: PTH112  (a Path of a strange text can raise)
         yield from _folder(source)
     elif _is_pattern(source):
@@ -200,13 +200,13 @@ def _folder(folder: str) -> Iterator[Item]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
         for name in sorted(names, key=natural_key):
-            # Names that begin with a dot are no pictures: macOS leaves `._A1.jpg` beside `A1.jpg` in zips.
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES:
+            # Names that begin with a dot are no images: macOS leaves `._A1.jpg` beside `A1.jpg` in zips.
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 found = True
                 path = os.path.join(parent, name)  # noqa: PTH118  (keeps the path as written)
                 yield Item(path, path)
     if not found:
-        yield Item(folder, problem="no picture in this folder")
+        yield Item(folder, problem="no image in this folder")
 
 
 def _is_pattern(source: str) -> bool:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from asl_edge.errors import AslEdgeError, UserError
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.sources import VIDEO_SUFFIXES, quiet
@@ -27,7 +27,7 @@ _LAST_FRAMES = 250
 
 
 class Window:
-    """A window that shows pictures and hears keys.
+    """A window that shows images and hears keys.
 
     Args:
         title: what stands above it.
@@ -46,10 +46,10 @@ class Window:
         """Whether the person has closed it with the mouse."""
         refuse_without_display(self._cv2, instead)
 
-    def show(self, picture: Picture) -> int | None:
-        """Show a picture, uint8 of shape (height, width, 3), BGR; return the code of the key that was pressed."""
+    def show(self, image: Image) -> int | None:
+        """Show an image, uint8 of shape (height, width, 3), BGR; return the code of the key that was pressed."""
         try:
-            self._cv2.imshow(self._title, picture)
+            self._cv2.imshow(self._title, image)
             key = self._cv2.waitKey(1)
             visible = self._cv2.getWindowProperty(self._title, self._cv2.WND_PROP_VISIBLE)
         except self._cv2.error as error:
@@ -88,7 +88,7 @@ class WindowSink:
     ) -> None:
         self._window.close()
 
-    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+    def write(self, prediction: Prediction, frame: Image | None = None) -> None:
         """Show the frame; a prediction without one is passed over."""
         if frame is None or self.closed:
             return
@@ -146,16 +146,16 @@ class VideoFileSink:
         if self._frames_per_second is None:
             self._frames_per_second = frames_per_second
 
-    def write(self, prediction: Prediction, frame: Picture | None = None) -> None:
+    def write(self, prediction: Prediction, frame: Image | None = None) -> None:
         """Add the frame; a prediction without one is passed over."""
         if frame is None:
             return
         if self._writer is None:
             self._open(frame)
-        picture = overlay.draw(frame, prediction)
-        if (picture.shape[1], picture.shape[0]) != self._size:
-            picture = opencv().resize(picture, self._size)
-        self._writer.write(picture)
+        image = overlay.draw(frame, prediction)
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = opencv().resize(image, self._size)
+        self._writer.write(image)
         self._written += 1
 
     def __exit__(
@@ -174,7 +174,7 @@ class VideoFileSink:
         except OSError as failure:
             raise AslEdgeError(f"{self._path} cannot be written ({failure.strerror or failure}).") from failure
 
-    def _open(self, frame: Picture) -> None:
+    def _open(self, frame: Image) -> None:
         from asl_edge.files import atomic
 
         cv2 = opencv()

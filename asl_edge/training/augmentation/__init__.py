@@ -1,4 +1,4 @@
-"""Random changes to training pictures, made on the accelerator inside the compiled step and never exported."""
+"""Random changes to training images, made on the accelerator inside the compiled step and never exported."""
 
 from __future__ import annotations
 

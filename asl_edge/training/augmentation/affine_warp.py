@@ -6,16 +6,16 @@ import math
 from typing import Any
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 
-def draw_maps(augmentation: Augmentation, draws: Draws, side: int) -> Any:
-    """Draw affine maps that take a place in the result to its place in the picture.
+def sample_maps(augmentation: Augmentation, draws: RandomDraws, side: int) -> Any:
+    """Draw affine maps that take a place in the result to its place in the image.
 
     Args:
         augmentation: how far they may go.
         draws: of the batch.
-        side: of the pictures, in pixels.
+        side: of the images, in pixels.
 
     Returns:
         float32 (N, 6) of a0, a1, a2, b0, b1, b2: the pixel (x, y) of the result shows (a0 x + a1 y + a2,
@@ -39,7 +39,7 @@ def draw_maps(augmentation: Augmentation, draws: Draws, side: int) -> Any:
 
 
 def places(maps: Any, side: int) -> tuple[Any, Any]:
-    """Return where every pixel of the result lies in the picture: x and y, float32 (N, S, S), in pixels."""
+    """Return where every pixel of the result lies in the image: x and y, float32 (N, S, S), in pixels."""
     from keras import ops
 
     along = ops.arange(side, dtype="float32")
@@ -49,22 +49,22 @@ def places(maps: Any, side: int) -> tuple[Any, Any]:
     return x, y
 
 
-def warp(pictures: Any, maps: Any) -> Any:
-    """Move the pixels of `pictures`, interpolating bilinearly; what was outside mirrors what is inside.
+def warp(images: Any, maps: Any) -> Any:
+    """Move the pixels of `images`, interpolating bilinearly; what was outside mirrors what is inside.
 
     Written out, since XLA makes one loop of it, twice as fast on a CPU as TensorFlow's own projective transform.
 
     Args:
-        pictures: uint8 or float32 (N, S, S, 3).
-        maps: float32 (N, 6), see `draw_maps`.
+        images: uint8 or float32 (N, S, S, 3).
+        maps: float32 (N, 6), see `sample_maps`.
 
     Returns:
         float32 (N, S, S, 3).
     """
     from keras import ops
 
-    side = pictures.shape[1]
-    flat = ops.reshape(pictures, (-1, side * side, 3))
+    side = images.shape[1]
+    flat = ops.reshape(images, (-1, side * side, 3))
     x, y = (_reflect(place, side) for place in places(maps, side))
     left, top = ops.floor(x), ops.floor(y)
     right_share, lower_share = (x - left)[..., None], (y - top)[..., None]

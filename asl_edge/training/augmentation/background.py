@@ -1,4 +1,4 @@
-"""Another picture of the batch as background, so that no room tells a letter."""
+"""Another image of the batch as background, so that no room tells a letter."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from typing import Any, NamedTuple
 
 from asl_edge.training.augmentation.affine_warp import places
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 _BLACK = 24.0
 """Border pixels with no channel above this are black; compression leaves cut-outs some noise."""
 _BLACK_BORDER = 0.9
-"""A picture is a cut-out if this share of its border is black. Measured: cut-outs 0.95 or more, others up to 0.85."""
+"""An image is a cut-out if this share of its border is black. Measured: cut-outs 0.95 or more, others up to 0.85."""
 _KEY_BLACK, _KEY_HAND = 20.0, 56.0
 """The key of a cut-out's pixel falls in a line from 1 to 0 while its largest channel rises from one to the other."""
 _NEAREST, _FURTHEST = 0.42, 0.62
 """Semi-axes of the ellipse that is kept whole, as shares of the side."""
 _SOFTNESS = 0.9
-"""The other picture reaches its full share where the ellipse's squared radius has grown by this."""
+"""The other image reaches its full share where the ellipse's squared radius has grown by this."""
 _FAINTEST, _STRONGEST = 0.4, 0.9
-"""Share of the other picture outside. Never all: some hands reach far out, and must stay visible there."""
+"""Share of the other image outside. Never all: some hands reach far out, and must stay visible there."""
 
 
 class Background(NamedTuple):
     """What happens behind the hands of one batch; each field has N rows."""
 
     partners: Any
-    """int32 (N,): the picture of the batch that the background is taken from."""
+    """int32 (N,): the image of the batch that the background is taken from."""
     gains: Any
-    """float32 (N,): factor on the brightness of that picture."""
+    """float32 (N,): factor on the brightness of that image."""
     offsets: Any
     """float32 (N, 3): added to its colour, which makes a coloured wall of a black one."""
     replaced: Any
     """float32 (N,): 1 where a cut-out gets a background."""
     shares: Any
-    """float32 (N,): share of the other picture outside the ellipse; 0 leaves the picture alone."""
+    """float32 (N,): share of the other image outside the ellipse; 0 leaves the image alone."""
     axes: Any
     """float32 (N, 2): semi-axes of the ellipse along x and y, in pixels."""
 
 
-def draw_background(augmentation: Augmentation, draws: Draws, side: int) -> Background:
-    """Draw the backgrounds of a batch of pictures of `side` pixels."""
+def sample_background(augmentation: Augmentation, draws: RandomDraws, side: int) -> Background:
+    """Draw the backgrounds of a batch of images of `side` pixels."""
     from keras import ops
 
     return Background(
@@ -53,58 +53,56 @@ def draw_background(augmentation: Augmentation, draws: Draws, side: int) -> Back
     )
 
 
-def cut_outs(pictures: Any) -> Any:
-    """Return which pictures are hands cut out on black: bool (N,), from uint8 (N, S, S, 3)."""
+def cut_outs(images: Any) -> Any:
+    """Return which images are hands cut out on black: bool (N,), from uint8 (N, S, S, 3)."""
     from keras import ops
 
-    border = ops.concatenate([pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1]], axis=1)
+    border = ops.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
     black = ops.max(ops.cast(border, "float32"), axis=-1) <= _BLACK
     return ops.mean(ops.cast(black, "float32"), axis=1) >= _BLACK_BORDER
 
 
-def change_background(
-    pictures: Any, originals: Any, maps: Any, background: Background, batch: Any | None = None
-) -> Any:
-    """Mix another picture of the batch into the background of pictures.
+def change_background(images: Any, originals: Any, maps: Any, background: Background, batch: Any | None = None) -> Any:
+    """Mix another image of the batch into the background of images.
 
-    A cut-out gets it in place of black. Of other pictures nobody knows where the hand is; there it comes outside an
+    A cut-out gets it in place of black. Of other images nobody knows where the hand is; there it comes outside an
     ellipse about the centre, which moves with the warp.
 
     Args:
-        pictures: uint8 or float32 (N, S, S, 3), 0 to 255, after the warp.
-        originals: the pictures before it, uint8 of the same shape.
+        images: uint8 or float32 (N, S, S, 3), 0 to 255, after the warp.
+        originals: the images before it, uint8 of the same shape.
         maps: of the warp, float32 (N, 6), see `draw_maps`.
-        background: see `draw_background`.
-        batch: the whole batch, of which `pictures` are some; None is themselves.
+        background: see `sample_background`.
+        batch: the whole batch, of which `images` are some; None is themselves.
 
     Returns:
         float32 (N, S, S, 3).
     """
     from keras import ops
 
-    other = ops.cast(ops.take(pictures if batch is None else batch, background.partners, axis=0), "float32")
-    pictures = ops.cast(pictures, "float32")
-    side = pictures.shape[1]
+    other = ops.cast(ops.take(images if batch is None else batch, background.partners, axis=0), "float32")
+    images = ops.cast(images, "float32")
+    side = images.shape[1]
     cut_out = ops.reshape(cut_outs(originals), (-1, 1, 1, 1))
     other = ops.where(cut_out, _from_the_corner(other), other)
     gains, offsets = ops.reshape(background.gains, (-1, 1, 1, 1)), ops.reshape(background.offsets, (-1, 1, 1, 3))
     other = ops.clip(other * gains + offsets, 0.0, 255.0)
-    key = (_KEY_HAND - ops.max(pictures, axis=-1, keepdims=True)) / (_KEY_HAND - _KEY_BLACK)
+    key = (_KEY_HAND - ops.max(images, axis=-1, keepdims=True)) / (_KEY_HAND - _KEY_BLACK)
     key = ops.clip(key, 0.0, 1.0) * ops.reshape(background.replaced, (-1, 1, 1, 1))
     far = _outside(maps, background.axes, side) * ops.reshape(background.shares, (-1, 1, 1, 1))
-    return pictures + ops.where(cut_out, key, far) * (other - pictures)
+    return images + ops.where(cut_out, key, far) * (other - images)
 
 
-def _from_the_corner(pictures: Any) -> Any:
-    """Return the upper left quarters of pictures, mirrored into all four with that corner in the middle.
+def _from_the_corner(images: Any) -> Any:
+    """Return the upper left quarters of images, mirrored into all four with that corner in the middle.
 
-    Behind a cut-out shows what is about the other picture's corner, and its hand goes to the corners.
+    Behind a cut-out shows what is about the other image's corner, and its hand goes to the corners.
     """
     from keras import ops
 
-    side = pictures.shape[1]
+    side = images.shape[1]
     half = side // 2
-    quarter = pictures[:, : half + 1, : half + 1]
+    quarter = images[:, : half + 1, : half + 1]
     upper = ops.concatenate([ops.flip(quarter[:, 1:], axis=1), quarter[:, : side - half]], axis=1)
     return ops.concatenate([ops.flip(upper[:, :, 1:], axis=2), upper[:, :, : side - half]], axis=2)
 

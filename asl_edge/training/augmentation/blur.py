@@ -1,4 +1,4 @@
-"""Blur: a Gaussian, mixed with the sharp picture in a share that each picture draws."""
+"""Blur: a Gaussian, mixed with the sharp image in a share that each image draws."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import math
 from typing import Any
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 _SIGMA = 1.7
 """Standard deviation of the Gaussian, in pixels: at 224x224 about what a webcam out of focus shows."""
 _RADIUS = 3
 
 
-def draw_shares(augmentation: Augmentation, draws: Draws) -> Any:
-    """Draw the share of the blurred picture in the mixture: float32 (N,), 0 for pictures that stay sharp."""
+def sample_shares(augmentation: Augmentation, draws: RandomDraws) -> Any:
+    """Draw the share of the blurred image in the mixture: float32 (N,), 0 for images that stay sharp."""
     return draws.chance(augmentation.blur_probability) * draws.between(0.0, augmentation.blur)
 
 
-def blur(pictures: Any, shares: Any) -> Any:
-    """Mix pictures with their blurred copies.
+def blur(images: Any, shares: Any) -> Any:
+    """Mix images with their blurred copies.
 
     Args:
-        pictures: float32 (N, S, S, 3).
-        shares: float32 (N,), see `draw_shares`.
+        images: float32 (N, S, S, 3).
+        shares: float32 (N,), see `sample_shares`.
     """
     from keras import ops
 
-    return pictures + ops.reshape(shares, (-1, 1, 1, 1)) * (_gaussian(pictures) - pictures)
+    return images + ops.reshape(shares, (-1, 1, 1, 1)) * (_gaussian(images) - images)
 
 
-def _gaussian(pictures: Any) -> Any:
-    """Return blurred pictures: a depthwise convolution down the columns, then along the rows.
+def _gaussian(images: Any) -> Any:
+    """Return blurred images: a depthwise convolution down the columns, then along the rows.
 
     As sums of shifted copies, whose rows of 3 S values the processor adds several at a time. The convolution itself
     would be done channel by channel, under XLA on a CPU thirty times slower.
     """
     from keras import ops
 
-    side = pictures.shape[1]
+    side = images.shape[1]
     weights = [math.exp(-(place**2) / (2 * _SIGMA**2)) for place in range(-_RADIUS, _RADIUS + 1)]
     weights = [weight / sum(weights) for weight in weights]
-    rows = _with_mirrored_edges(ops.reshape(pictures, (-1, side, 3 * side)), _RADIUS)
+    rows = _with_mirrored_edges(ops.reshape(images, (-1, side, 3 * side)), _RADIUS)
     down = sum(weight * rows[:, at : at + side] for at, weight in enumerate(weights))
     columns = ops.reshape(down, (-1, side, 3))
     rows = ops.reshape(_with_mirrored_edges(columns, _RADIUS), (-1, side, 3 * (side + 2 * _RADIUS)))

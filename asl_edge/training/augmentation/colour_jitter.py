@@ -6,14 +6,14 @@ import math
 from typing import Any, NamedTuple
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 class Colouring(NamedTuple):
-    """How the colours of every picture change."""
+    """How the colours of every image change."""
 
     matrix: Any
     """float32 (N, 3, 3); a colour is a row on its left."""
@@ -21,32 +21,32 @@ class Colouring(NamedTuple):
     """float32 (N,), added to every channel; white is 255."""
 
 
-def draw_exponents(augmentation: Augmentation, draws: Draws) -> Any:
+def sample_exponents(augmentation: Augmentation, draws: RandomDraws) -> Any:
     """Draw gamma: float32 (N,), below 1 brightens."""
     return draws.factor(augmentation.gamma)
 
 
-def bend_tones(pictures: Any, exponents: Any) -> Any:
+def bend_tones(images: Any, exponents: Any) -> Any:
     """Apply a tone curve that fixes black and white and takes mid grey where `exponents` would.
 
     Schlick's rational curve x / (x + k (1 - x)) with k = 2**gamma - 1 ("Fast alternatives to Perlin's bias and gain
     functions", Graphics Gems IV, 1994): a division costs a fifth of a power on a CPU.
 
     Args:
-        pictures: float32 (N, S, S, 3), 0 to 255.
+        images: float32 (N, S, S, 3), 0 to 255.
         exponents: float32 (N,).
     """
     from keras import ops
 
     bend = ops.reshape(ops.exp2(exponents) - 1.0, (-1, 1, 1, 1))
-    return 255.0 * pictures / (pictures + bend * (255.0 - pictures))
+    return 255.0 * images / (images + bend * (255.0 - images))
 
 
-def draw_colouring(augmentation: Augmentation, draws: Draws) -> Colouring:
-    """Draw what happens to the colours of every picture."""
+def sample_colouring(augmentation: Augmentation, draws: RandomDraws) -> Colouring:
+    """Draw what happens to the colours of every image."""
     from keras import ops
 
-    # Contrast turns about mid grey and not about each picture's mean, which would cost a pass over the pixels.
+    # Contrast turns about mid grey and not about each image's mean, which would cost a pass over the pixels.
     contrast = draws.factor(augmentation.contrast)
     offset = 127.5 * (1.0 - contrast) + 255.0 * draws.around(augmentation.brightness)
     colourful = draws.factor(augmentation.saturation) * (1.0 - draws.between(0.0, augmentation.grey))
@@ -74,12 +74,12 @@ def _matrix(values: Any) -> Any:
     return ops.reshape(values, (-1, 1, 1))
 
 
-def recolour(pictures: Any, colouring: Colouring) -> Any:
-    """Apply a matrix and an offset to the colours of every picture.
+def recolour(images: Any, colouring: Colouring) -> Any:
+    """Apply a matrix and an offset to the colours of every image.
 
     Args:
-        pictures: float32 (N, S, S, 3), 0 to 255.
-        colouring: see `draw_colouring`.
+        images: float32 (N, S, S, 3), 0 to 255.
+        colouring: see `sample_colouring`.
 
     Returns:
         float32 (N, S, S, 3), 0 to 255: what is too dark or too bright is lost, as in a camera.
@@ -88,5 +88,5 @@ def recolour(pictures: Any, colouring: Colouring) -> Any:
 
     # Written out: XLA fuses this with what comes before and after, but not a matrix product.
     rows = ops.reshape(colouring.matrix, (-1, 3, 1, 1, 3))
-    mixed = sum(pictures[..., channel : channel + 1] * rows[:, channel] for channel in range(3))
+    mixed = sum(images[..., channel : channel + 1] * rows[:, channel] for channel in range(3))
     return ops.clip(mixed + ops.reshape(colouring.offset, (-1, 1, 1, 1)), 0.0, 255.0)

@@ -1,4 +1,4 @@
-"""The augmentation sheet: some training pictures, each beside samples of what the network sees of it."""
+"""The augmentation sheet: some training images, each beside samples of what the network sees of it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Picture, opencv
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.training.augmentation.layer import build_layer
 from asl_edge.training.augmentation.policy import Augmentation
 
 ROWS, SAMPLES = 8, 8
-"""Pictures on the sheet at most, and samples of each."""
+"""Images on the sheet at most, and samples of each."""
 
 CELL = 112
-"""Side of a picture on the sheet, in pixels."""
+"""Side of an image on the sheet, in pixels."""
 
 _MARGIN, _HEADING, _GUTTER, _SPACE = 12, 34, 16, 4
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
@@ -25,49 +25,49 @@ _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 def write_sheet(
     path: Path,
-    pictures: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.integer],
     classes: Sequence[str],
     augmentation: Augmentation | None,
     seed: int,
 ) -> None:
-    """Write a PNG of pictures and samples of their changes.
+    """Write a PNG of images and samples of their changes.
 
     Args:
         path: of the PNG.
-        pictures: uint8 (N, S, S, 3), RGB. Up to eight of them, evenly spaced, are shown; all together are the batch
-            that mixed pictures and backgrounds come from.
-        labels: (N,), the class of each picture.
+        images: uint8 (N, S, S, 3), RGB. Up to eight of them, evenly spaced, are shown; all together are the batch
+            that mixed images and backgrounds come from.
+        labels: (N,), the class of each image.
         classes: names of the classes.
-        augmentation: what to change; None shows the pictures as they are.
+        augmentation: what to change; None shows the images as they are.
         seed: of the samples.
     """
-    shown = np.unique(np.linspace(0, len(pictures) - 1, min(ROWS, len(pictures))).astype(int))
-    columns = [pictures[shown], *(batch[shown] for batch in _samples(pictures, augmentation, seed))]
+    shown = np.unique(np.linspace(0, len(images) - 1, min(ROWS, len(images))).astype(int))
+    columns = [images[shown], *(batch[shown] for batch in _samples(images, augmentation, seed))]
     sheet = _draw(columns, [classes[label] for label in labels[shown]])
     with atomic.replacing(path) as temporary:
         temporary.write_bytes(opencv().imencode(".png", sheet[:, :, ::-1])[1].tobytes())
 
 
-def _samples(pictures: npt.NDArray[np.uint8], augmentation: Augmentation | None, seed: int) -> list[Picture]:
+def _samples(images: npt.NDArray[np.uint8], augmentation: Augmentation | None, seed: int) -> list[Image]:
     """Return changed copies of the whole batch, `SAMPLES` times; all are made in one call, which is quicker."""
     if augmentation is None:
-        return [pictures] * SAMPLES
+        return [images] * SAMPLES
     import keras
 
     layer = build_layer(augmentation, seed=seed)
-    changed = layer(np.tile(pictures, (SAMPLES, 1, 1, 1)), training=True)
+    changed = layer(np.tile(images, (SAMPLES, 1, 1, 1)), training=True)
     return np.split(keras.ops.convert_to_numpy(changed), SAMPLES)
 
 
-def _draw(columns: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Picture:
+def _draw(columns: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Image:
     """Draw the sheet: the first column apart, each line headed by the name of its class."""
     cv2 = opencv()
     first = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_DUPLEX, 0.7, 1)[0][0] for name in names) + 2 * _MARGIN
     lefts = [first, *(first + _GUTTER + at * (CELL + _SPACE) for at in range(1, len(columns)))]
     height = _HEADING + len(names) * (CELL + _SPACE) - _SPACE + _MARGIN
     sheet = np.full((height, lefts[-1] + CELL + _MARGIN, 3), _PAPER, np.uint8)
-    _text(sheet, "picture", lefts[0], _HEADING - 12, 0.5)
+    _text(sheet, "image", lefts[0], _HEADING - 12, 0.5)
     _text(sheet, "samples of what the network sees", lefts[1], _HEADING - 12, 0.5)
     for line, name in enumerate(names):
         top = _HEADING + line * (CELL + _SPACE)
@@ -78,6 +78,6 @@ def _draw(columns: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Pic
     return sheet
 
 
-def _text(sheet: Picture, text: str, x: int, y: int, scale: float) -> None:
+def _text(sheet: Image, text: str, x: int, y: int, scale: float) -> None:
     cv2 = opencv()
     cv2.putText(sheet, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, scale, _INK, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Many small operations on pictures, compiled into few loops over the pixels, which share the cores."""
+"""Many small operations on images, compiled into few loops over the pixels, which share the cores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from asl_edge.runtime.machine import available_cores
 from asl_edge.training.compute.backend import has_gpu
 
 Work = Callable[[Any, Any, Any, Any], Any]
-"""Called with (pictures, originals, drawn, batch): pictures as the stage before left them, uint8 or float32
-(N, S, S, 3), 0 to 255; the uint8 pictures that the first stage got; what was drawn for them, in named tuples of
-tensors; the whole batch that `pictures` are a part of. Returns float32 pictures."""
+"""Called with (images, originals, drawn, batch): images as the stage before left them, uint8 or float32
+(N, S, S, 3), 0 to 255; the uint8 images that the first stage got; what was drawn for them, in named tuples of
+tensors; the whole batch that `images` are a part of. Returns float32 images."""
 
 _MOST_PARTS = 4
-_FEWEST_PICTURES = 4
-"""Below so many pictures a part, sharing costs more than it brings."""
+_FEWEST_IMAGES = 4
+"""Below so many images a part, sharing costs more than it brings."""
 
 
 class Stage(NamedTuple):
@@ -23,21 +23,21 @@ class Stage(NamedTuple):
 
     work: Work
     takes_others: bool = False
-    """Whether a picture depends on others of the batch; a stage that does not gets only a part of it as `batch`."""
+    """Whether an image depends on others of the batch; a stage that does not gets only a part of it as `batch`."""
 
 
 def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any, Any], Any]:
-    """Return a function of (pictures, drawn) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
+    """Return a function of (images, drawn) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
 
-    `shared` names the fields of what is drawn that are the whole batch's; all others have a row for each picture.
+    `shared` names the fields of what is drawn that are the whole batch's; all others have a row for each image.
 
     XLA makes one loop of elementwise operations that follow each other. TensorFlow without it takes several times as
     long on a CPU, and `fit` leaves it off there, since its convolutions are slow; so it is asked for here alone. Each
     stage is compiled by itself: fused into the next, the warp would be done again for every pixel that is read more
-    than once. Between the stages pictures are uint8, a quarter of the memory. Such a loop runs on one core only, so
+    than once. Between the stages images are uint8, a quarter of the memory. Such a loop runs on one core only, so
     the batch goes through in parts side by side.
 
-    In JAX the whole step is compiled, and in PyTorch nothing is; there pictures stay float32 between the stages.
+    In JAX the whole step is compiled, and in PyTorch nothing is; there images stay float32 between the stages.
     """
     import keras
 
@@ -54,16 +54,16 @@ def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any
     return _run(stages)
 
 
-def to_uint8(pictures: Any) -> Any:
-    """Round float32 pictures; what is darker than 0 or brighter than 255 becomes that."""
+def to_uint8(images: Any) -> Any:
+    """Round float32 images; what is darker than 0 or brighter than 255 becomes that."""
     from keras import ops
 
     # The half rounds: the cast cuts off what is behind the point.
-    return ops.cast(ops.clip(pictures + 0.5, 0.0, 255.0), "uint8")
+    return ops.cast(ops.clip(images + 0.5, 0.0, 255.0), "uint8")
 
 
 def rows_of(drawn: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
-    """Return what was drawn for the pictures from `first` to `end` (not included) of a batch; see `fuse`."""
+    """Return what was drawn for the images from `first` to `end` (not included) of a batch; see `fuse`."""
     if drawn is None:
         return None
     if not isinstance(drawn, tuple):
@@ -79,10 +79,10 @@ def rows_of(drawn: Any, first: Any, end: Any, shared: Collection[str] = ()) -> A
 def _run(stages: Sequence[Stage]) -> Callable[[Any, Any], Any]:
     import keras
 
-    def run(pictures: Any, drawn: Any) -> Any:
-        changed = pictures
+    def run(images: Any, drawn: Any) -> Any:
+        changed = images
         for stage in stages:
-            changed = stage.work(changed, pictures, drawn, changed)
+            changed = stage.work(changed, images, drawn, changed)
         return changed if keras.backend.standardize_dtype(changed.dtype) == "uint8" else to_uint8(changed)
 
     return run
@@ -94,12 +94,12 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
 
     at_once = _run(stages)
 
-    def in_parts(pictures: Any, drawn: Any) -> Any:
-        count = tensorflow.shape(pictures)[0]
+    def in_parts(images: Any, drawn: Any) -> Any:
+        count = tensorflow.shape(images)[0]
         # Parts of the same size as far as possible, since each size is compiled for itself.
         size = (count + parts - 1) // parts
         bounds = [(size * part, tensorflow.minimum(size * (part + 1), count)) for part in range(parts)]
-        originals = [pictures[first:end] for first, end in bounds]
+        originals = [images[first:end] for first, end in bounds]
         own = [rows_of(drawn, first, end, shared) for first, end in bounds]
         changed = originals
         for stage in stages:
@@ -110,18 +110,18 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
             ]
         return tensorflow.concat(changed, 0)
 
-    def run(pictures: Any, drawn: Any) -> Any:
+    def run(images: Any, drawn: Any) -> Any:
         if parts == 1 or not stages:
-            return at_once(pictures, drawn)
-        count = pictures.shape[0]
+            return at_once(images, drawn)
+        count = images.shape[0]
         if count is not None:
-            return (in_parts if count >= parts * _FEWEST_PICTURES else at_once)(pictures, drawn)
+            return (in_parts if count >= parts * _FEWEST_IMAGES else at_once)(images, drawn)
         changed = tensorflow.cond(
-            tensorflow.shape(pictures)[0] >= parts * _FEWEST_PICTURES,
-            lambda: in_parts(pictures, drawn),
-            lambda: at_once(pictures, drawn),
+            tensorflow.shape(images)[0] >= parts * _FEWEST_IMAGES,
+            lambda: in_parts(images, drawn),
+            lambda: at_once(images, drawn),
         )
-        return tensorflow.ensure_shape(changed, pictures.shape)
+        return tensorflow.ensure_shape(changed, images.shape)
 
     return run
 
@@ -129,8 +129,8 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
 def _compiled_for_tensorflow(work: Work) -> Work:
     import tensorflow
 
-    def rounded(pictures: Any, originals: Any, drawn: Any, batch: Any) -> Any:
-        return to_uint8(work(pictures, originals, drawn, batch))
+    def rounded(images: Any, originals: Any, drawn: Any, batch: Any) -> Any:
+        return to_uint8(work(images, originals, drawn, batch))
 
     compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
     # TensorFlow knows functions by their lines: it takes all stages for one that is traced too often, and warns.

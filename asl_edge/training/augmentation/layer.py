@@ -1,4 +1,4 @@
-"""The Keras layer and model that change pictures while a network is trained."""
+"""The Keras layer and model that change images while a network is trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def with_augmentation(network: keras.Model, augmentation: Augmentation | None) -
     wrapper's loss sees the mixed labels and its metrics the labels themselves.
 
     Args:
-        network: takes uint8 (N, S, S, 3) pictures; labels are one-hot (N, C).
+        network: takes uint8 (N, S, S, 3) images; labels are one-hot (N, C).
         augmentation: what to change; None returns `network` itself.
     """
     if augmentation is None:
@@ -39,12 +39,12 @@ def with_augmentation(network: keras.Model, augmentation: Augmentation | None) -
                 y = mix_labels(y, mixing, side)
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    pictures = keras.Input(network.input_shape[1:], dtype="uint8", name="image")
-    return Augmented(pictures, network(build_layer(augmentation, last)(pictures)), name="augmented")
+    images = keras.Input(network.input_shape[1:], dtype="uint8", name="image")
+    return Augmented(images, network(build_layer(augmentation, last)(images)), name="augmented")
 
 
 class LastMixing(threading.local):
-    """How the pictures of the running step were mixed, for the loss of the same step.
+    """How the images of the running step were mixed, for the loss of the same step.
 
     A thread's own, since `tf.distribute` traces the step for each device in a thread; taken once, since a tensor of one
     trace means nothing in another.
@@ -63,11 +63,11 @@ class LastMixing(threading.local):
 
 
 def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed: int = 0) -> keras.layers.Layer:
-    """Build the layer: uint8 (N, S, S, 3) to uint8 of the same shape; leaves pictures alone outside training.
+    """Build the layer: uint8 (N, S, S, 3) to uint8 of the same shape; leaves images alone outside training.
 
     Args:
         augmentation: how far the changes may go.
-        last: is told how the pictures were mixed.
+        last: is told how the images were mixed.
         seed: of its generator, whose state is the variable `seed_generator_state`.
     """
     import keras
@@ -80,18 +80,18 @@ def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed
             super().__init__(name="augment", dtype="float32", autocast=False)
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-        def call(self, pictures: Any, training: bool = False) -> Any:
+        def call(self, images: Any, training: bool = False) -> Any:
             if last is not None:
                 last.put(None)
             if not training:
-                return pictures
+                return images
             # Apart, so that what is drawn does not depend on how the changes are compiled.
-            drawn = draw(augmentation, keras.ops.shape(pictures)[0], pictures.shape[1], self.seed_generator)
+            drawn = draw(augmentation, keras.ops.shape(images)[0], images.shape[1], self.seed_generator)
             if last is not None:
                 last.put(drawn.mixing)
-            return change(pictures, drawn)
+            return change(images, drawn)
 
-        def compute_output_spec(self, pictures: Any, training: bool = False) -> Any:
-            return keras.KerasTensor(pictures.shape, dtype="uint8")
+        def compute_output_spec(self, images: Any, training: bool = False) -> Any:
+            return keras.KerasTensor(images.shape, dtype="uint8")
 
     return Augment()

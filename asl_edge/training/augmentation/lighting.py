@@ -1,11 +1,11 @@
-"""Light that differs from picture to picture, and from place to place within one: a window, a lamp, a shadow."""
+"""Light that differs from image to image, and from place to place within one: a window, a lamp, a shadow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 if TYPE_CHECKING:
     import keras
@@ -14,10 +14,10 @@ _PLACES = 4
 """Lights along each side; between them the light passes evenly from one to the next."""
 
 
-def draw_lights(augmentation: Augmentation, draws: Draws, generator: keras.random.SeedGenerator) -> Any:
-    """Draw the light of every picture: float32 (N, 4, 4), its binary logarithm at places from edge to edge.
+def sample_lights(augmentation: Augmentation, draws: RandomDraws, generator: keras.random.SeedGenerator) -> Any:
+    """Draw the light of every image: float32 (N, 4, 4), its binary logarithm at places from edge to edge.
 
-    One value for the whole picture (`exposure_stops`) and one for each place (`shading_stops`).
+    One value for the whole image (`exposure_stops`) and one for each place (`shading_stops`).
     """
     from keras import ops, random
 
@@ -29,21 +29,21 @@ def draw_lights(augmentation: Augmentation, draws: Draws, generator: keras.rando
     return ops.reshape(exposure, (-1, 1, 1)) + ops.reshape(shading, (-1, 1, 1)) * spread
 
 
-def shade(pictures: Any, lights: Any) -> Any:
-    """Multiply pictures by their light.
+def shade(images: Any, lights: Any) -> Any:
+    """Multiply images by their light.
 
     Args:
-        pictures: float32 (N, S, S, 3), 0 to 255.
-        lights: float32 (N, 4, 4), see `draw_lights`.
+        images: float32 (N, S, S, 3), 0 to 255.
+        lights: float32 (N, 4, 4), see `sample_lights`.
 
     Returns:
         float32 (N, S, S, 3), 0 to 255: what is too bright is lost, as in a camera.
     """
     from keras import ops
 
-    side = pictures.shape[1]
+    side = images.shape[1]
     # Bilinear: each pixel's share of the light at each place, which is largest where the pixel lies on it.
     along = ops.arange(side, dtype="float32") * ((_PLACES - 1) / (side - 1))
     shares = ops.maximum(1.0 - ops.abs(along[:, None] - ops.arange(_PLACES, dtype="float32")), 0.0)
     stops = ops.matmul(ops.matmul(shares, lights), ops.transpose(shares))
-    return ops.minimum(pictures * ops.exp2(stops)[..., None], 255.0)
+    return ops.minimum(images * ops.exp2(stops)[..., None], 255.0)

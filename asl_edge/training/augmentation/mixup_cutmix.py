@@ -1,29 +1,29 @@
-"""Mixup and cutmix: pictures and labels mixed with those of another picture of the batch."""
+"""Mixup and cutmix: images and labels mixed with those of another image of the batch."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
-from asl_edge.training.augmentation.rectangles import Boxes, draw_boxes, inside
+from asl_edge.training.augmentation.random_draws import RandomDraws
+from asl_edge.training.augmentation.rectangles import Rectangles, inside, sample_rectangles
 
 
 class Mixing(NamedTuple):
-    """Which pictures of one batch are mixed, and how."""
+    """Which images of one batch are mixed, and how."""
 
     partners: Any
-    """int32 (N,): the other picture."""
+    """int32 (N,): the other image."""
     faded: Any
-    """float32 (N,): share of the other picture everywhere (mixup)."""
-    boxes: Boxes
-    """Where the other picture is seen alone (cutmix)."""
+    """float32 (N,): share of the other image everywhere (mixup)."""
+    boxes: Rectangles
+    """Where the other image is seen alone (cutmix)."""
 
 
-def draw_mixing(augmentation: Augmentation, draws: Draws, side: int) -> Mixing:
-    """Draw the mixing of a batch of pictures of `side` pixels.
+def sample_mixing(augmentation: Augmentation, draws: RandomDraws, side: int) -> Mixing:
+    """Draw the mixing of a batch of images of `side` pixels.
 
-    The other picture's share is drawn evenly from none to half: Beta(1, 1) as in cutmix, seen from the larger part.
+    The other image's share is drawn evenly from none to half: Beta(1, 1) as in cutmix, seen from the larger part.
     """
     from keras import ops
 
@@ -31,25 +31,25 @@ def draw_mixing(augmentation: Augmentation, draws: Draws, side: int) -> Mixing:
     mixup, both = augmentation.mixup_probability, augmentation.mixup_probability + augmentation.cutmix_probability
     faded = share * ops.cast(choice < mixup, "float32")
     length = side * ops.sqrt(share * ops.cast(ops.logical_and(choice >= mixup, choice < both), "float32"))
-    return Mixing(draws.partners(), faded, draw_boxes(draws, length, length, side))
+    return Mixing(draws.partners(), faded, sample_rectangles(draws, length, length, side))
 
 
-def mix_pictures(pictures: Any, mixing: Mixing, batch: Any | None = None) -> Any:
-    """Mix pictures, float32 (N, S, S, 3), with others of `batch`; None is themselves."""
+def mix_images(images: Any, mixing: Mixing, batch: Any | None = None) -> Any:
+    """Mix images, float32 (N, S, S, 3), with others of `batch`; None is themselves."""
     from keras import ops
 
-    others = ops.take(pictures if batch is None else batch, mixing.partners, axis=0)
-    share = ops.where(inside(mixing.boxes, pictures.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
-    return pictures + share * (ops.cast(others, "float32") - pictures)
+    others = ops.take(images if batch is None else batch, mixing.partners, axis=0)
+    share = ops.where(inside(mixing.boxes, images.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
+    return images + share * (ops.cast(others, "float32") - images)
 
 
 def mix_labels(labels: Any, mixing: Mixing, side: int) -> Any:
-    """Mix labels as the pictures, of `side` pixels, were mixed.
+    """Mix labels as the images, of `side` pixels, were mixed.
 
     Args:
         labels: one-hot (N, C).
-        mixing: what `mix_pictures` was given.
-        side: of the pictures.
+        mixing: what `mix_images` was given.
+        side: of the images.
 
     Returns:
         float32 (N, C).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 if TYPE_CHECKING:
     import keras
@@ -18,13 +18,15 @@ class Noise(NamedTuple):
     """float32 (S, S, 3) of standard deviation 1: one for the batch, since millions of normal numbers take longer than
     all other changes together."""
     rows: Any
-    """int32 (N, S): the row of the field that each row of each picture gets, which makes every picture's another."""
+    """int32 (N, S): the row of the field that each row of each image gets, which makes every image's another."""
     deviations: Any
-    """float32 (N,), white being 255; 0 for pictures without noise."""
+    """float32 (N,), white being 255; 0 for images without noise."""
 
 
-def draw_noise(augmentation: Augmentation, draws: Draws, side: int, generator: keras.random.SeedGenerator) -> Noise:
-    """Draw the noise of a batch of pictures of `side` pixels."""
+def sample_noise(
+    augmentation: Augmentation, draws: RandomDraws, side: int, generator: keras.random.SeedGenerator
+) -> Noise:
+    """Draw the noise of a batch of images of `side` pixels."""
     from keras import random
 
     return Noise(
@@ -34,8 +36,8 @@ def draw_noise(augmentation: Augmentation, draws: Draws, side: int, generator: k
     )
 
 
-def add_noise(pictures: Any, noise: Noise) -> Any:
-    """Add noise to pictures, float32 (N, S, S, 3)."""
+def add_noise(images: Any, noise: Noise) -> Any:
+    """Add noise to images, float32 (N, S, S, 3)."""
     from keras import ops
 
-    return pictures + ops.reshape(noise.deviations, (-1, 1, 1, 1)) * ops.take(noise.field, noise.rows, axis=0)
+    return images + ops.reshape(noise.deviations, (-1, 1, 1, 1)) * ops.take(noise.field, noise.rows, axis=0)

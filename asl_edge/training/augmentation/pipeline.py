@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asl_edge.training.augmentation.affine_warp import draw_maps, warp
-from asl_edge.training.augmentation.background import Background, change_background, draw_background
-from asl_edge.training.augmentation.blur import blur, draw_shares
-from asl_edge.training.augmentation.colour_jitter import Colouring, bend_tones, draw_colouring, draw_exponents, recolour
+from asl_edge.training.augmentation.affine_warp import sample_maps, warp
+from asl_edge.training.augmentation.background import Background, change_background, sample_background
+from asl_edge.training.augmentation.blur import blur, sample_shares
+from asl_edge.training.augmentation.colour_jitter import (
+    Colouring,
+    bend_tones,
+    recolour,
+    sample_colouring,
+    sample_exponents,
+)
 from asl_edge.training.augmentation.kernel_fusion import Stage, fuse
-from asl_edge.training.augmentation.lighting import draw_lights, shade
-from asl_edge.training.augmentation.mixup_cutmix import Mixing, draw_mixing, mix_pictures
-from asl_edge.training.augmentation.noise import Noise, add_noise, draw_noise
+from asl_edge.training.augmentation.lighting import sample_lights, shade
+from asl_edge.training.augmentation.mixup_cutmix import Mixing, mix_images, sample_mixing
+from asl_edge.training.augmentation.noise import Noise, add_noise, sample_noise
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
-from asl_edge.training.augmentation.random_erasing import Erasing, draw_erasing, erase
+from asl_edge.training.augmentation.random_draws import RandomDraws
+from asl_edge.training.augmentation.random_erasing import Erasing, erase, sample_erasing
 
 if TYPE_CHECKING:
     import keras
@@ -44,32 +50,32 @@ def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.ran
 
     Args:
         augmentation: how far the changes may go.
-        count: pictures in the batch, an int or a scalar tensor.
-        side: of the pictures, in pixels.
+        count: images in the batch, an int or a scalar tensor.
+        side: of the images, in pixels.
         generator: where the random numbers come from; it moves on.
     """
-    draws = Draws(count, generator)
+    draws = RandomDraws(count, generator)
     return Drawn(
-        maps=draw_maps(augmentation, draws, side),
-        background=draw_background(augmentation, draws, side) if augmentation.changes_background else None,
-        lights=draw_lights(augmentation, draws, generator) if augmentation.shades else None,
-        exponents=draw_exponents(augmentation, draws) if augmentation.gamma else None,
-        colouring=draw_colouring(augmentation, draws) if augmentation.recolours else None,
-        blurred=draw_shares(augmentation, draws) if augmentation.blurs else None,
-        erasing=draw_erasing(augmentation, draws, side) if augmentation.erases else None,
-        noise=draw_noise(augmentation, draws, side, generator) if augmentation.roughens else None,
-        mixing=draw_mixing(augmentation, draws, side) if augmentation.mixes else None,
+        maps=sample_maps(augmentation, draws, side),
+        background=sample_background(augmentation, draws, side) if augmentation.changes_background else None,
+        lights=sample_lights(augmentation, draws, generator) if augmentation.shades else None,
+        exponents=sample_exponents(augmentation, draws) if augmentation.gamma else None,
+        colouring=sample_colouring(augmentation, draws) if augmentation.recolours else None,
+        blurred=sample_shares(augmentation, draws) if augmentation.blurs else None,
+        erasing=sample_erasing(augmentation, draws, side) if augmentation.erases else None,
+        noise=sample_noise(augmentation, draws, side, generator) if augmentation.roughens else None,
+        mixing=sample_mixing(augmentation, draws, side) if augmentation.mixes else None,
     )
 
 
 def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
-    """Return the function that changes pictures: first the scene, then its light, then what the camera does.
+    """Return the function that changes images: first the scene, then its light, then what the camera does.
 
     Args:
         augmentation: which changes happen at all.
 
     Returns:
-        A function of uint8 (N, S, S, 3) pictures and what was drawn for them, which gives uint8 (N, S, S, 3).
+        A function of uint8 (N, S, S, 3) images and what was drawn for them, which gives uint8 (N, S, S, 3).
     """
     wanted: list[tuple[bool, Stage]] = [
         (augmentation.moves, Stage(_move)),
@@ -82,33 +88,33 @@ def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
     return fuse([stage for happens, stage in wanted if happens], SHARED)
 
 
-def _move(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    return warp(pictures, drawn.maps)
+def _move(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+    return warp(images, drawn.maps)
 
 
-def _replace_background(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+def _replace_background(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     assert drawn.background is not None
-    return change_background(pictures, originals, drawn.maps, drawn.background, batch)
+    return change_background(images, originals, drawn.maps, drawn.background, batch)
 
 
-def _light(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    changed = _floats(pictures)
+def _light(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+    changed = _floats(images)
     if drawn.exponents is not None:
         changed = bend_tones(changed, drawn.exponents)
     if drawn.colouring is not None:
         changed = recolour(changed, drawn.colouring)
-    # Last: contrast turns about mid grey, so that of a picture already dark it would leave black.
+    # Last: contrast turns about mid grey, so that of an image already dark it would leave black.
     if drawn.lights is not None:
         changed = shade(changed, drawn.lights)
     return changed
 
 
-def _blur(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    return blur(_floats(pictures), drawn.blurred)
+def _blur(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+    return blur(_floats(images), drawn.blurred)
 
 
-def _cover(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    changed = _floats(pictures)
+def _cover(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+    changed = _floats(images)
     if drawn.erasing is not None:
         changed = erase(changed, drawn.erasing)
     if drawn.noise is not None:
@@ -116,12 +122,12 @@ def _cover(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     return changed
 
 
-def _mix(pictures: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+def _mix(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
     assert drawn.mixing is not None
-    return mix_pictures(_floats(pictures), drawn.mixing, batch)
+    return mix_images(_floats(images), drawn.mixing, batch)
 
 
-def _floats(pictures: Any) -> Any:
+def _floats(images: Any) -> Any:
     from keras import ops
 
-    return ops.cast(pictures, "float32")
+    return ops.cast(images, "float32")

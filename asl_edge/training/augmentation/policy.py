@@ -10,7 +10,7 @@ from asl_edge.errors import DataError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each random change may go; every value is drawn anew for every picture of every batch.
+    """How far each random change may go; every value is drawn anew for every image of every batch.
 
     Values are drawn evenly, factors evenly in their logarithm. A field left at 0 switches its change off.
 
@@ -29,17 +29,17 @@ class Augmentation:
     shift: float = 0.0
     """Largest move along each axis, as a share of the side."""
     flip_probability: float = 0.0
-    """How often a picture is mirrored, left to right. It turns a right hand into a left one."""
+    """How often an image is mirrored, left to right. It turns a right hand into a left one."""
 
     exposure_stops: float = 0.0
-    """Least light of a whole picture, in halvings of its values; the most is half as many doublings, since what is
+    """Least light of a whole image, in halvings of its values; the most is half as many doublings, since what is
     overexposed is lost."""
     exposure_probability: float = 0.0
-    """How often a picture gets another light."""
+    """How often an image gets another light."""
     shading_stops: float = 0.0
-    """Largest change of the light at a place of the picture, in factors of two; it passes smoothly between places."""
+    """Largest change of the light at a place of the image, in factors of two; it passes smoothly between places."""
     shading_probability: float = 0.0
-    """How often the light differs within a picture."""
+    """How often the light differs within an image."""
     brightness: float = 0.0
     """Largest change of the mean, as a share of white."""
     contrast: float = 0.0
@@ -58,27 +58,27 @@ class Augmentation:
     """How often all colour is taken away."""
 
     blur: float = 0.0
-    """Largest share of the blurred picture in the mixture with the sharp one; 1 reaches blurred through."""
+    """Largest share of the blurred image in the mixture with the sharp one; 1 reaches blurred through."""
     blur_probability: float = 0.0
-    """How often a picture is blurred."""
+    """How often an image is blurred."""
     noise: float = 0.0
     """Largest standard deviation of the noise, as a share of white."""
     noise_probability: float = 0.0
-    """How often a picture gets noise."""
+    """How often an image gets noise."""
 
     erasing_area: float = 0.0
-    """Largest share of the picture that a rectangle of one colour covers."""
+    """Largest share of the image that a rectangle of one colour covers."""
     erasing_probability: float = 0.0
-    """How often a picture gets such a rectangle."""
+    """How often an image gets such a rectangle."""
     background_probability: float = 0.0
-    """How often another picture of the batch is mixed into what lies far from the centre."""
+    """How often another image of the batch is mixed into what lies far from the centre."""
     cut_out_probability: float = 0.0
-    """How often a hand cut out on black gets another picture of the batch in place of the black."""
+    """How often a hand cut out on black gets another image of the batch in place of the black."""
 
     mixup_probability: float = 0.0
-    """How often a picture and its label are mixed with another's (Zhang et al., arXiv 1710.09412)."""
+    """How often an image and its label are mixed with another's (Zhang et al., arXiv 1710.09412)."""
     cutmix_probability: float = 0.0
-    """How often a rectangle of a picture, and its share of the label, is another's (Yun et al., arXiv 1905.04899)."""
+    """How often a rectangle of an image, and its share of the label, is another's (Yun et al., arXiv 1905.04899)."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -90,7 +90,7 @@ class Augmentation:
                 raise DataError(f"The augmentation's {field.name} must be {limit}. Received: {value!r}")
         if self.mixup_probability + self.cutmix_probability > 1:
             raise DataError(
-                "A picture is mixed by mixup or by cutmix, so their probabilities must not add up to more than 1. "
+                "An image is mixed by mixup or by cutmix, so their probabilities must not add up to more than 1. "
                 f"Received: {self.mixup_probability!r} and {self.cutmix_probability!r}"
             )
 
@@ -107,28 +107,28 @@ class Augmentation:
 
     @property
     def shades(self) -> bool:
-        """Whether any picture gets another light, or one that differs within it."""
+        """Whether any image gets another light, or one that differs within it."""
         exposed = self.exposure_stops and self.exposure_probability
         return bool(exposed or (self.shading_stops and self.shading_probability))
 
     @property
     def blurs(self) -> bool:
-        """Whether any picture is blurred."""
+        """Whether any image is blurred."""
         return bool(self.blur and self.blur_probability)
 
     @property
     def roughens(self) -> bool:
-        """Whether any picture gets noise."""
+        """Whether any image gets noise."""
         return bool(self.noise and self.noise_probability)
 
     @property
     def erases(self) -> bool:
-        """Whether any picture gets a rectangle of one colour."""
+        """Whether any image gets a rectangle of one colour."""
         return bool(self.erasing_area and self.erasing_probability)
 
     @property
     def changes_background(self) -> bool:
-        """Whether any picture gets another's background."""
+        """Whether any image gets another's background."""
         return bool(self.background_probability or self.cut_out_probability)
 
     @property
@@ -157,11 +157,11 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
     "light": Augmentation(
         rotation_degrees=12, scale=0.2, shift=0.1, shear=0.08, brightness=0.15, contrast=0.3, tint=0.08, grey=0.3
     ),
-    # For few pictures of few scenes: light, distance and place in the picture must not tell one letter from another.
+    # For few images of few scenes: light, distance and place in the image must not tell one letter from another.
     "strong": Augmentation(
         rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.6, tint=0.15, grey=0.3
     ),
-    # For people, cameras and rooms that no training picture shows. Hands keep their side; the recipe mirrors some.
+    # For people, cameras and rooms that no training image shows. Hands keep their side; the recipe mirrors some.
     "strangers": Augmentation(
         rotation_degrees=20,
         scale=0.35,

@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     import keras
 
 _COLUMNS = 48
-"""Values a picture that one call draws: more than all changes together use."""
+"""Values an image that one call draws: more than all changes together use."""
 
 
-class Draws:
-    """Hands out float32 tensors of shape (N,), one independent value a picture.
+class RandomDraws:
+    """Hands out float32 tensors of shape (N,), one independent value an image.
 
     All come from one uniform (N, 48) matrix: thirty calls of a generator would cost more than some of the changes.
     """
 
     def __init__(self, count: Any, generator: keras.random.SeedGenerator) -> None:
-        """Draw for `count` pictures (an int or a scalar tensor); the generator moves on by one call."""
+        """Draw for `count` images (an int or a scalar tensor); the generator moves on by one call."""
         from keras import random
 
         self.count = count
@@ -30,7 +30,7 @@ class Draws:
         """Draw evenly from `low` (included) to `high`; numbers or tensors of shape (N,)."""
         column = self._used
         if column == _COLUMNS:
-            raise RuntimeError(f"a batch draws no more than {_COLUMNS} values a picture")
+            raise RuntimeError(f"a batch draws no more than {_COLUMNS} values an image")
         self._used += 1
         return low + (high - low) * self._uniform[:, column]
 
@@ -51,7 +51,7 @@ class Draws:
         return ops.cast(self.between(0.0, 1.0) < probability, "float32")
 
     def partners(self) -> Any:
-        """Draw another picture of the batch for every picture: int32 (N,); a batch of one has none but itself.
+        """Draw another image of the batch for every image: int32 (N,); a batch of one has none but itself.
 
         All partners are the same number of places away, which makes a batch its own partners' batch.
         """

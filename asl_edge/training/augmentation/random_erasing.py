@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
-from asl_edge.training.augmentation.rectangles import Boxes, draw_boxes, inside
+from asl_edge.training.augmentation.random_draws import RandomDraws
+from asl_edge.training.augmentation.rectangles import Rectangles, inside, sample_rectangles
 
 _SMALLEST = 0.02
-"""Smallest share of the picture that a rectangle covers (where the augmentation allows as much)."""
+"""Smallest share of the image that a rectangle covers (where the augmentation allows as much)."""
 _ASPECT = 2.0
 """Rectangles are up to `1 + _ASPECT` times as wide as high, or as high as wide."""
 
@@ -17,25 +17,25 @@ _ASPECT = 2.0
 class Erasing(NamedTuple):
     """The rectangles of one batch."""
 
-    boxes: Boxes
+    boxes: Rectangles
     colours: Any
     """float32 (N, 3), 0 to 255."""
 
 
-def draw_erasing(augmentation: Augmentation, draws: Draws, side: int) -> Erasing:
-    """Draw the rectangles of a batch of pictures of `side` pixels."""
+def sample_erasing(augmentation: Augmentation, draws: RandomDraws, side: int) -> Erasing:
+    """Draw the rectangles of a batch of images of `side` pixels."""
     from keras import ops
 
     area = draws.between(min(_SMALLEST, augmentation.erasing_area), augmentation.erasing_area)
     height = side * ops.sqrt(area * draws.chance(augmentation.erasing_probability))
     wider = ops.sqrt(draws.factor(_ASPECT))
-    boxes = draw_boxes(draws, height * wider, height / wider, side)
+    boxes = sample_rectangles(draws, height * wider, height / wider, side)
     return Erasing(boxes, ops.stack([draws.between(0.0, 255.0) for _ in range(3)], axis=1))
 
 
-def erase(pictures: Any, erasing: Erasing) -> Any:
-    """Fill a rectangle of each picture, float32 (N, S, S, 3), with its colour."""
+def erase(images: Any, erasing: Erasing) -> Any:
+    """Fill a rectangle of each image, float32 (N, S, S, 3), with its colour."""
     from keras import ops
 
     colours = ops.reshape(erasing.colours, (-1, 1, 1, 3))
-    return ops.where(inside(erasing.boxes, pictures.shape[1]), colours, pictures)
+    return ops.where(inside(erasing.boxes, images.shape[1]), colours, images)

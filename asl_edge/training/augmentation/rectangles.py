@@ -1,14 +1,14 @@
-"""Boxes: rectangles in pictures, in whole pixels."""
+"""Boxes: rectangles in images, in whole pixels."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 
-class Boxes(NamedTuple):
-    """One rectangle a picture; each field is float32 (N,), in whole pixels. No width or no height is no rectangle."""
+class Rectangles(NamedTuple):
+    """One rectangle an image; each field is float32 (N,), in whole pixels. No width or no height is no rectangle."""
 
     left: Any
     top: Any
@@ -16,24 +16,24 @@ class Boxes(NamedTuple):
     height: Any
 
 
-def draw_boxes(draws: Draws, widths: Any, heights: Any, side: int) -> Boxes:
-    """Draw where rectangles lie that are wholly inside pictures of `side` pixels.
+def sample_rectangles(draws: RandomDraws, widths: Any, heights: Any, side: int) -> Rectangles:
+    """Draw where rectangles lie that are wholly inside images of `side` pixels.
 
     Args:
         draws: of the batch.
         widths: float32 (N,), in pixels; they are rounded, and cut to the side.
         heights: likewise.
-        side: of the pictures.
+        side: of the images.
     """
     from keras import ops
 
     width, height = (ops.minimum(ops.round(length), float(side)) for length in (widths, heights))
     left, top = (ops.floor(draws.between(0.0, side - length + 1.0)) for length in (width, height))
-    return Boxes(left, top, width, height)
+    return Rectangles(left, top, width, height)
 
 
-def inside(boxes: Boxes, side: int) -> Any:
-    """Return which pixels lie in their picture's rectangle: bool (N, S, S, 1)."""
+def inside(boxes: Rectangles, side: int) -> Any:
+    """Return which pixels lie in their image's rectangle: bool (N, S, S, 1)."""
     from keras import ops
 
     along = ops.arange(side, dtype="float32")

@@ -65,7 +65,7 @@ def choose_precision(wanted: Precision) -> ChosenPrecision:
     """Return the dtype policy for `wanted` on this machine.
 
     `auto` takes bfloat16 where the processor computes with it; measured on two cores with AVX512-BF16, AlexNet, batch
-    64: 47 pictures/s in float32, 109 in mixed_bfloat16. bfloat16 keeps float32's range, so the loss needs no scaling.
+    64: 47 images/s in float32, 109 in mixed_bfloat16. bfloat16 keeps float32's range, so the loss needs no scaling.
     """
     if wanted == "float32":
         return ChosenPrecision("float32", "asked for")

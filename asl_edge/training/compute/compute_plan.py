@@ -14,7 +14,7 @@ _WORTH_IT = 1.02
 
 
 @dataclass(frozen=True)
-class Means:
+class ComputePlan:
     """Chosen when a run begins, kept in its config, taken again when it goes on."""
 
     policy: Policy = "float32"
@@ -38,7 +38,7 @@ class Means:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Means:
+    def from_dict(cls, values: Mapping[str, Any]) -> ComputePlan:
         """Read them out of `config.json`."""
         return cls(
             values["dtype_policy"], values["dtype_policy_reason"],
@@ -56,7 +56,7 @@ class Means:
         ]
 
 
-def choose_means(config: TrainConfig, seconds_of_a_step: Callable[[Means], float]) -> Means:
+def choose_plan(config: TrainConfig, seconds_of_a_step: Callable[[ComputePlan], float]) -> ComputePlan:
     """Choose for `config` on this machine.
 
     Args:
@@ -65,7 +65,7 @@ def choose_means(config: TrainConfig, seconds_of_a_step: Callable[[Means], float
     """
     precision = choose_precision(config.precision)
     fast, why_fast = _choose_convolution(config)
-    means = Means(precision.policy, precision.reason, fast, why_fast)
+    means = ComputePlan(precision.policy, precision.reason, fast, why_fast)
     xla, why_xla = _choose_xla(config, means, seconds_of_a_step)
     return replace(means, xla=xla, xla_reason=why_xla)
 
@@ -85,7 +85,9 @@ def _choose_convolution(config: TrainConfig) -> tuple[bool, str]:
     )
 
 
-def _choose_xla(config: TrainConfig, means: Means, seconds_of_a_step: Callable[[Means], float]) -> tuple[bool, str]:
+def _choose_xla(
+    config: TrainConfig, means: ComputePlan, seconds_of_a_step: Callable[[ComputePlan], float]
+) -> tuple[bool, str]:
     import keras
 
     backend = keras.backend.backend()

@@ -12,7 +12,7 @@ from asl_edge.training.compute.hosts import Hosts
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """How a training is spread."""
 
     devices: int = 1
@@ -50,7 +50,7 @@ class Spread:
         return f"Every batch is shared among {self.devices} devices{hosts}."
 
     def check_batch(self, batch_size: int) -> None:
-        """Make sure that every device gets as many pictures as every other.
+        """Make sure that every device gets as many images as every other.
 
         Raises:
             UserError: it cannot.
@@ -62,11 +62,11 @@ class Spread:
             )
 
 
-ONE_DEVICE = Spread()
+ONE_DEVICE = Distribution()
 
 
 @contextlib.contextmanager
-def spread(hosts: Hosts | None) -> Iterator[Spread]:
+def open_distribution(hosts: Hosts | None) -> Iterator[Distribution]:
     """Spread what is built in the block over all accelerators here and on the other hosts.
 
     JAX shares through `keras.distribution.DataParallel`, TensorFlow's GPUs through `tf.distribute.MirroredStrategy`;
@@ -77,22 +77,22 @@ def spread(hosts: Hosts | None) -> Iterator[Spread]:
     if keras.backend.backend() == "jax":
         devices = keras.distribution.list_devices()
         if len(devices) == 1:
-            yield Spread()
+            yield Distribution()
             return
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
         try:
-            yield Spread(len(devices), hosts)
+            yield Distribution(len(devices), hosts)
         finally:
             keras.distribution.set_distribution(before)
         return
     names = tensorflow_devices() if keras.backend.backend() == "tensorflow" else []
     if len(names) < 2:
-        yield Spread()
+        yield Distribution()
         return
     import tensorflow as tf
 
-    yield Spread(len(names), strategy=tf.distribute.MirroredStrategy(names))
+    yield Distribution(len(names), strategy=tf.distribute.MirroredStrategy(names))
 
 
 def tensorflow_devices() -> list[str]:
@@ -104,7 +104,7 @@ def tensorflow_devices() -> list[str]:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
+def single_device() -> Iterator[None]:
     """Build and run models on this process's first device, whatever is spread around the block."""
     import keras
 
@@ -116,7 +116,7 @@ def alone() -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
-def from_host_0(values: list[Any], spread: Spread) -> list[Any]:
+def broadcast_from_host_0(values: list[Any], spread: Distribution) -> list[Any]:
     """Return host 0's list of arrays on every host; on the others `values` counts for nothing.
 
     Each array travels with its shape and dtype, so the others need not know what comes.

@@ -1,9 +1,9 @@
 """Convolutions computed in other ways than the backend's own, to the same result, where that is faster on a CPU.
 
-Large kernels go by way of the discrete Fourier transform. Transforming pictures and kernels, multiplying them frequency
+Large kernels go by way of the discrete Fourier transform. Transforming images and kernels, multiplying them frequency
 by frequency and transforming back are products with constant matrices, so all of it is matrix multiplication, in whose
 backward pass nothing is special either. AlexNet's second convolution (11x11 on 27x27, 83% of the network's arithmetic)
-takes 859 million multiply-adds a picture directly and 52 million so, plus 0.8 thousand million a batch for the kernels.
+takes 859 million multiply-adds an image directly and 52 million so, plus 0.8 thousand million a batch for the kernels.
 
 Strided kernels on few channels, such as a network's first, are rearranged into unstrided ones on many ("space to
 depth"), which fill a processor's vectors better.
@@ -41,7 +41,7 @@ def make_fast(network: keras.Model, batch_size: int) -> list[str]:
 
     Args:
         network: built, not yet traced; its weights stay as they are and where they are.
-        batch_size: pictures in a batch, by which the transform of the kernels is shared.
+        batch_size: images in a batch, by which the transform of the kernels is shared.
     """
     import keras
 
@@ -51,7 +51,7 @@ def make_fast(network: keras.Model, batch_size: int) -> list[str]:
             continue
         if set(layer.strides) == {1} and fourier_saving(layer, batch_size) >= _least_saving(layer):
             layer.convolution_op = partial(fourier_convolution, padding=_padding(layer))
-            layer.dtype_policy = "float32"  # sums over a whole picture need more digits than bfloat16 has
+            layer.dtype_policy = "float32"  # sums over a whole image need more digits than bfloat16 has
         elif min(layer.strides) > 1 and layer.padding == "valid" and layer.input.shape[-1] <= _FEW_CHANNELS:
             layer.convolution_op = partial(rearranged_convolution, strides=tuple(layer.strides))
         else:
@@ -109,14 +109,14 @@ def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
 
 
 def fourier_convolution(
-    pictures: Any, kernel: Any, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    images: Any, kernel: Any, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 ) -> Any:
     """Convolve without stride by way of the discrete Fourier transform.
 
     The complex product of a frequency is made of three real ones (Gauss), whose sums are part of the matrices.
 
     Args:
-        pictures: (N, H, W, C) float32; H and W known.
+        images: (N, H, W, C) float32; H and W known.
         kernel: (R, S, C, K) float32.
         padding: zeros before and behind rows and columns.
 
@@ -126,8 +126,8 @@ def fourier_convolution(
     from keras import ops
 
     if padding != ((0, 0), (0, 0)):
-        pictures = ops.pad(pictures, ((0, 0), *padding, (0, 0)))
-    _, height, width, channels = pictures.shape
+        images = ops.pad(images, ((0, 0), *padding, (0, 0)))
+    _, height, width, channels = images.shape
     filters = kernel.shape[-1]
     rows, columns = _Sizes(height, kernel.shape[0]), _Sizes(width, kernel.shape[1])
     at = _matrices(rows, columns)
@@ -140,7 +140,7 @@ def fourier_convolution(
         return ops.matmul(by_columns[None], both)
 
     # Rows and columns come first, so that all that follows is one plain matrix product after the other.
-    seen = transformed(ops.transpose(pictures, (1, 2, 0, 3)), at.rows, at.columns)
+    seen = transformed(ops.transpose(images, (1, 2, 0, 3)), at.rows, at.columns)
     seen = ops.reshape(seen, (rows.whole * products, -1, channels))
     weights = transformed(ops.convert_to_tensor(kernel), at.kernel_rows, at.kernel_columns)
     weights = ops.reshape(weights, (rows.whole * products, channels, filters))
@@ -169,7 +169,7 @@ class _Matrices(NamedTuple):
 def _matrices(rows: _Sizes, columns: _Sizes) -> _Matrices:
     """Return the factors, computed in float64.
 
-    With x = a + bi of a picture and w = c + di of a kernel, already conjugated since networks correlate, x * w is
+    With x = a + bi of an image and w = c + di of a kernel, already conjugated since networks correlate, x * w is
     (k1 - k3) + (k1 + k2)i where k1 = (a + b)c, k2 = a(d - c) and k3 = b(c + d).
     """
     by_rows = np.stack(_waves(rows.whole, rows.whole, rows.whole), 1).reshape(2 * rows.whole, rows.whole)
@@ -206,11 +206,11 @@ def _waves(period: int, frequencies: int, length: int) -> tuple[npt.NDArray[np.f
     return np.cos(angles), np.sin(angles)
 
 
-def rearranged_convolution(pictures: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+def rearranged_convolution(images: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     """Convolve with a stride and without padding, each step's square of pixels being channels of one.
 
     Args:
-        pictures: (N, H, W, C); H and W known.
+        images: (N, H, W, C); H and W known.
         kernel: (R, S, C, K).
         strides: of rows and columns.
 
@@ -221,23 +221,23 @@ def rearranged_convolution(pictures: Any, kernel: Any, strides: tuple[int, int])
 
     kernel = ops.convert_to_tensor(kernel)
     channels, filters = kernel.shape[2:]
-    sizes = tuple(pictures.shape[1:3])
+    sizes = tuple(images.shape[1:3])
     blocks = [math.ceil(size / stride) for size, stride in zip(kernel.shape[:2], strides, strict=True)]
     steps = [
         (size - window) // stride + blocks_of_kernel
         for size, window, stride, blocks_of_kernel in zip(sizes, kernel.shape[:2], strides, blocks, strict=True)
     ]
     wanted = [count * stride for count, stride in zip(steps, strides, strict=True)]
-    pictures = pictures[:, : wanted[0], : wanted[1]]
+    images = images[:, : wanted[0], : wanted[1]]
     missing = [max(want - size, 0) for want, size in zip(wanted, sizes, strict=True)]
     if any(missing):  # only ever under zeros of the kernel
-        pictures = ops.pad(pictures, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-    pictures = ops.reshape(pictures, (-1, steps[0], strides[0], steps[1], strides[1] * channels))
-    pictures = ops.reshape(
-        ops.transpose(pictures, (0, 1, 3, 2, 4)), (-1, steps[0], steps[1], math.prod(strides) * channels)
+        images = ops.pad(images, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+    images = ops.reshape(images, (-1, steps[0], strides[0], steps[1], strides[1] * channels))
+    images = ops.reshape(
+        ops.transpose(images, (0, 1, 3, 2, 4)), (-1, steps[0], steps[1], math.prod(strides) * channels)
     )
     more = [count * stride - size for count, stride, size in zip(blocks, strides, kernel.shape[:2], strict=True)]
     kernel = ops.pad(kernel, ((0, more[0]), (0, more[1]), (0, 0), (0, 0)))
     kernel = ops.reshape(kernel, (blocks[0], strides[0], blocks[1], strides[1] * channels, filters))
     kernel = ops.reshape(ops.transpose(kernel, (0, 2, 1, 3, 4)), (*blocks, math.prod(strides) * channels, filters))
-    return ops.conv(pictures, kernel, strides=1, padding="valid")
+    return ops.conv(images, kernel, strides=1, padding="valid")

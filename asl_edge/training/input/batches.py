@@ -26,19 +26,19 @@ def shuffled_rows(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-class Mixture:
+class SourceSampler:
     """The rows of every epoch where sources are not fed in proportion to their size.
 
-    Of S sources of n pictures each gets a part of the epoch in proportion to n to the power of an exponent (with 1 this
+    Of S sources of n images each gets a part of the epoch in proportion to n to the power of an exponent (with 1 this
     is a shuffle of all rows; Conneau et al., arXiv 1911.02116, section 3.1, weigh languages so). A source is gone
-    through in a shuffled order, then in another one, so that its pictures come equally often.
+    through in a shuffled order, then in another one, so that its images come equally often.
     """
 
-    def __init__(self, sources: npt.NDArray[np.int64], exponent: float, pictures: int) -> None:
-        """Share out `pictures` rows of an epoch among the sources; `sources` has the source of each row, (N,)."""
+    def __init__(self, sources: npt.NDArray[np.int64], exponent: float, images: int) -> None:
+        """Share out `images` rows of an epoch among the sources; `sources` has the source of each row, (N,)."""
         self._rows = [np.flatnonzero(sources == source) for source in np.unique(sources)]
         weights = np.array([len(rows) for rows in self._rows], np.float64) ** exponent
-        ends = np.rint(np.cumsum(weights) / weights.sum() * pictures).astype(np.int64)
+        ends = np.rint(np.cumsum(weights) / weights.sum() * images).astype(np.int64)
         self.shares = np.diff(ends, prepend=0)
         """Rows of each source in an epoch, (S,)."""
 
@@ -55,10 +55,10 @@ class Mixture:
         return np.random.default_rng((seed, epoch)).permutation(np.concatenate(parts))
 
 
-class Feed:
+class BatchLoader:
     """The training batches of one epoch after the other, from any step on.
 
-    Each batch is uint8 pictures (B, S, S, 3) in RGB (or, with `as_rows`, their int32 row numbers (B,)), float32 one-hot
+    Each batch is uint8 images (B, S, S, 3) in RGB (or, with `as_rows`, their int32 row numbers (B,)), float32 one-hot
     classes (B, C) and, with `class_weights`, float32 weights (B,). The order follows from (seed, epoch) alone.
     """
 
@@ -79,14 +79,14 @@ class Feed:
 
         Args:
             arrays: prepared arrays; only the rows of a few batches are ever copied out of the mapped file.
-            batch_size: pictures in a batch, all hosts together.
+            batch_size: images in a batch, all hosts together.
             seed: shuffles across the whole split, anew for every epoch.
             steps: batches after which an epoch ends; None takes every row.
             drop_last: leave out the last batch of an epoch where it is smaller than the others.
             class_weights: weight of each class, (C,).
             share: this host's number, from 0, and the number of hosts: each reads its own rows of every batch.
-            as_rows: give row numbers instead of pictures, for pictures that lie on the accelerator already.
-            source_exponent: see `Mixture`; 1 feeds every picture once an epoch.
+            as_rows: give row numbers instead of images, for images that lie on the accelerator already.
+            source_exponent: see `SourceSampler`; 1 feeds every image once an epoch.
         """
         self.split = arrays.split("train")
         self.batch_size = batch_size
@@ -101,16 +101,16 @@ class Feed:
         self._weights = class_weights
         self._share = share
         self.as_rows = as_rows
-        """Whether batches hold row numbers instead of pictures."""
+        """Whether batches hold row numbers instead of images."""
         count = len(self.split)
         whole = count // batch_size if drop_last else -(-count // batch_size)
         self.steps = whole if steps is None else min(whole, steps)
         """Batches in a whole epoch."""
-        self.pictures = min(count, self.steps * batch_size)
-        """Pictures in a whole epoch."""
+        self.images = min(count, self.steps * batch_size)
+        """Images in a whole epoch."""
         self._mixture = None
         if source_exponent != 1:
-            self._mixture = Mixture(arrays.sources("train"), source_exponent, self.pictures)
+            self._mixture = SourceSampler(arrays.sources("train"), source_exponent, self.images)
 
     def rows(self, epoch: int, step: int) -> npt.NDArray[np.int64]:
         """Return this host's rows of one batch, in the order of the file, so that it is read in one direction."""
@@ -131,10 +131,10 @@ class Feed:
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Copy one batch out of the mapped files."""
         one_hot = self.split.one_hot[rows]
-        pictures = rows.astype(np.int32) if self.as_rows else self._arrays.rgb("train", rows)
+        images = rows.astype(np.int32) if self.as_rows else self._arrays.rgb("train", rows)
         if self._weights is None:
-            return pictures, one_hot
-        return pictures, one_hot, self._weights[self.split.labels[rows]]
+            return images, one_hot
+        return images, one_hot, self._weights[self.split.labels[rows]]
 
     def __iter__(self) -> Iterator[Batch]:
         """Feed the rest of `epoch` from `first_step` on."""
@@ -175,7 +175,7 @@ class Feed:
             put(error)
 
 
-def for_keras(feed: Feed) -> Any:
+def for_keras(feed: BatchLoader) -> Any:
     """Return what Keras's `fit` takes to be fed by `feed`: it asks for a batch when it needs one and not before.
 
     Keras reads ahead of generators and data sets by itself, but then nobody knows whether the network had to wait.
@@ -185,11 +185,11 @@ def for_keras(feed: Feed) -> Any:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        side = feed.split.pictures.shape[1]
-        pictures: Any = tf.TensorSpec((None, side, side, 3), tf.uint8)
+        side = feed.split.images.shape[1]
+        images: Any = tf.TensorSpec((None, side, side, 3), tf.uint8)
         if feed.as_rows:
-            pictures = tf.TensorSpec((None,), tf.int32)
-        signature = [pictures, tf.TensorSpec((None, feed.split.one_hot.shape[1]), tf.float32)]
+            images = tf.TensorSpec((None,), tf.int32)
+        signature = [images, tf.TensorSpec((None, feed.split.one_hot.shape[1]), tf.float32)]
         if feed._weights is not None:
             signature.append(tf.TensorSpec((None,), tf.float32))
         fed = tf.data.Dataset.from_generator(lambda: iter(feed), output_signature=tuple(signature))

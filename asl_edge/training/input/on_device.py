@@ -1,4 +1,4 @@
-"""Pictures that lie on the accelerator: each step then gathers its batch there, and only row numbers travel."""
+"""Images that lie on the accelerator: each step then gathers its batch there, and only row numbers travel."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
 
 _SHARE = 0.5
-"""Of the accelerator's memory the pictures may take so much; the rest is for the network."""
+"""Of the accelerator's memory the images may take so much; the rest is for the network."""
 
 _TRAINED_ON = ("train", "validation")
 
 
-def pictures_on_device(config: TrainConfig, arrays: PreparedArrays, devices: int) -> bool:
-    """Tell whether training and validation pictures are put on the accelerator.
+def images_on_device(config: TrainConfig, arrays: PreparedArrays, devices: int) -> bool:
+    """Tell whether training and validation images are put on the accelerator.
 
     On a CPU that would only copy them, and several devices would each need them all. `auto` does it on one GPU with
     JAX, when they fit.
     """
-    mixes_labels = config.mixup_probability or config.cutmix_probability  # the loss must see the pictures' model
+    mixes_labels = config.mixup_probability or config.cutmix_probability  # the loss must see the images' model
     if config.on_device == "off" or devices > 1 or mixes_labels:
         return False
     if config.on_device == "on":
@@ -38,31 +38,31 @@ def pictures_on_device(config: TrainConfig, arrays: PreparedArrays, devices: int
     import jax
 
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit", 0)
-    return bool(sum(arrays.split(name).pictures.nbytes for name in _TRAINED_ON) <= _SHARE * limit)
+    return bool(sum(arrays.split(name).images.nbytes for name in _TRAINED_ON) <= _SHARE * limit)
 
 
 def first_row(arrays: PreparedArrays, split: str) -> int:
-    """Return the row of the first picture of a split among those on the device."""
+    """Return the row of the first image of a split among those on the device."""
     return 0 if split == "train" else len(arrays.split("train"))
 
 
-def with_pictures(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
+def with_images(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
     """Wrap `model` so that it takes row numbers, int32 (B,): first those of `train`, then those of `validation`.
 
     Args:
-        model: takes uint8 pictures (B, S, S, 3) in RGB.
-        arrays: the pictures; they are copied to the device in pieces, so host memory does not hold them.
+        model: takes uint8 images (B, S, S, 3) in RGB.
+        arrays: the images; they are copied to the device in pieces, so host memory does not hold them.
     """
     import keras
 
     counts = [len(arrays.split(name)) for name in _TRAINED_ON]
     side = arrays.input_size
 
-    class Pictures(keras.layers.Layer):  # type: ignore[misc]
-        """Rows to pictures."""
+    class Images(keras.layers.Layer):  # type: ignore[misc]
+        """Rows to images."""
 
         def __init__(self) -> None:
-            super().__init__(name="pictures", dtype="float32", trainable=False)
+            super().__init__(name="images", dtype="float32", trainable=False)
             self.stored = self.add_weight(
                 shape=(sum(counts), side, side, 3), initializer="zeros", dtype="uint8", trainable=False, name="stored"
             )
@@ -73,9 +73,9 @@ def with_pictures(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
         def compute_output_spec(self, rows: Any) -> Any:
             return keras.KerasTensor((*rows.shape, side, side, 3), dtype="uint8")
 
-    layer = Pictures()
+    layer = Images()
     # One copy of the mapped file; where rows are BGR, they are turned on the way.
-    pictures = [arrays.split(name).pictures for name in _TRAINED_ON]
-    layer.stored.assign(np.concatenate([part[..., ::-1] if arrays.bgr else part for part in pictures]))
+    images = [arrays.split(name).images for name in _TRAINED_ON]
+    layer.stored.assign(np.concatenate([part[..., ::-1] if arrays.bgr else part for part in images]))
     rows = keras.Input((), dtype="int32", name="row")
     return keras.Model(rows, model(layer(rows)), name="resident")

@@ -18,14 +18,14 @@ def open_batches(
 ) -> keras.utils.PyDataset:
     """Return a Keras data set over one split; training itself is fed by `asl_edge.training.input.batches`.
 
-    Each batch is uint8 pictures (B, S, S, 3) in RGB and float32 one-hot classes (B, C); the last one may be smaller.
+    Each batch is uint8 images (B, S, S, 3) in RGB and float32 one-hot classes (B, C); the last one may be smaller.
     Only the rows of a batch are ever copied out of the mapped file.
 
     Args:
         arrays: prepared arrays.
         split: `train`, `validation` or `test`.
-        batch_size: pictures in a batch.
-        first_row: give int32 row numbers (B,), counted from this one, instead of pictures: for those that lie on the
+        batch_size: images in a batch.
+        first_row: give int32 row numbers (B,), counted from this one, instead of images: for those that lie on the
             accelerator already.
 
     Raises:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from asl_edge.errors import DataError
 from asl_edge.training import augmentation, networks
 from asl_edge.training.compute.backend import dtype_policy
-from asl_edge.training.compute.compute_plan import Means
-from asl_edge.training.compute.devices import ONE_DEVICE, Spread
+from asl_edge.training.compute.compute_plan import ComputePlan
+from asl_edge.training.compute.devices import ONE_DEVICE, Distribution
 from asl_edge.training.compute.fast_convolution import make_fast
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.input.batches import Feed
-from asl_edge.training.input.on_device import pictures_on_device, with_pictures
+from asl_edge.training.input.batches import BatchLoader
+from asl_edge.training.input.on_device import images_on_device, with_images
 from asl_edge.training.loop.optimizer import build_optimizer
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
 
 
-def compiled(
-    config: TrainConfig, arrays: PreparedArrays, means: Means, devices: Spread = ONE_DEVICE
-) -> tuple[keras.Model, keras.Model, Feed]:
+def build_training_model(
+    config: TrainConfig, arrays: PreparedArrays, means: ComputePlan, devices: Distribution = ONE_DEVICE
+) -> tuple[keras.Model, keras.Model, BatchLoader]:
     """Return what Keras trains, the network within it, and what it is fed by."""
     import keras
 
@@ -37,7 +37,7 @@ def compiled(
         if means.fast_convolution:
             make_fast(network, config.batch_size // devices.devices)
         model = augmentation.with_augmentation(network, chosen_augmentation(config))
-    feed = Feed(
+    feed = BatchLoader(
         arrays,
         config.batch_size,
         seed=config.seed,
@@ -46,13 +46,13 @@ def compiled(
         class_weights=class_weights(arrays) if config.balance_classes else None,
         share=devices.share,
         source_exponent=config.source_exponent,
-        as_rows=pictures_on_device(config, arrays, devices.devices),
+        as_rows=images_on_device(config, arrays, devices.devices),
     )
     if feed.as_rows:
-        model = with_pictures(model, arrays)
+        model = with_images(model, arrays)
     if not feed.steps:
         raise DataError(
-            f"A batch of {config.batch_size} is more than the {len(feed.split)} training pictures. Lower --batch-size."
+            f"A batch of {config.batch_size} is more than the {len(feed.split)} training images. Lower --batch-size."
         )
     model.compile(
         optimizer=build_optimizer(config, feed.steps, network),
@@ -69,7 +69,7 @@ def compiled(
     return model, network, feed
 
 
-def _set_for_training(network: keras.Model, config: TrainConfig, devices: Spread) -> None:
+def _set_for_training(network: keras.Model, config: TrainConfig, devices: Distribution) -> None:
     """Set what acts in training only; the twin that is stored keeps the network's own settings."""
     import keras
 
@@ -98,9 +98,9 @@ def chosen_augmentation(config: TrainConfig) -> augmentation.Augmentation | None
 
 
 def class_weights(arrays: PreparedArrays) -> npt.NDArray[np.float32]:
-    """Return a weight for each class, (C,): so that all classes count alike and the mean weight of a picture is 1.
+    """Return a weight for each class, (C,): so that all classes count alike and the mean weight of an image is 1.
 
-    The weight is N / (C * n) for a class of n of the N training pictures, over the C classes that have any
+    The weight is N / (C * n) for a class of n of the N training images, over the C classes that have any
     (scikit-learn's "balanced", after King and Zeng 2001).
     """
     counts = np.bincount(arrays.split("train").labels, minlength=len(arrays.classes))

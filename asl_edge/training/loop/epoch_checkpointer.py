@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asl_edge.errors import RunError, TrainingError
-from asl_edge.training.compute.devices import Spread, alone
+from asl_edge.training.compute.devices import Distribution, single_device
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.input.batches import Feed
+from asl_edge.training.input.batches import BatchLoader
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.weight_ema import averaged_weights, averages
 from asl_edge.training.runs import checkpoints
@@ -48,12 +48,12 @@ _DIVERGED = 10.0
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-class EpochKeeper:
+class EpochCheckpointer:
     """Watches one training; nothing of an epoch counts until the file of the state is renamed.
 
     Order of writing: checkpoint, state, history, best, curves, then what is superfluous goes. A process that is killed
-    anywhere in between resumes from a state whose checkpoint stands, and `settle` writes again what follows from it.
-    Within a long epoch the state alone is written; it then holds the weights too.
+    anywhere in between resumes from a state whose checkpoint stands, and `sync_derived_files` writes again what follows
+    from it. Within a long epoch the state alone is written; it then holds the weights too.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class EpochKeeper:
         model: keras.Model,
         network: keras.Model,
         stored: keras.Model,
-        feed: Feed,
-        spread: Spread,
+        feed: BatchLoader,
+        spread: Distribution,
         validate: Callable[[keras.Model], dict[str, float]],
     ) -> None:
         """Watch the training of `model`, which wraps `network`; `stored` is its float32 twin, which is saved.
@@ -106,7 +106,7 @@ class EpochKeeper:
     def begin_with(self, values: Values) -> None:
         """Let the network, its stored twin and the averages have the weights of a trained one."""
         restore(self.network.weights, values)
-        with alone():
+        with single_device():
             restore(self.stored.weights, values)
         pairs = averages(self.model)
         restore([average for _, average in pairs], values_of(variable for variable, _ in pairs))
@@ -132,7 +132,7 @@ class EpochKeeper:
             return state.weights
         path = self.run / run_folder.CHECKPOINTS_FOLDER / state.weights_file
         try:
-            with alone():
+            with single_device():
                 self.stored.load_weights(path)
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{path} is missing or damaged ({error}), so the run cannot go on.") from error
@@ -181,7 +181,7 @@ class EpochKeeper:
         self._began = self._last_batch = time.perf_counter() - spent
         self._checked_step = self.feed.first_step
         self._checked = self._saved = time.monotonic()
-        self.progress.epoch_begins(self._epoch, self.config.epochs, self.feed.pictures)
+        self.progress.epoch_begins(self._epoch, self.config.epochs, self.feed.images)
 
     def end_batch(self, batch: int, logs: Mapping[str, float]) -> bool:
         """Tell of one batch (from 0, counted from where this process began); return whether it is time to save.
@@ -197,9 +197,9 @@ class EpochKeeper:
             self._look_at(float(logs["loss"]), step)
             self._last_batch = time.perf_counter()
             waited = self.feed.waited_seconds / max(self._last_batch - self._began, 1e-9)
-            seen = min(step * self.config.batch_size, self.feed.pictures)
+            seen = min(step * self.config.batch_size, self.feed.images)
             self._checked, self._checked_step = now, step
-            self.progress.pictures_seen(seen, float(logs["loss"]), waited)
+            self.progress.images_seen(seen, float(logs["loss"]), waited)
         if step == self.feed.steps or self.spread.hosts is not None:
             return False  # several hosts save after epochs, when they stand at the same place
         every = self.config.checkpoint_steps
@@ -262,7 +262,7 @@ class EpochKeeper:
         with averaged_weights(self.model):
             copy_weights(self.network, self.stored)
         if self.spread.validates_alone:
-            with alone():
+            with single_device():
                 logs = {**logs, **self.validate(self.stored)}
         now = time.perf_counter()
         row: dict[str, float] = {"epoch": epoch + 1} | {name: float(logs[name]) for name in METRICS}
@@ -273,18 +273,18 @@ class EpochKeeper:
             )
         seconds = max(self._last_batch - self._began, 1e-9)
         row["learning_rate"] = self._learning_rate()
-        row["pictures_per_second"] = round(self.feed.pictures / seconds, 2)
+        row["images_per_second"] = round(self.feed.images / seconds, 2)
         row["waiting_share"] = round(self.feed.waited_seconds / seconds, 4)
         row["seconds"] = round(now - self._began, 3)
         history = [*self.history, row]
         if self.spread.writes:
-            with alone():  # the other hosts do not save, so nothing in it may wait for them
+            with single_device():  # the other hosts do not save, so nothing in it may wait for them
                 self._write_epoch(history)
         self.history = history
         self.feed.first_step = 0
         best = checkpoints.best_epoch(history) == epoch + 1
         if self.spread.writes:
-            self.settle(best)
+            self.sync_derived_files(best)
         self.progress.epoch_ends(row, best)
         patience = self.config.early_stopping
         if patience is not None and epoch + 1 - checkpoints.best_epoch(history) >= patience:
@@ -302,7 +302,7 @@ class EpochKeeper:
             state = TrainState(history, path.name, optimizer)
         save_state(self.run / run_folder.STATE_FILE, state)
 
-    def settle(self, new_best: bool = True) -> None:
+    def sync_derived_files(self, new_best: bool = True) -> None:
         """Bring the files that follow from the history up to date with it."""
         folder = self.run / run_folder.CHECKPOINTS_FOLDER
         write_history(self.run / run_folder.HISTORY_FILE, self.history)
@@ -356,5 +356,5 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
     for there, here in zip(target.weights, source.weights, strict=True):
         value = keras.ops.convert_to_numpy(here)
-        with alone():
+        with single_device():
             there.assign(value)

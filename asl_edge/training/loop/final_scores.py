@@ -24,9 +24,9 @@ class SplitScore:
 
     accuracy: float
     top3_accuracy: float
-    pictures: int
+    images: int
     interval95: tuple[float, float]
-    """Wilson interval of the accuracy, as if the pictures were independent (see `asl_edge.metrics`)."""
+    """Wilson interval of the accuracy, as if the images were independent (see `asl_edge.metrics`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, as `results.json` keeps them."""
@@ -40,13 +40,13 @@ def score_splits(network: keras.Model, arrays: PreparedArrays, progress: Progres
         count = arrays.count(split)
         if not count:
             continue  # without a test split there is nothing to say about it
-        progress.note(f"Evaluating the best epoch on {count} {split} pictures ...")
+        progress.note(f"Evaluating the best epoch on {count} {split} images ...")
         scores[split] = score(network, arrays, split)
     return scores
 
 
 def score(network: keras.Model, arrays: PreparedArrays, split: str) -> SplitScore:
-    """Score `network` (uint8 pictures to probabilities) on one split."""
+    """Score `network` (uint8 images to probabilities) on one split."""
     labels = arrays.split(split).labels
     count = len(labels)
     parts = [
@@ -58,6 +58,6 @@ def score(network: keras.Model, arrays: PreparedArrays, split: str) -> SplitScor
     return SplitScore(
         accuracy=metrics.accuracy(probabilities, labels),
         top3_accuracy=metrics.top_k_accuracy(probabilities, labels, k=3),
-        pictures=count,
+        images=count,
         interval95=metrics.wilson_interval(right, count),
     )

@@ -18,11 +18,11 @@ class Progress:
     def training_begins(self, config: TrainConfig) -> None:
         """All is chosen; `config` is the run's."""
 
-    def epoch_begins(self, epoch: int, epochs: int, pictures: int) -> None:
-        """Epoch `epoch` of `epochs` (from 1) begins; it takes `pictures` pictures."""
+    def epoch_begins(self, epoch: int, epochs: int, images: int) -> None:
+        """Epoch `epoch` of `epochs` (from 1) begins; it takes `images` images."""
 
-    def pictures_seen(self, pictures: int, loss: float, waiting_share: float) -> None:
-        """So many pictures of this epoch are done, with this mean loss and share of the time spent waiting for data."""
+    def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
+        """So many images of this epoch are done, with this mean loss and share of the time spent waiting for data."""
 
     def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
         """An epoch is complete and saved; `row` is its line of the history, `best` whether it is the best so far."""

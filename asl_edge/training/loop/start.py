@@ -14,13 +14,13 @@ from asl_edge._version import __version__
 from asl_edge.errors import RunError
 from asl_edge.files import atomic
 from asl_edge.training import augmentation
-from asl_edge.training.compute.compute_plan import Means, choose_means
-from asl_edge.training.compute.devices import Spread, alone, from_host_0
+from asl_edge.training.compute.compute_plan import ComputePlan, choose_plan
+from asl_edge.training.compute.devices import Distribution, broadcast_from_host_0, single_device
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.loop.build import chosen_augmentation, compiled
+from asl_edge.training.loop.build import build_training_model, chosen_augmentation
 from asl_edge.training.loop.progress import Progress
-from asl_edge.training.loop.time_budget import seconds_of_a_step, within_budget
-from asl_edge.training.pretrained.load import TakenOver
+from asl_edge.training.loop.time_budget import fit_epochs_to_budget, seconds_of_a_step
+from asl_edge.training.pretrained.load import TransferReport
 from asl_edge.training.runs import dataset_fingerprint, image_samples
 from asl_edge.training.runs import folder as run_folder
 from asl_edge.training.runs.environment import describe
@@ -41,8 +41,8 @@ _FREE_ON_RESUME = (
 )
 """Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
 
-_SHOWN_PICTURES = 32
-"""Pictures from which the sheet of the augmentation is made: those that it shows and their partners."""
+_SHOWN_IMAGES = 32
+"""Images from which the sheet of the augmentation is made: those that it shows and their partners."""
 
 
 def resumed_config(out: Path, **changes: Any) -> TrainConfig:
@@ -64,10 +64,10 @@ def open_run(
     resume: bool,
     overwrite: bool,
     progress: Progress,
-    devices: Spread,
+    devices: Distribution,
     lock: RunLock,
-    taken: TakenOver | None = None,
-) -> tuple[TrainConfig, Means]:
+    taken: TransferReport | None = None,
+) -> tuple[TrainConfig, ComputePlan]:
     """Make the run folder with all that is known before the first epoch, or check the one to go on with.
 
     The process that writes takes `lock`, as soon as there is a folder. `taken` is what a run starts from, where that is
@@ -79,9 +79,9 @@ def open_run(
         config = replace(config, drop_last=True)  # the last batch of an epoch could not be shared evenly
     if not devices.writes:
         if resume:
-            recorded = from_host_0([], devices)[0]
-            return config, Means.from_dict(recorded)
-        return config, choose_means(config, _measured(config, arrays))
+            recorded = broadcast_from_host_0([], devices)[0]
+            return config, ComputePlan.from_dict(recorded)
+        return config, choose_plan(config, _measured(config, arrays))
     if resume:
         recorded = run_folder.read_config(out)
         lock.take()
@@ -95,18 +95,18 @@ def open_run(
             )
         recorded.update(config.to_dict() | {"augmentation_values": now})
         atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
-        from_host_0([recorded], devices)
-        return config, Means.from_dict(recorded)
+        broadcast_from_host_0([recorded], devices)
+        return config, ComputePlan.from_dict(recorded)
     import keras
 
     if overwrite and out.is_dir():
         lock.take()  # what another process is training stays
     _make_way(out, overwrite)
-    means = choose_means(config, _measured(config, arrays))
+    means = choose_plan(config, _measured(config, arrays))
     for note in means.notes():
         progress.note(note)
     if config.time_budget_minutes is not None:
-        config = within_budget(config, arrays, compiled, means, progress)
+        config = fit_epochs_to_budget(config, arrays, build_training_model, means, progress)
     keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -126,12 +126,12 @@ def open_run(
     return config, means
 
 
-def _measured(config: TrainConfig, arrays: PreparedArrays) -> Callable[[Means], float]:
-    return lambda means: seconds_of_a_step(config, arrays, compiled, means)
+def _measured(config: TrainConfig, arrays: PreparedArrays) -> Callable[[ComputePlan], float]:
+    return lambda means: seconds_of_a_step(config, arrays, build_training_model, means)
 
 
 def _write_beginning(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, means: Means, taken: TakenOver | None
+    config: TrainConfig, arrays: PreparedArrays, out: Path, means: ComputePlan, taken: TransferReport | None
 ) -> None:
     """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
     (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
@@ -139,13 +139,13 @@ def _write_beginning(
     kept = {
         "test": {
             "split": test_split,
-            "pictures": image_samples.write_samples(
+            "images": image_samples.write_samples(
                 out, "test", arrays, test_split, image_samples.TEST_SAMPLES, config.seed
             ),
         },
         "train": {
             "split": "train",
-            "pictures": image_samples.write_samples(
+            "images": image_samples.write_samples(
                 out, "train", arrays, "train", image_samples.TRAIN_SAMPLES, config.seed
             ),
         },
@@ -153,11 +153,11 @@ def _write_beginning(
     atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
     changes = chosen_augmentation(config)
     if changes is not None:
-        rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_PICTURES).astype(int))
-        pictures, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
-        with alone():
+        rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_IMAGES).astype(int))
+        images, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
+        with single_device():
             augmentation.write_sheet(
-                out / run_folder.AUGMENTATION_FILE, pictures, labels, arrays.classes, changes, config.seed
+                out / run_folder.AUGMENTATION_FILE, images, labels, arrays.classes, changes, config.seed
             )
     atomic.write_json(
         out / run_folder.CONFIG_FILE,
@@ -179,7 +179,7 @@ def _write_beginning(
 
 
 def _augmentation_values(config: TrainConfig) -> dict[str, float]:
-    """Return how far every random change of a picture may go, but for those that do not happen."""
+    """Return how far every random change of an image may go, but for those that do not happen."""
     chosen = chosen_augmentation(config)
     return {} if chosen is None else {name: value for name, value in asdict(chosen).items() if value}
 

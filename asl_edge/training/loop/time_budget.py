@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from asl_edge.errors import UserError
 from asl_edge.training import networks
 from asl_edge.training.compute.backend import dtype_policy
-from asl_edge.training.compute.compute_plan import Means
-from asl_edge.training.compute.devices import alone
+from asl_edge.training.compute.compute_plan import ComputePlan
+from asl_edge.training.compute.devices import single_device
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.input.batches import Feed, for_keras
+from asl_edge.training.input.batches import BatchLoader, for_keras
 from asl_edge.training.input.on_device import first_row
 from asl_edge.training.input.validation_batches import open_batches
 from asl_edge.training.loop.progress import Progress
@@ -36,7 +36,7 @@ _RESERVE = 0.07
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
 
-Compiled = Callable[[TrainConfig, "PreparedArrays", Means], tuple["keras.Model", "keras.Model", Feed]]
+Compiled = Callable[[TrainConfig, "PreparedArrays", ComputePlan], tuple["keras.Model", "keras.Model", BatchLoader]]
 
 
 def minutes(duration: str) -> float:
@@ -59,7 +59,7 @@ def minutes(duration: str) -> float:
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepTimes:
     """Seconds that the parts of a training take."""
 
     step: float
@@ -75,8 +75,8 @@ class Pace:
         return steps * self.step + self.validation + self.save
 
 
-def within_budget(
-    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means, progress: Progress
+def fit_epochs_to_budget(
+    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: ComputePlan, progress: Progress
 ) -> TrainConfig:
     """Return `config` with as many epochs as its time budget allows from now on; one that is cut short if need be.
 
@@ -94,48 +94,50 @@ def within_budget(
     if left < pace.epoch(steps):
         steps = max(1, int((left - pace.validation - pace.save) / pace.step))
         chosen = replace(chosen, steps_per_epoch=steps)
-    pictures = min(steps * config.batch_size, len(arrays.split("train")))
+    images = min(steps * config.batch_size, len(arrays.split("train")))
     progress.note(
-        f"Time budget: {chosen.epochs} {'epoch' if chosen.epochs == 1 else 'epochs'} of {pictures} pictures, about "
-        f"{pace.epoch(steps):.0f} s each (tried on {_STEPS} steps: {pictures / steps / pace.step:.0f} pictures/s)."
+        f"Time budget: {chosen.epochs} {'epoch' if chosen.epochs == 1 else 'epochs'} of {images} images, about "
+        f"{pace.epoch(steps):.0f} s each (tried on {_STEPS} steps: {images / steps / pace.step:.0f} images/s)."
     )
     if pace.epoch(steps) * chosen.epochs > left * 1.2:
         progress.note("That is more than the budget allows, but less than one step cannot be trained.")
     return chosen
 
 
-def measure(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means) -> tuple[Pace, int]:
+def measure(
+    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: ComputePlan
+) -> tuple[StepTimes, int]:
     """Train a throw-away network for a few steps; return the pace and the steps of a whole epoch."""
     steps = compiled(replace(config, epochs=max(config.epochs, 2)), arrays, means)[2].steps
     model, network, feed, step = _try_steps(config, arrays, compiled, means)
     first = first_row(arrays, "validation") if feed.as_rows else None
-    validation = _seconds_a_picture(model, open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)[0][0])
-    with dtype_policy("float32"), alone():
+    validation = _seconds_an_image(model, open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)[0][0])
+    with dtype_policy("float32"), single_device():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        scoring = _seconds_a_picture(stored, open_batches(arrays, "validation", _VALIDATION_BATCH)[0][0])
+        scoring = _seconds_an_image(stored, open_batches(arrays, "validation", _VALIDATION_BATCH)[0][0])
     count = arrays.count("validation")
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         network.save(Path(folder) / "trial.keras")
         save = 3 * (time.perf_counter() - began)  # the checkpoint, and the optimizer's state of up to twice its size
-    return Pace(step, validation * count, save, scoring * (count + arrays.count("test"))), steps
+    return StepTimes(step, validation * count, save, scoring * (count + arrays.count("test"))), steps
 
 
-def _seconds_a_picture(model: keras.Model, batch: Any) -> float:
+def _seconds_an_image(model: keras.Model, batch: Any) -> float:
     model.predict_on_batch(batch)  # compiles
     began = time.perf_counter()
     model.predict_on_batch(batch)
     return (time.perf_counter() - began) / len(batch)
 
 
-def seconds_of_a_step(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means) -> float:
+def seconds_of_a_step(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: ComputePlan) -> float:
     """Train a throw-away network for a few steps; return how long one takes."""
     return _try_steps(config, arrays, compiled, means)[-1]
 
 
 def _try_steps(
-    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: Means
-) -> tuple[keras.Model, keras.Model, Feed, float]:
+    config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: ComputePlan
+) -> tuple[keras.Model, keras.Model, BatchLoader, float]:
     """Return what was compiled, and the seconds of a step after the first ones."""
     import keras
 

@@ -17,25 +17,25 @@ from asl_edge.files import atomic
 from asl_edge.process.signals import sigterm_as_interrupt
 from asl_edge.training import networks
 from asl_edge.training.compute.backend import dtype_policy, load_keras
-from asl_edge.training.compute.compute_plan import Means
-from asl_edge.training.compute.devices import Spread, alone, from_host_0, spread
+from asl_edge.training.compute.compute_plan import ComputePlan
+from asl_edge.training.compute.devices import Distribution, broadcast_from_host_0, open_distribution, single_device
 from asl_edge.training.compute.hosts import Hosts, join, watched
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.input.batches import Feed, for_keras
+from asl_edge.training.input.batches import BatchLoader, for_keras
 from asl_edge.training.input.on_device import first_row
 from asl_edge.training.input.validation_batches import open_batches
 from asl_edge.training.loop import trackers
-from asl_edge.training.loop.build import chosen_augmentation, compiled
-from asl_edge.training.loop.epoch_checkpointer import EpochKeeper
+from asl_edge.training.loop.build import build_training_model, chosen_augmentation
+from asl_edge.training.loop.epoch_checkpointer import EpochCheckpointer
 from asl_edge.training.loop.final_scores import SplitScore, score_splits
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.start import open_run
-from asl_edge.training.pretrained.load import Start, starting_weights
+from asl_edge.training.pretrained.load import InitialWeights, initial_weights
 from asl_edge.training.runs import checkpoints
 from asl_edge.training.runs import folder as run_folder
 from asl_edge.training.runs.lock import RunLock
 from asl_edge.training.runs.train_state import History, load_state
-from asl_edge.training.zoom_fitting import fit_second_look, write_second_look
+from asl_edge.training.zoom_fitting import fit_zoom, write_zoom
 
 if TYPE_CHECKING:
     import keras
@@ -104,7 +104,7 @@ def train(
     network = networks.check(config.network, len(arrays.classes), arrays.input_size)
     if arrays.input_size != network.input_size:
         progress.note(
-            f"{network.name} was designed for pictures of {network.input_size} pixels; these have {arrays.input_size} "
+            f"{network.name} was designed for images of {network.input_size} pixels; these have {arrays.input_size} "
             f"(asl-edge data prepare --size {network.input_size})."
         )
     chosen_augmentation(config)
@@ -123,12 +123,12 @@ def train(
             _full_disk_explained(out),
             sigterm_as_interrupt(),
             RunLock(out) as lock,
-            spread(hosts) as devices,
+            open_distribution(hosts) as devices,
         ):
-            keeper: EpochKeeper | None = None
+            keeper: EpochCheckpointer | None = None
             try:
                 # Before anything is written: what cannot be started from must leave no run, and replace none.
-                start = starting_weights(config, arrays) if config.start_from is not None and not resume else None
+                start = initial_weights(config, arrays) if config.start_from is not None and not resume else None
                 taken = None if start is None else start.taken
                 config, means = open_run(config, arrays, out, resume, overwrite, progress, devices, lock, taken)
                 progress.training_begins(config)
@@ -137,7 +137,7 @@ def train(
                 with trackers.Tracking(out, config, config.trackers if devices.writes else ()) as tracked:
                     while _fit(keeper, arrays, tracked.callbacks):
                         _go_on(keeper)
-                    with alone():
+                    with single_device():
                         result = _finish(keeper, arrays)
                     tracked.log_scores(result.scores)
                 return result
@@ -151,50 +151,50 @@ def _build(
     config: TrainConfig,
     arrays: PreparedArrays,
     out: Path,
-    means: Means,
+    means: ComputePlan,
     progress: Progress,
-    devices: Spread,
-    start: Start | None,
-) -> EpochKeeper:
+    devices: Distribution,
+    start: InitialWeights | None,
+) -> EpochCheckpointer:
     """Build and compile the network, and bring it to where the run stands."""
     with devices.scope():
-        model, network, feed = compiled(config, arrays, means, devices)
-    with dtype_policy("float32"), alone():
+        model, network, feed = build_training_model(config, arrays, means, devices)
+    with dtype_policy("float32"), single_device():
         stored = networks.build(config.network, len(arrays.classes), arrays.input_size)
-    keeper = EpochKeeper(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))
+    keeper = EpochCheckpointer(out, config, model, network, stored, feed, devices, partial(_validate, config, arrays))
     keeper.progress = progress
     if _go_on(keeper):
         within = f", {keeper.first_step} steps into the next" if keeper.first_step else ""
         progress.note(f"Going on after epoch {len(keeper.history)} of {config.epochs}{within}.")
         if keeper.history and devices.writes:
-            keeper.settle()
+            keeper.sync_derived_files()
     elif config.start_from is not None:
         if start is None:  # the run was stopped before anything was saved, and begins again
             recorded = run_folder.read_config(out)["data"]["started_from"] if devices.writes else None
-            start = starting_weights(config, arrays, recorded)
+            start = initial_weights(config, arrays, recorded)
         for note in (start.taken.describe(), *start.taken.notes):
             progress.note(note)
         # Every host has read them, so that none waits for another for long; one has the last word.
-        keeper.begin_with(from_host_0(start.values, devices))
+        keeper.begin_with(broadcast_from_host_0(start.values, devices))
     if devices.writes and not (out / run_folder.MODEL_JSON_FILE).exists():
         atomic.write_text(out / run_folder.MODEL_JSON_FILE, json.dumps(json.loads(stored.to_json()), indent=1) + "\n")
     return keeper
 
 
-def _go_on(keeper: EpochKeeper) -> bool:
+def _go_on(keeper: EpochCheckpointer) -> bool:
     """Bring the training to where its run stands; False if nothing of it was saved yet."""
     state = load_state(keeper.run / run_folder.STATE_FILE) if keeper.spread.writes else None
     if keeper.spread.hosts is not None:
         if state is not None and state.weights_file is not None:
             # The other hosts may not see the checkpoint.
             state = replace(state, weights_file=None, weights=keeper.weights_of(state))
-        state = from_host_0([state], keeper.spread)[0]
+        state = broadcast_from_host_0([state], keeper.spread)[0]
     if state is not None:
         keeper.go_on(state)
     return state is not None
 
 
-def _fit(keeper: EpochKeeper, arrays: PreparedArrays, others: Sequence[keras.callbacks.Callback]) -> bool:
+def _fit(keeper: EpochCheckpointer, arrays: PreparedArrays, others: Sequence[keras.callbacks.Callback]) -> bool:
     """Train to the end; True if only the rest of an interrupted epoch was trained, and there is more to do.
 
     Keras takes every epoch of a fit to have the same number of batches, so the rest of one is a fit of its own.
@@ -221,7 +221,7 @@ def _fit(keeper: EpochKeeper, arrays: PreparedArrays, others: Sequence[keras.cal
     return is_rest and last < config.epochs and not keeper.stopped_early
 
 
-def _validation_batches(arrays: PreparedArrays, feed: Feed) -> keras.utils.PyDataset:
+def _validation_batches(arrays: PreparedArrays, feed: BatchLoader) -> keras.utils.PyDataset:
     first = first_row(arrays, "validation") if feed.as_rows else None
     return open_batches(arrays, "validation", _VALIDATION_BATCH, first_row=first)
 
@@ -240,7 +240,7 @@ def _validate(config: TrainConfig, arrays: PreparedArrays, stored: keras.Model) 
     }
 
 
-def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
+def _finish(keeper: EpochCheckpointer, arrays: PreparedArrays) -> TrainResult:
     """Evaluate the best epoch in float32 and write what follows from it."""
     run, stored, history = keeper.run, keeper.stored, keeper.history
     if not keeper.spread.writes:
@@ -249,14 +249,14 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
     stored.load_weights(run / run_folder.BEST_FILE)
     checkpoints.save_weights_h5(run / run_folder.MODEL_WEIGHTS_FILE, stored)
     scores = score_splits(stored, arrays, keeper.progress)
-    second_look = None
+    zoom = None
     try:
-        second_look = fit_second_look(stored, arrays, keeper.config.seed) if keeper.config.second_look else None
+        zoom = fit_zoom(stored, arrays, keeper.config.seed) if keeper.config.zoom else None
     except MissingPackageError as error:  # no reason to lose the figures of hours
         keeper.progress.note(str(error))
-    write_second_look(run, second_look)
-    if second_look is not None:
-        keeper.progress.note(second_look.describe())
+    write_zoom(run, zoom)
+    if zoom is not None:
+        keeper.progress.note(zoom.describe())
     best = checkpoints.best_epoch(history)
     atomic.write_json(
         run / run_folder.RESULTS_FILE,
@@ -265,7 +265,7 @@ def _finish(keeper: EpochKeeper, arrays: PreparedArrays) -> TrainResult:
             "epochs": len(history),
             "stopped_early": keeper.stopped_early,
             **{split: score.to_dict() for split, score in scores.items()},
-            **({} if second_look is None else {"second_look": second_look.to_dict()}),
+            **({} if zoom is None else {"zoom": zoom.to_dict()}),
         },
     )
     return TrainResult(run, history, best, keeper.stopped_early, scores)
@@ -291,7 +291,7 @@ def _tensorboard(folder: Path) -> keras.callbacks.Callback:
     return keras.callbacks.TensorBoard(str(folder), write_graph=False)
 
 
-def _what_interrupted_leaves(out: Path, keeper: EpochKeeper | None) -> str:
+def _what_interrupted_leaves(out: Path, keeper: EpochCheckpointer | None) -> str:
     if keeper is None:
         if (out / run_folder.CONFIG_FILE).is_file():
             return f"Stopped before the training began. {out} can be resumed."

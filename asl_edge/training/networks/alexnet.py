@@ -14,7 +14,7 @@ def build(classes: int, input_size: int) -> keras.Model:
     """Build the tutorial's AlexNet; 28,103,776 parameters with 24 classes.
 
     Batch normalisation comes after ReLU and pooling, as in the tutorial. Rescaling to 0..1 is the first layer, so that
-    the model takes uint8 pictures wherever it runs.
+    the model takes uint8 images wherever it runs.
 
     Args:
         classes: number of outputs.

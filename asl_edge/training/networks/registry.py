@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import keras
 
 Builder = Callable[[int, int], "keras.Model"]
-"""Called with (classes, input_size); returns an uncompiled model that takes uint8 (N, size, size, 3) RGB pictures and
+"""Called with (classes, input_size); returns an uncompiled model that takes uint8 (N, size, size, 3) RGB images and
 gives float32 (N, classes) probabilities, its last layer being the float32 softmax over the logits."""
 
 
@@ -23,7 +23,7 @@ class Network:
     name: str
     summary: str
     input_size: int
-    """Side of the pictures it was designed for, in pixels."""
+    """Side of the images it was designed for, in pixels."""
     smallest_input: int
     """Smallest side that leaves it at least one value per feature map."""
     build: Builder
@@ -57,17 +57,17 @@ def get(name: str) -> Network:
 
 
 def check(name: str, classes: int, input_size: int) -> Network:
-    """Return a network of the registry if it can be built for `classes` outputs and pictures of `input_size` pixels.
+    """Return a network of the registry if it can be built for `classes` outputs and images of `input_size` pixels.
 
     Raises:
-        DataError: the name is unknown, there are fewer than two classes, or the pictures are too small for it.
+        DataError: the name is unknown, there are fewer than two classes, or the images are too small for it.
     """
     network = get(name)
     if classes < 2:
         raise DataError(f"A network needs two or more classes. Received: {classes}")
     if input_size < network.smallest_input:
         raise DataError(
-            f"{name} needs pictures of at least {network.smallest_input}x{network.smallest_input} pixels. "
+            f"{name} needs images of at least {network.smallest_input}x{network.smallest_input} pixels. "
             f"Received: {input_size}. Prepare the arrays with a larger --size."
         )
     return network

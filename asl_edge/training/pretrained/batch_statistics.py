@@ -22,7 +22,7 @@ def restate(network: keras.Model, batches: Iterable[npt.NDArray[np.uint8]]) -> N
 
     Args:
         network: Sequential or Functional; changed in place.
-        batches: pictures as the network takes them, (B, S, S, 3) each, without augmentation.
+        batches: images as the network takes them, (B, S, S, 3) each, without augmentation.
     """
     import keras
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from asl_edge.data.arrays import sha256_of
 from asl_edge.errors import ModelError, RunError
-from asl_edge.runtime.pretrained import BOX
+from asl_edge.runtime.pretrained import names_pretrained
 from asl_edge.training import networks
 from asl_edge.training.compute.backend import dtype_policy
-from asl_edge.training.compute.devices import alone
+from asl_edge.training.compute.devices import single_device
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.pretrained.batch_statistics import restate
 from asl_edge.training.pretrained.onnx_layers import Weights, from_onnx
@@ -33,7 +33,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class TakenOver:
+class TransferReport:
     """What a training takes over from a trained network."""
 
     source: Pretrained
@@ -74,15 +74,17 @@ class TakenOver:
         }
 
 
-class Start(NamedTuple):
+class InitialWeights(NamedTuple):
     """What a training starts from."""
 
     values: Values
     """Of all weights of its network, in the network's order."""
-    taken: TakenOver
+    taken: TransferReport
 
 
-def starting_weights(config: TrainConfig, arrays: PreparedArrays, recorded: dict[str, Any] | None = None) -> Start:
+def initial_weights(
+    config: TrainConfig, arrays: PreparedArrays, recorded: dict[str, Any] | None = None
+) -> InitialWeights:
     """Return the weights that a training with `config` starts from; they depend on its seed where a class is new.
 
     Args:
@@ -91,7 +93,7 @@ def starting_weights(config: TrainConfig, arrays: PreparedArrays, recorded: dict
         recorded: what the run said of the trained network when it began, where it begins again.
 
     Raises:
-        UserError: see `open_pretrained` and `load_weights`.
+        UserError: see `open_pretrained` and `transfer_weights`.
         RunError: the trained network is not the one that was recorded.
     """
     import keras
@@ -104,10 +106,10 @@ def starting_weights(config: TrainConfig, arrays: PreparedArrays, recorded: dict
             f"Leave --network out, or name --network {source.network}."
         )
     keras.utils.set_random_seed(config.seed)
-    with dtype_policy("float32"), alone():
+    with dtype_policy("float32"), single_device():
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        taken = load_weights(network, source, arrays, config.seed)
-        start = Start(values_of(network.weights), taken)
+        taken = transfer_weights(network, source, arrays, config.seed)
+        start = InitialWeights(values_of(network.weights), taken)
     keras.utils.set_random_seed(config.seed)  # what is built next is what every host builds
     return start
 
@@ -120,23 +122,23 @@ def _as_recorded(start_from: str, recorded: dict[str, Any]) -> Pretrained:
         raise RunError(f"{path}, which the run starts from, is not there any more. {advice}")
     if sha256_of(path) != recorded["sha256"]:
         raise RunError(f"{path}, which the run starts from, was changed since. {advice}")
-    return open_pretrained(start_from if start_from == BOX else str(path))
+    return open_pretrained(start_from if names_pretrained(start_from) else str(path))
 
 
-def load_weights(network: keras.Model, source: Pretrained, arrays: PreparedArrays, seed: int = 0) -> TakenOver:
+def transfer_weights(network: keras.Model, source: Pretrained, arrays: PreparedArrays, seed: int = 0) -> TransferReport:
     """Give a network the weights of a trained one.
 
     The columns of the last layer go by the names of the classes; those of new classes keep what they have. From an
-    `.onnx` file, which holds no statistics of batch normalisation, these are taken anew from some training pictures.
+    `.onnx` file, which holds no statistics of batch normalisation, these are taken anew from some training images.
 
     Args:
         network: of the registry, float32, built for the classes and the size of `arrays`; changed in place.
         source: see `open_pretrained`.
         arrays: what is going to be trained on.
-        seed: chooses the pictures.
+        seed: chooses the images.
 
     Raises:
-        ModelError: the file is damaged, its network is another one, or it does not fit pictures of this size.
+        ModelError: the file is damaged, its network is another one, or it does not fit images of this size.
     """
     layers = [layer for layer in network.layers if layer.weights]
     exported = source.path.suffix == ".onnx"
@@ -152,9 +154,9 @@ def load_weights(network: keras.Model, source: Pretrained, arrays: PreparedArray
                 raise ModelError(f"{source.path} is damaged: {layer.name} holds what is no number. Export it again.")
             variable.assign(value)
     if exported:
-        restate(network, _some_pictures(arrays, seed))
+        restate(network, _some_images(arrays, seed))
     left_out = tuple(name for name in source.classes or () if name not in arrays.classes)
-    return TakenOver(source, sha256_of(source.path), len(layers), matched, new, left_out, _notes(source, arrays))
+    return TransferReport(source, sha256_of(source.path), len(layers), matched, new, left_out, _notes(source, arrays))
 
 
 def _notes(source: Pretrained, arrays: PreparedArrays) -> tuple[str, ...]:
@@ -166,19 +168,19 @@ def _notes(source: Pretrained, arrays: PreparedArrays) -> tuple[str, ...]:
         )
     if source.input_size not in (None, arrays.input_size):
         notes.append(
-            f"{source.where} was trained on pictures of {source.input_size} pixels; these have {arrays.input_size} "
+            f"{source.where} was trained on images of {source.input_size} pixels; these have {arrays.input_size} "
             f"(asl-edge data prepare --size {source.input_size})."
         )
     if source.fit not in (None, arrays.fit) and arrays.manifest is not None:
         notes.append(
-            f"{source.where} was trained on pictures made square by {source.fit}, these by {arrays.fit} "
+            f"{source.where} was trained on images made square by {source.fit}, these by {arrays.fit} "
             f"(asl-edge data prepare --fit {source.fit})."
         )
     return tuple(notes)
 
 
-def _some_pictures(arrays: PreparedArrays, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield batches of training pictures, as many of each class as there are to be had."""
+def _some_images(arrays: PreparedArrays, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield batches of training images, as many of each class as there are to be had."""
     rows = stratified_rows(arrays.split("train").labels, TRAIN_SAMPLES, seed)
     for first in range(0, len(rows), _BATCH):
         yield arrays.rgb("train", rows[first : first + _BATCH])
@@ -213,8 +215,8 @@ def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, s
         reason = "It was made by another version of asl-edge, or is damaged."
         if source.input_size not in (None, size) and len(theirs[0]) == 2:
             reason = (
-                f"It was trained on pictures of {source.input_size} pixels, and these have {size}: prepare them with "
-                f"--size {source.input_size}, or take alexnet-edge-8, which fits pictures of any size."
+                f"It was trained on images of {source.input_size} pixels, and these have {size}: prepare them with "
+                f"--size {source.input_size}, or take alexnet-edge-8, which fits images of any size."
             )
         raise ModelError(
             f"{layer.name} of {source.network} has weights {_shapes(ours)} here and {_shapes(theirs)} in "
@@ -233,7 +235,7 @@ def _swap_colours(first: keras.layers.Layer, found: Weights, source: Pretrained)
     kernel = found[first.name][0]
     if not isinstance(first, keras.layers.Conv2D) or kernel.ndim != 4 or kernel.shape[2] != 3:
         raise ModelError(
-            f"{source.where} takes {source.colour} pictures and does not begin with a convolution over them, so it "
+            f"{source.where} takes {source.colour} images and does not begin with a convolution over them, so it "
             "cannot be made to take RGB. Start from another model."
         )
     found[first.name][0] = kernel[:, :, ::-1]

@@ -63,7 +63,7 @@ class _Place(NamedTuple):
     """What of a network is one `Stage` of an exported file."""
 
     layer: keras.layers.Layer | None
-    """With a kernel; None for what is done to the picture before."""
+    """With a kernel; None for what is done to the image before."""
     direct: keras.layers.Layer | None
     """Batch normalisation of its result."""
     later: list[keras.layers.Layer]
@@ -123,7 +123,7 @@ def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: P
 def _for_our_pixels(
     network: keras.Model, found: Affine, stage: Stage, layer: keras.layers.Layer | None, source: Pretrained
 ) -> Stage:
-    """Return the first layer for pictures as this network rescales them; in the file that may be part of its weights.
+    """Return the first layer for images as this network rescales them; in the file that may be part of its weights.
 
     With y = a x + b here and c x + d in the file, W (c x + d) is (W c / a) y + W (d - b c / a).
     """
@@ -141,7 +141,7 @@ def _for_our_pixels(
     here, there = (pixels * each.scale + each.shift for each in (wanted, found))
     if np.allclose(here, there, atol=1e-3):
         return stage
-    # What is added to a picture is not added to the zeros that a convolution puts around it.
+    # What is added to an image is not added to the zeros that a convolution puts around it.
     if np.abs(offset).max() > 1e-3 and getattr(layer, "padding", "valid") != "valid":
         raise ModelError(
             f"{source.where} rescales pixels to {there.min():.4g} ... {there.max():.4g}, and {source.network} of this "

@@ -2,7 +2,7 @@
 
 An exported graph knows no layers. Batch normalisation is a multiplication and an addition in it or has vanished into
 the weights before or behind it, a dense layer is a MatMul and an Add, and weights may be stored in another type behind
-a Cast. So the graph is walked from the picture to the softmax, and all of these are read alike.
+a Cast. So the graph is walked from the image to the softmax, and all of these are read alike.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Affine:
 
 @dataclass
 class Stage:
-    """A layer with a kernel, and everything up to the next one; the first stage is the picture's and has no kernel."""
+    """A layer with a kernel, and everything up to the next one; the first stage is the image's and has no kernel."""
 
     name: str
     """The layer, as the file names it."""
@@ -59,7 +59,7 @@ class Stage:
 
 
 def read_stages(path: Path) -> list[Stage]:
-    """Read the weights of a network that asl-edge exported, in the order in which the picture meets them, float32.
+    """Read the weights of a network that asl-edge exported, in the order in which the image meets them, float32.
 
     The calibration temperature is left out, whether it is a multiplication of all logits or in the last weights.
 
@@ -71,7 +71,7 @@ def read_stages(path: Path) -> list[Stage]:
     constants = _Constants(model)
     chain = _chain(model, constants, path)
     last_product = max((index for index, node in enumerate(chain) if node.op_type in _PRODUCTS), default=0)
-    stages = [Stage("the picture")]
+    stages = [Stage("the image")]
     separated = fresh = False
     temperature = _temperature(model)
     for index, node in enumerate(chain):
@@ -127,7 +127,7 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 class _Constants:
-    """The tensors of a graph that do not depend on the picture: weights, and what is computed from weights alone."""
+    """The tensors of a graph that do not depend on the image: weights, and what is computed from weights alone."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -135,7 +135,7 @@ class _Constants:
         self._known: dict[str, npt.NDArray[Any] | None] = {}
 
     def value(self, name: str) -> npt.NDArray[Any] | None:
-        """Return the value of a tensor; None where it depends on the picture."""
+        """Return the value of a tensor; None where it depends on the image."""
         if name not in self._known:
             self._known[name] = self._find(name)
         return self._known[name]
@@ -157,7 +157,7 @@ class _Constants:
 
 
 def _chain(model: onnx.ModelProto, constants: _Constants, path: Path) -> list[onnx.NodeProto]:
-    """Return the nodes between the picture and the probabilities, the first one first."""
+    """Return the nodes between the image and the probabilities, the first one first."""
     makers = {name: node for node in model.graph.node for name in node.output}
     chain: list[onnx.NodeProto] = []
     tensor = OUTPUT_NAME

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asl_edge.errors import ModelError
-from asl_edge.runtime.pretrained import BOX, box_model
-from asl_edge.training.runs.keras_file import run_around
+from asl_edge.runtime.pretrained import names_pretrained, pretrained_model
+from asl_edge.training.runs.keras_file import enclosing_run
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def open_pretrained(start_from: str) -> Pretrained:
         RunError: the run folder is incomplete.
         UserError: the model in the box is not there.
     """
-    if start_from == BOX:
-        return _described_by_spec("the model in the box", box_model())
+    if names_pretrained(start_from):
+        return _described_by_spec("the model in the box", pretrained_model())
     path = Path(start_from)
     if not path.exists():
         raise ModelError(f"There is nothing at {path} to start from. Name a run folder, a .keras or an .onnx file.")
     if path.is_dir() or path.suffix == ".keras":
-        run = run_around(path)
+        run = enclosing_run(path)
         if run is None:
             return Pretrained(start_from, path, _name_in_keras_file(path))
         weights = run.best_model_path if path.is_dir() else path
@@ -60,10 +60,10 @@ def open_pretrained(start_from: str) -> Pretrained:
 
 def _described_by_spec(where: str, path: Path) -> Pretrained:
     from asl_edge.runtime.onnx_file.metadata import read_spec
-    from asl_edge.runtime.onnx_file.safety import refuse_weights_elsewhere
+    from asl_edge.runtime.onnx_file.safety import reject_external_weights
 
     spec = read_spec(path)
-    refuse_weights_elsewhere(path)
+    reject_external_weights(path)
     if spec.precision == "int8":
         raise ModelError(f"{where} holds weights of 8 bits, too coarse to train on. Start from the run it was made of.")
     return Pretrained(where, path, spec.network, spec.classes, spec.input_size, spec.fit, spec.colour)

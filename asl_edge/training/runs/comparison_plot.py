@@ -35,7 +35,7 @@ def write_comparison(path: str | os.PathLike[str], comparison: Comparison) -> No
     """Draw the histories of two runs over each other, whole or not at all.
 
     Args:
-        path: of the picture, `.png`, `.svg` or `.pdf`.
+        path: of the image, `.png`, `.svg` or `.pdf`.
         comparison: see `asl_edge.training.runs.summary.compare`.
 
     Raises:

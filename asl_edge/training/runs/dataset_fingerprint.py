@@ -1,4 +1,4 @@
-"""Where the pictures of a run came from, and whether they are still the same when it goes on."""
+"""Where the images of a run came from, and whether they are still the same when it goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def describe_arrays(arrays: PreparedArrays) -> dict[str, Any]:
     """Return the entry `data` of `config.json`: sources, split, counts, and a fingerprint of the files.
 
     With a manifest the fingerprint is the SHA-256 of every file as the manifest has it; without one it is the size of
-    the picture files and the SHA-256 of the (small) class files.
+    the image files and the SHA-256 of the (small) class files.
     """
     manifest = arrays.manifest or {}
     return {
@@ -61,8 +61,8 @@ def _fingerprint(arrays: PreparedArrays) -> dict[str, Any]:
     if arrays.manifest is not None:
         return {name: entry["sha256"] for name, entry in sorted(arrays.manifest["files"].items())}
     found: dict[str, Any] = {}
-    for pictures, classes in FILES.values():
-        if (arrays.folder / pictures).exists():
-            found[pictures] = (arrays.folder / pictures).stat().st_size
+    for images, classes in FILES.values():
+        if (arrays.folder / images).exists():
+            found[images] = (arrays.folder / images).stat().st_size
             found[classes] = sha256_of(arrays.folder / classes)
     return found

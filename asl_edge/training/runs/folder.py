@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import RunError
+from asl_edge.files.earlier_names import current_or_earlier, with_current_names
 from asl_edge.files.folder_lock import LOCK_FILE
 from asl_edge.spec import Fit
 
@@ -33,18 +34,21 @@ MODEL_JSON_FILE = "model.json"
 MODEL_WEIGHTS_FILE = "model.weights.h5"
 
 AUGMENTATION_FILE = "augmentation.png"
-"""What the network sees of some pictures, where training changes them."""
+"""What the network sees of some images, where training changes them."""
 
 CALIBRATION_FILE = "calibration.json"
-FRAMING_FILE = "framing.json"
 """Temperature and threshold, as `asl-edge calibrate` fitted them; export takes them from here."""
+ZOOM_FILE = "zoom.json"
+"""How the hand is found for the zoom pass, as training fitted it; export takes it from here."""
+EARLIER_ZOOM_FILE = "framing.json"
+"""What earlier versions called it."""
 MODEL_CARD_FILE = "model-card.md"
 """What a person says of the model; export puts it into the file."""
 
 _OURS = {
     CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
     SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
-    "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, FRAMING_FILE, MODEL_CARD_FILE,
+    "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, ZOOM_FILE, EARLIER_ZOOM_FILE, MODEL_CARD_FILE,
 }  # fmt: skip
 
 SampleSet = Literal["test", "train"]
@@ -56,7 +60,7 @@ class RunFolder:
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
-        """Content of `config.json`: network, recipe, classes, every hyper-parameter, where the pictures came from."""
+        """Content of `config.json`: network, recipe, classes, every hyper-parameter, where the images came from."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -86,7 +90,7 @@ class RunFolder:
 
     @property
     def fit(self) -> Fit:
-        """How pictures were made square: crop, stretch or pad."""
+        """How images were made square: crop, stretch or pad."""
         fit: Fit = self.config["fit"]
         return fit
 
@@ -114,29 +118,29 @@ class RunFolder:
             raise RunError(f"{self.best_model_path} is damaged ({error}). Train again, or --resume.") from error
 
     def samples(self, which: SampleSet) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Read the pictures that travel with the run for parity and calibration.
+        """Read the images that travel with the run for parity and calibration.
 
         Args:
             which: `test` (up to 512) or `train` (up to 256), an equal share of each class.
 
         Returns:
-            Pictures, uint8 of shape (N, S, S, 3), RGB; their labels, int64 of shape (N,).
+            Images, uint8 of shape (N, S, S, 3), RGB; their labels, int64 of shape (N,).
 
         Raises:
             RunError: the files are missing or damaged.
         """
-        pictures_path, classes_path = sample_paths(self.path, which)
+        images_path, classes_path = sample_paths(self.path, which)
         try:
-            pictures = np.load(pictures_path, allow_pickle=False)
+            images = np.load(images_path, allow_pickle=False)
             one_hot = np.load(classes_path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"The {which} samples of {self.path} cannot be read ({error}). Train again.") from error
-        if pictures.ndim != 4 or one_hot.shape != (len(pictures), len(self.classes)):
+        if images.ndim != 4 or one_hot.shape != (len(images), len(self.classes)):
             raise RunError(
-                f"The {which} samples of {self.path} must be pictures (N, S, S, 3) and classes (N, "
-                f"{len(self.classes)}). Received: {pictures.shape} and {one_hot.shape}. Train again."
+                f"The {which} samples of {self.path} must be images (N, S, S, 3) and classes (N, "
+                f"{len(self.classes)}). Received: {images.shape} and {one_hot.shape}. Train again."
             )
-        return pictures, one_hot.argmax(axis=1).astype(np.int64)
+        return images, one_hot.argmax(axis=1).astype(np.int64)
 
     def history(self) -> list[dict[str, float]]:
         """Read `history.csv`: one dict an epoch with epoch, loss, accuracy, val_loss, val_accuracy, ... as numbers."""
@@ -144,7 +148,8 @@ class RunFolder:
         if not path.is_file():
             return []
         with path.open(newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [with_current_names(row) for row in csv.DictReader(file)]
+        return [{name: float(value) for name, value in row.items()} for row in rows]
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise RunError(f"There is no run folder at {path}. Make one: asl-edge train ARRAYS --out {path}")
     try:
-        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = with_current_names(json.loads((path / CONFIG_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise RunError(f"{path} is no run folder: it has no {CONFIG_FILE}.") from error
     except (OSError, ValueError) as error:
@@ -168,11 +173,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def sample_paths(path: Path, which: SampleSet) -> tuple[Path, Path]:
-    """Return where the run folder `path` keeps the pictures and the one-hot classes of a sample."""
+    """Return where the run folder `path` keeps the images and the one-hot classes of a sample."""
     if which not in ("test", "train"):
         raise ValueError(f"which must be 'test' or 'train'. Received: {which!r}")
     folder = path / SAMPLES_FOLDER
-    return folder / f"{which}_pictures.npy", folder / f"{which}_classes.npy"
+    images = current_or_earlier(folder / f"{which}_images.npy", f"{which}_pictures.npy")
+    return images, folder / f"{which}_classes.npy"
 
 
 def foreign_files(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The pictures that travel in a run folder: enough to compare an export with, and to calibrate by."""
+"""The images that travel in a run folder: enough to compare an export with, and to calibrate by."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def stratified_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt
 
 
 def write_samples(run: Path, which: SampleSet, arrays: PreparedArrays, split: str, count: int, seed: int) -> int:
-    """Write up to `count` pictures (uint8, RGB) and one-hot classes of `split` into the run folder; return how many."""
+    """Write up to `count` images (uint8, RGB) and one-hot classes of `split` into the run folder; return how many."""
     rows = stratified_rows(arrays.split(split).labels, count, seed)
-    pictures_path, classes_path = sample_paths(run, which)
-    with atomic.replacing(pictures_path) as temporary, temporary.open("wb") as file:
+    images_path, classes_path = sample_paths(run, which)
+    with atomic.replacing(images_path) as temporary, temporary.open("wb") as file:
         np.save(file, arrays.rgb(split, rows))
     with atomic.replacing(classes_path) as temporary, temporary.open("wb") as file:
         np.save(file, arrays.split(split).one_hot[rows])

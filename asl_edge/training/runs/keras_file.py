@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def run_around(path: Path) -> RunFolder | None:
+def enclosing_run(path: Path) -> RunFolder | None:
     """Return the run that `path` is, or that it lies in as best model or checkpoint; None for a file that stands alone.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from asl_edge.data.arrays import FILES
 from asl_edge.errors import AslEdgeError, RunError
+from asl_edge.files.earlier_names import with_current_names
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.runs import folder as run_folder
 from asl_edge.training.runs.checkpoints import best_epoch, path_of_epoch
@@ -51,7 +52,7 @@ class RunSummary:
     test_accuracy: float | None = None
     """Of `best.keras`; known once a run is finished, and if its arrays have a test split."""
     test_interval95: tuple[float, float] | None = None
-    test_pictures: int | None = None
+    test_images: int | None = None
     parameters: int | None = None
     """Numbers in the network's weights, those of batch normalisation's averages included."""
     size_bytes: int = 0
@@ -89,7 +90,7 @@ class Comparison:
     """What differs in `environment.json`: their times cannot be compared where the processors differ."""
     first_history: History
     second_history: History
-    same_pictures: dict[str, bool | None]
+    same_images: dict[str, bool | None]
     """By split: whether both have the same, without which their accuracies cannot be compared; None if not recorded."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class Comparison:
             "runs": [self.first.to_dict(), self.second.to_dict()],
             "choices": {item.name: [item.first, item.second] for item in self.choices},
             "environment": {item.name: [item.first, item.second] for item in self.environment},
-            "same_pictures": self.same_pictures,
+            "same_images": self.same_images,
             "histories": [self.first_history, self.second_history],
         }
 
@@ -158,7 +159,7 @@ def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Co
         _differences(_environment(first), _environment(second)),
         _history(first),
         _history(second),
-        {split: _same_pictures(*configs, split) for split in ("validation", "test")},
+        {split: _same_images(*configs, split) for split in ("validation", "test")},
     )
 
 
@@ -218,7 +219,7 @@ def _tested(results: Mapping[str, Any] | None) -> dict[str, Any]:
     if not test:
         return {}
     low, high = test["interval95"]
-    return {"test_accuracy": test["accuracy"], "test_interval95": (low, high), "test_pictures": test["pictures"]}
+    return {"test_accuracy": test["accuracy"], "test_interval95": (low, high), "test_images": test["images"]}
 
 
 def _history(path: Path) -> History:
@@ -237,7 +238,7 @@ def _results(path: Path, history: History) -> dict[str, Any] | None:
     """Return `results.json`; None where it is not there or older than the last epochs."""
     file = path / run_folder.RESULTS_FILE
     try:
-        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        results: dict[str, Any] = with_current_names(json.loads(file.read_text(encoding="utf-8")))
         return results if results["epochs"] == len(history) else None
     except FileNotFoundError:
         return None
@@ -326,8 +327,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _same_pictures(first: Mapping[str, Any], second: Mapping[str, Any], split: str) -> bool | None:
-    """Compare the checksums (without a manifest: size of the pictures, checksum of the classes) of one split."""
+def _same_images(first: Mapping[str, Any], second: Mapping[str, Any], split: str) -> bool | None:
+    """Compare the checksums (without a manifest: size of the images, checksum of the classes) of one split."""
     names = FILES[split]
     one, other = ((config.get("data") or {}).get("fingerprint") or {} for config in (first, second))
     if not all(name in one and name in other for name in names):

@@ -82,7 +82,7 @@ def comparison_table(comparison: Comparison, console: Console) -> Table:
         "parameters": [_DASH if run.parameters is None else f"{run.parameters:,}" for run in runs],
         "size": [_size(run.size_bytes) for run in runs],
         "time": [_time(run.training_seconds) for run in runs],
-        "pictures/s": [_rate(history) for history in histories],
+        "images/s": [_rate(history) for history in histories],
     }
     for name, cells in figures.items():
         table.add_row(name, *cells)
@@ -125,11 +125,11 @@ def _test(run: RunSummary) -> str:
     if run.test_accuracy is None or run.test_interval95 is None:
         return _DASH
     low, high = run.test_interval95
-    return f"{run.test_accuracy:.1%} (95% interval {low:.1%} to {high:.1%}, n = {run.test_pictures})"
+    return f"{run.test_accuracy:.1%} (95% interval {low:.1%} to {high:.1%}, n = {run.test_images})"
 
 
 def _rate(history: History) -> str:
-    rates = [row["pictures_per_second"] for row in history if "pictures_per_second" in row]
+    rates = [row["images_per_second"] for row in history if "images_per_second" in row]
     return f"{median(rates):,.0f} (median of the epochs)" if rates else _DASH
 
 

@@ -1,6 +1,6 @@
 """What `--resume` needs: how far the run is and, bit for bit, everything that the next step depends on, in one file.
 
-The order of the pictures follows from (seed, epoch) and the learning rate from the optimizer's step count, so they need
+The order of the images follows from (seed, epoch) and the learning rate from the optimizer's step count, so they need
 no place here. Dropout and augmentation draw from seed generators, which a `.keras` file does not restore.
 """
 

@@ -30,7 +30,7 @@ def run(*arguments: str) -> int:
     return int(stop.value.code or 0)
 
 
-def pictures(folder: str) -> list[str]:
+def images(folder: str) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.jpg"))
 
 
@@ -43,9 +43,9 @@ def test_recorded_videos_to_arrays_by_the_commands_that_are_named(
     for session in ("monday", "tuesday"):
         assert run("--labels", "a,B", *sources, "--out", "mine", "--frames", "12", "--session", session) == 0
     said = capsys.readouterr()
-    assert "24 pictures in mine (session tuesday)." in said.out
+    assert "24 images in mine (session tuesday)." in said.out
     assert "tuesday_A1.jpg to A12" in said.out
-    assert len(pictures("mine")) == 48
+    assert len(images("mine")) == 48
 
     *_, adapt, _, _, line, _, _, train = (line.strip() for line in said.err.strip().splitlines())
     assert adapt == "asl-edge adapt mine --out mine.npz"
@@ -62,7 +62,7 @@ def test_letter_by_letter(tmp_path: Path, film_hand: Film, capsys: pytest.Captur
     clip = str(film_hand(tmp_path / "clip.avi", "A", 8))
     assert run("--label", "A", "--source", clip, "--out", "mine", "--session", "anna!") == 0
     said = capsys.readouterr().err
-    assert f"{clip} is too short for 30 pictures of A: 8 were taken." in said
+    assert f"{clip} is too short for 30 images of A: 8 were taken." in said
     assert "Next:\n  asl-edge data capture --out mine --session anna --label B --source VIDEO\n" in said
     assert "prepare" not in said
 
@@ -74,7 +74,7 @@ def test_letter_by_letter(tmp_path: Path, film_hand: Film, capsys: pytest.Captur
     assert "Or the next letter:\n  asl-edge data capture --out mine --label B --source VIDEO\n" in said
 
 
-def test_pictures_in_the_folder_one_stands_in(
+def test_images_in_the_folder_one_stands_in(
     tmp_path: Path, film_hand: Film, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = str(film_hand(tmp_path / "clip.avi", "A", 8))
@@ -96,7 +96,7 @@ def test_json_is_the_only_thing_on_standard_output(
         "out": "mine",
         "session": "s",
         "ended": "complete",
-        "pictures": 2,
+        "images": 2,
         "labels": [{"label": "del", "source": clip, "wanted": 2, "taken": 2, "first": 1, "last": 2, "still": 0}],
         "left": [],
     }
@@ -114,14 +114,14 @@ def test_a_live_source_is_guided_by_words(tmp_path: Path, film_hand: Film, capsy
         "nothing: keep the hand out of the box.",
     ]
     assert said[2:5] == [
-        "A: taking 4 pictures; turn and move the hand a little",
+        "A: taking 4 images; turn and move the hand a little",
         "A: 4 taken",
-        "B: taking 4 pictures; turn and move the hand a little",
+        "B: taking 4 images; turn and move the hand a little",
     ]
     assert any("gave no more frames" in line for line in said)
     left = ",".join(CLASSES[1:])
     assert said[-2:] == ["Go on with:", f"  asl-edge data capture --out mine --source {address} --labels {left}"]
-    assert len(pictures("mine")) == 4 + 3
+    assert len(images("mine")) == 4 + 3
 
 
 def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: 
     for source in (address, str(tmp_path / "clip.avi")):
         assert run("--label", "B", "--source", source, "--out", "mine", "--show") == 2
         assert "use --no-window" in capsys.readouterr().err
-    assert {name[0] for name in pictures("mine")} == {"A"}
+    assert {name[0] for name in images("mine")} == {"A"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_names_that_are_no_text(
     clip = film_hand(tmp_path / "clip.avi", "A", 2)
     assert run("--label", "A", "--source", "clip.avi", "--out", out, *option) == 0
     assert "xff" in capsys.readouterr().out
-    assert len(pictures(out)) == 2
+    assert len(images(out)) == 2
 
     clip.rename(strange)
     assert run("--label", "A", "--source", strange, "--out", out, *option) == 2

@@ -21,8 +21,8 @@ def run(*words):
     return stopped.value.code
 
 
-def test_prints_counts_leaks_and_the_train_command(tmp_path, write_pictures, capsys):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "my arrays"
+def test_prints_counts_leaks_and_the_train_command(tmp_path, write_images, capsys):
+    source, out = write_images(tmp_path / "in"), tmp_path / "my arrays"
     (source / "A/A0.jpg").write_bytes(b"")
     (source / "hello").mkdir()
     shutil.copy(source / "A/A1.png", source / "B/B99.png")
@@ -38,8 +38,8 @@ def test_prints_counts_leaks_and_the_train_command(tmp_path, write_pictures, cap
     assert (out / "manifest.json").exists()
 
 
-def test_json_is_alone_on_standard_output(tmp_path, write_pictures, capsys):
-    source = write_pictures(tmp_path / "in", classes="ABCDEFGHIJKLM", per_class=5)
+def test_json_is_alone_on_standard_output(tmp_path, write_images, capsys):
+    source = write_images(tmp_path / "in", classes="ABCDEFGHIJKLM", per_class=5)
     assert run(source, "--out", tmp_path / "out", "--size", 32, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["counts"]["test"]["M"] == 1
@@ -47,8 +47,8 @@ def test_json_is_alone_on_standard_output(tmp_path, write_pictures, capsys):
     assert 0 <= report["leak"]["nearest_neighbour_accuracy"] <= 1
 
 
-def test_the_tutorials_way(tmp_path, write_pictures):
-    source = write_pictures(tmp_path / "flat", name="{label}_{number}.jpg", per_class=20)
+def test_the_tutorials_way(tmp_path, write_images):
+    source = write_images(tmp_path / "flat", name="{label}_{number}.jpg", per_class=20)
     options = [
         "--classes",
         "A,B",
@@ -70,10 +70,10 @@ def test_the_tutorials_way(tmp_path, write_pictures):
     assert counts == [[12, 12], [5, 5], [3, 3]]
 
 
-def test_every_class_is_in_the_table(tmp_path, write_pictures, capsys):
+def test_every_class_is_in_the_table(tmp_path, write_images, capsys):
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    first = write_pictures(tmp_path / "first", classes=letters, per_class=5)
-    second = write_pictures(tmp_path / "second", classes="A", per_class=5, seed=1)
+    first = write_images(tmp_path / "first", classes=letters, per_class=5)
+    second = write_images(tmp_path / "second", classes="A", per_class=5, seed=1)
     assert run(first, second, "--out", tmp_path / "out", "--size", 16, "--mirror", "second") == 0
     words = capsys.readouterr().out.split()
     assert all(letter in words for letter in letters)
@@ -83,7 +83,7 @@ def test_every_class_is_in_the_table(tmp_path, write_pictures, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--classes", "A,Q"], "No picture of class Q in the sources. They hold: A,B,C."),
+        (["--classes", "A,Q"], "No image of class Q in the sources. They hold: A,B,C."),
         (["--classes", "A,hello"], "Unknown class 'hello'"),
         (["--fractions", "0.5,0.5"], "three numbers"),
         (["--fractions", "0.5,0.5,0.5"], "add up to 1"),
@@ -93,14 +93,14 @@ def test_every_class_is_in_the_table(tmp_path, write_pictures, capsys):
         (["--fractions", "0.70,0.15,0.15", "--train-per-class", "5", "--val-per-class", "2"], "does not go with"),
         (["--seed", "-1"], "--seed must be 0 or more"),
         (["--workers", "100000"], "at most 256"),
-        (["--train-per-class", "50", "--val-per-class", "5"], "Class A has 12 pictures"),
+        (["--train-per-class", "50", "--val-per-class", "5"], "Class A has 12 images"),
         (["--mirror", "nobody"], "no such source"),
         (["--fit", "squash"], "crop, stretch or pad"),
-        (["--gap", "20"], "Class A has too few pictures"),
+        (["--gap", "20"], "Class A has too few images"),
     ],
 )
-def test_mistakes_are_explained(tmp_path, write_pictures, capsys, options, message):
-    assert run(write_pictures(tmp_path / "in"), "--out", tmp_path / "out", "--size", 32, *options) == 2
+def test_mistakes_are_explained(tmp_path, write_images, capsys, options, message):
+    assert run(write_images(tmp_path / "in"), "--out", tmp_path / "out", "--size", 32, *options) == 2
     said = capsys.readouterr()
     assert message in " ".join(said.err.split())
     assert said.out == ""
@@ -110,21 +110,21 @@ def test_mistakes_are_explained(tmp_path, write_pictures, capsys, options, messa
 @pytest.mark.parametrize(
     ("fractions", "missing"), [("1,0,0", "validation"), ("0,0,1", "training and validation"), ("0.8,0.2,0", None)]
 )
-def test_arrays_that_cannot_be_trained_on_are_not_sent_to_train(tmp_path, write_pictures, capsys, fractions, missing):
-    source = write_pictures(tmp_path / "in")
+def test_arrays_that_cannot_be_trained_on_are_not_sent_to_train(tmp_path, write_images, capsys, fractions, missing):
+    source = write_images(tmp_path / "in")
     assert run(source, "--out", tmp_path / "out", "--size", 32, "--fractions", fractions) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert ("asl-edge train " in said and "Next:" in said) == (missing is None)
     if missing:
-        assert f"hold no {missing} pictures" in said
+        assert f"hold no {missing} images" in said
         assert "--fractions 0.70,0.15,0.15" in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_folders_whose_names_are_no_text(tmp_path, write_pictures, capsys, options):
+def test_folders_whose_names_are_no_text(tmp_path, write_images, capsys, options):
     folder = tmp_path / os.fsdecode(b"b\xff d")
-    assert run(write_pictures(folder / "in"), "--out", folder / "out", "--size", 32, *options) == 0
+    assert run(write_images(folder / "in"), "--out", folder / "out", "--size", 32, *options) == 0
     said = capsys.readouterr()
     assert (json.loads(said.out)["out"] if options else said.out).count("b\\xff d") == 1
     assert "b\\xff d" in said.err
@@ -136,8 +136,8 @@ def test_a_missing_source(tmp_path, capsys):
     assert "No such file or folder" in capsys.readouterr().err
 
 
-def test_overwrite(tmp_path, write_pictures, capsys):
-    source = write_pictures(tmp_path / "in")
+def test_overwrite(tmp_path, write_images, capsys):
+    source = write_images(tmp_path / "in")
     assert run(source, "--out", tmp_path / "out", "--size", 32) == 0
     assert run(source, "--out", tmp_path / "out", "--size", 32) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -145,8 +145,8 @@ def test_overwrite(tmp_path, write_pictures, capsys):
     assert np.load(tmp_path / "out/train_set.npy").shape[1] == 16
 
 
-def test_many_skipped_pictures_are_counted(tmp_path, write_pictures, capsys):
-    source = write_pictures(tmp_path / "in")
+def test_many_skipped_images_are_counted(tmp_path, write_images, capsys):
+    source = write_images(tmp_path / "in")
     for number in range(14):
         (source / f"A/B{number}.jpg").write_bytes(b"text")
     assert run(source, "--out", tmp_path / "out", "--size", 32) == 0

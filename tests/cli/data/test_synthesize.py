@@ -22,7 +22,7 @@ def test_it_draws_and_names_the_next_command(tmp_path: Path, capsys: pytest.Capt
     out = tmp_path / "my hands"
     assert run("--out", str(out), "--per-class", "2", "--classes", "b,Z", "--size", "48", "--seed", "7") == 0
     printed = capsys.readouterr()
-    assert "4 pictures of 2 classes" in printed.out
+    assert "4 images of 2 classes" in printed.out
     assert "Z: signed as a movement" in printed.out
     assert f"asl-edge data prepare '{out}' --out '{out}-arrays'" in printed.err
     assert sorted(path.name for path in out.rglob("*.jpg")) == ["B1.jpg", "B2.jpg", "Z1.jpg", "Z2.jpg"]
@@ -34,7 +34,7 @@ def test_json_is_the_only_thing_on_standard_output(tmp_path: Path, capsys: pytes
     report = json.loads(capsys.readouterr().out)
     assert report["folder"] == str(out)
     assert report["classes"] == ["A"]
-    assert report["pictures"] == 1
+    assert report["images"] == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
@@ -53,7 +53,7 @@ def test_a_folder_whose_name_is_no_text(
     ("arguments", "words"),
     [
         (("--per-class", "1", "--classes", "A,Q5"), "Unknown class 'Q5'"),
-        (("--per-class", "0"), "At least one picture"),
+        (("--per-class", "0"), "At least one image"),
         (("--per-class", "1", "--size", "9"), "32 to 1024"),
     ],
 )

@@ -53,7 +53,7 @@ class TestVideos:
                 for seed, label in enumerate(("A", "B", "nothing"), 10 * number)
             }
             report = from_videos(out, videos, frames=20, session=session)
-            assert (report.pictures, report.session, report.ended, report.left) == (60, session, "complete", ())
+            assert (report.images, report.session, report.ended, report.left) == (60, session, "complete", ())
         prepare(PrepareConfig((out,), tmp_path / "arrays", size=32))
 
         manifest = json.loads((tmp_path / "arrays" / "manifest.json").read_text())
@@ -75,16 +75,16 @@ class TestVideos:
                 }
 
     @pytest.mark.parametrize("ending", [".avi", ".mp4"])
-    def test_a_picture_is_what_the_device_reads(self, tmp_path: Path, film_hand: Film, ending: str) -> None:
+    def test_an_image_is_what_the_device_reads(self, tmp_path: Path, film_hand: Film, ending: str) -> None:
         video = film_hand(tmp_path / f"clip{ending}", "L", 8)
         from_videos(tmp_path / "mine", {"L": video}, frames=3, session="s")
 
-        frames = [item.picture for item in sources.frames(str(video))]
+        frames = [item.image for item in sources.frames(str(video))]
         assert names(tmp_path / "mine") == numbered("L", "s", 1, 2, 3)
         for number, chosen in enumerate((1, 4, 6), 1):
-            picture = cv2.imread(str(tmp_path / "mine" / "L" / f"s_L{number}.jpg"))[..., ::-1]
-            assert picture.shape == (64, 64, 3)
-            apart = [np.abs(picture.astype(int) - frame).mean() for frame in frames]
+            image = cv2.imread(str(tmp_path / "mine" / "L" / f"s_L{number}.jpg"))[..., ::-1]
+            assert image.shape == (64, 64, 3)
+            apart = [np.abs(image.astype(int) - frame).mean() for frame in frames]
             assert int(np.argmin(apart)) == chosen
             assert apart[chosen] < 4, "not mirrored, and in the right colours"
 
@@ -131,7 +131,7 @@ class TestVideos:
         assert began <= datetime.strptime(sessions[0], "%Y%m%d-%H%M") <= datetime.now()
         assert len(names(tmp_path / "mine")) == 6
 
-    def test_pictures_that_are_there_by_other_names_stay(self, tmp_path: Path, film_hand: Film) -> None:
+    def test_images_that_are_there_by_other_names_stay(self, tmp_path: Path, film_hand: Film) -> None:
         (tmp_path / "mine" / "a").mkdir(parents=True)
         (tmp_path / "mine" / "a" / "A1.jpg").write_bytes(b"mine")
         from_videos(tmp_path / "mine", {"A": film_hand(tmp_path / "a.avi", "A", 4)}, frames=1, session="s")
@@ -167,9 +167,9 @@ class TestVideos:
         video.write_bytes(data[: len(data) // 2])
         report = from_videos(tmp_path / "mine", {"A": video}, frames=30)
 
-        assert 5 < report.pictures < 30
+        assert 5 < report.images < 30
 
-    def test_a_guide_sees_each_picture_and_may_end_it(self, tmp_path: Path, film_hand: Film) -> None:
+    def test_a_guide_sees_each_image_and_may_end_it(self, tmp_path: Path, film_hand: Film) -> None:
         videos = {label: str(film_hand(tmp_path / f"{label}.avi", label, 8)) for label in "ABC"}
         guide = Script({("A", 2): Wish.GO_ON, ("B", 1): Wish.END})
         report = capture(CaptureConfig(tuple("ABC"), tmp_path / "mine", tuple(videos.values())), guide)
@@ -179,7 +179,7 @@ class TestVideos:
 
 
 class Script:
-    """A guide that wishes what a table says of a label and the pictures taken of it, once each."""
+    """A guide that wishes what a table says of a label and the images taken of it, once each."""
 
     def __init__(self, wishes: dict[tuple[str, int], Wish] | None = None) -> None:
         self.wishes, self.moments = dict(wishes or {}), list[Moment]()
@@ -218,7 +218,7 @@ class TestCamera:
         camera, guide = Camera(), Script()
         report = camera.capture(tmp_path / "mine", guide, frames=4, every=3, countdown=2)
 
-        assert (report.pictures, report.ended) == (8, "complete")
+        assert (report.images, report.ended) == (8, "complete")
         assert names(tmp_path / "mine") == numbered("A", "s", 1, 2, 3, 4) + numbered("B", "s", 1, 2, 3, 4)
         assert camera.closed
         of_a = [moment for moment in guide.moments if moment.label == "A"]
@@ -229,7 +229,7 @@ class TestCamera:
         assert all(moment.frame is not None and moment.frame.shape == (48, 64, 3) for moment in of_a)
 
     def test_nobody_need_look(self, tmp_path: Path) -> None:
-        assert Camera().capture(tmp_path / "mine", frames=2, countdown=0).pictures == 4
+        assert Camera().capture(tmp_path / "mine", frames=2, countdown=0).images == 4
 
     def test_space_ends_the_countdown_and_then_the_letter(self, tmp_path: Path) -> None:
         camera = Camera()
@@ -248,13 +248,13 @@ class TestCamera:
         report = camera.capture(tmp_path / "mine", Script({at: Wish.END}), "ABC", frames=3)
 
         assert (report.ended, report.left) == ("by the person", left)
-        assert report.pictures == len(names(tmp_path / "mine")) == (2 if at[0] == "A" else 3)
+        assert report.images == len(names(tmp_path / "mine")) == (2 if at[0] == "A" else 3)
         assert camera.closed
 
     def test_a_camera_that_is_pulled_out(self, tmp_path: Path) -> None:
         report = Camera(frames=8).capture(tmp_path / "mine", frames=5, every=1, countdown=0)
 
-        assert (report.ended, report.left, report.pictures) == ("no more frames", ("B",), 8)
+        assert (report.ended, report.left, report.images) == ("no more frames", ("B",), 8)
 
     def test_ctrl_c_keeps_what_was_taken(self, tmp_path: Path) -> None:
         camera = Camera(frames=7, ends_with=KeyboardInterrupt())
@@ -262,7 +262,7 @@ class TestCamera:
             camera.capture(tmp_path / "mine", frames=5, every=1, countdown=0)
 
         report = stop.value.report
-        assert (report.ended, report.left, report.pictures) == ("interrupted", ("B",), 7)
+        assert (report.ended, report.left, report.images) == ("interrupted", ("B",), 7)
         assert len(names(tmp_path / "mine")) == 7
 
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ class TestPlaces:
         with read_only(tmp_path / "ro") as folder, pytest.raises(UserError, match="no right to write"):
             capture(CaptureConfig(("A",), folder, ("97",)))
 
-    def test_a_disk_that_fills_up_keeps_the_pictures_before(self, tmp_path: Path) -> None:
-        """A limit to the size of files stands for the full disk; the second picture is larger than it."""
+    def test_a_disk_that_fills_up_keeps_the_images_before(self, tmp_path: Path) -> None:
+        """A limit to the size of files stands for the full disk; the second image is larger than it."""
         pytest.importorskip("resource", reason="Windows has no such limit")
         writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
         writer.write(np.full((64, 96, 3), 90, np.uint8))
@@ -307,13 +307,13 @@ except AslEdgeError as error:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 
         assert done.stdout.startswith(f"1 {Path('mine/A/s_A2.jpg')} cannot be written (")
-        assert "The pictures before it are kept. Make room" in done.stdout
+        assert "The images before it are kept. Make room" in done.stdout
         assert names(tmp_path / "mine") == ["A/s_A1.jpg"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_a_signal_leaves_whole_pictures_and_no_traces(tmp_path: Path, number: str) -> None:
+def test_a_signal_leaves_whole_images_and_no_traces(tmp_path: Path, number: str) -> None:
     writer = cv2.VideoWriter(str(tmp_path / "long.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
     for level in range(6000):
         writer.write(np.full((64, 96, 3), level % 256, np.uint8))
@@ -332,8 +332,8 @@ def test_a_signal_leaves_whole_pictures_and_no_traces(tmp_path: Path, number: st
 
     kept = names(tmp_path / "mine")
     assert process.returncode == 130
-    assert f"Stopped. Pictures taken, and kept: {len(kept)}." in complaints
-    assert f"{len(kept)} pictures in mine" in said
+    assert f"Stopped. Images taken, and kept: {len(kept)}." in complaints
+    assert f"{len(kept)} images in mine" in said
     assert 3 < len(kept) < 6000
     assert all(cv2.imread(str(tmp_path / "mine" / name)) is not None for name in kept)
     assert not [name for name in kept if "partial" in name]
@@ -344,7 +344,7 @@ def test_a_signal_leaves_whole_pictures_and_no_traces(tmp_path: Path, number: st
 def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
     tmp_path: Path, film_hand: Film, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """A signal at each line in turn that runs while the pictures of one capture are saved."""
+    """A signal at each line in turn that runs while the images of one capture are saved."""
     film = film_hand(tmp_path / "a.avi", "A", 3, 1)
     trace = sys.gettrace()
     told: set[int] = set()
@@ -363,10 +363,10 @@ def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
 
         real = capture_module._Label.take
 
-        def traced(self: object, picture: object, tracer: object = at_each_line, take: Any = real) -> None:
+        def traced(self: object, image: object, tracer: object = at_each_line, take: Any = real) -> None:
             sys.settrace(tracer)  # type: ignore[arg-type]
             try:
-                take(self, picture)
+                take(self, image)
             finally:
                 sys.settrace(trace)
 
@@ -377,8 +377,8 @@ def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
         except Interrupted as stop:
             report = stop.report
         monkeypatch.undo()
-        assert len(names(out) if out.is_dir() else []) == report.pictures, (moment, names(out))
-        told.add(report.pictures)
+        assert len(names(out) if out.is_dir() else []) == report.images, (moment, names(out))
+        told.add(report.images)
         if report.ended == "complete" and moment > lines:
             break
     assert told == {0, 1, 2, 3}

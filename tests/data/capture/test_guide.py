@@ -17,7 +17,7 @@ def moment(taken: int = 0, seconds_left: float = 0.0, label: str = "A") -> Momen
     return Moment(label, taken, 30, seconds_left, FRAME)
 
 
-def test_the_box_is_amber_in_the_countdown_and_green_while_pictures_are_taken() -> None:
+def test_the_box_is_amber_in_the_countdown_and_green_while_images_are_taken() -> None:
     waiting, taking = draw(moment(seconds_left=2.5), mirror=False), draw(moment(), mirror=False)
 
     assert tuple(waiting[60, 20]) == AMBER
@@ -30,10 +30,10 @@ def test_countdown_and_count_are_seen() -> None:
     foot = (slice(80, 120), slice(90, 140))
     seen = [draw(moment(*state), mirror=False)[foot] for state in ((0, 2.5), (0, 1.5), (0, 0.0), (1, 0.0))]
 
-    assert len({picture.tobytes() for picture in seen}) == 4
+    assert len({image.tobytes() for image in seen}) == 4
 
 
-def test_the_mirror_turns_the_picture_and_not_the_words() -> None:
+def test_the_mirror_turns_the_image_and_not_the_words() -> None:
     turned = Moment("A", 3, 30, 0.0, np.ascontiguousarray(FRAME[:, ::-1]))
 
     np.testing.assert_array_equal(draw(moment(3), mirror=True), draw(turned, mirror=False))
@@ -51,7 +51,7 @@ def test_words_come_once_for_each_change() -> None:
     for state in ((0, 2.0), (0, 1.4), (0, 0.8), (0, 0.0), (1, 0.0), (29, 0.0), (30, 0.0)):
         assert guide.show(moment(*state)) is Wish.NONE
 
-    assert said == ["A in 2", "A in 1", "A: taking 30 pictures; turn and move the hand a little", "A: 30 taken"]
+    assert said == ["A in 2", "A in 1", "A: taking 30 images; turn and move the hand a little", "A: 30 taken"]
 
 
 class Screen:

@@ -1,4 +1,4 @@
-"""Finding pictures: layouts, nesting, zips, names, what is left out and said so."""
+"""Finding images: layouts, nesting, zips, names, what is left out and said so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from asl_edge.data.prepare.discovery import (
     select_sources,
     session_of,
 )
-from asl_edge.errors import DataError, PictureError
+from asl_edge.errors import DataError, ImageError
 from asl_edge.labels import CLASSES
 
 
@@ -49,8 +49,8 @@ def test_class_folders_at_any_depth_in_folders_and_zips(tmp_path, around, as_zip
     source = touch(tmp_path / "in", *(f"{around}{name}" for name in ("B/x.jpg", "a/x10.jpg", "a/x9.jpg", "SPACE/1")))
     if as_zip:
         source = zipped(source, tmp_path / "in.zip")
-    pictures, catalogue = found(source)
-    assert pictures == [
+    images, catalogue = found(source)
+    assert images == [
         ("A", f"{around}a/x9.jpg"),
         ("A", f"{around}a/x10.jpg"),
         ("B", f"{around}B/x.jpg"),
@@ -61,14 +61,14 @@ def test_class_folders_at_any_depth_in_folders_and_zips(tmp_path, around, as_zip
 
 
 def test_too_deep_is_not_found(tmp_path):
-    with pytest.raises(DataError, match="No pictures of known classes"):
+    with pytest.raises(DataError, match="No images of known classes"):
         find([touch(tmp_path, "1/2/3/A/x.jpg")])
 
 
 def test_flat_files_as_in_the_tutorial(tmp_path):
     touch(tmp_path, "A_34.jpg", "A_5.jpg", "b1.png", "nothing_2.jpg", "C_test.jpg", "IMG_1.jpg", "sub/x.jpg")
-    pictures, catalogue = found(tmp_path)
-    assert pictures == [
+    images, catalogue = found(tmp_path)
+    assert images == [
         ("A", "A_5.jpg"),
         ("A", "A_34.jpg"),
         ("B", "b1.png"),
@@ -81,15 +81,15 @@ def test_flat_files_as_in_the_tutorial(tmp_path):
     ]
 
 
-def test_kaggles_zip_uses_the_folders_and_names_the_flat_test_pictures(tmp_path):
+def test_kaggles_zip_uses_the_folders_and_names_the_flat_test_images(tmp_path):
     folder = touch(
         tmp_path / "in",
         "asl_alphabet_train/asl_alphabet_train/A/A1.jpg",
         "asl_alphabet_test/asl_alphabet_test/A_test.jpg",
         "__MACOSX/asl_alphabet_train/A/._A1.jpg",
     )
-    pictures, catalogue = found(zipped(folder, tmp_path / "archive.zip"))
-    assert pictures == [("A", "asl_alphabet_train/asl_alphabet_train/A/A1.jpg")]
+    images, catalogue = found(zipped(folder, tmp_path / "archive.zip"))
+    assert images == [("A", "asl_alphabet_train/asl_alphabet_train/A/A1.jpg")]
     assert [reason for _, reason in catalogue.ignored] == [
         "1 flat files beside class folders; used only as a source of its own"
     ]
@@ -98,8 +98,8 @@ def test_kaggles_zip_uses_the_folders_and_names_the_flat_test_pictures(tmp_path)
 def test_nothing_is_left_out_in_silence(tmp_path):
     touch(tmp_path, "A/1.jpg", "A/ann/2.jpg", "A/ann/deep/3.jpg", "hello/4.jpg", "loose.jpg")
     (tmp_path / "B").mkdir()
-    pictures, catalogue = found(tmp_path)
-    assert [path for _, path in pictures] == ["A/1.jpg", "A/ann/2.jpg"]
+    images, catalogue = found(tmp_path)
+    assert [path for _, path in images] == ["A/1.jpg", "A/ann/2.jpg"]
     assert {(Path(path).name, reason) for path, reason in catalogue.ignored} == {
         ("deep", "too deep inside a class folder"),
         ("hello", "no class of the alphabet has this name"),
@@ -108,9 +108,9 @@ def test_nothing_is_left_out_in_silence(tmp_path):
     }
 
 
-def test_what_systems_leave_behind_is_no_picture(tmp_path):
-    pictures, catalogue = found(touch(tmp_path, "A/1.jpg", "A/Thumbs.db", "A/.DS_Store", "A/._1.jpg", ".git/A/1.jpg"))
-    assert [path for _, path in pictures] == ["A/1.jpg"]
+def test_what_systems_leave_behind_is_no_image(tmp_path):
+    images, catalogue = found(touch(tmp_path, "A/1.jpg", "A/Thumbs.db", "A/.DS_Store", "A/._1.jpg", ".git/A/1.jpg"))
+    assert [path for _, path in images] == ["A/1.jpg"]
     assert not catalogue.ignored
 
 
@@ -119,8 +119,8 @@ def test_pipes_and_broken_links_are_skipped_and_listed(tmp_path):
     touch(tmp_path, "A/1.jpg")
     os.mkfifo(tmp_path / "A/pipe.jpg")
     (tmp_path / "A/link.jpg").symlink_to("nowhere")
-    pictures, catalogue = found(tmp_path)
-    assert len(pictures) == 1
+    images, catalogue = found(tmp_path)
+    assert len(images) == 1
     assert [Path(path).name for path, _ in catalogue.skipped] == ["link.jpg", "pipe.jpg"]
 
 
@@ -128,8 +128,8 @@ def test_links_that_lead_in_circles_are_skipped_and_listed(tmp_path):
     touch(tmp_path, "A/1.jpg", "B/1.jpg")
     (tmp_path / "A/loopy").symlink_to("loopy")
     (tmp_path / "C").symlink_to("C")
-    pictures, catalogue = found(tmp_path)
-    assert [path for _, path in pictures] == ["A/1.jpg", "B/1.jpg"]
+    images, catalogue = found(tmp_path)
+    assert [path for _, path in images] == ["A/1.jpg", "B/1.jpg"]
     assert [Path(path).name for path, _ in catalogue.skipped] == ["loopy"]
     assert [(Path(path).name, reason) for path, reason in catalogue.ignored] == [("C", "neither a file nor a folder")]
 
@@ -188,8 +188,8 @@ def test_a_name_with_thousands_of_digits_is_a_name(tmp_path):
     with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
         for name in (long, "A/A8.jpg"):
             archive.writestr(name, b"x")
-    pictures, _ = found(tmp_path / "in.zip")
-    assert [path for _, path in pictures] == ["A/A8.jpg", long]
+    images, _ = found(tmp_path / "in.zip")
+    assert [path for _, path in images] == ["A/A8.jpg", long]
     assert frame_number(long) == -1
 
 
@@ -199,9 +199,9 @@ def test_all_classes_are_counted_as_held(tmp_path):
 
 
 def test_several_layouts_below_one_folder_are_sources_of_their_own(tmp_path):
-    touch(tmp_path / "all", "ann/A/1.jpg", "bob/pictures/A/1.jpg")
+    touch(tmp_path / "all", "ann/A/1.jpg", "bob/images/A/1.jpg")
     _, catalogue = found(tmp_path / "all")
-    assert [source.name for source in catalogue.sources] == ["ann", "pictures"]
+    assert [source.name for source in catalogue.sources] == ["ann", "images"]
 
 
 def test_sources_of_one_name_are_told_apart(tmp_path):
@@ -215,8 +215,8 @@ def test_sources_of_one_name_are_told_apart(tmp_path):
 
 
 def test_only_chosen_classes(tmp_path):
-    pictures, _ = found(touch(tmp_path, "A/1.jpg", "B/1.jpg"), classes=["B"])
-    assert pictures == [("B", "B/1.jpg")]
+    images, _ = found(touch(tmp_path, "A/1.jpg", "B/1.jpg"), classes=["B"])
+    assert images == [("B", "B/1.jpg")]
 
 
 def test_missing_and_wrong_paths(tmp_path):
@@ -225,7 +225,7 @@ def test_missing_and_wrong_paths(tmp_path):
     with pytest.raises(DataError, match="no zip"):
         find([touch(tmp_path, "file.txt") / "file.txt"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="No pictures of known classes"):
+    with pytest.raises(DataError, match="No images of known classes"):
         find([tmp_path / "empty"])
     with pytest.raises(DataError, match="named twice"):
         find([touch(tmp_path / "in", "A/1.jpg"), tmp_path / "in"])
@@ -257,7 +257,7 @@ def test_a_damaged_member_costs_only_itself(tmp_path):
     data[place + 3] ^= 0xFF
     archive.write_bytes(data)
     with find([archive]) as catalogue:
-        with pytest.raises(PictureError, match="from the zip"):
+        with pytest.raises(ImageError, match="from the zip"):
             catalogue.read(0)
         assert catalogue.read(1) == b"A/2.jpg"
 

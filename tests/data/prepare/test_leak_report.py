@@ -37,7 +37,7 @@ def test_hash_hardly_changes_with_brightness_and_noise(thumbnails):
     assert max(same) < min(different)
 
 
-def test_plain_pictures_hash_alike():
+def test_plain_images_hash_alike():
     plain = np.stack([np.full((24, 24), grey, np.uint8) for grey in (0, 7, 130, 255)])
     assert len(np.unique(leak_report.perceptual_hashes(plain)[1:], axis=0)) == 1
 
@@ -53,12 +53,12 @@ def test_pairs_and_examples_by_definition(thumbnails):
         first, second = rows[near.first_split], rows[near.second_split]
         distances = np.array([[hamming(hashes[a], hashes[b]) for a in first] for b in second])
         assert near.pairs == (distances <= leak_report.NEAR_DISTANCE).sum()
-        assert near.pictures == (distances.min(1) <= leak_report.NEAR_DISTANCE).sum()
+        assert near.images == (distances.min(1) <= leak_report.NEAR_DISTANCE).sum()
         assert near.compared == near.of == len(second)
         for example in near.examples:
             assert hamming(hashes[int(example.first)], hashes[int(example.second)]) == example.distance
     between = {(near.first_split, near.second_split): near for near in report(everything, labels, rows).near_duplicates}
-    assert between["train", "test"].pictures >= 6
+    assert between["train", "test"].images >= 6
     assert {int(example.second) - int(example.first) for example in between["train", "test"].examples} == {60}
 
 

@@ -1,4 +1,4 @@
-"""`prepare`: what it writes, that it writes it whole and the same each time, and what it does with bad pictures."""
+"""`prepare`: what it writes, that it writes it whole and the same each time, and what it does with bad images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from asl_edge.data.arrays import FILES, SPLITS, sha256_of
-from asl_edge.data.prepare.jpeg_warnings import listening
+from asl_edge.data.prepare.jpeg_warnings import capture_native_warnings
 from asl_edge.data.prepare.prepare import OURS, PrepareConfig, SplitPlan, prepare
 from asl_edge.errors import DataError
 from asl_edge.imaging.preprocess import load, opencv
@@ -51,22 +51,22 @@ def undecodable_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"nonsense" * 9) + chunk(b"IEND", b"")
 
 
-def test_writes_the_tutorials_files_and_a_manifest(tmp_path, write_pictures):
-    source, out = write_pictures(tmp_path / "in", per_class=20), tmp_path / "out"
+def test_writes_the_tutorials_files_and_a_manifest(tmp_path, write_images):
+    source, out = write_images(tmp_path / "in", per_class=20), tmp_path / "out"
     report = run(out, source)
     assert {path.name for path in out.iterdir()} == OURS
     manifest = manifest_of(out)
     for split in SPLITS:
-        pictures, one_hot = (np.load(out / name) for name in FILES[split])
-        assert pictures.dtype == np.uint8
-        assert pictures.shape == (len(one_hot), 32, 32, 3)
+        images, one_hot = (np.load(out / name) for name in FILES[split])
+        assert images.dtype == np.uint8
+        assert images.shape == (len(one_hot), 32, 32, 3)
         assert one_hot.dtype == np.float32
         assert one_hot.sum(1).tolist() == [1] * len(one_hot)
-        assert np.array_equal(np.load(out / FILES[split][0], mmap_mode="r"), pictures)
+        assert np.array_equal(np.load(out / FILES[split][0], mmap_mode="r"), images)
         rows = manifest["rows"][split]
         for row, (folder, name, frame) in enumerate(zip(rows["folder"], rows["name"], rows["frame"], strict=True)):
             origin = source / manifest["folders"][folder][1] / name
-            assert np.array_equal(pictures[row], load(origin, 32))
+            assert np.array_equal(images[row], load(origin, 32))
             assert report.classes[one_hot[row].argmax()] == origin.parent.name
             assert f"{frame}.png" in name
     for name, entry in manifest["files"].items():
@@ -74,18 +74,18 @@ def test_writes_the_tutorials_files_and_a_manifest(tmp_path, write_pictures):
     assert report.counts["train"] == {"A": 13, "B": 13, "C": 13}
     assert report.gap_frames == manifest["gap_frames_dropped"] == 6
     assert manifest["sources"][0]["name"] == "in"
-    assert report.pictures == 54
+    assert report.images == 54
 
 
-def test_rows_are_mixed(tmp_path, write_pictures):
-    run(tmp_path / "out", write_pictures(tmp_path / "in", per_class=40))
+def test_rows_are_mixed(tmp_path, write_images):
+    run(tmp_path / "out", write_images(tmp_path / "in", per_class=40))
     labels = np.load(tmp_path / "out/train_classes.npy").argmax(1)
     assert len(set(labels[:12].tolist())) == 3
 
 
 @pytest.mark.parametrize("split", ["blocks", "random"])
-def test_the_same_bytes_whatever_the_workers(tmp_path, write_pictures, split):
-    source = write_pictures(tmp_path / "in", per_class=30)
+def test_the_same_bytes_whatever_the_workers(tmp_path, write_images, split):
+    source = write_images(tmp_path / "in", per_class=30)
     plan = SplitPlan(method=split, seed=3)
     for workers in (1, 2, 7):
         run(tmp_path / f"out{workers}", source, split=plan, workers=workers)
@@ -94,8 +94,8 @@ def test_the_same_bytes_whatever_the_workers(tmp_path, write_pictures, split):
     assert digests(tmp_path / "other") != digests(tmp_path / "out1")
 
 
-def test_a_zip_gives_the_same_arrays(tmp_path, write_pictures):
-    source = write_pictures(tmp_path / "in", name="train/train/{label}/{label}{number}.jpg")
+def test_a_zip_gives_the_same_arrays(tmp_path, write_images):
+    source = write_images(tmp_path / "in", name="train/train/{label}/{label}{number}.jpg")
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in source.rglob("*.jpg"):
             archive.write(path, path.relative_to(source))
@@ -106,22 +106,22 @@ def test_a_zip_gives_the_same_arrays(tmp_path, write_pictures):
             assert sha256_of(tmp_path / "folder" / name) == sha256_of(tmp_path / "zip" / name)
 
 
-def test_flat_files_and_chosen_classes_in_the_given_order(tmp_path, write_pictures):
-    report = run(tmp_path / "out", write_pictures(tmp_path / "in", name="{label}_{number}.jpg"), classes=("C", "A"))
+def test_flat_files_and_chosen_classes_in_the_given_order(tmp_path, write_images):
+    report = run(tmp_path / "out", write_images(tmp_path / "in", name="{label}_{number}.jpg"), classes=("C", "A"))
     assert report.classes == ("C", "A")
     for split in SPLITS:
         labels = np.load(tmp_path / "out" / FILES[split][1]).argmax(1)
         assert ["CA"[label] for label in labels] == [name[0] for name in names_of(tmp_path / "out", split)]
 
 
-def test_bad_pictures_are_skipped_listed_and_change_nothing_else(tmp_path, write_pictures):
-    good = write_pictures(tmp_path / "in", per_class=20)
+def test_bad_images_are_skipped_listed_and_change_nothing_else(tmp_path, write_images):
+    good = write_images(tmp_path / "in", per_class=20)
     shutil.copytree(good, tmp_path / "clean/in")
     some = (good / "A/A1.png").read_bytes()
     bad = {
         "A2_cut.png": some[: len(some) // 2],
         "A3_empty.png": b"",
-        "A4_text.jpg": b"this is no picture",
+        "A4_text.jpg": b"this is no image",
         "A5_nonsense.png": undecodable_png(),
         "A6_heic.jpg": b"\0\0\0\x18ftypheic" + bytes(40),
         "A7_bomb.png": some[:16] + struct.pack(">II", 10_000, 10_000) + some[24:],
@@ -133,7 +133,7 @@ def test_bad_pictures_are_skipped_listed_and_change_nothing_else(tmp_path, write
     reasons = {Path(path).name: reason for path, reason in report.skipped}
     assert "cut off" in reasons["A2_cut.png"]
     assert "empty" in reasons["A3_empty.png"]
-    assert "not a picture" in reasons["A4_text.jpg"]
+    assert "not an image" in reasons["A4_text.jpg"]
     assert "damaged" in reasons["A5_nonsense.png"]
     assert "HEIC" in reasons["A6_heic.jpg"]
     assert [entry["path"] for entry in manifest_of(tmp_path / "out")["skipped"]] == [path for path, _ in report.skipped]
@@ -145,8 +145,8 @@ def test_bad_pictures_are_skipped_listed_and_change_nothing_else(tmp_path, write
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_jpegs_that_lost_pixels_in_the_middle_are_skipped(tmp_path, write_pictures, capfd, workers):
-    good = write_pictures(tmp_path / "in", per_class=40, name="{label}/{label}{number}.jpg")
+def test_jpegs_that_lost_pixels_in_the_middle_are_skipped(tmp_path, write_images, capfd, workers):
+    good = write_images(tmp_path / "in", per_class=40, name="{label}/{label}{number}.jpg")
     shutil.copytree(good, tmp_path / "clean/in")
     for label in "AC":
         data = (good / f"{label}/{label}7.jpg").read_bytes()
@@ -172,7 +172,7 @@ def test_jpegs_that_lost_pixels_in_the_middle_are_skipped(tmp_path, write_pictur
 
 
 def test_what_others_write_to_standard_error_still_arrives(capfd):
-    with listening() as complaints:
+    with capture_native_warnings() as complaints:
         mark = complaints.mark()
         sys.stderr.write("from Python\n")
         os.write(2, b"Corrupt JPEG data: premature end of data segment\nfrom native code\n")
@@ -184,11 +184,11 @@ def test_what_others_write_to_standard_error_still_arrives(capfd):
     assert "Corrupt" not in said
 
 
-def test_a_class_of_bad_pictures_is_an_error_that_names_it(tmp_path, write_pictures):
-    source = write_pictures(tmp_path / "in")
+def test_a_class_of_bad_images_is_an_error_that_names_it(tmp_path, write_images):
+    source = write_images(tmp_path / "in")
     (source / "D").mkdir()
     (source / "D/D1.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"Class D has no usable picture: none of its 1 files.*empty"):
+    with pytest.raises(DataError, match=r"Class D has no usable image: none of its 1 files.*empty"):
         run(tmp_path / "out", source)
     (source / "D/D1.jpg").write_bytes(undecodable_png())
     with pytest.raises(DataError, match="Class D"):
@@ -196,8 +196,8 @@ def test_a_class_of_bad_pictures_is_an_error_that_names_it(tmp_path, write_pictu
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
-def test_exact_duplicates_are_dropped_and_those_in_two_classes_named(tmp_path, write_pictures):
-    source = write_pictures(tmp_path / "in")
+def test_exact_duplicates_are_dropped_and_those_in_two_classes_named(tmp_path, write_images):
+    source = write_images(tmp_path / "in")
     shutil.copy(source / "A/A1.png", source / "A/A99.png")
     shutil.copy(source / "A/A1.png", source / "B/B99.png")
     report = run(tmp_path / "out", source)
@@ -207,9 +207,9 @@ def test_exact_duplicates_are_dropped_and_those_in_two_classes_named(tmp_path, w
     assert manifest_of(tmp_path / "out")["duplicates"]["dropped"] == 2
 
 
-def test_mirror_flips_only_its_source(tmp_path, write_pictures):
-    left = write_pictures(tmp_path / "left", seed=1)
-    right = write_pictures(tmp_path / "right", seed=2)
+def test_mirror_flips_only_its_source(tmp_path, write_images):
+    left = write_images(tmp_path / "left", seed=1)
+    right = write_images(tmp_path / "right", seed=2)
     run(tmp_path / "plain", left, right)
     report = run(tmp_path / "flipped", left, right, mirror=("left",))
     plain, flipped = (np.load(tmp_path / name / "train_set.npy") for name in ("plain", "flipped"))
@@ -222,8 +222,8 @@ def test_mirror_flips_only_its_source(tmp_path, write_pictures):
         run(tmp_path / "out", left, mirror=("nobody",))
 
 
-def test_split_by_source(tmp_path, write_pictures):
-    sources = [write_pictures(tmp_path / name, seed=seed) for seed, name in enumerate(("ann", "bob", "eve"))]
+def test_split_by_source(tmp_path, write_images):
+    sources = [write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("ann", "bob", "eve"))]
     report = run(
         tmp_path / "out", *sources, split=SplitPlan(method="source"), test_sources=("ann",), val_sources=("bob",)
     )
@@ -231,8 +231,8 @@ def test_split_by_source(tmp_path, write_pictures):
     assert used == {"ann": [0, 0, 36], "bob": [0, 36, 0], "eve": [36, 0, 0]}
 
 
-def test_blocks_beside_a_source_kept_for_validation(tmp_path, write_pictures):
-    sources = [write_pictures(tmp_path / name, seed=seed) for seed, name in enumerate(("ann", "bob"))]
+def test_blocks_beside_a_source_kept_for_validation(tmp_path, write_images):
+    sources = [write_images(tmp_path / name, seed=seed) for seed, name in enumerate(("ann", "bob"))]
     report = run(tmp_path / "out", *sources, split=SplitPlan(fractions=(0.5, 0.25, 0.25)), val_sources=("bob",))
     ann, bob = ([source[split] for split in SPLITS] for source in report.sources)
     assert bob == [0, 36, 0]
@@ -240,8 +240,8 @@ def test_blocks_beside_a_source_kept_for_validation(tmp_path, write_pictures):
 
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
-def test_fit_and_size(tmp_path, write_pictures, fit):
-    source = write_pictures(tmp_path / "in")
+def test_fit_and_size(tmp_path, write_images, fit):
+    source = write_images(tmp_path / "in")
     run(tmp_path / "out", source, fit=fit, size=24)
     name = names_of(tmp_path / "out", "test")[0]
     expected = load(source / name[0] / name, 24, fit)
@@ -249,8 +249,8 @@ def test_fit_and_size(tmp_path, write_pictures, fit):
     assert manifest_of(tmp_path / "out")["fit"] == fit
 
 
-def test_what_stands_in_the_way(tmp_path, write_pictures):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+def test_what_stands_in_the_way(tmp_path, write_images):
+    source, out = write_images(tmp_path / "in"), tmp_path / "out"
     out.mkdir()
     run(out, source)
     before = digests(out)
@@ -268,8 +268,8 @@ def test_what_stands_in_the_way(tmp_path, write_pictures):
 
 
 @pytest.mark.parametrize("stage", ["Checking", "Decoding", "Comparing splits", "Writing to disk"])
-def test_interrupted_leaves_nothing_and_keeps_what_was(tmp_path, write_pictures, stage):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+def test_interrupted_leaves_nothing_and_keeps_what_was(tmp_path, write_images, stage):
+    source, out = write_images(tmp_path / "in"), tmp_path / "out"
     run(out, source)
     before = digests(out)
 
@@ -284,13 +284,13 @@ def test_interrupted_leaves_nothing_and_keeps_what_was(tmp_path, write_pictures,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
-def test_sigterm_leaves_nothing_either(tmp_path, write_pictures):
+def test_sigterm_leaves_nothing_either(tmp_path, write_images):
     def stop(name, done, total):
         if name == "Decoding" and done == total:
             signal.raise_signal(signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, lambda number, frame: None)  # or it would end the tests
-    config = PrepareConfig((write_pictures(tmp_path / "in"),), tmp_path / "out", size=32)
+    config = PrepareConfig((write_images(tmp_path / "in"),), tmp_path / "out", size=32)
     try:
         with pytest.raises(KeyboardInterrupt):
             prepare(config, stop)
@@ -299,8 +299,8 @@ def test_sigterm_leaves_nothing_either(tmp_path, write_pictures):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
-def test_what_a_killed_run_left_goes_at_the_next(tmp_path, write_pictures):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+def test_what_a_killed_run_left_goes_at_the_next(tmp_path, write_images):
+    source, out = write_images(tmp_path / "in"), tmp_path / "out"
     code = (
         "import os, sys; from pathlib import Path; from asl_edge.data.prepare.prepare import PrepareConfig, prepare\n"
         "prepare(PrepareConfig((Path(sys.argv[1]),), Path(sys.argv[2]), size=32),\n"
@@ -312,8 +312,8 @@ def test_what_a_killed_run_left_goes_at_the_next(tmp_path, write_pictures):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
-def test_a_mount_point_is_filled_from_within_on_its_own_disk(tmp_path, write_pictures, monkeypatch):
-    source, out = write_pictures(tmp_path / "in"), tmp_path / "out"
+def test_a_mount_point_is_filled_from_within_on_its_own_disk(tmp_path, write_images, monkeypatch):
+    source, out = write_images(tmp_path / "in"), tmp_path / "out"
     out.mkdir()
     rename, usage, asked = Path.rename, shutil.disk_usage(tmp_path), []
 
@@ -335,9 +335,9 @@ def test_a_mount_point_is_filled_from_within_on_its_own_disk(tmp_path, write_pic
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
-def test_folders_whose_names_are_no_text(tmp_path, write_pictures):
+def test_folders_whose_names_are_no_text(tmp_path, write_images):
     folder = tmp_path / os.fsdecode(b"b\xff d")
-    source, other = write_pictures(folder / "in"), write_pictures(folder / "other", seed=1)
+    source, other = write_images(folder / "in"), write_images(folder / "other", seed=1)
     out = folder / "out"
     options = {"mirror": (str(source),), "test_sources": (str(other),), "split": SplitPlan(method="source")}
     report = run(out, source, other, **options)
@@ -348,11 +348,11 @@ def test_folders_whose_names_are_no_text(tmp_path, write_pictures):
     json.dumps(report.to_json(), ensure_ascii=False).encode()
 
 
-def test_a_full_disk_is_said_before_work_begins(tmp_path, write_pictures, monkeypatch):
+def test_a_full_disk_is_said_before_work_begins(tmp_path, write_images, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"needs [0-9]+\.[0-9] MB"):
-        run(tmp_path / "out", write_pictures(tmp_path / "in"))
+        run(tmp_path / "out", write_images(tmp_path / "in"))
     assert not (tmp_path / "out").exists()
 
 
@@ -367,26 +367,26 @@ def test_a_full_disk_is_said_before_work_begins(tmp_path, write_pictures, monkey
         ({"classes": ()}, "No class"),
         ({"test_sources": ("x",), "split": SplitPlan(method="random")}, "go with --split source, and with"),
         ({"test_sources": ("x",)}, "--test-source x: no such source"),
-        ({"classes": ("A", "Q")}, "No picture of class Q in the sources. They hold: A,B,C. Leave it out of --classes."),
-        ({"classes": ("Q", "X")}, "No picture of class Q, X in the sources. They hold: A,B,C."),
+        ({"classes": ("A", "Q")}, "No image of class Q in the sources. They hold: A,B,C. Leave it out of --classes."),
+        ({"classes": ("Q", "X")}, "No image of class Q, X in the sources. They hold: A,B,C."),
     ],
 )
-def test_rules(tmp_path, write_pictures, fields, message):
+def test_rules(tmp_path, write_images, fields, message):
     with pytest.raises(DataError, match=message):
-        run(tmp_path / "out", write_pictures(tmp_path / "in"), **fields)
+        run(tmp_path / "out", write_images(tmp_path / "in"), **fields)
 
 
-def test_progress_counts_every_picture(tmp_path, write_pictures):
+def test_progress_counts_every_image(tmp_path, write_images):
     seen = {}
-    config = PrepareConfig((write_pictures(tmp_path / "in"),), tmp_path / "out", size=32)
+    config = PrepareConfig((write_images(tmp_path / "in"),), tmp_path / "out", size=32)
     prepare(config, lambda stage, done, total: seen.__setitem__(stage, (done, total)))
     assert seen["Checking"] == (36, 36)
     assert seen["Decoding"] == (30, 30)
 
 
-def test_opencv_keeps_its_threads(tmp_path, write_pictures):
+def test_opencv_keeps_its_threads(tmp_path, write_images):
     before = opencv().getNumThreads()
-    run(tmp_path / "out", write_pictures(tmp_path / "in"))
+    run(tmp_path / "out", write_images(tmp_path / "in"))
     assert opencv().getNumThreads() == before
 
 
@@ -397,6 +397,6 @@ def test_the_random_split_of_video_frames_leaks_and_blocks_leak_less(tmp_path, r
     }
     assert leaks["random"].nearest_neighbour_accuracy == pytest.approx(0.56, abs=0.05)
     assert leaks["blocks"].nearest_neighbour_accuracy == pytest.approx(0.28, abs=0.05)
-    near = {method: leak.near_duplicates[1].pictures for method, leak in leaks.items()}
+    near = {method: leak.near_duplicates[1].images for method, leak in leaks.items()}
     assert near["random"] > 10 * near["blocks"]
     assert len(leaks["random"].near_duplicates[1].examples) == 5

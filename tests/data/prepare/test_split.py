@@ -47,7 +47,7 @@ def test_each_session_is_cut_by_itself_even_if_frames_alternate():
 
 
 def test_short_sessions_are_cut_together():
-    """As where every name has a prefix of its own: one picture does not fill three splits."""
+    """As where every name has a prefix of its own: one image does not fill three splits."""
     assert split([0] * 60, sessions=range(60)).tolist() == split([0] * 60).tolist()
     assert split([0] * 30 + [1] * 5, sessions=[1] * 30 + [2] * 5).tolist() == split([0] * 30 + [1] * 5).tolist()
 
@@ -131,7 +131,7 @@ def test_no_source_left_to_train_on():
 @pytest.mark.parametrize(
     "plan", [SplitPlan(), SplitPlan(method="random"), SplitPlan(train_per_class=5, val_per_class=2)]
 )
-def test_a_class_with_too_few_pictures_is_named_with_its_count(plan):
+def test_a_class_with_too_few_images_is_named_with_its_count(plan):
     with pytest.raises(DataError, match=r"Class B has .*2"):
         split([0] * 30 + [1] * 2, plan=plan)
 
@@ -174,7 +174,7 @@ def test_plans_are_checked(fields, message):
     method=st.sampled_from(["blocks", "random"]),
     seed=st.integers(0, 5),
 )
-def test_every_split_gets_pictures_and_nothing_is_used_twice(frames, train, share, method, seed):
+def test_every_split_gets_images_and_nothing_is_used_twice(frames, train, share, method, seed):
     fractions = (train, (1 - train) * share, 1 - train - (1 - train) * share)
     labels = np.repeat(np.arange(len(frames)), frames)
     plan = SplitPlan(method=method, fractions=fractions, seed=seed)

@@ -29,7 +29,7 @@ class NoKeras:
             raise ModuleNotFoundError("No module named 'keras'", name="keras")
 
 
-def pictures(count: int, size: int = 32) -> Any:
+def images(count: int, size: int = 32) -> Any:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
@@ -51,13 +51,13 @@ class TestKeras:
         assert (classifier.input_size, classifier.fit, classifier.fit_known) == (32, "crop", True)
 
     def test_probabilities_are_the_networks(self, mini_run: Path, mini_model: Any) -> None:
-        batch = pictures(37)  # a full batch and a rest
+        batch = images(37)  # a full batch and a rest
         answers = open_classifier(mini_run).probabilities(batch)
         assert answers.dtype == np.float32
         np.testing.assert_allclose(answers, numpy_softmax_of(mini_model, batch), atol=2e-5)
 
     def test_answers_do_not_depend_on_the_batch(self, mini_run: Path) -> None:
-        classifier, batch = open_classifier(mini_run), pictures(70)
+        classifier, batch = open_classifier(mini_run), images(70)
         whole = classifier.probabilities(batch)
         np.testing.assert_array_equal(classifier.probabilities(batch), whole)
         parts = [classifier.probabilities(batch[start : start + 7]) for start in range(0, 70, 7)]
@@ -69,11 +69,11 @@ class TestKeras:
         step = classifier.model.predict_step
         classifier.model.predict_step = lambda data: (traced.append(1), step(data))[1]
         for count in (3, 64, 1, 33):
-            classifier.probabilities(pictures(count))
+            classifier.probabilities(images(count))
         assert len(traced) == 1
 
-    def test_no_picture_is_no_answer(self, mini_run: Path) -> None:
-        assert open_classifier(mini_run).probabilities(pictures(0)).shape == (0, 3)
+    def test_no_image_is_no_answer(self, mini_run: Path) -> None:
+        assert open_classifier(mini_run).probabilities(images(0)).shape == (0, 3)
 
     @pytest.mark.parametrize("place", ["best.keras", "checkpoints/weights.01-0.50.keras"])
     def test_file_inside_a_run_takes_what_the_run_says(self, mini_run: Path, tmp_path: Path, place: str) -> None:
@@ -121,19 +121,19 @@ class TestKeras:
 
         layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
         keras.Sequential(layers).save(tmp_path / "floats.keras")
-        with pytest.raises(ModelError, match=r"takes float32 pictures.*asl-edge export"):
+        with pytest.raises(ModelError, match=r"takes float32 images.*asl-edge export"):
             open_classifier(tmp_path / "floats.keras", classes=["A", "B"])
 
-    def test_what_is_no_classifier_of_pictures(self, tmp_path: Path) -> None:
+    def test_what_is_no_classifier_of_images(self, tmp_path: Path) -> None:
         import keras
 
         keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)]).save(tmp_path / "vectors.keras")
-        with pytest.raises(ModelError, match="must turn square pictures"):
+        with pytest.raises(ModelError, match="must turn square images"):
             open_classifier(tmp_path / "vectors.keras", classes=["A", "B"])
 
-    def test_pictures_of_another_size(self, mini_run: Path) -> None:
+    def test_images_of_another_size(self, mini_run: Path) -> None:
         with pytest.raises(ValueError, match=r"\(N, 32, 32, 3\)"):
-            open_classifier(mini_run).probabilities(pictures(1, size=31))
+            open_classifier(mini_run).probabilities(images(1, size=31))
 
     def test_run_without_a_finished_epoch(self, mini_run: Path, tmp_path: Path) -> None:
         shutil.copy(mini_run / "config.json", tmp_path)

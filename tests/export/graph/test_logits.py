@@ -22,20 +22,20 @@ def softmax(logits: Any) -> Any:
 @pytest.mark.parametrize("last", ["activation", "softmax", "dense"])
 def test_keras_gives_the_logits_behind_its_probabilities(make_mini_model: Any, mini_run: Any, last: str) -> None:
     model = make_mini_model(last=last, sharp=3)
-    pictures = np.load(mini_run / "samples/test_pictures.npy")[:40]
-    logits, probabilities = keras_outputs(model, pictures)
-    np.testing.assert_allclose(probabilities, model.predict(pictures, verbose=0), atol=1e-6)
+    images = np.load(mini_run / "samples/test_images.npy")[:40]
+    logits, probabilities = keras_outputs(model, images)
+    np.testing.assert_allclose(probabilities, model.predict(images, verbose=0), atol=1e-6)
     np.testing.assert_allclose(softmax(logits), probabilities, atol=1e-6)
     assert np.abs(logits).max() > 2
     # The model answers with probabilities again afterwards, also when traced anew.
-    np.testing.assert_allclose(model(pictures[:4]).numpy().sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(model(images[:4]).numpy().sum(axis=1), 1, atol=1e-5)
 
 
 def test_onnx_gives_the_same_and_is_not_changed(mini_model: Any, mini_run: Any) -> None:
-    pictures = np.load(mini_run / "samples/test_pictures.npy")[:40]
+    images = np.load(mini_run / "samples/test_images.npy")[:40]
     model = to_onnx(mini_model).model
     before = model.SerializeToString()
-    here, there = keras_outputs(mini_model, pictures), onnx_outputs(model, pictures)
+    here, there = keras_outputs(mini_model, images), onnx_outputs(model, images)
     np.testing.assert_allclose(there.logits, here.logits, atol=1e-4)
     np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
     assert model.SerializeToString() == before
@@ -43,8 +43,8 @@ def test_onnx_gives_the_same_and_is_not_changed(mini_model: Any, mini_run: Any) 
 
 def test_logits_tell_apart_what_a_saturated_softmax_hides(make_mini_model: Any, mini_run: Any) -> None:
     model = make_mini_model(sharp=100)
-    pictures = np.load(mini_run / "samples/test_pictures.npy")[:40]
-    logits, probabilities = keras_outputs(model, pictures)
+    images = np.load(mini_run / "samples/test_images.npy")[:40]
+    logits, probabilities = keras_outputs(model, images)
     saturated = probabilities.max(axis=1) > 0.999999
     assert saturated.mean() > 0.9
     assert len(np.unique(logits.max(axis=1))) == len(logits)

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from asl_edge.export.int8.equalization import equalize
 from asl_edge.export.int8.quantize import calibrate, heavy_nodes, to_int8
 
-PICTURES = np.random.default_rng(7).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(7).integers(0, 256, (48, 16, 16, 3), dtype=np.uint8)
 
 
 def network(between: str = "[m1] m1 = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (r1)") -> Any:
@@ -54,7 +54,7 @@ def computed(model: Any, tensor: str) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([tensor], {"image": PICTURES})[0])
+    return np.asarray(session.run([tensor], {"image": IMAGES})[0])
 
 
 def spread(values: np.ndarray) -> float:
@@ -65,7 +65,7 @@ def spread(values: np.ndarray) -> float:
 def test_the_function_stays_to_the_bit_and_channels_are_alike() -> None:
     model = network()
     before = model.SerializeToString()
-    changed = equalize(model, heavy_nodes(model), PICTURES)
+    changed = equalize(model, heavy_nodes(model), IMAGES)
     assert model.SerializeToString() == before
     assert np.array_equal(computed(changed, "logits"), computed(model, "logits"))
     assert spread(computed(model, "m1")) > 500
@@ -77,8 +77,8 @@ def test_the_function_stays_to_the_bit_and_channels_are_alike() -> None:
 def test_int8_keeps_what_small_channels_say() -> None:
     model = network()
     errors = []
-    for graph in (model, equalize(model, heavy_nodes(model), PICTURES)):
-        quantized = to_int8(graph, calibrate(graph, PICTURES))
+    for graph in (model, equalize(model, heavy_nodes(model), IMAGES)):
+        quantized = to_int8(graph, calibrate(graph, IMAGES))
         onnx.checker.check_model(quantized, full_check=True)
         errors.append(float(((computed(quantized, "logits") - computed(model, "logits")) ** 2).mean()))
     assert errors[1] < 0.3 * errors[0]
@@ -94,7 +94,7 @@ def test_int8_keeps_what_small_channels_say() -> None:
 )
 def test_what_factors_do_not_go_through_stays(between: str) -> None:
     model = network(between)
-    changed = equalize(model, heavy_nodes(model), PICTURES)
+    changed = equalize(model, heavy_nodes(model), IMAGES)
     assert np.array_equal(computed(changed, "r1"), computed(model, "r1"))
     assert np.array_equal(computed(changed, "logits"), computed(model, "logits"))
 
@@ -111,7 +111,7 @@ def test_weights_that_two_layers_share_stay() -> None:
             at + number - 1, onnx.helper.make_node("MatMul", [source, "square"], [f"x{number}"], name=f"same{number}/m")
         )
     dense.input[0] = "x2"
-    changed = equalize(model, heavy_nodes(model), PICTURES)
+    changed = equalize(model, heavy_nodes(model), IMAGES)
     assert np.array_equal(computed(changed, "logits"), computed(model, "logits"))
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in changed.graph.initializer}
     assert np.array_equal(stored["square"], np.eye(12))

@@ -19,8 +19,8 @@ from asl_edge.export.int8.scales import RoundedKernel, round_weights
 RNG = np.random.default_rng(3)
 
 
-def smooth_pictures(count: int, seed: int) -> np.ndarray:
-    """Pictures whose pixels resemble their neighbours, as in photographs."""
+def smooth_images(count: int, seed: int) -> np.ndarray:
+    """Images whose pixels resemble their neighbours, as in photographs."""
     coarse = np.random.default_rng(seed).uniform(0, 255, (count, 6, 6, 3))
     return np.repeat(np.repeat(coarse, 4, axis=1), 4, axis=2).astype(np.uint8)
 
@@ -52,11 +52,11 @@ def network(group: int = 1, dilation: int = 1) -> Any:
     return model
 
 
-def computed(model: Any, tensor: str, pictures: np.ndarray) -> np.ndarray:
+def computed(model: Any, tensor: str, images: np.ndarray) -> np.ndarray:
     changed = onnx.ModelProto.FromString(model.SerializeToString())
     changed.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
     session = onnxruntime.InferenceSession(changed.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([tensor], {"image": pictures})[0])
+    return np.asarray(session.run([tensor], {"image": images})[0])
 
 
 def error(kernel: np.ndarray, rounded: RoundedKernel, axis: int, inputs: np.ndarray) -> float:
@@ -103,10 +103,10 @@ def test_many_weights_are_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -> No
     assert error(kernel, rounded, 0, inputs) < error(kernel, round_weights(kernel, 0), 0, inputs)
 
 
-def test_layers_of_a_graph_err_less_on_pictures_that_were_never_seen() -> None:
+def test_layers_of_a_graph_err_less_on_images_that_were_never_seen() -> None:
     """Strides, uneven padding and dense layers: what a kernel is said to see is what it sees."""
     model = network()
-    seen, unseen = smooth_pictures(256, 1), smooth_pictures(96, 2)
+    seen, unseen = smooth_images(256, 1), smooth_images(96, 2)
     results = {"conv1/c": ("c1", "k1"), "conv2/c": ("c2", "k2"), "dense/m": ("hidden", "dense")}
     together = round_layers(model, results, seen)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -127,15 +127,15 @@ def test_layers_of_a_graph_err_less_on_pictures_that_were_never_seen() -> None:
 @pytest.mark.parametrize("strange", [{"group": 4}, {"dilation": 2}])
 def test_other_convolutions_are_left_to_be_rounded_one_by_one(strange: dict[str, int]) -> None:
     model = network(**strange)
-    rounded = round_layers(model, ["conv1/c", "conv2/c"], smooth_pictures(8, 1))
+    rounded = round_layers(model, ["conv1/c", "conv2/c"], smooth_images(8, 1))
     assert set(rounded) == {"conv1/c"}
-    onnx.checker.check_model(to_int8(model, calibrate(model, smooth_pictures(8, 1)), rounded=rounded), full_check=True)
+    onnx.checker.check_model(to_int8(model, calibrate(model, smooth_images(8, 1)), rounded=rounded), full_check=True)
 
 
 def test_the_first_layers_bias_makes_up_for_its_rounding() -> None:
-    """The bytes of pictures have a mean far from zero: what rounding adds to it would be the same in every picture."""
+    """The bytes of images have a mean far from zero: what rounding adds to it would be the same in every image."""
     model = network()
-    pictures = smooth_pictures(64, 4)
-    wrong = computed(to_int8(model, calibrate(model, pictures)), "c1", pictures) - computed(model, "c1", pictures)
+    images = smooth_images(64, 4)
+    wrong = computed(to_int8(model, calibrate(model, images)), "c1", images) - computed(model, "c1", images)
     inner = wrong[:, :, 2:-2, 2:-2]  # padding is not the mean
     assert np.abs(inner.mean(axis=(0, 2, 3))).max() < 0.05 * np.sqrt((inner**2).mean())

@@ -32,7 +32,7 @@ from asl_edge.export.int8.quantize import (
 from asl_edge.export.int8.scales import Method, Range, choose_scale, histogram_of, round_weights
 
 RNG = np.random.default_rng(5)
-PICTURES = RNG.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+IMAGES = RNG.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
 
 
 def network(spoiled: float = 1.0) -> Any:
@@ -74,7 +74,7 @@ def network(spoiled: float = 1.0) -> Any:
 
 def answers(model: Any) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"image": PICTURES})[0])
+    return np.asarray(session.run(None, {"image": IMAGES})[0])
 
 
 def runtime_kinds(model: Any, folder: Path) -> Counter[str]:
@@ -119,7 +119,7 @@ def test_zero_is_a_whole_number_and_ranges_are_kept(values: np.ndarray, method: 
     assert counts.sum() == values.size or high - low < 1e-9
     found = choose_scale(Range(low, high, counts, np.zeros(1)), method, symmetric)
     limits = np.iinfo(found.dtype)
-    assert limits.min <= found.zero_point <= limits.max  # so that the zeros around a picture stay zeros
+    assert limits.min <= found.zero_point <= limits.max  # so that the zeros around an image stay zeros
     assert symmetric == (found.dtype is np.int8)
     if method == "minmax" and high - low > 1e-6:
         ends = np.array([low, high]) / found.scale + found.zero_point
@@ -143,7 +143,7 @@ def test_a_rare_outlier_is_cut_by_the_squared_error_and_by_the_percentile() -> N
 @pytest.mark.parametrize("method", ["minmax", "mse", "percentile"])
 def test_answers_stay_near(target: Target, method: Method) -> None:
     model = network()
-    quantized = to_int8(model, calibrate(model, PICTURES), QuantizationConfig(target, method))
+    quantized = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target, method))
     onnx.checker.check_model(quantized, full_check=True)
     assert np.abs(answers(quantized) - answers(model)).max() < 0.12
     types = {t.name: t.data_type for t in quantized.graph.initializer}
@@ -153,17 +153,17 @@ def test_answers_stay_near(target: Target, method: Method) -> None:
 
 def test_onnx_runtime_computes_every_heavy_layer_in_whole_numbers(tmp_path: Path) -> None:
     model = network()
-    quantized = to_int8(model, calibrate(model, PICTURES))
+    quantized = to_int8(model, calibrate(model, IMAGES))
     kinds = runtime_kinds(quantized, tmp_path)
     assert kinds["QLinearConv"] == 3
     assert kinds["Conv"] == kinds["Cast"] == kinds["Relu"] == kinds["QuantizeLinear"] == 0
     first = next(node for node in quantized.graph.node if node.op_type == "DequantizeLinear")
-    assert first.input[0] == "planes"  # the bytes of the picture, not floats made of them
+    assert first.input[0] == "planes"  # the bytes of the image, not floats made of them
 
 
 def test_weights_take_a_quarter(tmp_path: Path) -> None:
     model = network()
-    quantized = to_int8(model, calibrate(model, PICTURES))
+    quantized = to_int8(model, calibrate(model, IMAGES))
     stored = {t.name: t for t in quantized.graph.initializer}
     assert stored["k2/int8"].data_type == onnx.TensorProto.INT8
     assert "k2" not in stored
@@ -175,7 +175,7 @@ def test_weights_take_a_quarter(tmp_path: Path) -> None:
 def test_layers_can_be_kept(tmp_path: Path) -> None:
     model = network()
     assert heavy_nodes(model) == ["conv1/c", "conv2/c", "conv3/c"]
-    ranges = calibrate(model, PICTURES)
+    ranges = calibrate(model, IMAGES)
     kept = to_int8(model, ranges, QuantizationConfig(keep_float=("conv2",)))
     onnx.checker.check_model(kept, full_check=True)
     kinds = runtime_kinds(kept, tmp_path)
@@ -199,21 +199,21 @@ def test_unknown_choices_are_refused() -> None:
 
 
 def test_nothing_is_searched_where_labels_stay() -> None:
-    _, report = quantize_measured(network(), PICTURES, PICTURES, wanted=0.8)
+    _, report = quantize_measured(network(), IMAGES, IMAGES, wanted=0.8)
     assert report.label_agreement >= 0.8
     assert report.float_layers == ()
     assert report.sensitivity == {}
 
 
 def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
-    """Calibrated on dark pictures, the bright ones go beyond the ranges."""
+    """Calibrated on dark images, the bright ones go beyond the ranges."""
     model = network()
-    dark = PICTURES // 2
+    dark = IMAGES // 2
     even = equalize(model, heavy_nodes(model), dark)
     narrow = to_int8(even, calibrate(even, dark))
     before = float((answers(narrow).argmax(1) == answers(model).argmax(1)).mean())
     said: list[str] = []
-    graph, report = quantize_measured(model, dark, PICTURES, wanted=1.0, on_step=said.append)
+    graph, report = quantize_measured(model, dark, IMAGES, wanted=1.0, on_step=said.append)
     assert before < 1
     assert "with ranges 1.25 times as wide" in said[0]
     assert report.headroom == 1.25
@@ -228,10 +228,10 @@ def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
 
 def test_the_layer_that_spoils_the_answers_goes_back_to_float() -> None:
     model = network(spoiled=3000.0)
-    alone = to_int8(model, calibrate(model, PICTURES))
+    alone = to_int8(model, calibrate(model, IMAGES))
     before = float((answers(alone).argmax(1) == answers(model).argmax(1)).mean())
     said: list[str] = []
-    graph, report = quantize_measured(model, PICTURES, PICTURES, wanted=0.95, on_step=said.append)
+    graph, report = quantize_measured(model, IMAGES, IMAGES, wanted=0.95, on_step=said.append)
     assert before < 0.95 <= report.label_agreement
     assert set(report.sensitivity) == {"conv1/c", "conv2/c", "conv3/c"}
     assert report.float_layers
@@ -246,7 +246,7 @@ def test_the_layer_that_spoils_the_answers_goes_back_to_float() -> None:
 def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(mini_run, run)
-    for name in ("pictures", "classes"):
+    for name in ("images", "classes"):
         shutil.copy(run / f"samples/test_{name}.npy", run / f"samples/train_{name}.npy")
     choices = Int8Choices(count=100)
     result = export_run(run, tmp_path / "m.onnx", precision="int8", int8=choices)
@@ -254,22 +254,22 @@ def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path)
     assert result.spec.precision == "int8"
     assert result.spec.quantization["target"] == "x86"
     assert result.spec.quantization["calibrated_on"] == "training sample of run"
-    assert result.spec.quantization["calibration_pictures"] == 100
+    assert result.spec.quantization["calibration_images"] == 100
     assert result.quantization is not None
     assert result.quantization.label_agreement >= 0.99
     assert result.parity.ece_onnx is not None
     assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(tmp_path / "m.onnx").graph.initializer)
 
 
-def test_a_run_without_training_pictures_names_the_way_out(mini_run: Path, tmp_path: Path) -> None:
+def test_a_run_without_training_images_names_the_way_out(mini_run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--calibration"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8")
 
 
-def test_int8_wants_the_optimised_graph_and_pictures(mini_run: Path, tmp_path: Path) -> None:
+def test_int8_wants_the_optimised_graph_and_images(mini_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="optimised"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", optimized=False)
-    with pytest.raises(DataError, match="one calibration picture"):
+    with pytest.raises(DataError, match="one calibration image"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(count=0))
     with pytest.raises(DataError, match="--calibration"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(calibration=tmp_path / "none"))

@@ -15,12 +15,12 @@ from asl_edge.export.passes.float16 import to_half
 from asl_edge.export.passes.float16_weights import store_in_half
 from asl_edge.export.source.keras_to_onnx import check, to_onnx
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
 
 
 def run(model: Any, *names: str) -> Any:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(list(names), {"image": PICTURES})
+    return session.run(list(names), {"image": IMAGES})
 
 
 @pytest.mark.parametrize("last", ["activation", "softmax", "dense"])
@@ -48,7 +48,7 @@ def test_the_features_are_what_the_last_layer_reads(make_mini_model: Any, last: 
     check(model)
     probabilities, features = run(model, "probabilities", "features")
     inner = keras.Model(network.inputs, network.get_layer("logits").input)
-    expected = inner.predict(PICTURES, verbose=0)
+    expected = inner.predict(IMAGES, verbose=0)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, expected, atol=1e-5 if store.__name__ == "<lambda>" else 2e-2)
     kernel, bias = network.get_layer("logits").get_weights()
@@ -69,7 +69,7 @@ def test_a_network_without_a_last_product_offers_none() -> None:
     assert model.SerializeToString() == before
 
 
-def test_a_last_layer_on_the_picture_itself_or_on_two_computed_tensors_offers_none() -> None:
+def test_a_last_layer_on_the_image_itself_or_on_two_computed_tensors_offers_none() -> None:
     products = (
         "floats = Cast <to = 1> (image)  logits = MatMul (floats, floats)",
         "logits = MatMul (image, kernel)",
@@ -94,4 +94,4 @@ def test_stored_in_half_it_is_half_as_large_and_answers_as_rounded_weights_do(ma
     ]
     network.set_weights(rounded)
     (probabilities,) = run(halved, "probabilities")
-    np.testing.assert_allclose(probabilities, network.predict(PICTURES, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(probabilities, network.predict(IMAGES, verbose=0), atol=1e-5)

@@ -102,7 +102,7 @@ def test_throughput_is_measured_and_said(
     from asl_edge.export.graph.toolchain import load_keras
 
     keras = load_keras()
-    run = make_run(tmp_path / "small", make_mini_model(), pictures=40)
+    run = make_run(tmp_path / "small", make_mini_model(), images=40)
     result = export_run(run, tmp_path / "small.onnx", optimize_for="throughput")
     assert result.throughput is not None
     assert (result.throughput.convolutions, result.throughput.taken) == ((), False)
@@ -116,7 +116,7 @@ def test_throughput_is_measured_and_said(
             layers.Dense(3, activation="softmax"),
         ]
     )
-    run = make_run(tmp_path / "large", large, pictures=40)
+    run = make_run(tmp_path / "large", large, images=40)
     result = export_run(run, tmp_path / "large.onnx", optimize_for="throughput")
     assert result.parity.passed
     assert result.throughput is not None

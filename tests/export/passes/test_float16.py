@@ -32,7 +32,7 @@ def run(model: Any, batch: Any) -> Any:
 
 def test_it_is_valid_and_answers_alike(full: Any, half: Any, mini_run: Any) -> None:
     check(half)
-    batch = np.load(mini_run / "samples/test_pictures.npy")
+    batch = np.load(mini_run / "samples/test_images.npy")
     exact, rounded = run(full, batch), run(half, batch)
     assert rounded.dtype == np.float32
     assert 0 < np.abs(exact - rounded).max() < 5e-3

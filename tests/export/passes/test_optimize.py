@@ -18,7 +18,7 @@ from asl_edge.export.passes.fold_affine import fold_affine
 from asl_edge.export.passes.optimize import layout_before_cast, optimize
 
 RNG = np.random.default_rng(0)
-PICTURES = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+IMAGES = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 
 
 def parsed(text: str, **arrays: Any) -> Any:
@@ -55,7 +55,7 @@ def values(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape)
 
 
-def picture(*shape: int) -> np.ndarray:
+def image(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
 
@@ -70,7 +70,7 @@ def test_what_follows_a_convolution_goes_into_its_weights() -> None:
         kernel=values(4, 3, 3, 3), factor=values(4), offset=values(4), mean=values(4), variance=abs(values(4)) + 0.1,
         scale=values(4, 1, 1), shift=values(1, 4, 1, 1),
     )  # fmt: skip
-    assert kinds(folded(model, picture(5, 3, 8, 8))) == ["Conv", "Relu"]
+    assert kinds(folded(model, image(5, 3, 8, 8))) == ["Conv", "Relu"]
 
 
 def test_what_stands_behind_relu_and_pooling_goes_forward() -> None:
@@ -93,7 +93,7 @@ def test_what_stands_behind_relu_and_pooling_goes_forward() -> None:
         kernel2=values(6, 4, 2, 2), bias2=values(6), scale2=values(6, 1, 1), shift2=values(6, 1, 1),
         dense=values(5, 6), bias3=values(5),
     )  # fmt: skip
-    assert kinds(folded(model, picture(5, 3, 12, 12))) == [
+    assert kinds(folded(model, image(5, 3, 12, 12))) == [
         "Conv", "Relu", "MaxPool", "Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm", "Relu",
     ]  # fmt: skip
 
@@ -107,11 +107,11 @@ def test_a_negative_factor_does_not_pass_a_maximum() -> None:
             out = Conv (c, kernel) }""",
         scale=[[[1.0]], [[-2.0]], [[0.5]]], kernel=values(2, 3, 2, 2),
     )  # fmt: skip
-    assert "Mul" in kinds(folded(model, picture(5, 3, 8, 8)))
+    assert "Mul" in kinds(folded(model, image(5, 3, 8, 8)))
 
 
 @pytest.mark.parametrize(("added", "left"), [(0.0, ["Relu", "Conv"]), (0.7, ["Relu", "Mul", "Add", "Conv"])])
-def test_zeros_around_a_picture_are_not_normalised(added: float, left: list[str]) -> None:
+def test_zeros_around_an_image_are_not_normalised(added: float, left: list[str]) -> None:
     model = parsed(
         """g (float[N,3,8,8] image) => (float[N,2,8,8] out) {
             a = Relu (image)
@@ -120,7 +120,7 @@ def test_zeros_around_a_picture_are_not_normalised(added: float, left: list[str]
             out = Conv <pads = [1, 1, 1, 1]> (c, kernel) }""",
         scale=values(3, 1, 1), shift=np.full((3, 1, 1), added), kernel=values(2, 3, 3, 3),
     )  # fmt: skip
-    assert kinds(folded(model, picture(5, 3, 8, 8))) == left
+    assert kinds(folded(model, image(5, 3, 8, 8))) == left
 
 
 def test_groups_read_their_own_channels() -> None:
@@ -132,11 +132,11 @@ def test_groups_read_their_own_channels() -> None:
             out = Conv <group = 2> (c, kernel, bias) }""",
         scale=values(4, 1, 1), shift=values(4, 1, 1), kernel=values(6, 2, 3, 3), bias=values(6),
     )  # fmt: skip
-    assert kinds(folded(model, picture(5, 4, 8, 8))) == ["Relu", "Conv"]
+    assert kinds(folded(model, image(5, 4, 8, 8))) == ["Relu", "Conv"]
 
 
 @pytest.mark.parametrize("layout", ["channels first", "channels last"])
-def test_a_flattened_picture_takes_each_channel_to_its_places(layout: str) -> None:
+def test_a_flattened_image_takes_each_channel_to_its_places(layout: str) -> None:
     transpose = "e = Transpose <perm = [0, 2, 3, 1]> (c)" if layout == "channels last" else "e = Identity (c)"
     model = parsed(
         f"""g (float[N,3,2,2] image) => (float[N,5] out) <int64[2] flat = {{-1, 12}}> {{
@@ -148,7 +148,7 @@ def test_a_flattened_picture_takes_each_channel_to_its_places(layout: str) -> No
             out = MatMul (f, dense) }}""",
         scale=values(3, 1, 1), shift=values(3, 1, 1), dense=values(12, 5),
     )  # fmt: skip
-    assert kinds(folded(model, picture(5, 3, 2, 2)))[-1] == "Gemm"
+    assert kinds(folded(model, image(5, 3, 2, 2)))[-1] == "Gemm"
     assert not {"Mul", "Add"} & set(kinds(model))
 
 
@@ -161,10 +161,10 @@ def test_every_reader_takes_part_or_none_does() -> None:
     weights = {"scale": values(3, 1, 1), "kernel": values(2, 3, 3, 3)}
     # Both share one kernel: each gets its own, or the same, but none is scaled twice.
     both = parsed(text.format(second="c = Neg (image)\n d = Mul (c, scale)\n other = Conv (d, kernel)"), **weights)
-    assert "Mul" not in kinds(folded(both, picture(5, 3, 8, 8)))
+    assert "Mul" not in kinds(folded(both, image(5, 3, 8, 8)))
     text = text.replace("float[N,2,6,6] other", "float[N,3,8,8] other")
     one = parsed(text.format(second="other = Sqrt (b)"), **weights)
-    assert kinds(folded(one, abs(picture(5, 3, 8, 8)))) == ["Relu", "Mul", "Conv", "Sqrt"]
+    assert kinds(folded(one, abs(image(5, 3, 8, 8)))) == ["Relu", "Mul", "Conv", "Sqrt"]
 
 
 def test_what_must_stay_is_computed_beside_the_way() -> None:
@@ -179,7 +179,7 @@ def test_what_must_stay_is_computed_beside_the_way() -> None:
         )  # fmt: skip
 
     named = model()
-    folded(named, picture(4, 6))
+    folded(named, image(4, 6))
     product = next(node for node in named.graph.node if node.op_type == "Gemm")
     assert product.input[0] == "a"
     assert sorted(kinds(named)) == ["Add", "Gemm", "Mul", "Relu"]
@@ -197,7 +197,7 @@ def test_what_is_no_factor_for_channels_stays() -> None:
             out = Conv (b, kernel) }""",
         map=values(3, 4, 4), one=[1.0], kernel=values(2, 3, 1, 1),
     )  # fmt: skip
-    assert kinds(folded(model, picture(2, 3, 4, 4) + 5)) == ["Mul", "Div", "Conv"]
+    assert kinds(folded(model, image(2, 3, 4, 4) + 5)) == ["Mul", "Div", "Conv"]
 
 
 LAYERS = {
@@ -262,11 +262,11 @@ def network() -> Any:
 
 def test_a_whole_network_comes_to_its_shortest_form() -> None:
     model = network()
-    before = answers(model, PICTURES)[0]
-    reports = optimize(model, PICTURES)
+    before = answers(model, IMAGES)[0]
+    reports = optimize(model, IMAGES)
     assert kinds(model) == ["Transpose", "Cast", "Conv", "Relu", "Flatten", "Gemm", "Softmax"]
     onnx.checker.check_model(model, full_check=True)
-    np.testing.assert_allclose(answers(model, PICTURES)[0], before, atol=1e-5)
+    np.testing.assert_allclose(answers(model, IMAGES)[0], before, atol=1e-5)
     assert reports[0].nodes_before == 12
     assert reports[-1].nodes_after == 7
     assert all(report.max_logit_relative < 1e-5 for report in reports)
@@ -281,7 +281,7 @@ def test_a_pass_that_changes_answers_is_refused(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(optimize_module, "fold_affine", wrong)
     with pytest.raises(ParityError, match="--no-optimize"):
-        optimize(network(), PICTURES)
+        optimize(network(), IMAGES)
 
 
 def test_a_transpose_that_others_read_stays() -> None:

@@ -14,7 +14,7 @@ from asl_edge.export.graph.toolchain import load_keras
 from asl_edge.export.source.keras_to_onnx import IR_VERSION, OPSET, check, to_onnx
 
 
-def pictures(count: int, size: int = 32) -> Any:
+def images(count: int, size: int = 32) -> Any:
     rng = np.random.default_rng(5)
     coloured = rng.uniform(0, 255, (count, 1, 1, 3)) + rng.normal(0, 30, (count, size, size, 3))
     return np.clip(coloured, 0, 255).astype(np.uint8)
@@ -31,7 +31,7 @@ def converted(mini_model: Any) -> Any:
 
 
 def test_answers_are_those_of_keras(mini_model: Any, converted: Any) -> None:
-    batch = pictures(40)
+    batch = images(40)
     expected = mini_model.predict(batch, verbose=0)
     assert np.ptp(expected, axis=0).max() > 0.5, "the answers must vary for the comparison to mean anything"
     np.testing.assert_allclose(run(converted, batch), expected, atol=2e-6)
@@ -43,7 +43,7 @@ def test_a_fresh_session_has_the_promised_signature(converted: Any, batch: int) 
     (image,), (probabilities,) = session.get_inputs(), session.get_outputs()
     assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["N", 32, 32, 3])
     assert (probabilities.name, probabilities.type, probabilities.shape) == ("probabilities", "tensor(float)", ["N", 3])
-    answers = session.run(None, {"image": pictures(batch)})[0]
+    answers = session.run(None, {"image": images(batch)})[0]
     assert answers.shape == (batch, 3)
     assert answers.dtype == np.float32
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
@@ -74,7 +74,7 @@ def test_no_transpose_but_the_unavoidable_and_no_constant_arithmetic(converted: 
 @pytest.mark.parametrize("last", ["softmax", "dense"])
 def test_other_ways_to_write_the_softmax(make_mini_model: Any, last: str) -> None:
     model = make_mini_model(last=last)
-    np.testing.assert_allclose(run(to_onnx(model).model, pictures(5)), model.predict(pictures(5), verbose=0), atol=2e-6)
+    np.testing.assert_allclose(run(to_onnx(model).model, images(5)), model.predict(images(5), verbose=0), atol=2e-6)
 
 
 def test_branches_shared_layers_and_nested_models(mini_model: Any) -> None:
@@ -89,7 +89,7 @@ def test_branches_shared_layers_and_nested_models(mini_model: Any) -> None:
     pooled = layers.GlobalAveragePooling2D()(inner(mixed))
     wide = layers.Dense(1024, activation="swish")(pooled)
     model = keras.Model(image, layers.Dense(4, activation="softmax")(wide))
-    batch = pictures(6)
+    batch = images(6)
     np.testing.assert_allclose(run(to_onnx(model).model, batch), model.predict(batch, verbose=0), atol=2e-6)
 
 
@@ -97,7 +97,7 @@ def test_alexnet_converts_in_seconds(alexnet: Any) -> None:
     started = time.process_time()  # of this process alone: the machine may be busy
     conversion = to_onnx(alexnet, name="alexnet")
     assert time.process_time() - started < 10  # from_function takes 28 to 37 s with the weights as constants
-    batch = pictures(3, 224)
+    batch = images(3, 224)
     np.testing.assert_allclose(run(conversion.model, batch), alexnet.predict(batch, verbose=0), atol=1e-5)
     assert sum(np.prod(tensor.dims) for tensor in conversion.model.graph.initializer) < 28_200_000
     assert [node.op_type for node in conversion.model.graph.node].count("Transpose") == 1

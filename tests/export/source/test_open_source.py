@@ -16,7 +16,7 @@ from asl_edge.export.source.open_source import Described, open_source
 
 
 def samples(run: Path, count: int = 20) -> Any:
-    return np.load(run / "samples/test_pictures.npy")[:count]
+    return np.load(run / "samples/test_images.npy")[:count]
 
 
 def test_a_run_folder(mini_run: Path, mini_model: Any) -> None:
@@ -24,13 +24,13 @@ def test_a_run_folder(mini_run: Path, mini_model: Any) -> None:
     assert (source.classes, source.input_size, source.fit, source.colour) == (("A", "B", "C"), 32, "crop", "RGB")
     assert (source.network, source.notes) == ("mini", ())
     assert source.trained_on == {"sources": ["noise"], "split": "blocks", "recipe": "tutorial", "seed": 0}
-    pictures = samples(mini_run)
-    np.testing.assert_allclose(source.model.predict(pictures, verbose=0), mini_model.predict(pictures, verbose=0))
+    images = samples(mini_run)
+    np.testing.assert_allclose(source.model.predict(images, verbose=0), mini_model.predict(images, verbose=0))
 
 
 def test_what_it_was_trained_on_names_no_path(mini_model: Any, make_run: Any, tmp_path: Path) -> None:
     data = {"sources": [{"name": "mine", "path": str(tmp_path), "files": 3}], "split": "blocks"}
-    source = open_source(make_run(tmp_path / "run", mini_model, pictures=2, data=data, arrays=str(tmp_path)))
+    source = open_source(make_run(tmp_path / "run", mini_model, images=2, data=data, arrays=str(tmp_path)))
     assert source.trained_on["sources"] == [{"name": "mine", "files": 3}]
     assert str(tmp_path) not in json.dumps(source.trained_on)
 
@@ -39,7 +39,7 @@ def test_what_it_was_trained_on_names_no_path(mini_model: Any, make_run: Any, tm
 def test_a_keras_file_inside_a_run_takes_what_the_run_says(
     mini_model: Any, make_run: Any, tmp_path: Path, inside: str
 ) -> None:
-    run = make_run(tmp_path / "run", mini_model, pictures=8, fit="pad", classes=["C", "B", "A"])
+    run = make_run(tmp_path / "run", mini_model, images=8, fit="pad", classes=["C", "B", "A"])
     (run / "checkpoints").mkdir()
     shutil.copy(run / "best.keras", run / "checkpoints/weights.01-0.50.keras")
     source = open_source(run / inside)
@@ -76,12 +76,12 @@ def test_what_contradicts_the_run_is_refused(mini_run: Path, described: Describe
 
 def test_mixed_precision_is_exported_as_float32(make_mini_model: Any, make_run: Any, tmp_path: Path) -> None:
     mixed = make_mini_model(dtype="mixed_bfloat16")
-    source = open_source(make_run(tmp_path / "run", mixed, pictures=20))
+    source = open_source(make_run(tmp_path / "run", mixed, images=20))
     assert {layer.dtype_policy.compute_dtype for layer in source.model.layers} <= {"float32"}
-    pictures = samples(tmp_path / "run")
+    images = samples(tmp_path / "run")
     plain = make_mini_model()
     plain.set_weights(mixed.get_weights())
-    np.testing.assert_allclose(source.model.predict(pictures, verbose=0), plain.predict(pictures, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(source.model.predict(images, verbose=0), plain.predict(images, verbose=0), atol=1e-6)
 
 
 def float_model(rescales: bool = False) -> Any:
@@ -108,10 +108,10 @@ def test_networks_with_a_float_input_get_a_uint8_one(
     model.save(tmp_path / "float.keras")
     described = Described(classes=("A", "B", "C"), fit="crop", colour="RGB", pixels=pixels)
     source = open_source(tmp_path / "float.keras", described)
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     assert source.model.inputs[0].dtype == "uint8"
-    expected = model.predict(pictures.astype(np.float32) / divisor, verbose=0)
-    np.testing.assert_allclose(source.model.predict(pictures, verbose=0), expected, atol=1e-6)
+    expected = model.predict(images.astype(np.float32) / divisor, verbose=0)
+    np.testing.assert_allclose(source.model.predict(images, verbose=0), expected, atol=1e-6)
     assert (said in source.notes[0]) if said else source.notes == ()
 
 
@@ -128,15 +128,15 @@ def test_networks_of_another_kind_are_refused(tmp_path: Path) -> None:
     for name, parts in networks.items():
         path = tmp_path / f"{name}.keras"
         keras.Sequential(parts).save(path)
-        with pytest.raises(ModelError, match="softmax" if name == "sigmoid" else "square pictures"):
+        with pytest.raises(ModelError, match="softmax" if name == "sigmoid" else "square images"):
             open_source(path, Described(classes=("A", "B")))
 
 
 def test_a_run_that_contradicts_its_own_model(mini_model: Any, make_run: Any, tmp_path: Path) -> None:
-    make_run(tmp_path / "size", mini_model, pictures=2, input_size=64)
-    with pytest.raises(ModelError, match="32x32 pictures, but its run says 64x64"):
+    make_run(tmp_path / "size", mini_model, images=2, input_size=64)
+    with pytest.raises(ModelError, match="32x32 images, but its run says 64x64"):
         open_source(tmp_path / "size")
-    make_run(tmp_path / "classes", mini_model, pictures=2, classes=["A", "B"])
+    make_run(tmp_path / "classes", mini_model, images=2, classes=["A", "B"])
     with pytest.raises(ModelError, match="3 outputs. Received 2 class names"):
         open_source(tmp_path / "classes")
 
@@ -146,9 +146,9 @@ def test_paths_that_hold_no_model(mini_run: Path, tmp_path: Path) -> None:
         open_source(tmp_path / "missing")
     with pytest.raises(RunError, match="no run folder"):
         open_source(tmp_path)
-    (tmp_path / "picture.jpg").write_bytes(b"picture")
+    (tmp_path / "image.jpg").write_bytes(b"image")
     with pytest.raises(ModelError, match="no model that can be exported"):
-        open_source(tmp_path / "picture.jpg")
+        open_source(tmp_path / "image.jpg")
     with pytest.raises(ModelError, match="--weights belongs to a model.json"):
         open_source(mini_run, Described(weights=tmp_path / "w.h5"))
 

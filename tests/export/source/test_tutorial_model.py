@@ -150,12 +150,12 @@ def write_keras_2(folder: Path, model: Any, *, bare_list: bool = False, checkpoi
     return folder / "model.json", path
 
 
-def pictures() -> Any:
+def images() -> Any:
     return np.random.default_rng(3).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
 
 
 def expected(model: Any) -> Any:
-    return model.predict(pictures() / 255.0, verbose=0)
+    return model.predict(images() / 255.0, verbose=0)
 
 
 @pytest.mark.parametrize("bare_list", [False, True])
@@ -164,8 +164,8 @@ def test_files_of_the_keras_of_2019(tmp_path: Path, bare_list: bool, checkpoint:
     model = tutorial_model()
     json_path, weights = write_keras_2(tmp_path, model, bare_list=bare_list, checkpoint=checkpoint)
     source = open_source(json_path, Described(classes=("A", "B", "C"), weights=weights))
-    np.testing.assert_allclose(source.model.predict(pictures(), verbose=0), expected(model), atol=1e-6)
-    # As the tutorial reads pictures: OpenCV's BGR, stretched.
+    np.testing.assert_allclose(source.model.predict(images(), verbose=0), expected(model), atol=1e-6)
+    # As the tutorial reads images: OpenCV's BGR, stretched.
     assert (source.colour, source.fit, source.input_size) == ("BGR", "stretch", 24)
     assert any("BGR, made square by stretch" in note for note in source.notes)
 
@@ -175,7 +175,7 @@ def test_files_of_keras_3_with_the_weights_found_beside(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(model.to_json(), encoding="utf-8")
     model.save_weights(tmp_path / "model.weights.h5")
     source = open_source(tmp_path / "model.json", ABC)
-    np.testing.assert_allclose(source.model.predict(pictures(), verbose=0), expected(model), atol=1e-6)
+    np.testing.assert_allclose(source.model.predict(images(), verbose=0), expected(model), atol=1e-6)
 
 
 @pytest.mark.parametrize("era", ["2", "3"])
@@ -189,11 +189,11 @@ def test_weights_whose_name_belongs_to_the_other_format(tmp_path: Path, era: str
         model.save_weights(tmp_path / "model.weights.h5")
         renamed = (tmp_path / "model.weights.h5").rename(tmp_path / "model_weights.h5")
     loaded = load_tutorial_model(tmp_path / "model.json", renamed)
-    np.testing.assert_allclose(loaded.predict(pictures() / 255.0, verbose=0), expected(model), atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(images() / 255.0, verbose=0), expected(model), atol=1e-6)
 
 
 def test_a_runs_own_pair_takes_what_the_run_says(mini_model: Any, make_run: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", mini_model, pictures=4)
+    run = make_run(tmp_path / "run", mini_model, images=4)
     (run / "model.json").write_text(mini_model.to_json(), encoding="utf-8")
     mini_model.save_weights(run / "model.weights.h5")
     source = open_source(run / "model.json")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundles import PICTURES, answers, members_of, npy, tiny, write
+from tiny_bundles import IMAGES, answers, members_of, npy, tiny, write
 
 from asl_edge.cli import main
 from asl_edge.errors import ModelError, ProviderError
@@ -33,7 +33,7 @@ from asl_edge.runtime.engine.providers import PrecisionWarning
 from asl_edge.runtime.model_loading import find_model, open_model
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.onnx_file.protobuf import field, heading
-from asl_edge.runtime.onnx_file.safety import look_into, refuse_strange_models
+from asl_edge.runtime.onnx_file.safety import inspect, reject_unsafe_model
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.spec import ModelSpec
 
@@ -52,8 +52,8 @@ def test_a_bundle_is_read(path: Path) -> None:
     data, spec = opened.onnx("int8")
     assert data == tiny("int8", bias=0.001)
     assert spec.precision == "int8"
-    pictures, expected = opened.golden("fp32")
-    assert np.array_equal(pictures, PICTURES)
+    images, expected = opened.golden("fp32")
+    assert np.array_equal(images, IMAGES)
     np.testing.assert_array_equal(expected, answers(tiny()))
     opened.check()
     with pytest.raises(ModelError, match=r"holds fp32, int8\. Received: fp16"):
@@ -173,9 +173,9 @@ def test_a_named_provider_must_really_run(path: Path) -> None:
 
 def test_examples_of_another_size_are_refused(tmp_path: Path) -> None:
     def smaller(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
-        content = npy(PICTURES[:, :4])
-        members["golden/pictures.npy"] = content
-        manifest["members"]["golden/pictures.npy"] = {
+        content = npy(IMAGES[:, :4])
+        members["golden/images.npy"] = content
+        manifest["members"]["golden/images.npy"] = {
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
         }
@@ -196,7 +196,7 @@ def assert_refused(path: Path, match: str) -> None:
         Predictor(path, provider="cpu", precision="fp32")
 
 
-@pytest.mark.parametrize("name", ["models/fp32.onnx", "golden/pictures.npy", "MODEL_CARD.md"])
+@pytest.mark.parametrize("name", ["models/fp32.onnx", "golden/images.npy", "MODEL_CARD.md"])
 def test_a_changed_byte_is_found(tmp_path: Path, name: str) -> None:
     def change(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
         content = bytearray(members[name])
@@ -361,7 +361,7 @@ def test_strange_models_are_refused_before_they_are_run(
 ) -> None:
     content = changed(edit)
     with pytest.raises(ModelError, match=match):
-        refuse_strange_models(content, "the model")
+        reject_unsafe_model(content, "the model")
 
     def spoil(manifest: dict[str, Any], members: dict[str, bytes]) -> None:
         members["models/fp32.onnx"] = content
@@ -386,7 +386,7 @@ def test_strange_models_are_refused_before_they_are_run(
 
 
 def test_a_model_is_looked_into() -> None:
-    facts = look_into(tiny())
+    facts = inspect(tiny())
     assert facts.operators == {"Cast": 1, "ReduceMean": 1, "Mul": 1, "Add": 1, "Softmax": 1}
     assert facts.domains == {""}
     assert facts.external == []
@@ -400,7 +400,7 @@ def test_no_bytes_break_the_reader(noise: bytes, cut: int) -> None:
     for content in (noise, tiny()[: cut % len(tiny())], tiny() + noise):
         reason = "read"
         try:
-            look_into(content)
+            inspect(content)
         except ValueError as error:
             reason = str(error)
         assert reason  # what is wrong can be told to a person
@@ -484,7 +484,7 @@ def test_a_file_of_int8_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: 
         open_model(file, provider="cpu")  # warnings are errors in these tests
 
 
-def test_a_bundle_whose_pictures_are_prepared_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_bundle_whose_images_are_prepared_otherwise_is_refused(tmp_path: Path) -> None:
     model = onnx.load_from_string(tiny())
     spec = ModelSpec(classes=("A", "B", "C"), input_size=8, network="tiny", precision="fp32", preprocess_version=99)
     helper.set_model_props(model, spec.to_metadata())
@@ -508,7 +508,7 @@ def _long_tag(number: int, content: bytes) -> bytes:
 def test_numbers_of_fields_that_readers_take_differently_are_refused(tmp_path: Path) -> None:
     hidden = tiny() + _long_tag(8, field(1, b"com.microsoft"))
     with pytest.raises(ModelError, match="no protocol buffer"):
-        refuse_strange_models(hidden, "m")
+        reject_unsafe_model(hidden, "m")
     file = tmp_path / "m.onnx"
     file.write_bytes(hidden)
     with pytest.raises(ModelError, match="no protocol buffer"):
@@ -518,7 +518,7 @@ def test_numbers_of_fields_that_readers_take_differently_are_refused(tmp_path: P
 @pytest.mark.parametrize("location", [1, 2, 1 << 32 | 1])
 def test_weights_elsewhere_show_whatever_the_number(location: int) -> None:
     tensor = field(1, 1) + field(2, 1) + field(8, b"w") + field(14, location)
-    facts = look_into(field(7, field(5, tensor)))
+    facts = inspect(field(7, field(5, tensor)))
     assert facts.external
 
 
@@ -537,9 +537,9 @@ def test_a_file_that_defines_operators_is_refused(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("default")
 def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "wrong.aslz", change=_other_answers)
-    folder = tmp_path / "pictures" / "A"
+    folder = tmp_path / "images" / "A"
     folder.mkdir(parents=True)
-    cv2.imwrite(str(folder / "a.png"), PICTURES[0])
+    cv2.imwrite(str(folder / "a.png"), IMAGES[0])
     predict = ["predict", str(folder / "a.png"), "--model", str(path)]
     for words in (predict, ["evaluate", str(path), str(folder.parent)]):
         with pytest.raises(SystemExit) as ended:

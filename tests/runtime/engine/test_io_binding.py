@@ -27,8 +27,8 @@ def batches(counts: list[int]) -> list[np.ndarray]:
 
 def test_batches_of_many_sizes_again_and_again(session: Any) -> None:
     buffers = DeviceBuffers(session, "cpu")
-    for pictures in batches([1, 7, 1, 7, 2, 3, 4, 5, 6, 1, 7, 32]):
-        feed = {"image": pictures}
+    for images in batches([1, 7, 1, 7, 2, 3, 4, 5, 6, 1, 7, 32]):
+        feed = {"image": images}
         (expected,), (found,) = session.run(["probabilities"], feed), buffers.run(["probabilities"], feed)
         assert np.array_equal(expected, found)
 
@@ -42,10 +42,10 @@ def test_an_answer_stays_when_the_next_is_made(session: Any) -> None:
 
 
 def test_threads_take_turns(session: Any) -> None:
-    buffers, pictures = DeviceBuffers(session, "cpu"), batches([2] * 40)
-    expected = [session.run(["probabilities"], {"image": batch})[0] for batch in pictures]
+    buffers, images = DeviceBuffers(session, "cpu"), batches([2] * 40)
+    expected = [session.run(["probabilities"], {"image": batch})[0] for batch in images]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda batch: buffers.run(["probabilities"], {"image": batch})[0], pictures))
+        found = list(pool.map(lambda batch: buffers.run(["probabilities"], {"image": batch})[0], images))
     assert all(map(np.array_equal, expected, found))
 
 
@@ -61,12 +61,12 @@ def test_only_sessions_on_a_gpu_of_nvidia_get_them() -> None:
 
 
 def test_a_predictor_with_buffers_answers_as_one_without(colour_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = batches([9])[0]
+    images = batches([9])[0]
     with Predictor(colour_model, provider="cpu", batch_size=4) as plain:
-        expected = plain.probabilities(pictures)
+        expected = plain.probabilities(images)
     monkeypatch.setattr(sessions, "buffers_for", lambda session, provider: DeviceBuffers(session, "cpu"))
     with Predictor(colour_model, provider="cpu", batch_size=4) as bound:
-        assert np.array_equal(bound.probabilities(pictures), expected)
-        assert [answer.label for answer in bound(list(pictures))] == [
+        assert np.array_equal(bound.probabilities(images), expected)
+        assert [answer.label for answer in bound(list(images))] == [
             bound.spec.classes[column] for column in expected.argmax(axis=1)
         ]

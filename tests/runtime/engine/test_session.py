@@ -151,7 +151,7 @@ def test_a_session_answers_the_same_however_it_is_opened(opening: session.Openin
         ("fp16", {1: "short", 16: "short", 17: "lasting"}),
     ],
 )
-def test_few_pictures_are_not_worth_a_long_opening(precision: str, openings: dict[int, str]) -> None:
+def test_few_images_are_not_worth_a_long_opening(precision: str, openings: dict[int, str]) -> None:
     assert opening_for(precision, None) == "lasting"
     assert {expected: opening_for(precision, expected) for expected in openings} == openings
 

@@ -25,7 +25,7 @@ from asl_edge.runtime.pretrained import resolve
 
 BOX = Path(resolve(None))
 MANY = np.arange(2000, dtype=np.float32)
-PICTURE = {"image": np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)}
+IMAGE = {"image": np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)}
 
 
 def mapped(path: Path) -> MappedModel:
@@ -75,8 +75,8 @@ def test_the_graph_alone_is_small_and_names_every_large_weight() -> None:
 
 @pytest.mark.parametrize("opening", ["mapped", "short", "once"])
 def test_it_answers_as_the_whole_model_does(made: list[str], opening: sessions.Opening) -> None:
-    whole = open_session(BOX, provider="cpu").session.run(None, PICTURE)
-    mapped = open_session(BOX, provider="cpu", opening=opening).session.run(None, PICTURE)
+    whole = open_session(BOX, provider="cpu").session.run(None, IMAGE)
+    mapped = open_session(BOX, provider="cpu", opening=opening).session.run(None, IMAGE)
 
     assert made == ["file", "graph"]
     for one, other in zip(whole, mapped, strict=True):
@@ -85,10 +85,10 @@ def test_it_answers_as_the_whole_model_does(made: list[str], opening: sessions.O
 
 def test_a_session_that_lasts_does_not_need_its_file(copied: Path) -> None:
     lasting = open_session(copied, provider="cpu").session
-    expected = lasting.run(None, PICTURE)[0]
+    expected = lasting.run(None, IMAGE)[0]
     copied.write_bytes(b"other bytes")
 
-    assert (lasting.run(None, PICTURE)[0] == expected).all()
+    assert (lasting.run(None, IMAGE)[0] == expected).all()
 
 
 @pytest.mark.parametrize("name", ["a model of hands.onnx", "Übung ✋.onnx", "..onnx"])
@@ -97,7 +97,7 @@ def test_any_name_will_do(copied: Path, made: list[str], monkeypatch: pytest.Mon
     monkeypatch.chdir(copied.parent)
 
     for path in (renamed, Path(name)):
-        open_session(path, provider="cpu", opening="once").session.run(None, PICTURE)
+        open_session(path, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["graph", "graph"]
 
 
@@ -106,7 +106,7 @@ def test_a_link_leads_to_the_weights(copied: Path, tmp_path: Path, made: list[st
     link.parent.mkdir()
     link.symlink_to(copied)
 
-    open_session(link, provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session(link, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["graph"]
 
 
@@ -116,7 +116,7 @@ def test_weights_at_odd_places_are_read_as_ever(copied: Path, made: list[str]) -
     copied.write_bytes(model.SerializeToString())
 
     assert map_model(copied) is None
-    open_session(copied, provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session(copied, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["file"]
 
 
@@ -126,7 +126,7 @@ def test_a_runtime_that_would_look_elsewhere_reads_the_whole_model(
 ) -> None:
     monkeypatch.setattr(onnxruntime, "__version__", version)
 
-    open_session(BOX, provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session(BOX, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["file"]
 
 
@@ -135,7 +135,7 @@ def test_where_the_weights_are_not_found_the_whole_model_is_read(
 ) -> None:
     monkeypatch.setattr(sessions, "map_model", lambda path: mapped(path)._replace(path=Path("/nowhere/box.onnx")))
 
-    open_session(BOX, provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session(BOX, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["graph", "file"]
 
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_read_again(
         return found
 
     monkeypatch.setattr(sessions, "map_model", replaced)
-    open_session(copied, provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session(copied, provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["graph", "file"]
 
 
@@ -163,7 +163,7 @@ def test_a_folder_whose_name_is_no_text(
     copied.rename(folder / "box.onnx")
     monkeypatch.chdir(folder)
 
-    open_session("box.onnx", provider="cpu", opening="once").session.run(None, PICTURE)
+    open_session("box.onnx", provider="cpu", opening="once").session.run(None, IMAGE)
     assert made == ["file"]
 
 

@@ -46,8 +46,8 @@ def test_not_sure_looks_different() -> None:
 def test_the_second_look_is_marked_at_its_corners() -> None:
     frame = np.full((100, 160, 3), 60, np.uint8)
 
-    drawn = overlay.draw(frame, replace(SURE, region=(0.1, 0.2, 0.4)))
-    mirrored = overlay.draw(frame, replace(SURE, region=(0.1, 0.2, 0.4)), mirror=True)
+    drawn = overlay.draw(frame, replace(SURE, crop_box=(0.1, 0.2, 0.4)))
+    mirrored = overlay.draw(frame, replace(SURE, crop_box=(0.1, 0.2, 0.4)), mirror=True)
 
     for corner in ((20, 40), (20, 79), (59, 40), (59, 79)):
         assert drawn[corner].min() > 200
@@ -59,7 +59,7 @@ def test_the_second_look_is_marked_at_its_corners() -> None:
 
 @pytest.mark.parametrize("shape", [(33, 64, 3), (9, 7, 3), (1, 1, 3)])
 def test_a_second_look_in_frames_of_any_size(shape: tuple[int, int, int]) -> None:
-    assert overlay.draw(np.zeros(shape, np.uint8), replace(SURE, region=(0.6, 0.0, 0.4))).shape == shape
+    assert overlay.draw(np.zeros(shape, np.uint8), replace(SURE, crop_box=(0.6, 0.0, 0.4))).shape == shape
 
 
 def test_a_mirrored_frame_keeps_its_words() -> None:

@@ -48,14 +48,14 @@ def test_json_lines() -> None:
 
 
 def test_where_a_second_look_went_is_written() -> None:
-    again = replace(SURE, region=(0.125, 0.2, 0.5))
+    again = replace(SURE, crop_box=(0.125, 0.2, 0.5))
     lines, rows = io.StringIO(), io.StringIO()
     JsonLinesSink(lines).write(again)
     with CsvSink(rows) as sink:
         sink.write(again)
 
-    assert json.loads(lines.getvalue())["region"] == [0.125, 0.2, 0.5]
-    assert next(csv.DictReader(io.StringIO(rows.getvalue())))["region"] == "0.1250 0.2000 0.5000"
+    assert json.loads(lines.getvalue())["crop_box"] == [0.125, 0.2, 0.5]
+    assert next(csv.DictReader(io.StringIO(rows.getvalue())))["crop_box"] == "0.1250 0.2000 0.5000"
 
 
 @pytest.mark.parametrize(("encoding", "raw"), [("utf-8", True), ("UTF8", True), ("cp1252", False), ("ascii", False)])
@@ -86,7 +86,7 @@ def test_csv() -> None:
         "accepted": "true",
         "top": "A=0.987650 space=0.010000 B=0.002000",
         "ms": "3.250",
-        "region": "",
+        "crop_box": "",
     }
     assert (second["frame"], second["accepted"]) == ("7", "false")
 
@@ -98,13 +98,13 @@ def test_the_table_is_aligned() -> None:
         sink.write(UNSURE)
 
     heading, sure, unsure = file.getvalue().splitlines()
-    assert heading.split() == ["letter", "sure", "then", "ms", "picture"]
+    assert heading.split() == ["letter", "sure", "then", "ms", "image"]
     assert sure.split() == ["A", "98.8%", "space", "1%", "B", "0%", "3.2", "hands/ä,", "1.jpg"]
     assert unsure.startswith("not sure")
     # What it would have said stands among the candidates.
     assert f"{UNSURE.label} {UNSURE.confidence:.0%}" in unsure
     assert unsure.endswith("clip.mp4 frame 7")
-    assert heading.index("picture") == sure.index("hands") == unsure.index("clip")
+    assert heading.index("image") == sure.index("hands") == unsure.index("clip")
 
 
 def test_csv_has_a_heading_also_without_predictions() -> None:
@@ -137,7 +137,7 @@ def test_a_table_without_alternatives() -> None:
     file = io.StringIO()
     TableSink(file, top_k=1).write(Prediction("a.jpg", "A", 1.0, (("A", 1.0),), 1.0))
 
-    assert file.getvalue().splitlines()[0].split() == ["letter", "sure", "ms", "picture"]
+    assert file.getvalue().splitlines()[0].split() == ["letter", "sure", "ms", "image"]
 
 
 @pytest.mark.parametrize("kind", [TableSink, JsonLinesSink, CsvSink])

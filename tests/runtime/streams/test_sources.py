@@ -78,7 +78,7 @@ def test_what_is_not_there_comes_with_its_problem(tmp_path: Path) -> None:
     found = list(items([str(tmp_path / "x*.jpg"), str(tmp_path / "empty"), str(tmp_path / "no.mp4")]))
     assert [item.problem for item in found] == [
         "no file matches this pattern",
-        "no picture in this folder",
+        "no image in this folder",
         "no such file",
     ]
     (missing,) = items([str(tmp_path / "missing.jpg")])  # reading it will say so
@@ -119,13 +119,13 @@ def test_frames_are_centre_squares_in_rgb(video: Path) -> None:
 
     assert [frame.frame for frame in frames] == [0, 1, 2, 3, 4]
     for frame in frames:
-        assert frame.picture.shape == (64, 64, 3)
+        assert frame.image.shape == (64, 64, 3)
         assert frame.whole is not None
         assert frame.whole.shape == (64, 96, 3)
-    red, green, blue = frames[4].picture[20:40, 20:40].mean(axis=(0, 1))
+    red, green, blue = frames[4].image[20:40, 20:40].mean(axis=(0, 1))
     assert red > 180
     assert max(green, blue) < 30
-    np.testing.assert_array_equal(frames[4].picture[..., ::-1], sources.centre_square(frames[4].whole))
+    np.testing.assert_array_equal(frames[4].image[..., ::-1], sources.centre_square(frames[4].whole))
 
 
 @pytest.mark.parametrize(

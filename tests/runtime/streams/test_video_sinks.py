@@ -35,7 +35,7 @@ def test_a_video_with_the_letter_on_it(tmp_path: Path, name: str) -> None:
     with VideoFileSink(tmp_path / name) as sink:
         for number in range(4):
             sink.write(prediction(number), FRAME)
-        sink.write(prediction(None), None)  # a picture between videos
+        sink.write(prediction(None), None)  # an image between videos
         sink.write(prediction(4), np.full((32, 48, 3), 90, np.uint8))  # the next video is smaller
 
     frames = frames_of(tmp_path / name)

@@ -11,38 +11,38 @@ import pytest
 
 from asl_edge.training.augmentation.layer import build_layer
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_draws import Draws
+from asl_edge.training.augmentation.random_draws import RandomDraws
 
 
 @pytest.fixture(scope="session")
-def noisy_pictures() -> np.ndarray:
-    """Seven pictures of 32x32: an odd number, which no batch size divides."""
+def noisy_images() -> np.ndarray:
+    """Seven images of 32x32: an odd number, which no batch size divides."""
     return np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="session")
 def augmented() -> Callable[..., np.ndarray]:
-    """Gives `augmented(pictures, seed=0, **fields)`: the layer's answer in training."""
+    """Gives `augmented(images, seed=0, **fields)`: the layer's answer in training."""
     import keras
 
     built = functools.cache(lambda **fields: build_layer(Augmentation(**fields)))  # compiled once
 
-    def run(pictures: np.ndarray, seed: int = 0, **fields: float) -> np.ndarray:
+    def run(images: np.ndarray, seed: int = 0, **fields: float) -> np.ndarray:
         layer = built(**fields)
         layer.seed_generator.state.assign([seed, 0])
-        return keras.ops.convert_to_numpy(layer(pictures, training=True))
+        return keras.ops.convert_to_numpy(layer(images, training=True))
 
     return run
 
 
 @pytest.fixture(scope="session")
-def make_draws() -> Callable[..., Draws]:
+def make_draws() -> Callable[..., RandomDraws]:
     """Gives `make_draws(count, seed=0)`."""
 
-    def make(count: int, seed: int = 0) -> Draws:
+    def make(count: int, seed: int = 0) -> RandomDraws:
         import keras
 
-        return Draws(count, keras.random.SeedGenerator(seed))
+        return RandomDraws(count, keras.random.SeedGenerator(seed))
 
     return make
 

@@ -1,4 +1,4 @@
-"""Another picture of the batch comes behind the hand, and the hand stays."""
+"""Another image of the batch comes behind the hand, and the hand stays."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ def behind(tensors):
 
 def cut_out():
     """A hand-coloured square in the middle of black with the noise of a JPEG."""
-    picture = np.random.default_rng(0).integers(0, 12, (SIDE, SIDE, 3), dtype=np.uint8)
-    picture[16:32, 16:32] = (200, 150, 120)
-    return picture
+    image = np.random.default_rng(0).integers(0, 12, (SIDE, SIDE, 3), dtype=np.uint8)
+    image[16:32, 16:32] = (200, 150, 120)
+    return image
 
 
 def flat(colour):
     return np.broadcast_to(np.uint8(colour), (SIDE, SIDE, 3))
 
 
-def run(pictures, background, tensors, to_numpy, maps=IDENTITY):
-    pictures = np.stack(pictures)
-    return to_numpy(change_background(pictures, pictures, tensors([maps] * len(pictures)), background))
+def run(images, background, tensors, to_numpy, maps=IDENTITY):
+    images = np.stack(images)
+    return to_numpy(change_background(images, images, tensors([maps] * len(images)), background))
 
 
 def test_cut_outs_are_known_by_their_border(to_numpy):
     dark_room = flat((60, 50, 40))
     night = np.where(np.arange(SIDE)[:, None, None] < 30, flat((5, 5, 5)), flat((90, 90, 90)))
     wrist = cut_out()
-    wrist[32:, 20:28] = (200, 150, 120)  # leaves the picture at the bottom: 1/24 of the border
+    wrist[32:, 20:28] = (200, 150, 120)  # leaves the image at the bottom: 1/24 of the border
     assert to_numpy(cut_outs(np.stack([cut_out(), wrist, dark_room, night]))).tolist() == [True, True, False, False]
 
 
-def test_black_becomes_the_other_picture_and_the_hand_stays(behind, tensors, to_numpy):
+def test_black_becomes_the_other_image_and_the_hand_stays(behind, tensors, to_numpy):
     seen = run([cut_out(), flat((40, 90, 160))], behind(2, shares=np.zeros(2)), tensors, to_numpy)
     assert np.array_equal(seen[0, 16:32, 16:32], cut_out()[16:32, 16:32])
     rest = np.ones((SIDE, SIDE), bool)
@@ -59,9 +59,9 @@ def test_black_becomes_the_other_picture_and_the_hand_stays(behind, tensors, to_
 
 
 def test_the_key_is_soft(behind, tensors, to_numpy):
-    picture = cut_out()
-    picture[20, 20] = 38  # half way
-    seen = run([picture, flat((240, 240, 240))], behind(2), tensors, to_numpy)
+    image = cut_out()
+    image[20, 20] = 38  # half way
+    seen = run([image, flat((240, 240, 240))], behind(2), tensors, to_numpy)
     assert seen[0, 20, 20] == pytest.approx([139] * 3, abs=1)
 
 
@@ -83,9 +83,9 @@ def test_behind_a_cut_out_the_other_s_corner_comes_to_the_middle(behind, tensors
 def test_the_mirrored_corner_by_its_indices(to_numpy, side):
     from asl_edge.training.augmentation.background import _from_the_corner
 
-    picture = np.random.default_rng(0).uniform(size=(2, side, side, 3)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(size=(2, side, side, 3)).astype(np.float32)
     index = np.abs(np.arange(side) - side // 2)
-    assert np.array_equal(to_numpy(_from_the_corner(picture)), picture[:, index][:, :, index])
+    assert np.array_equal(to_numpy(_from_the_corner(image)), image[:, index][:, :, index])
 
 
 def test_a_black_partner_becomes_a_coloured_wall(behind, tensors, to_numpy):
@@ -93,7 +93,7 @@ def test_a_black_partner_becomes_a_coloured_wall(behind, tensors, to_numpy):
     assert (seen[0, :10, :10] > 40).all()
 
 
-def test_far_from_the_centre_comes_the_other_picture(behind, tensors, to_numpy):
+def test_far_from_the_centre_comes_the_other_image(behind, tensors, to_numpy):
     seen = run([flat((200, 200, 200)), flat((90, 90, 90))], behind(2), tensors, to_numpy)
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     near = np.hypot(x, y) < 0.5 * SIDE - 0.5
@@ -110,8 +110,8 @@ def test_the_share_outside_is_the_one_drawn(behind, tensors, to_numpy):
 
 def test_the_ellipse_moves_with_the_warp(behind, tensors, to_numpy):
     moved = (1, 0, 10, 0, 1, 0)  # what was 10 to the right of the centre is in the centre
-    pictures = [flat((200, 200, 200)), flat((90, 90, 90))]
-    seen = run(pictures, behind(2, axes=np.full((2, 2), 0.2 * SIDE)), tensors, to_numpy, moved)
+    images = [flat((200, 200, 200)), flat((90, 90, 90))]
+    seen = run(images, behind(2, axes=np.full((2, 2), 0.2 * SIDE)), tensors, to_numpy, moved)
     kept = np.flatnonzero(seen[0, SIDE // 2, :, 0] == 200)
     assert kept.mean() == pytest.approx((SIDE - 1) / 2 - 10, abs=1)
 
@@ -124,12 +124,12 @@ def test_the_partner_s_light_changes(behind, tensors, to_numpy):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_layer_changes_the_rim_as_often_as_asked_and_never_the_middle(augmented, count):
-    pictures = np.random.default_rng(5).integers(40, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
-    batches = [augmented(pictures, seed, background_probability=0.5, cut_out_probability=1) for seed in range(12)]
+    images = np.random.default_rng(5).integers(40, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    batches = [augmented(images, seed, background_probability=0.5, cut_out_probability=1) for seed in range(12)]
     middle = slice(SIDE // 2 - 10, SIDE // 2 + 10)
     for seen in batches:
-        assert np.array_equal(seen[:, middle, middle], pictures[:, middle, middle])
-    changed = np.mean([(seen != pictures).any(axis=(1, 2, 3)) for seen in batches])
+        assert np.array_equal(seen[:, middle, middle], images[:, middle, middle])
+    changed = np.mean([(seen != images).any(axis=(1, 2, 3)) for seen in batches])
     assert 0.1 < changed < 0.9
 
 

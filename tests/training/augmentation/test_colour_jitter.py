@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asl_edge.training.augmentation.colour_jitter import Colouring, bend_tones, draw_colouring, draw_exponents, recolour
+from asl_edge.training.augmentation.colour_jitter import (
+    Colouring,
+    bend_tones,
+    recolour,
+    sample_colouring,
+    sample_exponents,
+)
 from asl_edge.training.augmentation.policy import Augmentation
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -17,11 +23,11 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 @pytest.fixture
 def coloured(make_draws, tensors, to_numpy):
-    """Gives `coloured(pictures, seed=0, **fields)`: float32, what the colouring drawn makes of pictures."""
+    """Gives `coloured(images, seed=0, **fields)`: float32, what the colouring drawn makes of images."""
 
-    def run(pictures, seed=0, **fields):
-        colouring = draw_colouring(Augmentation(**fields), make_draws(len(pictures), seed))
-        return to_numpy(recolour(tensors(pictures), colouring))
+    def run(images, seed=0, **fields):
+        colouring = sample_colouring(Augmentation(**fields), make_draws(len(images), seed))
+        return to_numpy(recolour(tensors(images), colouring))
 
     return run
 
@@ -42,7 +48,7 @@ def test_the_tone_curve_fixes_black_and_white_and_bends_the_middle_as_a_power_do
 
 
 def test_gamma_is_drawn_within_its_limits_and_one_changes_nothing(make_draws, tensors, to_numpy):
-    exponents = to_numpy(draw_exponents(Augmentation(gamma=0.5), make_draws(400)))
+    exponents = to_numpy(sample_exponents(Augmentation(gamma=0.5), make_draws(400)))
     assert 0.66 < exponents.min() < 0.7
     assert 1.45 < exponents.max() < 1.501
     ramp = np.linspace(0, 255, 48, dtype=np.float32).reshape(1, 4, 4, 3)
@@ -90,17 +96,17 @@ def test_grey_takes_colour_away_and_keeps_luminance(coloured):
     assert 180 < left.max() <= 200
 
 
-def test_grey_probability_makes_all_channels_equal_that_often(coloured, noisy_pictures):
-    seen = coloured(noisy_pictures, grey_probability=1)
+def test_grey_probability_makes_all_channels_equal_that_often(coloured, noisy_images):
+    seen = coloured(noisy_images, grey_probability=1)
     assert np.ptp(seen, axis=-1).max() < 1e-3
-    assert seen[..., 0] == pytest.approx(noisy_pictures @ LUMINANCE, abs=1e-2)
+    assert seen[..., 0] == pytest.approx(noisy_images @ LUMINANCE, abs=1e-2)
     some = np.ptp(coloured(flat((200, 0, 0)), grey_probability=0.3), axis=-1)[:, 0, 0]
     assert np.mean(some < 1e-3) == pytest.approx(0.3, abs=0.1)
     assert np.mean(some > 199) == pytest.approx(0.7, abs=0.1)
 
 
 def test_hue_turns_colours_about_grey(make_draws, to_numpy):
-    matrices = to_numpy(draw_colouring(Augmentation(hue_degrees=15), make_draws(300)).matrix)
+    matrices = to_numpy(sample_colouring(Augmentation(hue_degrees=15), make_draws(300)).matrix)
     assert matrices @ matrices.transpose(0, 2, 1) == pytest.approx(np.broadcast_to(np.eye(3), (300, 3, 3)), abs=1e-5)
     assert np.ones(3) @ matrices == pytest.approx(np.ones((300, 3)), abs=1e-5)
     angles = np.degrees(np.arccos(np.clip((np.trace(matrices, axis1=1, axis2=2) - 1) / 2, -1, 1)))
@@ -117,12 +123,12 @@ def test_a_third_of_a_turn_of_hue_takes_red_to_green():
     assert np.array([0, 1, 0]) @ turn == pytest.approx([0, 0, 1], abs=1e-6)
 
 
-def test_the_matrix_is_applied_to_every_pixel_of_its_own_picture(tensors, to_numpy):
+def test_the_matrix_is_applied_to_every_pixel_of_its_own_image(tensors, to_numpy):
     rng = np.random.default_rng(1)
-    pictures = rng.uniform(80, 160, (3, 4, 5, 3)).astype(np.float32)
+    images = rng.uniform(80, 160, (3, 4, 5, 3)).astype(np.float32)
     matrix, offset = rng.uniform(0, 0.4, (3, 3, 3)), rng.uniform(-20, 20, 3)
-    expected = np.einsum("nhwi,nij->nhwj", pictures, matrix) + offset[:, None, None, None]
-    seen = to_numpy(recolour(tensors(pictures), Colouring(*tensors(matrix, offset))))
+    expected = np.einsum("nhwi,nij->nhwj", images, matrix) + offset[:, None, None, None]
+    seen = to_numpy(recolour(tensors(images), Colouring(*tensors(matrix, offset))))
     assert seen == pytest.approx(expected, abs=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""The sheet shows pictures as they are and samples of their changes, whole or not at all."""
+"""The sheet shows images as they are and samples of their changes, whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read(path):
 
 
 def cells(sheet, lines):
-    """The pictures on the sheet: (line, column, CELL, CELL, 3), found by what the layout says."""
+    """The images on the sheet: (line, column, CELL, CELL, 3), found by what the layout says."""
     height, width = sheet.shape[:2]
     tops = [34 + line * (CELL + 4) for line in range(lines)]
     last = width - 12 - CELL
@@ -34,7 +34,7 @@ def cells(sheet, lines):
     return np.stack([[sheet[top : top + CELL, left : left + CELL] for left in lefts] for top in tops])
 
 
-def test_the_first_column_is_the_picture_and_the_others_are_changes_of_it(hands, tmp_path):
+def test_the_first_column_is_the_image_and_the_others_are_changes_of_it(hands, tmp_path):
     path = tmp_path / "run" / "augmentation.png"
     write_sheet(path, hands, np.array([0, 1, 2]), CLASSES, get("strangers"), seed=0)
     shown = cells(read(path), 3)
@@ -54,13 +54,13 @@ def test_the_same_seed_writes_the_same_sheet(hands, tmp_path):
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation()])
-def test_without_changes_all_columns_are_the_picture(hands, tmp_path, augmentation):
+def test_without_changes_all_columns_are_the_image(hands, tmp_path, augmentation):
     write_sheet(tmp_path / "sheet.png", hands[:1], np.array([1]), CLASSES, augmentation, seed=0)
     shown = cells(read(tmp_path / "sheet.png"), 1)
     assert (shown == shown[:, :1]).all()
 
 
-def test_of_many_pictures_some_evenly_spaced_are_shown(tmp_path):
+def test_of_many_images_some_evenly_spaced_are_shown(tmp_path):
     many = np.broadcast_to(np.arange(71, dtype=np.uint8)[:, None, None, None], (71, 16, 16, 3))
     write_sheet(tmp_path / "sheet.png", many, np.zeros(71, int), CLASSES, None, seed=0)
     shown = cells(read(tmp_path / "sheet.png"), ROWS)

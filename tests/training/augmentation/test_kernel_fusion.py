@@ -1,4 +1,4 @@
-"""Stages run one after the other, in parts that share the cores, and pictures are rounded, not cut off."""
+"""Stages run one after the other, in parts that share the cores, and images are rounded, not cut off."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ def test_rounding_and_what_is_out_of_range(tensors, to_numpy):
     assert seen.tolist() == [0, 0, 1, 100, 254, 255, 255, 255]
 
 
-def double(pictures, originals, drawn, batch):
-    return 2.0 * keras.ops.cast(pictures, "float32")
+def double(images, originals, drawn, batch):
+    return 2.0 * keras.ops.cast(images, "float32")
 
 
-def add_original(pictures, originals, drawn, batch):
+def add_original(images, originals, drawn, batch):
     added = keras.ops.reshape(drawn[0], (-1, 1, 1, 1))
-    return keras.ops.cast(pictures, "float32") + keras.ops.cast(originals, "float32") + added
+    return keras.ops.cast(images, "float32") + keras.ops.cast(originals, "float32") + added
 
 
-def test_each_stage_gets_what_the_one_before_left_and_the_originals(tensors, to_numpy, noisy_pictures):
-    dark, added = noisy_pictures // 4, np.arange(len(noisy_pictures))
+def test_each_stage_gets_what_the_one_before_left_and_the_originals(tensors, to_numpy, noisy_images):
+    dark, added = noisy_images // 4, np.arange(len(noisy_images))
     changed = fuse([Stage(double), Stage(add_original)])(keras.ops.convert_to_tensor(dark), (tensors(added),))
     assert np.array_equal(to_numpy(changed), 3 * dark + added.reshape(-1, 1, 1, 1))
 
 
-def test_without_stages_pictures_stay(noisy_pictures, to_numpy):
-    assert np.array_equal(to_numpy(fuse([])(keras.ops.convert_to_tensor(noisy_pictures), ())), noisy_pictures)
+def test_without_stages_images_stay(noisy_images, to_numpy):
+    assert np.array_equal(to_numpy(fuse([])(keras.ops.convert_to_tensor(noisy_images), ())), noisy_images)
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 31, 32])
 def test_parts_make_no_difference(count, monkeypatch, to_numpy):
-    pictures = np.random.default_rng(count).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
-    pictures[count // 2 :] //= 12  # some are cut-outs
+    images = np.random.default_rng(count).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
+    images[count // 2 :] //= 12  # some are cut-outs
     augmentation = Augmentation(**EVERYTHING)
     drawn = draw(augmentation, count, 24, keras.random.SeedGenerator(5))
     seen = []
     for parts in (1, 4):
         monkeypatch.setattr(kernel_fusion, "available_cores", lambda parts=parts: parts)
-        seen.append(to_numpy(build_change(augmentation)(keras.ops.convert_to_tensor(pictures), drawn)))
-    assert seen[0].shape == pictures.shape
-    assert not np.array_equal(seen[0], pictures)
+        seen.append(to_numpy(build_change(augmentation)(keras.ops.convert_to_tensor(images), drawn)))
+    assert seen[0].shape == images.shape
+    assert not np.array_equal(seen[0], images)
     assert np.array_equal(*seen)
 
 
 def test_fit_does_not_tell_the_size_of_a_batch(monkeypatch, to_numpy):
     """Traced once for any size, as `fit` does, small batches go through whole and large ones in parts."""
-    pictures = np.random.default_rng(0).integers(0, 256, (26, 24, 24, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (26, 24, 24, 3), dtype=np.uint8)
     spec = tf.TensorSpec((None, 24, 24, 3), tf.uint8)
     seen = []
     for parts in (1, 3):
         monkeypatch.setattr(kernel_fusion, "available_cores", lambda parts=parts: parts)
         change, generator = build_change(get("strangers")), keras.random.SeedGenerator(5)
 
-        def both(pictures, change=change, generator=generator):
-            return change(pictures, draw(get("strangers"), tf.shape(pictures)[0], 24, generator))
+        def both(images, change=change, generator=generator):
+            return change(images, draw(get("strangers"), tf.shape(images)[0], 24, generator))
 
         traced = tf.function(both, input_signature=[spec], autograph=False)
-        seen.append([to_numpy(traced(pictures[:count])) for count in (1, 11, 12, 26)])
+        seen.append([to_numpy(traced(images[:count])) for count in (1, 11, 12, 26)])
     for whole, in_parts in zip(*seen, strict=True):
         assert np.array_equal(whole, in_parts)
 

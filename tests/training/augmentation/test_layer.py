@@ -1,4 +1,4 @@
-"""The wrapper augments in training only, trains compiled, and its loss sees the labels as the pictures were mixed."""
+"""The wrapper augments in training only, trains compiled, and its loss sees the labels as the images were mixed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from asl_edge.training import networks
 from asl_edge.training.augmentation import Augmentation, get, with_augmentation
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
-from asl_edge.training.augmentation.mixup_cutmix import mix_labels, mix_pictures
+from asl_edge.training.augmentation.mixup_cutmix import mix_images, mix_labels
 from asl_edge.training.augmentation.pipeline import draw
 from asl_edge.training.loop.epoch_checkpointer import reseed
 
@@ -49,8 +49,8 @@ def no_leaked_tracers() -> Iterator[None]:
         yield
 
 
-def answers(model, pictures, training):
-    return keras.ops.convert_to_numpy(model(pictures, training=training))
+def answers(model, images, training):
+    return keras.ops.convert_to_numpy(model(images, training=training))
 
 
 def test_none_needs_no_wrapper(network):
@@ -58,25 +58,25 @@ def test_none_needs_no_wrapper(network):
 
 
 @pytest.mark.parametrize("augmentation", [get("light"), get("strangers"), MIXED], ids=["light", "strangers", "mixed"])
-def test_nothing_happens_outside_training(network, noisy_pictures, augmentation):
+def test_nothing_happens_outside_training(network, noisy_images, augmentation):
     model = with_augmentation(network, augmentation)
-    alone = answers(network, noisy_pictures, False)
-    assert np.array_equal(answers(model, noisy_pictures, False), alone)
-    assert not np.allclose(answers(model, noisy_pictures, True), alone, atol=1e-4)
+    alone = answers(network, noisy_images, False)
+    assert np.array_equal(answers(model, noisy_images, False), alone)
+    assert not np.allclose(answers(model, noisy_images, True), alone, atol=1e-4)
     model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
     network.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    wrapped = model.evaluate(noisy_pictures, labels, batch_size=4, verbose=0)
-    assert wrapped == pytest.approx(network.evaluate(noisy_pictures, labels, batch_size=4, verbose=0), abs=1e-5)
+    wrapped = model.evaluate(noisy_images, labels, batch_size=4, verbose=0)
+    assert wrapped == pytest.approx(network.evaluate(noisy_images, labels, batch_size=4, verbose=0), abs=1e-5)
 
 
 def test_the_network_gets_uint8_and_shares_its_weights(network):
     seen = []
 
     class Look(keras.layers.Layer):
-        def call(self, pictures):
-            seen.append(keras.backend.standardize_dtype(pictures.dtype))
-            return pictures
+        def call(self, images):
+            seen.append(keras.backend.standardize_dtype(images.dtype))
+            return images
 
     looking = keras.Sequential([keras.Input((32, 32, 3), dtype="uint8"), Look(dtype="uint8"), *network.layers])
     model = with_augmentation(looking, get("strangers"))
@@ -89,28 +89,28 @@ def test_the_network_gets_uint8_and_shares_its_weights(network):
 
 @pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize("augmentation", [get("strangers"), MIXED], ids=["strangers", "mixed"])
-def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_pictures, augmentation):
+def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_images, augmentation):
     model = with_augmentation(network, augmentation)
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     assert len(states) == 1
     reseed(model, 5, 2)
-    first, second = answers(model, noisy_pictures, True), answers(model, noisy_pictures, True)
+    first, second = answers(model, noisy_images, True), answers(model, noisy_images, True)
     assert not np.array_equal(first, second)
     reseed(model, 5, 2)
-    assert np.array_equal(answers(model, noisy_pictures, True), first)
+    assert np.array_equal(answers(model, noisy_images, True), first)
     reseed(model, 5, 3)
-    assert not np.array_equal(answers(model, noisy_pictures, True), first)
+    assert not np.array_equal(answers(model, noisy_images, True), first)
 
 
 @pytest.mark.parametrize("mixup", [1.0, 0.0, 0.5])
-def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_pictures, tensors, to_numpy, mixup):
+def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_images, tensors, to_numpy, mixup):
     augmentation = Augmentation(mixup_probability=mixup, cutmix_probability=1 - mixup)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
     mixing = draw(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
-    pictures = np.rint(to_numpy(mix_pictures(tensors(noisy_pictures), mixing)) + 1e-4).astype(np.uint8)
+    images = np.rint(to_numpy(mix_images(tensors(noisy_images), mixing)) + 1e-4).astype(np.uint8)
     mixed = to_numpy(mix_labels(tensors(labels), mixing, 32))
     assert ((mixed > 0).sum(axis=1) == 2).sum() >= 3
-    probabilities = answers(network, pictures, False)
+    probabilities = answers(network, images, False)
     loss = -np.mean(np.sum(mixed * np.log(probabilities), axis=1))
     accuracy = np.mean(probabilities.argmax(axis=1) == labels.argmax(axis=1))
     unmixed = -np.mean(np.sum(labels * np.log(probabilities), axis=1))
@@ -119,7 +119,7 @@ def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_pi
     model = with_augmentation(network, augmentation)
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", metrics=["accuracy"])
     with no_leaked_tracers():
-        seen = model.train_on_batch(noisy_pictures, labels, return_dict=True)
+        seen = model.train_on_batch(noisy_images, labels, return_dict=True)
     assert float(seen["loss"]) == pytest.approx(loss, rel=2e-3)
     assert float(seen["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
 
@@ -129,20 +129,20 @@ def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentat
     """Red, green and blue: learned in spite of everything, to be told apart without it."""
     rng = np.random.default_rng(0)
     labels = np.arange(51) % 3
-    pictures = rng.integers(0, 120, (51, 32, 32, 3), dtype=np.uint8)
-    pictures[np.arange(51), :, :, labels] += 100
+    images = rng.integers(0, 120, (51, 32, 32, 3), dtype=np.uint8)
+    images[np.arange(51), :, :, labels] += 100
     one_hot = np.eye(3, dtype=np.float32)[labels]
     model = with_augmentation(network, augmentation)
     model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["accuracy"])
     with no_leaked_tracers():
         history = model.fit(
-            pictures, one_hot, batch_size=10, epochs=8, verbose=0, validation_data=(pictures, one_hot)
+            images, one_hot, batch_size=10, epochs=8, verbose=0, validation_data=(images, one_hot)
         ).history
     assert np.isfinite(history["loss"]).all()
     assert history["val_accuracy"][-1] > 0.9
 
 
-def test_how_pictures_were_mixed_is_told_once_and_to_its_own_thread_only():
+def test_how_images_were_mixed_is_told_once_and_to_its_own_thread_only():
     last, mixing = LastMixing(), object()
     last.put(mixing)
     with ThreadPoolExecutor(1) as other:
@@ -152,18 +152,18 @@ def test_how_pictures_were_mixed_is_told_once_and_to_its_own_thread_only():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
-def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_pictures):
+def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_images):
     """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
     everything = replace(get("strangers"), mixup_probability=0.5, cutmix_probability=0.5)
     model = with_augmentation(network, everything)
     model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=True)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
-    losses = [float(model.train_on_batch(noisy_pictures, labels)) for _ in range(3)]
+    losses = [float(model.train_on_batch(noisy_images, labels)) for _ in range(3)]
     assert np.isfinite(losses).all()
     assert len(set(losses)) == 3
 
 
-def test_the_same_seed_trains_to_the_same_weights(network, noisy_pictures):
+def test_the_same_seed_trains_to_the_same_weights(network, noisy_images):
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
     begin, ends = network.get_weights(), []
     for _ in range(2):
@@ -171,30 +171,30 @@ def test_the_same_seed_trains_to_the_same_weights(network, noisy_pictures):
         model = with_augmentation(network, Augmentation(rotation_degrees=20, noise=0.1, noise_probability=1))
         model.compile(keras.optimizers.SGD(0.1), "categorical_crossentropy")
         reseed(model, 1, 0)
-        model.fit(noisy_pictures, labels, batch_size=3, epochs=2, shuffle=False, verbose=0)
+        model.fit(noisy_images, labels, batch_size=3, epochs=2, shuffle=False, verbose=0)
         ends.append(network.get_weights())
     assert all(np.array_equal(one, other) for one, other in zip(*ends, strict=True))
 
 
-def test_mixed_precision_leaves_the_pictures_exact(noisy_pictures):
+def test_mixed_precision_leaves_the_images_exact(noisy_images):
     """bfloat16 could not count the pixels of a row."""
     from asl_edge.training.compute.backend import dtype_policy
 
-    plain = keras.ops.convert_to_numpy(build_layer(get("strangers"))(noisy_pictures, training=True))
+    plain = keras.ops.convert_to_numpy(build_layer(get("strangers"))(noisy_images, training=True))
     with dtype_policy("mixed_bfloat16"):
         layer = build_layer(get("strangers"))
-        mixed = keras.ops.convert_to_numpy(layer(noisy_pictures, training=True))
+        mixed = keras.ops.convert_to_numpy(layer(noisy_images, training=True))
     assert np.array_equal(plain, mixed)
 
 
-def test_the_network_is_saved_without_the_wrapper(network, noisy_pictures, tmp_path):
+def test_the_network_is_saved_without_the_wrapper(network, noisy_images, tmp_path):
     model = with_augmentation(network, get("strangers"))
-    model(noisy_pictures, training=True)
+    model(noisy_images, training=True)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
-    assert np.array_equal(answers(loaded, noisy_pictures, True), answers(network, noisy_pictures, True))
+    assert np.array_equal(answers(loaded, noisy_images, True), answers(network, noisy_images, True))
 
 
-def test_networks_of_the_registry_can_be_wrapped(tiny_network, noisy_pictures):
+def test_networks_of_the_registry_can_be_wrapped(tiny_network, noisy_images):
     model = with_augmentation(networks.build(tiny_network, 3, 32), get("strangers"))
-    assert answers(model, noisy_pictures, True).shape == (7, 3)
+    assert answers(model, noisy_images, True).shape == (7, 3)

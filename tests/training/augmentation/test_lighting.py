@@ -1,4 +1,4 @@
-"""Light has the strength that was drawn, and differs smoothly within a picture."""
+"""Light has the strength that was drawn, and differs smoothly within an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from asl_edge.training.augmentation.lighting import draw_lights, shade
+from asl_edge.training.augmentation.lighting import sample_lights, shade
 from asl_edge.training.augmentation.policy import Augmentation
 
 SIDE = 31
@@ -17,12 +17,12 @@ def drawn(make_draws, to_numpy):
     """Gives `drawn(count, **fields)`: float32 (count, 4, 4), the lights of a batch."""
 
     def draw(count, **fields):
-        return to_numpy(draw_lights(Augmentation(**fields), make_draws(count), keras.random.SeedGenerator(2)))
+        return to_numpy(sample_lights(Augmentation(**fields), make_draws(count), keras.random.SeedGenerator(2)))
 
     return draw
 
 
-def test_exposure_is_one_light_for_a_picture_and_darkens_more_than_it_brightens(drawn):
+def test_exposure_is_one_light_for_an_image_and_darkens_more_than_it_brightens(drawn):
     lights = drawn(500, exposure_stops=2, exposure_probability=0.5)
     assert (lights == lights[:, :1, :1]).all()
     stops = lights[:, 0, 0]
@@ -45,8 +45,8 @@ def test_an_even_light_multiplies_and_what_is_too_bright_is_lost(tensors, to_num
     grey = np.full((3, SIDE, SIDE, 3), (40, 80, 160), np.float32)
     lights = np.ones((3, 4, 4)) * np.array([-1, 0, 1])[:, None, None]
     seen = to_numpy(shade(tensors(grey), tensors(lights)))
-    for picture, colour in zip(seen, [(20, 40, 80), (40, 80, 160), (80, 160, 255)], strict=True):
-        assert picture == pytest.approx(np.broadcast_to(colour, picture.shape), rel=1e-5)
+    for image, colour in zip(seen, [(20, 40, 80), (40, 80, 160), (80, 160, 255)], strict=True):
+        assert image == pytest.approx(np.broadcast_to(colour, image.shape), rel=1e-5)
 
 
 def test_light_passes_smoothly_from_place_to_place(tensors, to_numpy):

@@ -1,4 +1,4 @@
-"""Noise has the strength that was drawn, and is another one in every picture."""
+"""Noise has the strength that was drawn, and is another one in every image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from asl_edge.training.augmentation.noise import add_noise, draw_noise
+from asl_edge.training.augmentation.noise import add_noise, sample_noise
 from asl_edge.training.augmentation.policy import Augmentation
 
 SIDE = 64
@@ -15,7 +15,7 @@ SIDE = 64
 @pytest.fixture
 def noise(make_draws):
     policy = Augmentation(noise=0.1, noise_probability=0.5)
-    return draw_noise(policy, make_draws(200), SIDE, keras.random.SeedGenerator(1))
+    return sample_noise(policy, make_draws(200), SIDE, keras.random.SeedGenerator(1))
 
 
 def test_deviations_are_as_drawn(noise, tensors, to_numpy):
@@ -33,11 +33,11 @@ def test_the_field_is_gaussian_and_its_channels_are_independent(noise, to_numpy)
     assert np.abs(np.corrcoef(field.T)[np.triu_indices(3, 1)]).max() < 0.05
 
 
-def test_pictures_of_a_batch_get_different_noise(make_draws, tensors, to_numpy):
+def test_images_of_a_batch_get_different_noise(make_draws, tensors, to_numpy):
     grey, policy = np.full((6, SIDE, SIDE, 3), 128, np.float32), Augmentation(noise=0.1, noise_probability=1)
 
     def added(seed):
-        noise = draw_noise(policy, make_draws(6, seed), SIDE, keras.random.SeedGenerator(seed))
+        noise = sample_noise(policy, make_draws(6, seed), SIDE, keras.random.SeedGenerator(seed))
         return to_numpy(add_noise(tensors(grey), noise._replace(deviations=tensors([10] * 6)))) - 128
 
     first, other = added(0), added(1)
@@ -45,7 +45,7 @@ def test_pictures_of_a_batch_get_different_noise(make_draws, tensors, to_numpy):
     assert np.abs(correlations[np.triu_indices(12, 1)]).max() < 0.1
 
 
-def test_pictures_without_noise_stay_as_they_are(noisy_pictures, augmented):
-    many = np.repeat(noisy_pictures, 8, axis=0)
+def test_images_without_noise_stay_as_they_are(noisy_images, augmented):
+    many = np.repeat(noisy_images, 8, axis=0)
     same = (augmented(many, noise=0.2, noise_probability=0.4) == many).all(axis=(1, 2, 3))
     assert 0.4 < same.mean() < 0.8

@@ -1,4 +1,4 @@
-"""Random numbers: one value a picture, within the limits, from one call of the generator."""
+"""Random numbers: one value an image, within the limits, from one call of the generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def test_values_are_within_their_limits_and_differ_from_picture_to_picture(make_draws, to_numpy):
+def test_values_are_within_their_limits_and_differ_from_image_to_image(make_draws, to_numpy):
     draws = make_draws(500)
     between, around, factor = (to_numpy(v) for v in (draws.between(2, 5), draws.around(3), draws.factor(0.5)))
     for values, low, high in ((between, 2, 5), (around, -3, 3), (factor, 1 / 1.5, 1.5)):
@@ -52,11 +52,11 @@ def test_partners_differ_from_batch_to_batch(make_draws, to_numpy):
 def test_one_call_of_the_generator_and_no_value_twice(make_draws, to_numpy):
     import keras
 
-    from asl_edge.training.augmentation.random_draws import Draws
+    from asl_edge.training.augmentation.random_draws import RandomDraws
 
     generator = keras.random.SeedGenerator(3)
     before = to_numpy(generator.state)
-    draws = Draws(4, generator)
+    draws = RandomDraws(4, generator)
     drawn = np.stack([to_numpy(draws.between(0, 1)) for _ in range(48)])
     assert len(np.unique(drawn)) == drawn.size
     assert (to_numpy(generator.state) - before).tolist() == [0, 1]

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from asl_edge.training.augmentation.policy import Augmentation
-from asl_edge.training.augmentation.random_erasing import draw_erasing, erase
+from asl_edge.training.augmentation.random_erasing import erase, sample_erasing
 
 SIDE = 64
 
 
 def test_a_rectangle_gets_one_colour_and_the_rest_stays(augmented):
-    pictures = np.random.default_rng(2).integers(0, 256, (20, SIDE, SIDE, 3), dtype=np.uint8)
-    seen = augmented(pictures, erasing_area=0.2, erasing_probability=1)
+    images = np.random.default_rng(2).integers(0, 256, (20, SIDE, SIDE, 3), dtype=np.uint8)
+    seen = augmented(images, erasing_area=0.2, erasing_probability=1)
     colours = set()
-    for before, after in zip(pictures, seen, strict=True):
+    for before, after in zip(images, seen, strict=True):
         changed = (before != after).any(axis=-1)
         rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
         filled = after[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].reshape(-1, 3)
@@ -27,8 +27,8 @@ def test_a_rectangle_gets_one_colour_and_the_rest_stays(augmented):
     assert len(colours) == 20
 
 
-def test_as_many_pictures_get_one_as_asked_of_many_shapes(make_draws, to_numpy):
-    erasing = draw_erasing(Augmentation(erasing_area=0.1, erasing_probability=0.3), make_draws(1000), 224)
+def test_as_many_images_get_one_as_asked_of_many_shapes(make_draws, to_numpy):
+    erasing = sample_erasing(Augmentation(erasing_area=0.1, erasing_probability=0.3), make_draws(1000), 224)
     width, height = to_numpy(erasing.boxes.width), to_numpy(erasing.boxes.height)
     there = width > 0
     assert there.mean() == pytest.approx(0.3, abs=0.05)
@@ -41,6 +41,6 @@ def test_as_many_pictures_get_one_as_asked_of_many_shapes(make_draws, to_numpy):
     assert 2.5 < shape.max() < 3.2
 
 
-def test_pictures_without_one_stay_as_they_are(noisy_pictures, make_draws, tensors, to_numpy):
-    erasing = draw_erasing(Augmentation(erasing_area=0.5), make_draws(len(noisy_pictures)), 32)
-    assert np.array_equal(to_numpy(erase(tensors(noisy_pictures), erasing)), noisy_pictures)
+def test_images_without_one_stay_as_they_are(noisy_images, make_draws, tensors, to_numpy):
+    erasing = sample_erasing(Augmentation(erasing_area=0.5), make_draws(len(noisy_images)), 32)
+    assert np.array_equal(to_numpy(erase(tensors(noisy_images), erasing)), noisy_images)

@@ -10,7 +10,7 @@ import pytest
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.training import recipes
 from asl_edge.training.compute import compute_plan as module
-from asl_edge.training.compute.compute_plan import Means, choose_means
+from asl_edge.training.compute.compute_plan import ComputePlan, choose_plan
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import train
 
@@ -25,7 +25,7 @@ class Notes(Progress):
         self.notes.append(message)
 
 
-def never(means: Means) -> float:
+def never(means: ComputePlan) -> float:
     raise AssertionError("measured although there is nothing to find out")
 
 
@@ -43,7 +43,7 @@ def test_what_is_chosen_is_said_and_kept(shared_colour_arrays: Path, tmp_path: P
         "equal but for rounding).",
         "XLA: off (several times slower with TensorFlow on a CPU).",
     ]
-    kept = Means.from_dict(json.loads((tmp_path / "run/config.json").read_text()))
+    kept = ComputePlan.from_dict(json.loads((tmp_path / "run/config.json").read_text()))
     assert (kept.policy, kept.fast_convolution, kept.xla) == ("float32", True, False)
     again = Notes()
     more = recipes.get("tutorial", network="tiny", epochs=2, batch_size=16)
@@ -69,13 +69,13 @@ def test_a_gpu_convolves_in_its_own_ways_and_xla_is_tried(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "has_gpu", lambda: True)
     monkeypatch.setattr(module, "compile_with_xla", lambda: "auto")
     config = recipes.get("tutorial", network="tiny")
-    faster = choose_means(config, lambda means: 0.010 if means.xla else 0.015)
+    faster = choose_plan(config, lambda means: 0.010 if means.xla else 0.015)
     assert not faster.fast_convolution
     assert faster.xla
     assert faster.xla_reason == "a step takes 10 ms with it, 15 without"
-    slower = choose_means(config, lambda means: 0.015 if means.xla else 0.010)
+    slower = choose_plan(config, lambda means: 0.015 if means.xla else 0.010)
     assert not slower.xla
-    asked = choose_means(recipes.get("tutorial", network="tiny", xla="on", fast_convolution="on"), never)
+    asked = choose_plan(recipes.get("tutorial", network="tiny", xla="on", fast_convolution="on"), never)
     assert (asked.xla, asked.fast_convolution) == (True, True)
 
 

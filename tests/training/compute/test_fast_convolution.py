@@ -22,9 +22,9 @@ from asl_edge.training.compute.fast_convolution import (
 Values = tuple[np.ndarray, ...]
 
 
-def both_passes(convolve: Any, pictures: np.ndarray, kernel: np.ndarray) -> Values:
-    """Answer, and the gradients of a weighted sum of it by the pictures and by the kernel."""
-    seen, weights = tf.constant(pictures), tf.Variable(kernel)
+def both_passes(convolve: Any, images: np.ndarray, kernel: np.ndarray) -> Values:
+    """Answer, and the gradients of a weighted sum of it by the images and by the kernel."""
+    seen, weights = tf.constant(images), tf.Variable(kernel)
     with tf.GradientTape() as tape:
         tape.watch(seen)
         answer = convolve(seen, weights)
@@ -49,10 +49,10 @@ def test_by_the_fourier_transform(data: st.DataObject) -> None:
     kernel = [data.draw(st.integers(1, 7)) for _ in range(2)]
     size = [least + data.draw(st.integers(0, 9)) for least in kernel]
     count, channels, filters = (data.draw(st.integers(1, 4)) for _ in range(3))
-    pictures, weights = drawn(2, count, *size, channels), drawn(3, *kernel, channels, filters)
+    images, weights = drawn(2, count, *size, channels), drawn(3, *kernel, channels, filters)
     check_alike(
-        both_passes(fourier_convolution, pictures, weights),
-        both_passes(lambda x, w: keras.ops.conv(x, w, padding="valid"), pictures, weights),
+        both_passes(fourier_convolution, images, weights),
+        both_passes(lambda x, w: keras.ops.conv(x, w, padding="valid"), images, weights),
     )
 
 
@@ -61,10 +61,10 @@ def test_with_zeros_around(kernel: tuple[int, int]) -> None:
     """Padding "same" of even kernels puts the odd zero behind."""
     layer = keras.layers.Conv2D(192, kernel, padding="same", bias_initializer="normal")
     network = keras.Sequential([keras.Input((20, 21, 192)), layer])
-    pictures = drawn(1, 2, 20, 21, 192)
-    expected = network(pictures).numpy()
+    images = drawn(1, 2, 20, 21, 192)
+    expected = network(images).numpy()
     assert make_fast(network, 10**6) == [layer.name]
-    np.testing.assert_allclose(network(pictures).numpy(), expected, atol=2e-5)
+    np.testing.assert_allclose(network(images).numpy(), expected, atol=2e-5)
 
 
 @given(st.data())
@@ -73,21 +73,21 @@ def test_rearranged(data: st.DataObject) -> None:
     kernel = [data.draw(st.integers(1, 9)) for _ in range(2)]
     strides = tuple(data.draw(st.integers(2, 5)) for _ in range(2))
     size = [least + data.draw(st.integers(0, 12)) for least in kernel]
-    pictures, weights = drawn(2, 2, *size, 3), drawn(3, *kernel, 3, 4)
+    images, weights = drawn(2, 2, *size, 3), drawn(3, *kernel, 3, 4)
     check_alike(
-        both_passes(lambda x, w: rearranged_convolution(x, w, strides), pictures, weights),
-        both_passes(lambda x, w: keras.ops.conv(x, w, strides=strides, padding="valid"), pictures, weights),
+        both_passes(lambda x, w: rearranged_convolution(x, w, strides), images, weights),
+        both_passes(lambda x, w: keras.ops.conv(x, w, strides=strides, padding="valid"), images, weights),
     )
 
 
 def test_alexnet_is_the_same_network_computed_faster() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), dtype=np.uint8)
     network = networks.build("alexnet", 3, 224)
-    expected, weights = network(pictures, training=False).numpy(), [w.path for w in network.weights]
+    expected, weights = network(images, training=False).numpy(), [w.path for w in network.weights]
     assert make_fast(network, 32) == ["conv1", "conv2"]
     assert [w.path for w in network.weights] == weights
     network.make_predict_function(force=True)
-    np.testing.assert_allclose(network(pictures, training=False).numpy(), expected, atol=2e-5)
+    np.testing.assert_allclose(network(images, training=False).numpy(), expected, atol=2e-5)
     # 859 million multiply-adds against 52 million and the kernels' share.
     assert fourier_saving(network.get_layer("conv2"), 32) == pytest.approx(11.4, abs=0.3)
     assert fourier_saving(network.get_layer("conv2"), 10**9) == pytest.approx(16.6, abs=0.3)

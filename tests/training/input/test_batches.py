@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.training.input.batches import Feed, Mixture, for_keras, shuffled_rows
+from asl_edge.training.input.batches import BatchLoader, SourceSampler, for_keras, shuffled_rows
 
 
 @pytest.fixture
@@ -25,19 +25,19 @@ def epoch_of(feed, epoch=0, first_step=0):
     return list(feed)
 
 
-def rows_of(batches, pictures):
-    """Rows of the array that batches hold; the pictures are noise, so each is its own name."""
-    row_of = {picture.tobytes(): row for row, picture in enumerate(pictures)}
-    return [[row_of[picture.tobytes()] for picture in batch[0]] for batch in batches]
+def rows_of(batches, images):
+    """Rows of the array that batches hold; the images are noise, so each is its own name."""
+    row_of = {image.tobytes(): row for row, image in enumerate(images)}
+    return [[row_of[image.tobytes()] for image in batch[0]] for batch in batches]
 
 
 def test_an_epoch_takes_every_row_once_with_its_class(arrays):
     split = arrays.split("train")
-    feed = Feed(arrays, 10, seed=1)
+    feed = BatchLoader(arrays, 10, seed=1)
     batches = epoch_of(feed)
-    rows = rows_of(batches, split.pictures)
+    rows = rows_of(batches, split.images)
     assert [len(batch) for batch in rows] == [10, 10, 10, 10, 8]
-    assert (feed.steps, feed.pictures) == (5, 48)
+    assert (feed.steps, feed.images) == (5, 48)
     assert sorted(chain.from_iterable(rows)) == list(range(48))
     for (_, classes), batch in zip(batches, rows, strict=True):
         assert np.array_equal(classes, split.one_hot[batch])
@@ -45,12 +45,12 @@ def test_an_epoch_takes_every_row_once_with_its_class(arrays):
 
 
 def test_every_epoch_has_its_own_order_and_any_order_can_be_had_again_from_any_step(arrays):
-    pictures = arrays.split("train").pictures
-    feed = Feed(arrays, 10, seed=1)
-    first, second = (rows_of(epoch_of(feed, epoch), pictures) for epoch in (0, 1))
-    assert rows_of(epoch_of(feed, 0), pictures) == first != second
-    assert rows_of(epoch_of(feed, 1, first_step=3), pictures) == second[3:]
-    assert rows_of(epoch_of(Feed(arrays, 10, seed=2)), pictures) != first
+    images = arrays.split("train").images
+    feed = BatchLoader(arrays, 10, seed=1)
+    first, second = (rows_of(epoch_of(feed, epoch), images) for epoch in (0, 1))
+    assert rows_of(epoch_of(feed, 0), images) == first != second
+    assert rows_of(epoch_of(feed, 1, first_step=3), images) == second[3:]
+    assert rows_of(epoch_of(BatchLoader(arrays, 10, seed=2)), images) != first
 
 
 def test_the_whole_split_is_shuffled_not_its_neighbourhoods():
@@ -60,18 +60,18 @@ def test_the_whole_split_is_shuffled_not_its_neighbourhoods():
 
 
 def test_an_epoch_can_be_cut_short_and_its_small_last_batch_left_out(arrays):
-    assert len(epoch_of(Feed(arrays, 10, seed=0, steps=2))) == 2
-    assert Feed(arrays, 10, seed=0, steps=99).steps == 5
-    whole = Feed(arrays, 10, seed=0, drop_last=True)
+    assert len(epoch_of(BatchLoader(arrays, 10, seed=0, steps=2))) == 2
+    assert BatchLoader(arrays, 10, seed=0, steps=99).steps == 5
+    whole = BatchLoader(arrays, 10, seed=0, drop_last=True)
     assert [len(batch[0]) for batch in epoch_of(whole)] == [10, 10, 10, 10]
-    assert whole.pictures == 40
+    assert whole.images == 40
 
 
 @given(batch=st.integers(1, 60), hosts=st.integers(1, 5), epoch=st.integers(0, 3))
 def test_the_shares_of_the_hosts_are_the_batch(shared_colour_arrays, batch, hosts, epoch):
     arrays = PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
-    whole = Feed(arrays, batch, seed=0)
-    parts = [Feed(arrays, batch, seed=0, share=(number, hosts)) for number in range(hosts)]
+    whole = BatchLoader(arrays, batch, seed=0)
+    parts = [BatchLoader(arrays, batch, seed=0, share=(number, hosts)) for number in range(hosts)]
     for step in range(whole.steps):
         rows = [part.rows(epoch, step) for part in parts]
         assert np.array_equal(np.concatenate(rows), whole.rows(epoch, step))
@@ -80,7 +80,7 @@ def test_the_shares_of_the_hosts_are_the_batch(shared_colour_arrays, batch, host
 
 def test_weights_and_rows(arrays):
     split = arrays.split("train")
-    feed = Feed(arrays, 16, seed=0, as_rows=True, class_weights=np.array([1, 2, 3], np.float32))
+    feed = BatchLoader(arrays, 16, seed=0, as_rows=True, class_weights=np.array([1, 2, 3], np.float32))
     for rows, classes, weights in epoch_of(feed):
         assert rows.dtype == np.int32
         assert np.array_equal(split.one_hot[rows], classes)
@@ -88,7 +88,7 @@ def test_weights_and_rows(arrays):
 
 
 def test_it_says_how_long_it_was_waited_for(arrays, monkeypatch):
-    feed = Feed(arrays, 10, seed=0)
+    feed = BatchLoader(arrays, 10, seed=0)
     real = feed.batch
 
     def slowly(rows):
@@ -101,7 +101,7 @@ def test_it_says_how_long_it_was_waited_for(arrays, monkeypatch):
 
 
 def test_what_goes_wrong_while_reading_ahead_reaches_the_training(arrays, monkeypatch):
-    feed = Feed(arrays, 10, seed=0)
+    feed = BatchLoader(arrays, 10, seed=0)
     monkeypatch.setattr(feed, "batch", lambda rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(feed)
@@ -109,7 +109,7 @@ def test_what_goes_wrong_while_reading_ahead_reaches_the_training(arrays, monkey
 
 def test_a_feed_that_is_left_ends_its_thread(arrays):
     before = threading.active_count()
-    for _ in Feed(arrays, 4, seed=0):
+    for _ in BatchLoader(arrays, 4, seed=0):
         break
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
@@ -118,7 +118,7 @@ def test_a_feed_that_is_left_ends_its_thread(arrays):
 
 
 def test_keras_is_fed_the_rest_of_an_epoch(arrays):
-    feed = Feed(arrays, 10, seed=0)
+    feed = BatchLoader(arrays, 10, seed=0)
     feed.epoch, feed.first_step = 1, 2
     fed = list(for_keras(feed))
     assert len(fed) == 3
@@ -129,19 +129,19 @@ def test_keras_is_fed_the_rest_of_an_epoch(arrays):
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=5),
     exponent=st.floats(0, 1),
-    pictures=st.integers(1, 200),
+    images=st.integers(1, 200),
     seed=st.integers(0, 9),
 )
-def test_sources_get_their_share_and_their_pictures_come_equally_often(sizes, exponent, pictures, seed):
+def test_sources_get_their_share_and_their_images_come_equally_often(sizes, exponent, images, seed):
     sources = np.repeat(np.arange(len(sizes)) * 3, sizes)
-    mixture = Mixture(sources, exponent, pictures)
+    mixture = SourceSampler(sources, exponent, images)
     wanted = np.array(sizes, float) ** exponent
-    assert mixture.shares.sum() == pictures
-    assert np.abs(mixture.shares - wanted / wanted.sum() * pictures).max() <= 1
+    assert mixture.shares.sum() == images
+    assert np.abs(mixture.shares - wanted / wanted.sum() * images).max() <= 1
     seen = np.zeros(len(sources), int)
     for epoch in range(4):
         rows = mixture.rows(seed, epoch)
-        assert len(rows) == pictures
+        assert len(rows) == images
         assert np.array_equal(np.bincount(sources[rows] // 3, minlength=len(sizes)), mixture.shares)
         assert np.array_equal(rows, mixture.rows(seed, epoch))
         seen += np.bincount(rows, minlength=len(sources))
@@ -156,7 +156,7 @@ def test_a_feed_of_a_mixture_takes_sources_from_the_manifest(shared_colour_array
     # 40 rows of one source, 8 of another
     arrays.manifest = {"folders": [[0, "A"], [1, "A"]], "rows": {"train": {"folder": [0] * 40 + [1] * 8}}}
     assert np.array_equal(arrays.sources("train"), [0] * 40 + [1] * 8)
-    feed = Feed(arrays, 10, seed=0, source_exponent=0.0)
+    feed = BatchLoader(arrays, 10, seed=0, source_exponent=0.0)
     rows = np.concatenate([feed.rows(0, step) for step in range(feed.steps)])
     assert np.array_equal(np.bincount((rows >= 40).astype(int)), [24, 24])
     assert len(list(feed)) == feed.steps

@@ -51,7 +51,7 @@ def test_the_schedule_ends_with_the_time(colour_arrays, tmp_path):
     wanted = recipes.get("default", network="tiny", precision="float32", batch_size=16, time_budget_minutes=0.12)
     notes, began = Notes(), time.monotonic()
     result = train(wanted, arrays, tmp_path / "run", progress=notes)
-    assert any(note.startswith("Time budget: ") and "epochs of 48 pictures" in note for note in notes.notes)
+    assert any(note.startswith("Time budget: ") and "epochs of 48 images" in note for note in notes.notes)
     assert result.epochs > 3
     assert result.history[-1]["learning_rate"] < 0.1 * wanted.learning_rate  # the cosine came to its end
     assert time.monotonic() - began < 60  # 7 s were asked for; other tests may be running beside

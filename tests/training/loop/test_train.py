@@ -59,14 +59,14 @@ def every_step_is_looked_at(monkeypatch):
 class StopAt(Progress):
     """Raises while a batch of an epoch (from 1) is being counted."""
 
-    def __init__(self, epoch: int, pictures: int, stop: Callable[[], None]) -> None:
-        self.at, self.stop, self.epoch = (epoch, pictures), stop, 0
+    def __init__(self, epoch: int, images: int, stop: Callable[[], None]) -> None:
+        self.at, self.stop, self.epoch = (epoch, images), stop, 0
 
-    def epoch_begins(self, epoch, epochs, pictures):
+    def epoch_begins(self, epoch, epochs, images):
         self.epoch = epoch
 
-    def pictures_seen(self, pictures, loss, waiting_share):
-        if (self.epoch, pictures) == self.at:
+    def images_seen(self, images, loss, waiting_share):
+        if (self.epoch, images) == self.at:
             self.stop()
 
 
@@ -76,8 +76,7 @@ def press_ctrl_c():
 
 def without_times(history):
     return [
-        {k: v for k, v in row.items() if k not in ("seconds", "pictures_per_second", "waiting_share")}
-        for row in history
+        {k: v for k, v in row.items() if k not in ("seconds", "images_per_second", "waiting_share")} for row in history
     ]
 
 
@@ -92,8 +91,8 @@ def test_leaves_a_whole_run_folder(arrays, tmp_path):
     kept = {f"checkpoints/{path.name}" for path in (run / "checkpoints").glob("weights.*.keras")}
     assert names - kept == {
         "config.json", "environment.json", "history.csv", "results.json", "curves.png", "best.keras", "model.json",
-        "model.weights.h5", "checkpoints/state.npz", "samples/test_pictures.npy", "samples/test_classes.npy",
-        "samples/train_pictures.npy", "samples/train_classes.npy",
+        "model.weights.h5", "checkpoints/state.npz", "samples/test_images.npy", "samples/test_classes.npy",
+        "samples/train_images.npy", "samples/train_classes.npy",
     }  # fmt: skip
     assert 3 <= len(kept) <= 4
     assert any(name.startswith("checkpoints/weights.05-") for name in kept)
@@ -108,7 +107,7 @@ def test_leaves_a_whole_run_folder(arrays, tmp_path):
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
     best = result.history[result.best_epoch - 1]
     assert best["val_accuracy"] == max(row["val_accuracy"] for row in result.history)
-    assert result.scores["test"].pictures == 15
+    assert result.scores["test"].images == 15
     assert json.loads((run / "results.json").read_text())["test"]["accuracy"] == result.scores["test"].accuracy
 
 
@@ -156,11 +155,11 @@ def test_stopped_within_an_epoch_it_goes_on_at_the_step(changes, arrays, tmp_pat
     wanted = config("default", epochs=3, **({"batch_size": 12} | changes))
     whole = train(wanted, arrays, tmp_path / "whole")
     run = tmp_path / "run"
-    for epoch, pictures in ((1, wanted.batch_size), (2, 2 * wanted.batch_size)):
+    for epoch, images in ((1, wanted.batch_size), (2, 2 * wanted.batch_size)):
         # Saved after the first step, stopped when the next one is told of; what came between is done again.
         saving = replace(wanted, checkpoint_steps=1)
         with pytest.raises(Interrupted):
-            train(saving, arrays, run, resume=run.exists(), progress=StopAt(epoch, pictures, press_ctrl_c))
+            train(saving, arrays, run, resume=run.exists(), progress=StopAt(epoch, images, press_ctrl_c))
     seen = Seen()
     resumed = train(saving, arrays, run, resume=True, progress=seen)
     assert seen.first == (2, 2 * wanted.batch_size)  # one step of the second epoch was saved before the stop
@@ -176,11 +175,11 @@ class Seen(Progress):
     first: tuple[int, int] | None = None
     epoch = 0
 
-    def epoch_begins(self, epoch, epochs, pictures):
+    def epoch_begins(self, epoch, epochs, images):
         self.epoch = epoch
 
-    def pictures_seen(self, pictures, loss, waiting_share):
-        self.first = self.first or (self.epoch, pictures)
+    def images_seen(self, images, loss, waiting_share):
+        self.first = self.first or (self.epoch, images)
 
 
 def test_what_is_stored_and_validated_with_an_average_is_the_average(arrays, tmp_path):
@@ -251,7 +250,7 @@ def test_accumulated_batches_are_one_large_batch(arrays, tmp_path):
 
 
 @pytest.mark.parametrize("bgr", [False, True])
-def test_pictures_on_the_device_train_alike(bgr, colour_arrays, tmp_path):
+def test_images_on_the_device_train_alike(bgr, colour_arrays, tmp_path):
     arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"], bgr=bgr)
     plain = config("default", epochs=2, on_device="off")
     ours, theirs = (train(replace(plain, on_device=where), arrays, tmp_path / where).history for where in ("on", "off"))
@@ -261,7 +260,7 @@ def test_pictures_on_the_device_train_alike(bgr, colour_arrays, tmp_path):
     assert (tmp_path / "on/best.keras").stat().st_size < 1.1 * (tmp_path / "off/best.keras").stat().st_size
 
 
-def test_what_the_network_sees_is_drawn_and_mirrored_pictures_are_said_in_the_spec(arrays, tmp_path):
+def test_what_the_network_sees_is_drawn_and_mirrored_images_are_said_in_the_spec(arrays, tmp_path):
     from asl_edge.export.export import export_run
     from asl_edge.runtime.onnx_file.metadata import read_spec
 
@@ -288,7 +287,7 @@ def test_a_run_folder_that_is_removed_under_the_training_is_named(arrays, tmp_pa
     run = tmp_path / "run"
 
     class Remover(Progress):
-        def epoch_begins(self, epoch, epochs, pictures):
+        def epoch_begins(self, epoch, epochs, images):
             if epoch == 2:
                 shutil.rmtree(run)
 
@@ -508,8 +507,8 @@ def test_the_tutorials_pair_of_files_loads_as_the_tutorial_loads_it(arrays, tmp_
     train(config(epochs=2), arrays, run)
     model = model_from_json((run / "model.json").read_text())
     model.load_weights(run / "model.weights.h5")
-    pictures = arrays.rgb("test", np.arange(15))
-    assert np.array_equal(model.predict_on_batch(pictures), RunFolder.open(run).load_model().predict_on_batch(pictures))
+    images = arrays.rgb("test", np.arange(15))
+    assert np.array_equal(model.predict_on_batch(images), RunFolder.open(run).load_model().predict_on_batch(images))
 
 
 def test_keep_all_keeps_every_epoch_under_the_tutorials_names(arrays, tmp_path):
@@ -539,17 +538,17 @@ def test_a_loss_that_is_no_number_names_epoch_and_step_and_keeps_the_last_good_w
 
     more = resumed_config(run, epochs=6)
     built = []
-    original = epoch_checkpointer.EpochKeeper.__init__
+    original = epoch_checkpointer.EpochCheckpointer.__init__
 
     def remember(self, *arguments, **options):
         original(self, *arguments, **options)
         built.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch_checkpointer.EpochKeeper, "__init__", remember)
+        patch.setattr(epoch_checkpointer.EpochCheckpointer, "__init__", remember)
 
         class Poison(Progress):
-            def epoch_begins(self, epoch, epochs, pictures):
+            def epoch_begins(self, epoch, epochs, images):
                 if epoch == 3:
                     built[0].model.optimizer.learning_rate.assign(float("inf"))
 
@@ -577,13 +576,13 @@ def test_bgr_arrays_train_as_their_rgb_twins(arrays, tmp_path):
     bgr = PreparedArrays.open(swapped, classes=["A", "B", "C"], bgr=True)
     ours, theirs = train(config(epochs=2), bgr, tmp_path / "a"), train(config(epochs=2), arrays, tmp_path / "b")
     assert without_times(ours.history) == without_times(theirs.history)
-    pictures, labels = RunFolder.open(tmp_path / "a").samples("test")
-    assert np.array_equal(pictures, arrays.rgb("test", np.arange(15)))
+    images, labels = RunFolder.open(tmp_path / "a").samples("test")
+    assert np.array_equal(images, arrays.rgb("test", np.arange(15)))
     assert np.array_equal(labels, arrays.split("test").labels)
 
 
-def test_pictures_too_small_for_the_network(arrays, tmp_path):
-    with pytest.raises(DataError, match="alexnet needs pictures of at least 215x215"):
+def test_images_too_small_for_the_network(arrays, tmp_path):
+    with pytest.raises(DataError, match="alexnet needs images of at least 215x215"):
         train(config(network="alexnet"), arrays, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -595,20 +594,20 @@ def test_unknown_names_are_refused_before_anything_is_written(arrays, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_without_validation_pictures_there_is_nothing_to_choose_by(arrays, tmp_path):
+def test_without_validation_images_there_is_nothing_to_choose_by(arrays, tmp_path):
     (arrays.folder / "validation_set.npy").unlink()
     lacking = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
-    with pytest.raises(DataError, match="no validation pictures"):
+    with pytest.raises(DataError, match="no validation images"):
         train(config(), lacking, tmp_path / "run")
 
 
-def test_without_test_pictures_the_samples_come_from_validation(arrays, tmp_path):
+def test_without_test_images_the_samples_come_from_validation(arrays, tmp_path):
     (arrays.folder / "test_set.npy").unlink()
     lacking = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
     result = train(config(epochs=1), lacking, tmp_path / "run")
     assert set(result.scores) == {"validation"}
     run = RunFolder.open(tmp_path / "run")
-    assert run.config["samples"]["test"] == {"split": "validation", "pictures": 15}
+    assert run.config["samples"]["test"] == {"split": "validation", "images": 15}
 
 
 def test_tensorboard_logs_stand_in_the_run(arrays, tmp_path):

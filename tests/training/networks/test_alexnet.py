@@ -55,7 +55,7 @@ def test_has_as_many_outputs_as_classes(classes):
     assert networks.build("alexnet", classes, 224).output_shape == (None, classes)
 
 
-def test_smallest_picture_works_and_a_smaller_one_is_refused():
+def test_smallest_image_works_and_a_smaller_one_is_refused():
     smallest = networks.get("alexnet").smallest_input
     assert networks.build("alexnet", 3, smallest).output_shape == (None, 3)
     with pytest.raises(DataError, match=rf"at least 215x215 pixels. Received: {smallest - 1}"):

@@ -18,7 +18,7 @@ def built():
 
 
 def multiply_adds(network) -> int:
-    """For one picture, in convolutions and dense layers."""
+    """For one image, in convolutions and dense layers."""
     total = 0
     for layer in network.layers:
         if type(layer).__name__ == "Conv2D":
@@ -50,7 +50,7 @@ def test_takes_uint8_and_gives_probabilities(built, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_smallest_picture_works_and_one_that_is_smaller_would_not(name):
+def test_smallest_image_works_and_one_that_is_smaller_would_not(name):
     edge = networks.get(name)
     assert edge.build(3, edge.smallest_input).output_shape == (None, 3)
     with pytest.raises(ValueError, match="zero or negative"):

@@ -31,7 +31,7 @@ from asl_edge.training.loop import epoch_checkpointer
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import Interrupted, train
 from asl_edge.training.pretrained.batch_statistics import restate
-from asl_edge.training.pretrained.load import load_weights
+from asl_edge.training.pretrained.load import transfer_weights
 from asl_edge.training.pretrained.onnx_weights import read_stages
 from asl_edge.training.pretrained.source import open_pretrained
 from asl_edge.training.runs.folder import RunFolder
@@ -72,7 +72,7 @@ def built(name, classes=4, size=32, seed=5):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, make_run):
-    """Run folders by the name of the network: classes A to D, pictures of 32 pixels."""
+    """Run folders by the name of the network: classes A to D, images of 32 pixels."""
     folder = tmp_path_factory.mktemp("trained")
     return {name: make_run(folder / name, built(name), network=name, fit="stretch") for name in NETWORKS}
 
@@ -99,10 +99,10 @@ def with_classes(arrays, folder, classes, size=None):
     """The arrays with other names, or other numbers, of classes; larger ones are padded."""
     folder.mkdir()
     for split in ("train", "validation", "test"):
-        pictures, labels = arrays.rgb(split, slice(None)), arrays.split(split).labels % len(classes)
+        images, labels = arrays.rgb(split, slice(None)), arrays.split(split).labels % len(classes)
         if size is not None:
-            pictures = np.pad(pictures, ((0, 0), (0, size - 32), (0, size - 32), (0, 0)))
-        np.save(folder / f"{split}_set.npy", pictures)
+            images = np.pad(images, ((0, 0), (0, size - 32), (0, size - 32), (0, 0)))
+        np.save(folder / f"{split}_set.npy", images)
         np.save(folder / f"{split}_classes.npy", np.eye(len(classes), dtype=np.float32)[labels])
     return PreparedArrays.open(folder, classes=classes)
 
@@ -112,15 +112,15 @@ def four(arrays, tmp_path_factory):
     return with_classes(arrays, tmp_path_factory.mktemp("four") / "arrays", ["A", "B", "C", "D"])
 
 
-def answers(path, pictures):
+def answers(path, images):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(["probabilities"], {"image": pictures})[0]
+    return session.run(["probabilities"], {"image": images})[0]
 
 
 def loaded(name, path, arrays):
     """A fresh network with the weights of `path`, and what was taken over."""
     network = networks.build(name, len(arrays.classes), arrays.input_size)
-    return network, load_weights(network, open_pretrained(str(path)), arrays)
+    return network, transfer_weights(network, open_pretrained(str(path)), arrays)
 
 
 def changed(path, out, change):
@@ -144,8 +144,8 @@ def with_spec(path, out, **fields):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_exported_network_answers_as_before(name, exported, four):
     network, taken = loaded(name, exported[name], four)
-    pictures = four.rgb("test", slice(None))
-    assert np.abs(network.predict_on_batch(pictures) - answers(exported[name], pictures)).max() < 1e-4
+    images = four.rgb("test", slice(None))
+    assert np.abs(network.predict_on_batch(images) - answers(exported[name], images)).max() < 1e-4
     assert (taken.matched, taken.new, taken.left_out) == (("A", "B", "C", "D"), (), ())
     assert taken.layers == len([layer for layer in network.layers if layer.weights])
     assert taken.notes == ()
@@ -153,14 +153,14 @@ def test_an_exported_network_answers_as_before(name, exported, four):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_batch_normalisation_knows_what_it_sees(name, exported, four):
-    """Its statistics are those of the training pictures, so that training begins with the same function."""
+    """Its statistics are those of the training images, so that training begins with the same function."""
     import keras
 
     network, _ = loaded(name, exported[name], four)
-    pictures = four.rgb("train", slice(None))  # all 48 are looked at
+    images = four.rgb("train", slice(None))  # all 48 are looked at
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
-        seen = np.asarray(keras.Model(network.inputs[0], norm.input)(pictures))
+        seen = np.asarray(keras.Model(network.inputs[0], norm.input)(images))
         seen = seen.reshape(-1, seen.shape[-1]).astype(np.float64)
         np.testing.assert_allclose(norm.moving_mean, seen.mean(axis=0), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(norm.moving_variance, seen.var(axis=0), rtol=1e-3, atol=1e-4)
@@ -168,17 +168,17 @@ def test_batch_normalisation_knows_what_it_sees(name, exported, four):
     for layer in network.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    there, here = (np.asarray(network(pictures, training=training)) for training in (False, True))
+    there, here = (np.asarray(network(images, training=training)) for training in (False, True))
     assert np.abs(there - here).max() < 1e-3
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_statistics_are_given_back_without_a_change_of_answers(name, four):
     network = built(name)
-    pictures = four.rgb("test", slice(None))
-    before = network.predict_on_batch(pictures)
+    images = four.rgb("test", slice(None))
+    before = network.predict_on_batch(images)
     restate(network, [four.rgb("train", slice(0, 32)), four.rgb("train", slice(32, 48))])
-    assert np.abs(network.predict_on_batch(pictures) - before).max() < 1e-4
+    assert np.abs(network.predict_on_batch(images) - before).max() < 1e-4
 
 
 @pytest.mark.parametrize(("precision", "close"), [("fp16-weights", 1e-4), ("fp16", 2e-2)])
@@ -187,8 +187,8 @@ def test_half_precision_is_read_too(name, precision, close, trained, four, tmp_p
     path = tmp_path / "half.onnx"
     export_run(trained[name], path, precision=precision)
     network, _ = loaded(name, path, four)
-    pictures = four.rgb("test", slice(None))
-    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < close
+    images = four.rgb("test", slice(None))
+    assert np.abs(network.predict_on_batch(images) - answers(path, images)).max() < close
 
 
 def fold_batch_normalisation(model):
@@ -219,27 +219,27 @@ def fold_batch_normalisation(model):
 
 
 def test_graphs_as_they_were_converted(plain, exported, four):
-    pictures = four.rgb("test", slice(None))
+    images = four.rgb("test", slice(None))
     for name, path in plain.items():
-        assert np.abs(answers(path, pictures) - answers(exported[name], pictures)).max() < 1e-4
+        assert np.abs(answers(path, images) - answers(exported[name], images)).max() < 1e-4
         network, _ = loaded(name, path, four)
-        assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+        assert np.abs(network.predict_on_batch(images) - answers(path, images)).max() < 1e-4
 
 
 def test_another_rescaling_goes_into_the_first_weights(plain, four, tmp_path):
     path = changed(plain["mini"], tmp_path / "rescaled.onnx", other_rescaling)
-    pictures = four.rgb("test", slice(None))
-    assert np.abs(answers(path, pictures) - answers(plain["mini"], pictures)).max() > 0.01
+    images = four.rgb("test", slice(None))
+    assert np.abs(answers(path, images) - answers(plain["mini"], images)).max() > 0.01
     network, _ = loaded("mini", path, four)
-    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+    assert np.abs(network.predict_on_batch(images) - answers(path, images)).max() < 1e-4
 
 
 def test_batch_normalisation_that_vanished_into_convolutions(plain, exported, four, tmp_path):
     path = changed(plain["alexnet-edge"], tmp_path / "folded.onnx", fold_batch_normalisation)
-    pictures = four.rgb("test", slice(None))
-    assert np.abs(answers(path, pictures) - answers(exported["alexnet-edge"], pictures)).max() < 1e-4
+    images = four.rgb("test", slice(None))
+    assert np.abs(answers(path, images) - answers(exported["alexnet-edge"], images)).max() < 1e-4
     network, _ = loaded("alexnet-edge", path, four)
-    assert np.abs(network.predict_on_batch(pictures) - answers(path, pictures)).max() < 1e-4
+    assert np.abs(network.predict_on_batch(images) - answers(path, images)).max() < 1e-4
 
 
 @pytest.mark.parametrize("folded", [True, False])
@@ -251,10 +251,10 @@ def test_a_calibration_temperature_is_no_weight(exported, four, tmp_path, folded
 
     path = changed(exported["mini"], tmp_path / "calibrated.onnx", change)
     path = with_spec(path, path, temperature=3.0)
-    pictures = four.rgb("test", slice(None))
-    assert np.abs(answers(path, pictures) - answers(exported["mini"], pictures)).max() > 0.05
+    images = four.rgb("test", slice(None))
+    assert np.abs(answers(path, images) - answers(exported["mini"], images)).max() > 0.05
     network, _ = loaded("mini", path, four)
-    assert np.abs(network.predict_on_batch(pictures) - answers(exported["mini"], pictures)).max() < 1e-4
+    assert np.abs(network.predict_on_batch(images) - answers(exported["mini"], images)).max() < 1e-4
 
 
 def test_dense_layers_as_gemm(exported, four, tmp_path):
@@ -268,9 +268,9 @@ def test_dense_layers_as_gemm(exported, four, tmp_path):
                 tensor.CopyFrom(numpy_helper.from_array(turned, tensor.name))
 
     path = changed(exported["mini"], tmp_path / "gemm.onnx", change)
-    pictures = four.rgb("test", slice(None))
+    images = four.rgb("test", slice(None))
     network, _ = loaded("mini", path, four)
-    assert np.abs(network.predict_on_batch(pictures) - answers(exported["mini"], pictures)).max() < 1e-4
+    assert np.abs(network.predict_on_batch(images) - answers(exported["mini"], images)).max() < 1e-4
 
 
 @pytest.mark.parametrize("source", ["run", "keras"])
@@ -295,14 +295,14 @@ def test_outputs_go_by_the_names_of_their_classes(kind, trained, exported, array
     head = network.get_layer("logits")
     fresh = [np.array(weight) for weight in head.weights]
     source = trained["mini"] if kind == "run" else exported["mini"]
-    taken = load_weights(network, open_pretrained(str(source)), chosen)
+    taken = transfer_weights(network, open_pretrained(str(source)), chosen)
     assert (taken.matched, taken.new, taken.left_out) == (("C", "A", "B"), ("hello",), ("D",))
     said = taken.describe()
     assert "outputs kept: 3 (C, A, B); outputs that start anew: 1 (hello); outputs left out: 1 (D)." in said
     for ours, before in zip(head.weights, fresh, strict=True):
         assert np.array_equal(np.array(ours)[..., 1], before[..., 1])
-    pictures = chosen.rgb("test", slice(None))
-    ours, theirs = network.predict_on_batch(pictures), answers(exported["mini"], pictures)
+    images = chosen.rgb("test", slice(None))
+    ours, theirs = network.predict_on_batch(images), answers(exported["mini"], images)
     ours, theirs = ours[:, [2, 3, 0]], theirs[:, :3]
     shares = [values / values.sum(axis=1, keepdims=True) for values in (ours, theirs)]
     assert np.abs(shares[0] - shares[1]).max() < 1e-4
@@ -335,16 +335,16 @@ def test_colours_in_another_order(trained, four, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["run", "onnx"])
-def test_pictures_of_another_size(kind, trained, exported, arrays, tmp_path):
+def test_images_of_another_size(kind, trained, exported, arrays, tmp_path):
     larger = with_classes(arrays, tmp_path / "larger", ["A", "B", "C", "D"], size=40)
     where = trained if kind == "run" else exported
     _, taken = loaded("tiny", where["tiny"], larger)
-    assert "was trained on pictures of 32 pixels; these have 40 (asl-edge data prepare --size 32)" in taken.notes[0]
+    assert "was trained on images of 32 pixels; these have 40 (asl-edge data prepare --size 32)" in taken.notes[0]
     with pytest.raises(ModelError, match=r"dense2 of mini has weights 648x64, 64 here and 392x64, 64 in .*--size 32"):
         loaded("mini", where["mini"], larger)
 
 
-def test_pictures_made_square_in_another_way(trained, shared_colour_arrays, tmp_path):
+def test_images_made_square_in_another_way(trained, shared_colour_arrays, tmp_path):
     folder = tmp_path / "arrays"
     shutil.copytree(shared_colour_arrays, folder)
     names = sorted(path.name for path in folder.iterdir())
@@ -441,7 +441,7 @@ def test_the_stages_of_an_exported_file(plain, exported):
     assert folded[0].direct.scale == 1
     stages = read_stages(plain["alexnet-edge"])
     assert [stage.name for stage in folded] == [stage.name for stage in stages]
-    assert [stage.name for stage in stages] == ["the picture", *(f"conv{n}" for n in range(1, 6)), "logits"]
+    assert [stage.name for stage in stages] == ["the image", *(f"conv{n}" for n in range(1, 6)), "logits"]
     assert [stage.kernel.shape for stage in stages[1:]] == [
         (11, 11, 3, 96), (5, 5, 96, 256), (3, 3, 256, 384), (3, 3, 384, 384), (3, 3, 384, 256), (256, 4),
     ]  # fmt: skip
@@ -469,14 +469,14 @@ class Notes(Progress):
 class StopAt(Progress):
     """Raises while a batch of an epoch (from 1) is being counted."""
 
-    def __init__(self, epoch, pictures):
-        self.at, self.epoch = (epoch, pictures), 0
+    def __init__(self, epoch, images):
+        self.at, self.epoch = (epoch, images), 0
 
-    def epoch_begins(self, epoch, epochs, pictures):
+    def epoch_begins(self, epoch, epochs, images):
         self.epoch = epoch
 
-    def pictures_seen(self, pictures, loss, waiting_share):
-        if (self.epoch, pictures) == self.at:
+    def images_seen(self, images, loss, waiting_share):
+        if (self.epoch, images) == self.at:
             raise KeyboardInterrupt
 
 
@@ -500,10 +500,10 @@ def test_training_begins_where_the_trained_network_ended(kind, trained, exported
     still = config(path, learning_rate=1e-12, epochs=1, norm_momentum=0.999999, steps_per_epoch=1)
     told = Notes()
     result = train(still, four, tmp_path / "run", progress=told)
-    pictures, labels = four.rgb("validation", slice(None)), four.split("validation").labels
-    theirs = answers(exported["tiny"], pictures)
+    images, labels = four.rgb("validation", slice(None)), four.split("validation").labels
+    theirs = answers(exported["tiny"], images)
     stored = RunFolder.open(tmp_path / "run")
-    assert np.abs(stored.load_model().predict_on_batch(pictures) - theirs).max() < 1e-3
+    assert np.abs(stored.load_model().predict_on_batch(images) - theirs).max() < 1e-3
     assert result.history[0]["val_accuracy"] == pytest.approx((theirs.argmax(axis=1) == labels).mean())
     assert [note for note in told.notes if note.startswith("Started from")] == [
         f"Started from {path}: 4 layers of tiny; outputs kept: 4 (A, B, C, D)."
@@ -542,10 +542,10 @@ def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arra
         assert without_times(train(wanted, chosen, tmp_path / "twin").history) == without_times(whole.history)
         stops = ((1, 16), (1, 48), (3, 32))
     run = tmp_path / "run"
-    for epoch, pictures in stops:
+    for epoch, images in stops:
         with pytest.raises(Interrupted):
-            train(wanted, chosen, run, resume=run.exists(), progress=StopAt(epoch, pictures))
-        if epoch == 1 and pictures == 48:  # from here on the run holds everything
+            train(wanted, chosen, run, resume=run.exists(), progress=StopAt(epoch, images))
+        if epoch == 1 and images == 48:  # from here on the run holds everything
             shutil.rmtree(source) if kind == "run" else source.unlink()
     told = Notes()
     resumed = train(wanted, chosen, run, resume=True, progress=told)
@@ -618,7 +618,7 @@ def test_the_model_in_the_box(exported, four, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
     with pytest.raises(UserError, match="The model in the box .* is missing"):
         train(config("box"), four, tmp_path / "run")
-    shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.BOX_FILE)
+    shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.MODEL_FILE)
     told = Notes()
     train(config("box", epochs=1), four, tmp_path / "run", progress=told)
     assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in told.notes)

@@ -35,7 +35,7 @@ def test_the_best_three_and_the_last_stay(losses, best, kept):
     assert checkpoints.epochs_to_keep(history(*losses), "all") == set(range(1, len(losses) + 1))
 
 
-def test_more_pictures_read_rightly_count_for_more_than_a_lower_loss():
+def test_more_images_read_rightly_count_for_more_than_a_lower_loss():
     past = history(3.48, 3.65, 3.70, 3.60, accuracies=[0.10, 0.16, 0.15, 0.16])
     assert checkpoints.best_epoch(past) == 4
     assert checkpoints.epochs_to_keep(past, "best3") == {2, 3, 4}

@@ -20,9 +20,9 @@ def run(tmp_path):
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "best.keras").write_bytes(b"no model")
     for which, count in (("test", 6), ("train", 3)):
-        pictures, classes = sample_paths(folder, which)
-        pictures.parent.mkdir(exist_ok=True)
-        np.save(pictures, np.full((count, 8, 8, 3), count, np.uint8))
+        images, classes = sample_paths(folder, which)
+        images.parent.mkdir(exist_ok=True)
+        np.save(images, np.full((count, 8, 8, 3), count, np.uint8))
         np.save(classes, np.eye(3, dtype=np.float32)[np.arange(count) % 3])
     return folder
 
@@ -31,8 +31,8 @@ def test_tells_what_it_holds(run):
     opened = RunFolder.open(run)
     assert (opened.classes, opened.input_size, opened.fit, opened.network) == (("A", "B", "C"), 8, "crop", "alexnet")
     assert opened.best_model_path == run / "best.keras"
-    pictures, labels = opened.samples("test")
-    assert (pictures.shape, pictures.dtype, labels.dtype) == ((6, 8, 8, 3), np.uint8, np.int64)
+    images, labels = opened.samples("test")
+    assert (images.shape, images.dtype, labels.dtype) == ((6, 8, 8, 3), np.uint8, np.int64)
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert len(opened.samples("train")[0]) == 3
     assert opened.history() == []

@@ -30,7 +30,7 @@ class StopAt(Progress):
     def __init__(self, epoch):
         self.at = epoch
 
-    def epoch_begins(self, epoch, epochs, pictures):
+    def epoch_begins(self, epoch, epochs, images):
         if epoch == self.at:
             raise KeyboardInterrupt
 
@@ -76,7 +76,7 @@ def test_a_finished_run(folder):
     assert run.validation_accuracy == history[run.best_epoch - 1]["val_accuracy"]
     assert run.test_accuracy == results["test"]["accuracy"]
     assert run.test_interval95 == tuple(results["test"]["interval95"])
-    assert run.test_pictures == 15
+    assert run.test_images == 15
     assert run.training_seconds == pytest.approx(sum(row["seconds"] for row in history))
     assert run.parameters == opened.load_model().count_params()
     files = [path.stat() for path in run.path.rglob("*") if path.is_file()]
@@ -213,7 +213,7 @@ class TestCompare:
         assert "batch_size" not in differing
         assert not any(name.startswith("data.") for name in differing)
         assert comparison.environment == ()
-        assert comparison.same_pictures == {"validation": True, "test": True}
+        assert comparison.same_images == {"validation": True, "test": True}
         assert comparison.first_history == RunFolder.open(folder / "finished").history()
         assert len(comparison.second_history) == 1
         assert (comparison.first.state, comparison.second.state) == ("finished", "can be resumed")
@@ -233,9 +233,9 @@ class TestCompare:
         assert differing["data.split"][1] == "random"
         assert differing["newer_field"] == (None, 1)
         assert [(item.name, item.second) for item in comparison.environment] == [("cores", 99)]
-        assert comparison.same_pictures == {"validation": True, "test": False}
+        assert comparison.same_images == {"validation": True, "test": False}
         rewrite(run / "config.json", data={})
-        assert compare(folder / "finished", run).same_pictures == {"validation": None, "test": None}
+        assert compare(folder / "finished", run).same_images == {"validation": None, "test": None}
 
     def test_what_is_no_run_is_refused(self, folder, copied, tmp_path):
         with pytest.raises(RunError, match="There is no run folder at"):
@@ -259,11 +259,11 @@ class TestPlot:
         pytest.importorskip("matplotlib")
 
     @pytest.mark.parametrize(("first", "second"), [("finished", "stopped"), ("begun", "finished")])
-    def test_is_a_picture_of_both(self, first, second, folder, tmp_path):
+    def test_is_an_image_of_both(self, first, second, folder, tmp_path):
         write_comparison(tmp_path / "both.png", compare(folder / first, folder / second))
-        picture = load(tmp_path / "both.png", 200)
-        assert picture.min() < 100
-        assert picture.max() == 255
+        image = load(tmp_path / "both.png", 200)
+        assert image.min() < 100
+        assert image.max() == 255
 
     def test_runs_of_one_name_are_told_apart(self, folder, copied, tmp_path):
         write_comparison(tmp_path / "both.svg", compare(folder / "finished", copied("finished", "finished")))
