@@ -92,7 +92,7 @@ class TableSink(TextSink):
 
 
 class JsonLinesSink(TextSink):
-    """One JSON object a line: `source`, `frame` (of videos), `label`, `confidence`, `accepted`, `top`, `ms`, `crop_box`.
+    """One JSON object per line: source, label, confidence and the rest of a prediction; `frame` for videos.
 
     `crop_box` is there where the model looked again: left, top and side (see `Prediction.crop_box`).
     """

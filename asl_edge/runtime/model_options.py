@@ -1,0 +1,26 @@
+"""How a model is opened and run: the choices that every command and function that runs a model shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is opened and run."""
+
+    provider: str = "auto"
+    """Our name of an ONNX Runtime execution provider, or `auto` for the best that works on this machine."""
+    strict: bool = False
+    """Raise ProviderError where a ProviderWarning would say that another provider is used."""
+    precision: str | None = None
+    """Which of a bundle's precisions to take; None for the one that suits the provider."""
+    threads: int | None = None
+    """Threads within one operator; None for one per core that the process may use."""
+    workers: int = 1
+    """Batches that are read and classified side by side, each on its share of the cores (CPU only)."""
+    provider_options: Mapping[str, str] | None = None
+    """Handed to the provider that is named, as ONNX Runtime documents them."""
+    zoom: bool = True
+    """Run the zoom pass on images of small hands, where the model offers one (see `asl_edge.runtime.zoom`)."""
