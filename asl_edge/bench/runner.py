@@ -1,4 +1,4 @@
-"""Measuring variants in turns, each turn in a fresh process."""
+"""Runs a benchmark: variants take turns, each turn in a fresh process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ABOVE_THE_PACKAGE = Path(__file__).resolve().parents[2]
 
 @dataclass
 class _Turns:
-    """What the turns of one variant have brought so far."""
+    """The results of one variant's turns so far."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
@@ -43,18 +43,18 @@ def benchmark(
     """Measure every variant.
 
     The variants take turns within each round, forwards and backwards alternately, so that a machine that slows down
-    (heat, other work) hits all of them alike. A variant that fails is reported with its reason; the others go on.
+    (heat, other work) affects all of them alike. A variant that fails is reported with its reason; the others continue.
 
     Args:
         variants: from `asl_edge.bench.scenarios.variants`.
-        effort: how long; None for the default.
-        strict: a variant fails, instead of being measured on another provider than it asks for.
-        files: images that every variant also answers from the bytes of their files; none leaves that out.
-        images: what these images are, for the report.
+        effort: how long to measure; None for the default.
+        strict: a variant fails instead of being measured on another provider than requested.
+        files: images that every variant also classifies from the bytes of their files; none leaves that out.
+        images: a description of these images for the report.
         on_turn: called with the variant and the round, from 0, before each turn.
 
     Raises:
-        ModelError: a model file is missing, or is none of asl-edge's.
+        ModelError: a model file is missing, or was not made by asl-edge.
     """
     effort = effort or Effort()
     sizes = {variant.model: find_model(variant.model).spec.input_size for variant in variants}
@@ -94,17 +94,17 @@ def run_scenarios(
 
     Args:
         names: from `asl_edge.bench.mlperf.scenarios`.
-        variants: Offline takes the largest batch size of them.
-        seconds: how long each runs; MLPerf asks for 600.
+        variants: Offline uses their largest batch size.
+        seconds: how long each runs; MLPerf requires 600.
         strict: see `benchmark`.
         on_turn: called after each.
 
     Raises:
         UserError: `seconds` is not above 0.
-        ModelError: a model file is missing, or is none of asl-edge's.
+        ModelError: a model file is missing, or was not made by asl-edge.
     """
     if not seconds > 0:
-        raise UserError(f"A scenario takes more than 0 seconds. Received: {seconds:g}")
+        raise UserError(f"A scenario must take more than 0 seconds. Received: {seconds:g}")
     results = []
     batch = max(variant.batch_size for variant in variants)
     for model, provider, threads in dict.fromkeys((one.model, one.provider, one.threads) for one in variants):
@@ -145,12 +145,12 @@ def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool, 
 
 
 def take_turn(request: dict[str, Any]) -> dict[str, Any]:
-    """Let a fresh process measure what `asl_edge.bench.worker.measure` describes; a failure is its `error`."""
+    """Measure in a fresh process (see `asl_edge.bench.worker.measure`); a failure comes back as `error`."""
     done = subprocess.run(
         [sys.executable, "-m", "asl_edge.bench.worker"],
         input=json.dumps(request).encode(),
         capture_output=True,
-        # `-m` looks in the working folder first, where a person may have a numpy.py of their own.
+        # `-m` looks in the working folder first, which may hold somebody's own numpy.py.
         cwd=_ABOVE_THE_PACKAGE,
         check=False,
     )
@@ -159,7 +159,7 @@ def take_turn(request: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         why = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        return {"error": f"the measuring process gave no answer ({why}){': ' + said[-1] if said else ''}"}
+        return {"error": f"the measuring process returned nothing ({why}){': ' + said[-1] if said else ''}"}
     return answer
 
 

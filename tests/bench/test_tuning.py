@@ -1,4 +1,4 @@
-"""Finding the fastest right way to run a model here, and taking it from then on."""
+"""Finds the fastest correct way to run a model here, which is used from then on."""
 
 from __future__ import annotations
 
