@@ -260,8 +260,8 @@ class BenchmarkReport:
         """Return errors and warnings of single variants and scenarios."""
         found = []
         for result in self.results:
-            said = [result.error or result.warning, result.accuracy_error]
-            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in said if text]
+            texts = [result.error or result.warning, result.accuracy_error]
+            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in texts if text]
         found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
         skipped = max((result.accuracy.skipped for result in self.results if result.accuracy), default=0)
         if skipped:

@@ -27,7 +27,7 @@ _ABOVE_THE_PACKAGE = Path(__file__).resolve().parents[2]
 class _Turns:
     """The results of one variant's turns so far."""
 
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
 
 
@@ -66,11 +66,11 @@ def benchmark(
                 continue
             if on_turn is not None:
                 on_turn(variant, number)
-            answer = _take_turn(variant, sizes[variant.model], effort, strict, files)
-            mine.error = answer.get("error")
-            mine.answers.append(answer)
+            result = _take_turn(variant, sizes[variant.model], effort, strict, files)
+            mine.error = result.get("error")
+            mine.results.append(result)
     results = [_result(variant, turns[variant]) for variant in variants]
-    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "onnxruntime" in answer]
+    versions = [result["onnxruntime"] for mine in turns.values() for result in mine.results if "onnxruntime" in result]
     return BenchmarkReport(
         results=results,
         machine=describe(),
@@ -109,7 +109,7 @@ def run_scenarios(
     batch = max(variant.batch_size for variant in variants)
     for model, provider, threads in dict.fromkeys((one.model, one.provider, one.threads) for one in variants):
         for name in names:
-            answer = take_turn(
+            result = take_turn(
                 {
                     "scenario": name,
                     "seconds": seconds,
@@ -121,7 +121,7 @@ def run_scenarios(
                     "batch_size": batch,
                 }
             )
-            fields = {"error": answer["error"], "provider_used": None} if "error" in answer else answer
+            fields = {"error": result["error"], "provider_used": None} if "error" in result else result
             results.append(ScenarioResult(name, model, provider, **{"threads": threads, **fields}))
             if on_turn is not None:
                 on_turn()
@@ -155,29 +155,29 @@ def take_turn(request: dict[str, Any]) -> dict[str, Any]:
         check=False,
     )
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+        printed = done.stderr.decode(errors="replace").strip().splitlines()
         why = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        return {"error": f"the measuring process returned nothing ({why}){': ' + said[-1] if said else ''}"}
-    return answer
+        return {"error": f"the measuring process returned nothing ({why}){': ' + printed[-1] if printed else ''}"}
+    return result
 
 
 def _result(variant: Variant, turns: _Turns) -> VariantResult:
     size = Path(variant.model).stat().st_size
     if turns.error is not None:
         return VariantResult(variant, size, error=turns.error)
-    answers = turns.answers
+    results = turns.results
     return VariantResult(
         variant,
         size,
-        providers_used=tuple(answers[0]["providers_used"]),
-        load_ms=[answer["load_ms"] for answer in answers],
-        first_ms=[answer["first_ms"] for answer in answers],
-        samples_ms=[answer["samples_ms"] for answer in answers],
-        precision=answers[0]["precision"],
-        label_ms=[answer["label_ms"] for answer in answers if answer["label_ms"]],
-        energy=[answer["energy"] for answer in answers if answer["energy"]],
-        peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],
-        warning="; ".join(dict.fromkeys(text for answer in answers for text in answer["warnings"])) or None,
+        providers_used=tuple(results[0]["providers_used"]),
+        load_ms=[result["load_ms"] for result in results],
+        first_ms=[result["first_ms"] for result in results],
+        samples_ms=[result["samples_ms"] for result in results],
+        precision=results[0]["precision"],
+        label_ms=[result["label_ms"] for result in results if result["label_ms"]],
+        energy=[result["energy"] for result in results if result["energy"]],
+        peak_memory_bytes=[result["peak_memory_bytes"] for result in results],
+        warning="; ".join(dict.fromkeys(text for result in results for text in result["warnings"])) or None,
     )

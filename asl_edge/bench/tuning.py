@@ -17,7 +17,7 @@ from asl_edge.files import atomic
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
-from asl_edge.runtime.engine.tuned import FORMAT, Tuned, path_beside
+from asl_edge.runtime.engine.tuned import FORMAT, Tuned, tuned_path
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_loading import find_model
 from asl_edge.runtime.pretrained import resolve
@@ -87,7 +87,7 @@ def tune(
     path = Path(resolve(model))
     size = find_model(path, provider="cpu").spec.input_size
     effort = effort or Effort(rounds=3, runs=30, warmup=5)
-    out = path_beside(path)
+    out = tuned_path(path)
     _refuse_unwritable(out)
     ways = _ways(path, providers_to_try)
     wrong = _failing(path, ways)

@@ -43,7 +43,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     size = request["input_size"]
     images = np.random.default_rng(0).integers(0, 256, (request["batch_size"], size, size, 3), dtype=np.uint8)
     feed, wanted = {INPUT_NAME: images}, [OUTPUT_NAME]
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started = time.perf_counter()
         found, opened = open_model(
@@ -78,7 +78,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         "providers_used": list(opened.used),
         "precision": found.spec.precision,
         "onnxruntime": runtime.__version__,
-        "warnings": [str(warning.message) for warning in said],
+        "warnings": [str(warning.message) for warning in caught],
     }
 
 
@@ -188,18 +188,18 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve one request."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the result
     request = json.loads(sys.stdin.buffer.read())
     try:
-        answer = measure_scenario(request) if "scenario" in request else measure(request)
+        result = measure_scenario(request) if "scenario" in request else measure(request)
     except Exception as error:
-        answer = {"error": str(error) or type(error).__name__}
+        result = {"error": str(error) or type(error).__name__}
         version = getattr(sys.modules.get("onnxruntime"), "__version__", None)
         if version is not None:  # the report names it even if nothing could be measured
-            answer["onnxruntime"] = version
-    with answers:
-        json.dump(answer, answers)
+            result["onnxruntime"] = version
+    with out:
+        json.dump(result, out)
 
 
 if __name__ == "__main__":

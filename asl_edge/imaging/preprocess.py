@@ -20,7 +20,7 @@ from asl_edge.imaging.header import Header, read_header, refuse_damaged
 from asl_edge.spec import Fit
 
 Image = npt.NDArray[np.uint8]
-"""uint8 array of shape (height, width, 3), RGB unless said otherwise."""
+"""uint8 array of shape (height, width, 3), RGB unless stated otherwise."""
 
 PREPROCESS_VERSION = 1
 

@@ -90,7 +90,7 @@ def adapt(
             f"{predictor.model} has no features output, which adapting needs. Export it again with this "
             "asl-edge, or use the pretrained model."
         )
-    labels, probabilities, features, skipped = _answers(predictor, folders, on_progress)
+    labels, probabilities, features, skipped = _probabilities_of(predictor, folders, on_progress)
     classes = predictor.spec.classes
     present = np.unique(labels)
     counts = np.bincount(labels, minlength=len(classes))
@@ -104,7 +104,7 @@ def adapt(
                 else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
             )
         )
-    others = _answers_to_others(predictor, present, draw)
+    others = _probabilities_of_others(predictor, present, draw)
     fitted, penalty, before, after = fit(log_of(probabilities), features, labels, others)
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
@@ -112,22 +112,22 @@ def adapt(
     return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
 
 
-def _answers_to_others(
+def _probabilities_of_others(
     predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Image]]
 ) -> tuple[Floats, Floats] | None:
     """Return log probabilities and features of synthetic hands of the classes that were not given, if any."""
     spec = predictor.spec
     names = [name for column, name in enumerate(spec.classes) if column not in present]
-    drawn = [image for name in names for image in draw(name, _STAND_INS, spec.input_size)]
-    if not drawn:
+    images = [image for name in names for image in draw(name, _STAND_INS, spec.input_size)]
+    if not images:
         return None
-    starts = range(0, len(drawn), predictor.batch_size)
-    parts = [predictor.probabilities_and_features(np.stack(drawn[at : at + predictor.batch_size])) for at in starts]
+    starts = range(0, len(images), predictor.batch_size)
+    parts = [predictor.probabilities_and_features(np.stack(images[at : at + predictor.batch_size])) for at in starts]
     probabilities, features = (np.concatenate(part) for part in zip(*parts, strict=True))
     return log_of(probabilities), features
 
 
-def _answers(
+def _probabilities_of(
     predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
 ) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
     labels: list[int] = []

@@ -112,9 +112,9 @@ def processor_name() -> str:
         if found:
             return found.group(1).strip()
     if sys.platform == "darwin":
-        said = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
-        if said:
-            return said
+        name = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        if name:
+            return name
     import platform  # here and below: slow imports that a prediction does not need
 
     return platform.processor() or platform.machine()
@@ -124,8 +124,8 @@ def nvidia_gpus() -> list[str] | None:
     """Return name, driver and memory of each NVIDIA GPU, or None if `nvidia-smi` is missing."""
     if shutil.which("nvidia-smi") is None:
         return None
-    said = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
-    return [line.strip() for line in (said or "").splitlines() if line.strip() and "No devices" not in line]
+    table = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    return [line.strip() for line in (table or "").splitlines() if line.strip() and "No devices" not in line]
 
 
 def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str | None:

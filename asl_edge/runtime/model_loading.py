@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asl_edge.errors import ModelError
+from asl_edge.process import log
 from asl_edge.process.warn import warn
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
@@ -105,6 +106,13 @@ def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) ->
     tuned = None if named or options.provider_options else read_tuned(path)
     if tuned is None:
         return options
+    log.info(
+        "tuned settings of %s used: provider %s, threads %s, precision %s",
+        os.fspath(path),
+        tuned.provider,
+        tuned.threads or "all",
+        tuned.precision,
+    )
     return replace(
         options,
         provider=tuned.provider,
@@ -124,6 +132,7 @@ def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
 
     bundle = Bundle(path)
     precision = options.precision or best_for(bundle.models, _likely(options.provider)).precision
+    log.info("precision %s of the bundle %s chosen for provider %s", precision, os.fspath(path), options.provider)
     data, spec = bundle.onnx(precision)
     return ModelSource(f"{os.fspath(path)} ({precision})", data, spec)
 

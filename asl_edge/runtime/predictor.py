@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     _Prepared = tuple[Item, Image | ImageError, float]
     """An item, its prepared image (or why there is none), and the seconds that preparing took."""
 
-    _Answered = tuple[Item, Prediction | ImageError]
+    _Outcome = tuple[Item, Prediction | ImageError]
     """An item and its prediction, or why there is none."""
 
 ImageInput = Union[str, "os.PathLike[str]", bytes, Image]
@@ -153,31 +153,31 @@ class Predictor:
             ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
         size = self.batch_size if batch_size is None else batch_size
-        for item, answer in self._answered(items, size):
-            if isinstance(answer, Prediction):
-                yield item, answer
+        for item, outcome in self._classified(items, size):
+            if isinstance(outcome, Prediction):
+                yield item, outcome
             elif on_skip is None:
-                raise ImageError(f"{item.source}: {answer}") from answer
+                raise ImageError(f"{item.source}: {outcome}") from outcome
             else:
-                on_skip(item.source, answer)
+                on_skip(item.source, outcome)
 
-    def _answered(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
+    def _classified(self, items: Iterable[Item], size: int) -> Iterator[_Outcome]:
         """Classify batch by batch: several side by side, or one after the other on all cores."""
         if self.workers > 1 and size > 1:
-            for answers in parallel_batches(items, self._read_and_answered, size, self.workers):
-                yield from answers
+            for outcomes in parallel_batches(items, self._read_and_classified, size, self.workers):
+                yield from outcomes
             return
         waiting: list[_Prepared] = []
         for prepared in prefetch(items, self._timed, 2 * size if size > 1 else 0):
             waiting.append(prepared)
             if len(waiting) >= size:
-                yield from self._answer(waiting)
+                yield from self._classify(waiting)
                 waiting = []
         if waiting:
-            yield from self._answer(waiting)
+            yield from self._classify(waiting)
 
-    def _read_and_answered(self, batch: list[Item]) -> list[_Answered]:
-        return list(self._answer(map(self._timed, batch)))
+    def _read_and_classified(self, batch: list[Item]) -> list[_Outcome]:
+        return list(self._classify(map(self._timed, batch)))
 
     def _timed(self, item: Item) -> _Prepared:
         started = time.perf_counter()
@@ -201,10 +201,10 @@ class Predictor:
             ModelError: the array has another shape or dtype, or the predictor is closed.
         """
         self._check_images(images)
-        answers = np.empty((len(images), len(self.spec.classes)), np.float32)
+        probabilities = np.empty((len(images), len(self.spec.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
-            answers[start : start + self.batch_size] = self._run(images[start : start + self.batch_size])[0]
-        return answers
+            probabilities[start : start + self.batch_size] = self._run(images[start : start + self.batch_size])[0]
+        return probabilities
 
     def probabilities_and_features(self, images: Image) -> tuple[Floats, Floats]:
         """Return the model's probabilities without any adaptation, and its features; of each image's last pass.
@@ -282,7 +282,7 @@ class Predictor:
             f"Received: {type(item.image).__name__}"
         )
 
-    def _answer(self, prepared: Iterable[_Prepared]) -> Iterator[_Answered]:
+    def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""
         batch = list(prepared)
         images = [image for _, image, _ in batch if not isinstance(image, ImageError)]
@@ -293,14 +293,14 @@ class Predictor:
         share = (time.perf_counter() - started) / max(len(images), 1)
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.model} produced NaN or infinite probabilities. Export it again.")
-        answered = 0
+        row = 0
         for item, image, seconds in batch:
             if isinstance(image, ImageError):
                 yield item, image
             else:
-                crop_box = None if crop_boxes is None else crop_boxes[answered]
-                yield item, self._to_prediction(item, probabilities[answered], (seconds + share) * 1000, crop_box)
-                answered += 1
+                crop_box = None if crop_boxes is None else crop_boxes[row]
+                yield item, self._to_prediction(item, probabilities[row], (seconds + share) * 1000, crop_box)
+                row += 1
 
     def _to_prediction(self, item: Item, row: Floats, ms: float, crop_box: Floats | None) -> Prediction:
         best = np.argsort(-row, kind="stable")[: self.top_k]
@@ -355,13 +355,13 @@ class Predictor:
             raise ModelError("This predictor is closed. Create a new one.")
         if self.spec.colour == "BGR":
             images = images[..., ::-1]
-        answers, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)})
-        if answers.shape != (len(images), len(self.spec.classes)):
+        probabilities, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)})
+        if probabilities.shape != (len(images), len(self.spec.classes)):
             raise ModelError(
-                f"{self.model}: the model's output has shape {answers.shape} instead of "
+                f"{self.model}: the model's output has shape {probabilities.shape} instead of "
                 f"{(len(images), len(self.spec.classes))}. Export it again."
             )
-        return np.asarray(answers, np.float32), *others
+        return np.asarray(probabilities, np.float32), *others
 
 
 def _stacked(images: list[Image]) -> Image:

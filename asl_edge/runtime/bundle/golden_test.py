@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge.errors import ModelError
+from asl_edge.process import log
 from asl_edge.runtime.bundle import verified
 from asl_edge.runtime.bundle.reader import Bundle
 from asl_edge.runtime.engine.model_source import ModelSource
@@ -103,12 +104,15 @@ def check(bundle: str | os.PathLike[str], precision: str, opened: OpenedSession)
     Raises:
         ModelError: the bundle was changed.
     """
-    known = verified.read(bundle).get(_key(precision, opened.used[0]))
-    if known is None:
+    key = _key(precision, opened.used[0])
+    fault = verified.read(bundle).get(key)
+    when = "earlier"
+    if fault is None:
         result = compare(Bundle(bundle), precision, opened)
         _record(bundle, [result])
-        known = _in_words(result)
-    return known or None
+        fault, when = _in_words(result), "now"
+    log.info("golden examples of %s, %s, tested %s: %s", os.fspath(bundle), key, when, fault or "passed")
+    return fault or None
 
 
 def _record(bundle: str | os.PathLike[str], results: Sequence[GoldenResult]) -> None:

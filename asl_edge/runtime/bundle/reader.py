@@ -275,6 +275,6 @@ def _release(version: str) -> tuple[int, ...]:
     """`0.1.0.dev3` becomes (0, 1, 0)."""
     match = re.match(r"\d+(\.\d+)*", version)
     if match is None:
-        raise ValueError(f"{version!r} is no version")
+        raise ValueError(f"{version!r} is not a version")
     parts = [int(part) for part in match[0].split(".")]
     return (*parts, *(0,) * (4 - len(parts)))

@@ -58,15 +58,15 @@ def _decode_something(cv2: Any) -> None:
 
 def main() -> None:
     """Try the module or provider that the arguments name."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the result
     what, name = sys.argv[1:3]
     try:
-        answer = {"import": try_import, "provider": try_provider}[what](name)
+        result = {"import": try_import, "provider": try_provider}[what](name)
     except Exception as error:
-        answer = {"error": str(error).strip() or type(error).__name__}
-    with answers:
-        json.dump(answer, answers)
+        result = {"error": str(error).strip() or type(error).__name__}
+    with out:
+        json.dump(result, out)
 
 
 if __name__ == "__main__":

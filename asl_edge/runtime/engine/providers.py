@@ -201,10 +201,10 @@ def preload_libraries(provider: Provider) -> str:
     runtime = onnxruntime()
     if provider.name not in ("cuda", "tensorrt") or not hasattr(runtime, "preload_dlls"):
         return ""
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):  # it prints, but our standard output is for results
+        with contextlib.redirect_stdout(printed):  # it prints, but our standard output is for results
             runtime.preload_dlls()
     except Exception as error:  # must not stop a session that may find its libraries elsewhere
-        said.write(f"{type(error).__name__}: {error}")
-    return said.getvalue().strip()
+        printed.write(f"{type(error).__name__}: {error}")
+    return printed.getvalue().strip()

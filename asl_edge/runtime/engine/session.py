@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ProviderError
+from asl_edge.process import log
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.io_binding import buffers_for
@@ -111,6 +113,7 @@ def open_session(
         ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
         MissingPackageError: ONNX Runtime is not installed.
     """
+    started = time.perf_counter()
     request = _checked(replace(request or OpenRequest(), **changes))
     if request.provider == AUTO:
         candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
@@ -123,7 +126,10 @@ def open_session(
             break
         session, reason = _try(model, candidate, replace(request, opening="lasting"))
         if session is not None:
-            return OpenedSession(session, request.provider, _used(session), request.threads)
+            used = _used(session)
+            _log_opening(model, replace(request, opening="lasting"), used, started)
+            return OpenedSession(session, request.provider, used, request.threads)
+        log.debug("provider %s does not work here: %s", candidate.name, reason)
         failures.append(f"{candidate.name} does not work here ({reason})")
     if failures:
         message = "; ".join(failures) + f". {_remedy()}"
@@ -133,7 +139,24 @@ def open_session(
     if request.workers > 1 and request.threads is None:
         request = replace(request, threads=max(1, fast_cores() // request.workers))
     session = _open_on_cpu(model, request)
+    _log_opening(model, request, ("cpu",), started)
     return OpenedSession(session, request.provider, ("cpu",), request.threads, request.workers)
+
+
+def _log_opening(
+    model: str | os.PathLike[str] | bytes, request: OpenRequest, used: tuple[str, ...], started: float
+) -> None:
+    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else os.fspath(model)
+    log.info("provider %s chosen for %s (requested: %s)", used[0], name, request.provider)
+    milliseconds = (time.perf_counter() - started) * 1000
+    log.info(
+        "session opened in %.1f ms (opening: %s, threads: %s, workers: %d, all providers: %s)",
+        milliseconds,
+        request.opening,
+        request.threads or "all",
+        request.workers,
+        ", ".join(used),
+    )
 
 
 def _checked(request: OpenRequest) -> OpenRequest:
@@ -161,7 +184,7 @@ def try_provider(
 
 def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: OpenRequest) -> tuple[Any, str]:
     runtime = providers.onnxruntime()
-    said = _first_line(providers.preload_libraries(provider))
+    printed = _first_line(providers.preload_libraries(provider))
     options = request.session_options()
     if provider.name == "openvino":  # which optimises the whole graph better itself (4.22 against 4.31 ms)
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -177,11 +200,14 @@ def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: Ope
         session = _make(model, options, chosen)
     except Exception as error:
         # Whatever it was, the CPU is tried next; a fault of the model itself shows there.
-        return None, said or _first_line(str(error)) or type(error).__name__
+        return None, printed or _first_line(str(error)) or type(error).__name__
     finally:
         runtime.set_default_logger_severity(_DEFAULT_SEVERITY)
     if provider.ort_name not in session.get_providers():
-        return None, said or "ONNX Runtime left it out of the session, as it does without its libraries or its device"
+        return (
+            None,
+            printed or "ONNX Runtime left it out of the session, as it does if its library or device is missing",
+        )
     return session, ""
 
 

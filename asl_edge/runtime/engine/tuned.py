@@ -25,14 +25,14 @@ class Tuned:
     """The precision of a bundle that was fastest; of a file, its own."""
 
 
-def path_beside(model: str | os.PathLike[str]) -> Path:
+def tuned_path(model: str | os.PathLike[str]) -> Path:
     """Return the path of the tuned settings of a model."""
     return Path(f"{os.fspath(model)}{SUFFIX}")
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
     """Return the tuned settings of a model on this machine, None if there are none or they are for another one."""
-    path = path_beside(model)
+    path = tuned_path(model)
     if not path.is_file():
         return None
     try:

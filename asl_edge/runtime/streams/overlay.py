@@ -51,7 +51,7 @@ def corners(canvas: Image, crop_box: tuple[float, float, float], *, mirror: bool
     """Draw the four corners of the zoom pass, which do not cover the hand.
 
     Args:
-        canvas: uint8 array of shape (height, width, 3), BGR; drawn on.
+        canvas: uint8 array of shape (height, width, 3), BGR; modified.
         crop_box: left, top and side, as shares of the guide box's side (see `Prediction.crop_box`).
         mirror: the canvas shows the image as in a mirror.
     """

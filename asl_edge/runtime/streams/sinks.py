@@ -74,7 +74,7 @@ class TableSink(TextSink):
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
         self._others: int | None = None
-        """Classes beside the answer; None before the first line."""
+        """Classes listed next to the answer; None before the first line."""
 
     def _line(self, prediction: Prediction) -> str:
         heading_due = self._others is None

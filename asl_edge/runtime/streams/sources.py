@@ -200,7 +200,7 @@ def _folder(folder: str) -> Iterator[Item]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
         for name in sorted(names, key=natural_key):
-            # Names that begin with a dot are not images: macOS leaves `._A1.jpg` beside `A1.jpg` in zips.
+            # Names that begin with a dot are not images: macOS puts `._A1.jpg` next to `A1.jpg` in zips.
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 found = True
                 path = os.path.join(parent, name)  # noqa: PTH118  (keeps the path as written)

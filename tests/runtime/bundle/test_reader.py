@@ -285,7 +285,7 @@ def test_more_or_fewer_members_than_said_are_refused(tmp_path: Path) -> None:
     ("change", "match"),
     [
         ({"format": 2}, "format 2, this asl-edge reads 1"),
-        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "wants asl-edge 7.0 or newer"),
+        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "requires asl-edge 7.0 or newer"),
         ({"asl_edge": {"at_least": "0.0.1", "below": "0.0.2"}}, "below 0.0.2"),
         ({"asl_edge": None}, "which asl-edge can read it"),
         ({"asl_edge": {"at_least": "x", "below": "y"}}, "which asl-edge can read it"),
@@ -301,9 +301,9 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, change: dict[st
 
 def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
     for name, content, match in (
-        ("empty.aslz", b"", "no bundle"),
-        ("text.aslz", b"hello", "no bundle"),
-        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "no bundle"),
+        ("empty.aslz", b"", "not a bundle"),
+        ("text.aslz", b"hello", "not a bundle"),
+        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "not a bundle"),
     ):
         (tmp_path / name).write_bytes(content)
         assert_refused(tmp_path / name, match)
@@ -353,7 +353,7 @@ def own_operator(model: Any) -> None:
         (lambda model: model.opset_import.add(domain="com.microsoft", version=1), "com.microsoft"),
         (external, r"\.\./\.\./secret\.bin"),
         (external_in_a_branch, "hidden.bin"),
-        (own_operator, "defines operators by itself"),
+        (own_operator, "defines its own operators"),
     ],
 )
 def test_strange_models_are_refused_before_they_are_run(
