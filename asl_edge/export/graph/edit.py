@@ -150,6 +150,11 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: load("onnx").helper.get_attribute_value(item) for item in node.attribute}
 
 
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return one attribute of a node as a plain value, or `default` where it has none of that name."""
+    return attributes(node).get(name, default)
+
+
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
     """Return a model as bytes, with float32 tensors as further outputs."""
     onnx = load("onnx")

@@ -50,7 +50,7 @@ def optimize(
     Args:
         model: as `asl_edge.export.source.keras_to_onnx.to_onnx` makes it; changed in place.
         images: uint8 (N, S, S, 3), to compare on.
-        keep: tensors, besides the graph's outputs, that must go on having the values that they have.
+        keep: tensors, besides the graph's outputs, that must keep their values.
 
     Returns:
         A report of each pass that changed something.
