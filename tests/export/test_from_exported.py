@@ -80,7 +80,7 @@ def test_an_adaptation_for_the_file_fits_what_is_made_of_it(hands: Path, exporte
 def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, ExportResult], tmp_path: Path) -> None:
     copy = tmp_path / "model.onnx"
     shutil.copy(pretrained_model(), copy)
-    with pytest.raises(UserError, match="would be replaced by what is made from it"):
+    with pytest.raises(UserError, match="would be overwritten by its own export"):
         export_run(copy, data=hands)
     with pytest.raises(ModelError, match="says of itself what it is"):
         export_run(copy, tmp_path / "other.onnx", data=hands, described=Described(classes=("A", "B")))
