@@ -18,7 +18,7 @@ _ARITHMETIC = frozenset(("Add", "Sub", "Mul", "Div"))
 
 
 class Chain(NamedTuple):
-    """Nodes in a row that amount to one `Affine`."""
+    """Consecutive nodes that amount to one `Affine`."""
 
     nodes: list[onnx.NodeProto]
     start: str
@@ -27,7 +27,7 @@ class Chain(NamedTuple):
 
 
 def chains(graph: IndexedGraph) -> Iterator[Chain]:
-    """Yield every run of affine nodes, each as long as it gets."""
+    """Yield every chain of affine nodes, each as long as possible."""
     inside: set[str] = set()
     for node in graph.graph.node:  # ONNX keeps nodes in topological order
         if node.output[0] in inside:
@@ -53,7 +53,7 @@ def chains(graph: IndexedGraph) -> Iterator[Chain]:
 
 
 def affine_of(graph: IndexedGraph, node: onnx.NodeProto) -> tuple[str, Affine] | None:
-    """Return the input that a node multiplies and adds to, and what it does, or None if it does anything else."""
+    """Return the input of a node and the `Affine` that it applies, or None if it does anything else."""
     if node.domain not in ("", "ai.onnx"):
         return None
     if node.op_type == "BatchNormalization" and not attribute(node, "training_mode", 0):

@@ -1,13 +1,13 @@
-"""Multiplications and additions by constants, folded into the weights of the layers before and behind them.
+"""Fold multiplications and additions by constants into the weights of the layers before and behind them.
 
-Batch normalisation is y = s x + t for each channel once a network is trained. Where it stands behind a convolution it
-goes into that convolution's weights. Where ReLU or a pooling is in between, as in AlexNet, it goes forward into the
-next weights instead: with y = s x + t for each input channel c
+In a trained network, batch normalisation is y = s x + t per channel. Behind a convolution it is folded into that
+convolution's weights. Where ReLU or pooling comes in between, as in AlexNet, it is folded forward into the next
+weights instead: with y = s x + t for each input channel c
 
     W y + b = (W s) x + (b + W t)
 
-which is exact; it is computed in float64 and rounded once. On the way it may pass what treats every channel alike:
-pooling, changes of layout, flattening. A convolution that pads with zeros takes a factor but no addend, since the
+which is exact; it is computed in float64 and rounded once. On the way it may pass operations that treat every channel
+alike: pooling, changes of layout, flattening. A convolution that pads with zeros takes a scale but no shift, since the
 padding is not normalised.
 """
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 def fold_affine(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> int:
-    """Fold multiplications and additions by constants, and batch normalisations, into the weights next to them.
+    """Fold multiplications and additions by constants, and batch normalisations, into adjacent weights.
 
     Args:
         model: float32, changed in place.
         keep: tensors, besides the graph's outputs, that must keep their values.
 
     Returns:
-        How many runs of such nodes vanished from the way to the outputs.
+        How many chains of such nodes were folded.
     """
     folded = 0
     while True:

@@ -22,9 +22,9 @@ _SAME = frozenset(("Identity", "Dropout"))
 
 
 def fold_forward(graph: IndexedGraph, chain: Chain) -> bool:
-    """Fold a chain into all weights that read what it gives; returns whether that could be done.
+    """Fold a chain into all weights that read its result; returns whether that could be done.
 
-    Where the chain's own result must stay, its nodes do so beside the way on.
+    Where the chain's own result must be kept, its nodes stay.
     """
     edits = _absorb(graph, chain.end, chain.affine)
     if edits is None:
@@ -38,7 +38,7 @@ def fold_forward(graph: IndexedGraph, chain: Chain) -> bool:
 
 
 def _absorb(graph: IndexedGraph, tensor: str, affine: Affine) -> list[Edit] | None:
-    """Return the edits by which all readers of a tensor do with what it was before `affine`; None if one cannot."""
+    """Return the edits that let all readers of a tensor take it before `affine`; None if one of them cannot."""
     edits: list[Edit] = []
     for node, place in graph.readers[tensor]:
         mine = _absorbed_by(graph, node, place, affine)
@@ -114,7 +114,7 @@ def _into_product(graph: IndexedGraph, node: onnx.NodeProto, affine: Affine) -> 
 
 
 def _behind(graph: IndexedGraph, node: onnx.NodeProto, affine: Affine) -> Affine | None:
-    """Return what `affine` before a node is behind it, or None where the two do not change places."""
+    """Return the equivalent of `affine` behind a node, or None where the two do not commute."""
     source, target = graph.shapes.get(str(node.input[0])), graph.shapes.get(str(node.output[0]))
     if node.op_type in _SAME:
         return affine
