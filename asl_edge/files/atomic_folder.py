@@ -38,7 +38,7 @@ def check_place(out: Path, *, overwrite: bool, ours: Collection[str]) -> None:
         ours: names that an earlier result consists of; a folder that holds anything else is never replaced.
 
     Raises:
-        DataError: something stands at `out` that may not be replaced, or it cannot be looked at.
+        DataError: `out` exists and may not be replaced, or it cannot be read.
     """
     try:
         if not out.exists() and not out.is_symlink():

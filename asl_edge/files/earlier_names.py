@@ -22,14 +22,23 @@ _RENAMED = {
 }
 """Key as 0.1 development versions wrote it -> key today."""
 
+_CHOSEN_BY_PEOPLE = frozenset(("evaluation", "made_with"))
+"""Keys of dictionaries by names that are not ours (of sources, of packages): a source may be called `pictures`."""
+
 
 def with_current_names(values: Any) -> Any:
     """Return parsed JSON with the keys of earlier versions renamed, at every depth; anything else stays as it is."""
     if isinstance(values, dict):
-        return {_RENAMED.get(key, key): with_current_names(value) for key, value in values.items()}
+        return {_RENAMED.get(key, key): _below(key, value) for key, value in values.items()}
     if isinstance(values, list):
         return [with_current_names(value) for value in values]
     return values
+
+
+def _below(key: str, value: Any) -> Any:
+    if key in _CHOSEN_BY_PEOPLE and isinstance(value, dict):
+        return {name: with_current_names(inner) for name, inner in value.items()}
+    return with_current_names(value)
 
 
 def current_or_earlier(path: Path, earlier: str) -> Path:

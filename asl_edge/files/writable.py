@@ -18,7 +18,7 @@ def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
     Raises:
         UserError: it is a folder, or its folder cannot be made or written to.
     """
-    if os.path.isdir(path):  # noqa: PTH112  (a Path of a folder that may not be looked into raises)
+    if os.path.isdir(path):  # noqa: PTH112  (a Path in a folder without permission raises)
         raise UserError(f"{path} is a folder. Name a file with {option}.")
     _refuse(Path(path), Path(path).parent, option)
 

@@ -65,7 +65,7 @@ def opencv() -> Any:
 
 
 def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Image | None = None) -> Image:
-    """Read one image, from a path or from the bytes of its file, as the network wants it.
+    """Read one image, from a path or from the bytes of its file, as the network takes it.
 
     Args:
         source: path of an image file, or its content.

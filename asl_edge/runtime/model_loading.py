@@ -39,8 +39,8 @@ def find_model(
 
     Args:
         model: an `.onnx` file, a bundle, None or `pretrained` for the pretrained model.
-        options: `precision` is the one to take of a bundle; None for the one that suits `provider` best, of `auto` the
-            first that this ONNX Runtime offers. The others do not matter here.
+        options: `precision` selects one of a bundle; None for the best one for `provider`, `auto` meaning the first
+            provider that this ONNX Runtime offers. The other options do not matter here.
         changes: fields of the options by name, over those of `options`.
 
     Raises:
@@ -60,11 +60,11 @@ def open_model(
 ) -> tuple[ModelSource, OpenedSession]:
     """Choose a model, open a session for it, and test INT8 of a bundle before it is used.
 
-    Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
-    counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
-    provider than a bundle's precision was chosen for, the precision for that one is taken. A bundle's INT8 is used once
-    its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`); where they fail, another precision is
-    taken, with a PrecisionWarning, or ModelError raised if it was named or there is none.
+    If neither provider nor threads nor precision are named, the settings that `asl-edge tune` found for this model and
+    machine are used (but not its threads with several workers, since it measures one run at a time). If `auto` ends on
+    another provider than the one for which a bundle's precision was chosen, the precision is chosen again. A bundle's
+    INT8 is used once its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`). If they fail, another
+    precision is used, with a PrecisionWarning; if INT8 was named or there is no other, ModelError is raised.
 
     Args:
         model: as for `find_model`.
@@ -101,7 +101,7 @@ def open_model(
 
 
 def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) -> ModelOptions:
-    """Return options with what `asl-edge tune` found in place of what was not named."""
+    """Return options with the settings that `asl-edge tune` found, unless any of them was named."""
     named = options.provider != AUTO or options.threads is not None or options.precision is not None
     tuned = None if named or options.provider_options else read_tuned(path)
     if tuned is None:
@@ -122,7 +122,7 @@ def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) ->
 
 
 def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
-    """Return the model in a file, or in the precision of a bundle that is named or suits the provider best."""
+    """Return the model in a file, or in a bundle's precision: the named one, or the best one for the provider."""
     if not is_bundle(path):
         spec = read_spec(path)
         reject_external_weights(path)
@@ -219,7 +219,7 @@ def opening_for(precision: str, expected: int | None) -> Opening:
 
 
 def _likely(provider: str) -> str:
-    """Return the provider that a session probably ends on; of `auto` the first that this ONNX Runtime offers."""
+    """Return the provider that a session will probably use; for `auto` the first that this ONNX Runtime offers."""
     if not providers.is_auto(provider):
         return providers.get(provider).name
     offered = providers.offered()

@@ -307,12 +307,12 @@ class Predictor:
         top = tuple((self.spec.classes[column], float(row[column])) for column in best)
         label, confidence = top[0]
         accepted = self.threshold is None or confidence >= self.threshold
-        again = (
+        square = (
             None
             if crop_box is None or crop_box[2] >= 1
             else (float(crop_box[0]), float(crop_box[1]), float(crop_box[2]))
         )
-        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, again)
+        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, square)
 
     def _run(self, images: Image) -> tuple[Floats, Floats | None]:
         """Return probabilities (N, C), and the crop boxes of the zoom pass (see `ZoomModel.crop_boxes`)."""
@@ -333,7 +333,7 @@ class Predictor:
         return zoom_pass(infer, images, zoom, nothing, self.spec.input_size)
 
     def _infer(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
-        """Run the network once; see `asl_edge.runtime.zoom.Infer`. Features are empty where nothing needs them."""
+        """Run the network once; see `asl_edge.runtime.zoom.Infer`. Features are empty if nothing needs them."""
         if self.adaptation is None and not with_maps:
             (probabilities,) = self._outputs(images, [OUTPUT_NAME])
             return probabilities, probabilities[:, :0], None

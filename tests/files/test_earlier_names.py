@@ -47,6 +47,15 @@ def test_a_spec_of_an_earlier_version_keeps_its_zoom() -> None:
     assert ModelSpec.from_json(json.dumps(earlier)) == spec
 
 
+def test_names_that_people_chose_are_left_alone() -> None:
+    """A source called `pictures`, or `region`, keeps its name; what is below it is ours."""
+    spec = ModelSpec(("A", "B"), 8, evaluation={"pictures": {"images": 7}, "region": {"images": 8}})
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert with_current_names({"evaluation": {"pictures": {"pictures": 7}}}) == {
+        "evaluation": {"pictures": {"images": 7}}
+    }
+
+
 def test_the_file_of_today_comes_first(tmp_path: Path) -> None:
     today, earlier = tmp_path / "zoom.json", tmp_path / "framing.json"
     assert current_or_earlier(today, "framing.json") == today

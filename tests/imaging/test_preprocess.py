@@ -344,7 +344,7 @@ def test_random_bytes_are_refused(content):
         (png_of_size(5_000, 5_000, colour_type=6), "the limit is 18"),
         (png_of_size(4_000, 4_000, colour_type=6, depth=16), "the limit is 9"),
         (png_of_size(2**31 - 1, 2**31 - 1), "too large"),
-        (png_of_size(0, 10), "damaged: it says it is 0x10"),
+        (png_of_size(0, 10), "damaged: its header says 0x10 pixels"),
         (png_of_size(40, 30), "damaged"),
     ],
 )

@@ -49,7 +49,7 @@ def test_what_is_known_stands_there() -> None:
         "| walls | 200 | 90.0% (85.0%-94.0%) | 97.0% | 80.0% | 96.0% | 0.031 |",
         "| A | 9 of 10 | 1 of 10 |",
         "| B | 10 of 10 |  |",
-        "- walls: A read as S (1)",
+        "- walls: A as S (1)",
         "Temperature 1.400",
         "Fitted on people who were left out.",
         'Below a confidence of 0.620 the answer is "not sure". There, coverage was 80.0% and selective accuracy 96.0%.',

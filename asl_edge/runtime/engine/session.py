@@ -78,7 +78,7 @@ class OpenRequest:
     opening: Opening = "lasting"
     """How much of the time for the first images may go into making later ones faster; counts on the CPU."""
     precision: str | None = None
-    """The model's precision, as its spec names it, for what a provider can make of it."""
+    """The model's precision, as its spec names it; some provider options depend on it."""
     provider_options: Mapping[str, str] | None = None
     """Handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself; not for `auto`,
     since every provider has its own."""

@@ -99,5 +99,5 @@ def prepared_settings(
         return kept, f"TensorRT builds an engine, which takes minutes, and cannot keep it in {folder} ({why})."
     if any(folder.glob("*.engine")):
         return options, ""
-    notice = f"TensorRT builds an engine for this model and device; it takes minutes once, then lies in {folder}."
+    notice = f"TensorRT builds an engine for this model and device; this takes minutes once; it is kept in {folder}."
     return options, notice

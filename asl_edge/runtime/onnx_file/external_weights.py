@@ -1,7 +1,7 @@
 """Models whose weights stay in their file: the graph alone, with a reference to each weight's position in the file.
 
-ONNX Runtime reads a whole `.onnx` file into a protocol buffer and copies every weight out of it again. Weights that lie
-outside of the graph (ONNX calls that external data) it maps from their file instead, which takes no time and no memory
+ONNX Runtime reads a whole `.onnx` file into a protocol buffer and copies every weight out of it again. Weights outside
+of the graph (ONNX calls them external data) are mapped from their file instead, which takes no time and no memory
 until they are used. That file may be the model's own.
 """
 
@@ -76,7 +76,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _without_weights(model: memoryview, name: bytes) -> bytes | None:
-    """Return a model whose weights lie in the file `name`, where `model` has them; None if they cannot stay there."""
+    """Return `model` with references to its weights in the file `name`; None if they cannot stay there."""
     kept: list[bytes] = []
     done = left = 0
     for item in fields(model):

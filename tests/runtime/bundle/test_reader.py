@@ -546,5 +546,5 @@ def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixt
             main([*words, "--provider", "cpu"])
         assert ended.value.code == 0
         told = capfd.readouterr().err
-        assert f"{path} (int8) gives other results here than where it was made" in told
-        assert "model_source.py" not in told
+        assert f"{path} (int8) gives other results here than where it was exported" in told
+        assert "model_loading.py" not in told

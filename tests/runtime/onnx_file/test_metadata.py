@@ -147,7 +147,7 @@ _ANSWER = _tensor("probabilities", "float", "N", 2)
     ("inputs", "outputs", "message"),
     [
         ([_tensor("image", "float", "N", 8, 8, 3)], [_ANSWER], r"must be image: uint8 \(N, 8, 8, 3\).*float"),
-        ([_tensor("image", "uint8", 1, 8, 8, 3)], [_ANSWER], "with N open"),
+        ([_tensor("image", "uint8", 1, 8, 8, 3)], [_ANSWER], "with N variable"),
         ([_tensor("image", "uint8", "N", 3, 8, 8)], [_ANSWER], r"uint8 \(N, 3, 8, 8\)"),
         ([_tensor("image", "uint8", "N", 16, 16, 3)], [_ANSWER], "input must be"),
         ([_tensor("x", "uint8", "N", 8, 8, 3)], [_ANSWER], "input must be"),
