@@ -63,8 +63,8 @@ def open_model(
     If neither provider nor threads nor precision are named, the settings that `asl-edge tune` found for this model and
     machine are used (but not its threads with several workers, since it measures one run at a time). If `auto` ends on
     another provider than the one for which a bundle's precision was chosen, the precision is chosen again. A bundle's
-    INT8 is used once its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`). If they fail, another
-    precision is used, with a PrecisionWarning; if INT8 was named or there is no other, ModelError is raised.
+    INT8 is used once its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`). If they fail,
+    another precision is used, with a PrecisionWarning; if INT8 was named or there is no other, ModelError is raised.
 
     Args:
         model: as for `find_model`.
