@@ -235,9 +235,9 @@ def _zoom(source: Source) -> ZoomModel | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Mend it or take it away.") from error
+        raise RunError(f"{path} cannot be read ({error}). Fix or delete the file.") from error
     if not isinstance(values, dict):
-        raise RunError(f"{path} holds no object. Mend it or take it away.")
+        raise RunError(f"{path} holds no object. Fix or delete the file.")
     return ZoomModel.from_dict(values)
 
 
@@ -282,8 +282,8 @@ def build(
         precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
             precision and arithmetic in float32, or `int8`; input and output stay the same.
         int8: the choices for `int8`.
-        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` go through their Fourier
-            transform where that is faster on this machine (see `asl_edge.export.passes.throughput`).
+        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` are computed with FFTs
+            where that is faster on this machine (see `asl_edge.export.passes.throughput`).
 
     Raises:
         UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
@@ -336,7 +336,7 @@ def parity_of(
     """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
     unlike = unlike_training(source)
     expected, unlike_expected = (
-        at_temperature(keras_outputs(source.model, images), temperature) for images in (images.images, unlike)
+        at_temperature(keras_outputs(source.model, batch), temperature) for batch in (images.images, unlike)
     )
     return _compared((expected, unlike_expected), source, graph, (images, unlike), precision)
 
@@ -349,14 +349,14 @@ def _compared(
     precision: str,
 ) -> ParityReport:
     """Compare with what Keras answers to the images of the comparison, and to those unlike training."""
-    images, unlike = images
+    alike, unlike = images
     return compare(
         expected[0],
-        onnx_outputs(graph, images.images, precision),
+        onnx_outputs(graph, alike.images, precision),
         precision=precision,
         classes=source.classes,
-        labels=images.labels,
-        images_from=images.described,
+        labels=alike.labels,
+        images_from=alike.described,
         unlike=compare_unlike_training(expected[1], onnx_outputs(graph, unlike, precision), DESCRIBED),
     )
 
@@ -371,7 +371,7 @@ def written_card(source: Source) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}). Mend it or take it away.") from error
+        raise UserError(f"{path} cannot be read as text ({error}). Fix or delete the file.") from error
 
 
 def _spec(
