@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable
 
 from asl_edge.errors import DataError
 
-LETTERS: tuple[str, ...] = tuple(string.ascii_uppercase)
+LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 NOTHING = "nothing"
 """The class of images without a hand."""
 COMMANDS: tuple[str, ...] = ("del", NOTHING, "space")

@@ -89,7 +89,7 @@ def test_what_else_differs_is_said(report: BenchmarkReport) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[1]", "is not a benchmark of asl-edge"),
         ('{"results": [{}]}', "is not a benchmark of asl-edge"),
         ('{"results": [{"raw": {"samples_ms": [[]]}}]}', "a round without samples"),
