@@ -16,7 +16,6 @@ fifths of the image to a little more than all of it. `--without` takes neither h
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import tempfile
@@ -30,10 +29,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from strangers import SOURCES
 
 from asl_edge.data.synthetic.background import draw_background
 from asl_edge.data.synthetic.scene import _TONES, Variety
+from pretrained.dataset import SOURCES
 
 Image = npt.NDArray[np.uint8]
 SIDE = 160
@@ -63,7 +62,7 @@ class Places(NamedTuple):
 
 def main() -> None:
     """Cut out, put together, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--out", type=Path, required=True)

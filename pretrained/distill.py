@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from average_runs import load
+
+from pretrained.interpolate_weights import load
 
 NETWORK = "alexnet-edge-8"
 POOLS = ("pool2", "pool3")
@@ -31,7 +32,7 @@ _BATCH, _STEPS, _WARMUP = 64, 280, 100
 
 def main() -> None:
     """Make a run folder, teach, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("teacher", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--out", type=Path, required=True)

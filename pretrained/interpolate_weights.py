@@ -12,7 +12,6 @@ folder with those weights; its config.json says so.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -25,7 +24,7 @@ _BATCH = 256
 
 def main() -> None:
     """Average and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("arrays", type=Path)

@@ -12,7 +12,6 @@ test.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import tempfile
@@ -30,7 +29,7 @@ HELD_OUT = {"kaggle/asl_alphabet_train": "kaggle-blocks", "phone": "phone-blocks
 
 def main() -> None:
     """Calibrate, evaluate, export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("arrays", type=Path)

@@ -54,7 +54,7 @@ HEADER = (
 
 def main() -> None:
     """Train, look, and write the line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--size", type=int, default=128)

@@ -9,14 +9,12 @@ and `again` shows how far trainings differ that differ in their seed alone. Ever
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 RESULTS = HERE / "results" / "model-in-the-box"
 NETWORK = "alexnet-edge"
 """What these trainings are of; the model in the box has eight convolutions by now."""
@@ -46,7 +44,7 @@ ABLATIONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 
 def main() -> None:
     """Train, look, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, default=Path("strangers"))
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, default=list(ABLATIONS))
@@ -65,10 +63,9 @@ def main() -> None:
 
 def draw_and_train(work: Path, network: str) -> str:
     """Train a network on drawn hands alone, unless that stands in `work`; return the run's name there."""
-    from strangers import VARIETY
-
     from asl_edge.data.prepare.prepare import PrepareConfig, prepare
     from asl_edge.data.synthetic import synthesize
+    from pretrained.dataset import VARIETY
 
     run = f"drawn-alone-96-{network}"
     if (work / run / "results.json").is_file():

@@ -18,14 +18,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from ablations import RESULTS, draw_and_train
-from machine import describe_machine, machine_line
-
 from asl_edge.evaluation.calibration import Answers, calibrate
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.metrics import wilson_interval
+from benchmarks.harness.machine import describe_machine, machine_line
+from pretrained.experiments.ablations import RESULTS, draw_and_train
 
 HERE = Path(__file__).resolve().parent
 NETWORK = "alexnet-edge-8"
@@ -34,7 +31,7 @@ LEFT_OUT = ("kaggle", "phone", "studio", "signer-r", "signer-m", "signer-l")
 
 def main() -> None:
     """Train, look, fit, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--work", type=Path, default=Path("strangers"))
