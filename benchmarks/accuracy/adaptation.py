@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--given", nargs="*", default=["A,B,C,T", "A,B,C,D,E", "T,X"])
     parser.add_argument("--fine-tune", action="store_true")
     options = parser.parse_args()
-    rows, partial = [], []
+    rows: list[dict[str, Any]] = []
+    partial: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         for division in DIVISIONS:
             for count in sorted({min(count, available(options.images, division)) for count in options.per_class})[::-1]:

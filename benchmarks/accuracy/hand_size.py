@@ -16,13 +16,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from asl_edge.data.copy_paste import paste
+from asl_edge.data.hand_cutouts import HandCutout, is_plausible_hand, largest_component, mask_on_wall
 from asl_edge.imaging import preprocess
+from asl_edge.imaging.preprocess import Image
 from asl_edge.metrics import wilson_interval
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import pretrained_model
 from benchmarks.harness.machine import describe_machine, machine_line
 from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
-from pretrained.copy_paste_images import Hand, Image, before_wall, largest, put, whole
 
 SIDE = 256
 """Of the images, in pixels."""
@@ -48,7 +50,7 @@ def main() -> None:
         write_result("accuracy/hand-size", values, markdown(values))
 
 
-def with_and_without_zoom(model: Path, hands: list[tuple[str, Hand]], rooms: list[Image]) -> list[dict[str, Any]]:
+def with_and_without_zoom(model: Path, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:
     """Return the rows without a zoom pass and, where the model has one, with it."""
     rows = []
     for zoom in (False, True):
@@ -58,14 +60,14 @@ def with_and_without_zoom(model: Path, hands: list[tuple[str, Hand]], rooms: lis
     return sorted(rows, key=lambda row: (-row["span"], row["background"], row["passes"]))
 
 
-def cut_out(folder: Path) -> list[tuple[str, Hand]]:
+def cut_out(folder: Path) -> list[tuple[str, HandCutout]]:
     """Return (class, hand) of each image whose hand can be cut out."""
     hands = []
     for path in sorted(folder.rglob("*.jp*g")):
         image = preprocess.load(path, 200)
-        mask = largest(before_wall(image))
-        if path.parent.name != "nothing" and mask.mean() > 0.12 and whole(mask):
-            hands.append((path.parent.name, Hand(image, mask)))
+        mask = largest_component(mask_on_wall(image))
+        if path.parent.name != "nothing" and mask.mean() > 0.12 and is_plausible_hand(mask):
+            hands.append((path.parent.name, HandCutout(image, mask)))
     return hands
 
 
@@ -79,7 +81,7 @@ def corners(folder: Path) -> list[Image]:
     return found
 
 
-def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Image]) -> list[dict[str, Any]]:
+def measure(predictor: Predictor, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:
     """Return a row per span and background."""
     classes, size = predictor.spec.classes, predictor.image_size
     labels = np.array([classes.index(name) for name, _ in hands])
@@ -90,8 +92,8 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Ima
             rng = np.random.default_rng(0)
             images = []
             for _, hand in hands:
-                drawn = int(rng.integers(1 << 30))
-                image = put(hand, behind[drawn % len(behind)], np.random.default_rng(drawn), (span, span))
+                number = int(rng.integers(1 << 30))
+                image = paste(hand, behind[number % len(behind)], np.random.default_rng(number), (span, span))
                 images.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
             probabilities = np.concatenate(
                 [predictor.probabilities(np.stack(images[at : at + 32])) for at in range(0, len(images), 32)]

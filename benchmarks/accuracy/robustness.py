@@ -173,7 +173,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
 
     sources = report["sources"]
     rows = sources[0]["changes"]
-    panels = [("accuracy", "accuracy_interval_95", "accuracy")]
+    panels: list[tuple[str, str | None, str]] = [("accuracy", "accuracy_interval_95", "accuracy")]
     if report["threshold"] is not None:
         panels += [
             ("coverage", None, "coverage: share accepted"),

@@ -9,6 +9,7 @@ rows mean something, the level does not. Writes results/accuracy/skin-and-side.{
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def main() -> None:
             if label != "nothing":
                 people += classified(predictor, column, label, options.per_class)
     tones = np.quantile([person["lightness"] for person in people], (1 / 3, 2 / 3))
-    groups = {
+    groups: dict[str, Callable[[dict[str, Any]], bool]] = {
         "right hands": lambda person: not person["left"],
         "left hands": lambda person: person["left"],
         "right hands, darkest third of skin tones": lambda p: not p["left"] and p["lightness"] <= tones[0],

@@ -81,7 +81,7 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     def gradients(convolve: Callable[[Any, Any], Any], dtype: str) -> Callable[[], object]:
         images, weights, slopes = (tf.cast(value, dtype) for value in values)
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def both() -> Any:
             with tf.GradientTape() as tape:
                 tape.watch([images, weights])

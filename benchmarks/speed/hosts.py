@@ -43,7 +43,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="asl-edge-benchmark-") as folder:
         arrays = make_arrays(Path(folder), options.batch_size * options.steps)
-        runs = []
+        runs: list[dict[str, Any]] = []
         for repeat in range(options.repeats):
             for way, cores in WAYS.items():
                 seconds = measure(Path(folder) / f"run-{repeat}-{len(runs)}", arrays, cores, options)

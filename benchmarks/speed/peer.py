@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,10 @@ def tf_function(options: dict[str, Any]) -> Run:
 
 def litert(options: dict[str, Any]) -> Run:
     """LiteRT with its default, XNNPACK."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=options["model"], num_threads=options["threads"])
+    # Not installed with the project, nor typed.
+    interpreter = import_module("ai_edge_litert.interpreter").Interpreter(
+        model_path=options["model"], num_threads=options["threads"]
+    )
     interpreter.allocate_tensors()
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = made["quantization"]
@@ -61,17 +63,15 @@ def litert(options: dict[str, Any]) -> Run:
     def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         interpreter.set_tensor(given["index"], image.astype(given["dtype"], copy=False))
         interpreter.invoke()
-        answer = interpreter.get_tensor(made["index"])
-        return (answer.astype(np.float32) - zero) * scale if scale else answer
+        output: npt.NDArray[Any] = interpreter.get_tensor(made["index"])
+        return np.asarray((output.astype(np.float32) - zero) * scale if scale else output, np.float32)
 
     return run
 
 
 def openvino(options: dict[str, Any]) -> Run:
     """OpenVINO's own Python API for latency: a static batch of one, one request for all images."""
-    import openvino as ov
-
-    core = ov.Core()
+    core = import_module("openvino").Core()
     model = core.read_model(options["model"])
     size = options["size"]
     model.reshape([1, size, size, 3])

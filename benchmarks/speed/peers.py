@@ -99,8 +99,8 @@ def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
-    for name, choices in (("fp32", {}), ("int8", {"int8": Int8Choices(wanted_agreement=agreement)})):
-        built = build(prepared, name, **choices)
+    for name, choices in (("fp32", None), ("int8", Int8Choices(wanted_agreement=agreement))):
+        built = build(prepared, name, choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()
     plain = build(prepare(run, optimized=False), "fp32")

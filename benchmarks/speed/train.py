@@ -44,8 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     options.steps = min(options.steps or 10**9, -(-options.train_rows // BATCH))
     if options.child:
-        way = run_ours if options.child == "asl-edge" else run_tutorial
-        print("RESULT " + json.dumps(way(options.arrays, options.steps)), flush=True)
+        run = run_ours if options.child == "asl-edge" else run_tutorial
+        print("RESULT " + json.dumps(run(options.arrays, options.steps)), flush=True)
         return
     with tempfile.TemporaryDirectory(prefix="asl-edge-benchmark-") as folder:
         repeat_rows(options.arrays, Path(folder), options.train_rows, options.validation_rows)
@@ -162,7 +162,7 @@ def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
     model.add(Dense(Y_train.shape[1]))
     model.add(Activation("softmax"))
 
-    class Watch(keras.callbacks.Callback):
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             clock.epoch_began = time.perf_counter()
 
