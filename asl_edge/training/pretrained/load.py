@@ -79,7 +79,7 @@ class InitialWeights(NamedTuple):
 
     values: Values
     """Of all weights of its network, in the network's order."""
-    taken: TransferReport
+    transfer: TransferReport
 
 
 def initial_weights(

@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from recorded_progress import RecordedProgress, StopAt
 
 from asl_edge.data.arrays import PreparedArrays, sha256_of
 from asl_edge.errors import ModelError, RunError, UserError
@@ -27,8 +28,6 @@ from asl_edge.export.source.open_source import Described
 from asl_edge.runtime import pretrained as pretrained_module
 from asl_edge.spec import ModelSpec
 from asl_edge.training import networks, recipes
-from asl_edge.training.loop import epoch_checkpointer
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import Interrupted, train
 from asl_edge.training.pretrained.batch_statistics import restate
 from asl_edge.training.pretrained.load import transfer_weights
@@ -458,33 +457,6 @@ def config(start_from, **changes):
     return recipes.get("finetune", **(plain | {"start_from": str(start_from)} | changes))
 
 
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-
-class StopAt(Progress):
-    """Raises while a batch of an epoch (from 1) is being counted."""
-
-    def __init__(self, epoch, images):
-        self.at, self.epoch = (epoch, images), 0
-
-    def epoch_begins(self, epoch, epochs, images):
-        self.epoch = epoch
-
-    def images_seen(self, images, loss, waiting_share):
-        if (self.epoch, images) == self.at:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture
-def every_step_is_looked_at(monkeypatch):
-    monkeypatch.setattr(epoch_checkpointer, "_SECONDS_BETWEEN_LOOKS", 0.0)
-
-
 def without_times(history):
     return [{k: v for k, v in row.items() if k in ("epoch", "loss", "accuracy", "val_loss")} for row in history]
 
@@ -498,14 +470,14 @@ def test_training_begins_where_the_trained_network_ended(kind, trained, exported
     """At a rate of nothing, what is validated and stored after an epoch is what was loaded."""
     path = {"run": trained["tiny"], "keras": trained["tiny"] / "best.keras", "onnx": exported["tiny"]}[kind]
     still = config(path, learning_rate=1e-12, epochs=1, norm_momentum=0.999999, steps_per_epoch=1)
-    told = Notes()
-    result = train(still, four, tmp_path / "run", progress=told)
+    progress = RecordedProgress()
+    result = train(still, four, tmp_path / "run", progress=progress)
     images, labels = four.rgb("validation", slice(None)), four.split("validation").labels
     theirs = answers(exported["tiny"], images)
     stored = RunFolder.open(tmp_path / "run")
     assert np.abs(stored.load_model().predict_on_batch(images) - theirs).max() < 1e-3
     assert result.history[0]["val_accuracy"] == pytest.approx((theirs.argmax(axis=1) == labels).mean())
-    assert [note for note in told.notes if note.startswith("Started from")] == [
+    assert [note for note in progress.notes if note.startswith("Started from")] == [
         f"Started from {path}: 4 layers of tiny; outputs kept: 4 (A, B, C, D)."
     ]
     file = path / "best.keras" if kind == "run" else path
@@ -528,7 +500,6 @@ def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
     assert result.history[0]["val_accuracy"] == 1.0
 
 
-@pytest.mark.usefixtures("every_step_is_looked_at")
 @pytest.mark.parametrize("kind", ["run", "onnx"])
 def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arrays, tmp_path):
     """Before anything was saved, within an epoch, and in the last one; with a class that starts anew."""
@@ -547,16 +518,15 @@ def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arra
             train(wanted, chosen, run, resume=run.exists(), progress=StopAt(epoch, images))
         if epoch == 1 and images == 48:  # from here on the run holds everything
             shutil.rmtree(source) if kind == "run" else source.unlink()
-    told = Notes()
-    resumed = train(wanted, chosen, run, resume=True, progress=told)
-    assert not any("Started from" in note for note in told.notes)
+    progress = RecordedProgress()
+    resumed = train(wanted, chosen, run, resume=True, progress=progress)
+    assert not any("Started from" in note for note in progress.notes)
     assert without_times(resumed.history) == without_times(whole.history)
     assert resumed.scores == whole.scores
     for ours, theirs in zip(weights_of(run), weights_of(tmp_path / "whole"), strict=True):
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.usefixtures("every_step_is_looked_at")
 def test_a_run_that_saved_nothing_begins_again_from_the_same_file_only(exported, four, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(exported["tiny"], "source.onnx")
@@ -619,16 +589,16 @@ def test_the_model_in_the_box(exported, four, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="The model in the box .* is missing"):
         train(config("box"), four, tmp_path / "run")
     shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.MODEL_FILE)
-    told = Notes()
-    train(config("box", epochs=1), four, tmp_path / "run", progress=told)
-    assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in told.notes)
+    progress = RecordedProgress()
+    train(config("box", epochs=1), four, tmp_path / "run", progress=progress)
+    assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in progress.notes)
     assert RunFolder.open(tmp_path / "run").config["start_from"] == "box"
 
 
 def begin(arrays, out, wanted, *hosts, **environment):
     script = Path(__file__).parents[1] / "train_somewhere.py"
     words = [sys.executable, str(script), str(arrays), str(out), json.dumps(wanted), *map(str, hosts)]
-    variables = {**os.environ, "PYTHONPATH": str(script.parents[1]), **environment}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[1:3])), **environment}
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
 
 
