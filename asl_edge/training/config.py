@@ -24,11 +24,6 @@ Keep = Literal["best3", "all"]
 Switch = Literal["auto", "on", "off"]
 
 
-def _choice(default: Any, help: str, **rule: float) -> Any:
-    """Return a field with its help and the bounds of its value."""
-    return field(default=default, metadata={"help": help, **rule})
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """The choices of one training; a recipe is a named TrainConfig. `describe_settings` lists what each field means.
@@ -39,98 +34,180 @@ class TrainConfig:
 
     recipe: str
     """Name of the recipe that the choices started from."""
-    network: str = _choice("alexnet", "Name in the registry of networks.")
-    start_from: str | None = _choice(
-        None,
-        "Trained network whose weights are transferred: a run folder, a .keras file or an .onnx file that asl-edge "
-        "exported, or `pretrained` for the pretrained model. None trains from scratch.",
+    network: str = field(default="alexnet", metadata={"help": "Name in the registry of networks."})
+    start_from: str | None = field(
+        default=None,
+        metadata={
+            "help": (
+                "Trained network whose weights are transferred: a run folder, a .keras file or an .onnx file that "
+                "asl-edge exported, or `pretrained` for the pretrained model. None trains from scratch."
+            )
+        },
     )
-    epochs: int = _choice(50, "Epochs.", ge=1)
-    batch_size: int = _choice(32, "Images in a batch, all devices together.", ge=1)
-    seed: int = _choice(
-        0, "Seed of the initial weights, the order of the images, dropout and augmentation.", ge=0, lt=2**32
-    )
-
-    optimizer: Optimizer = _choice("sgd", "Optimizer.")
-    learning_rate: float = _choice(0.001, "The constant rate, or the peak after the warm-up.", gt=0, lt=math.inf)
-    momentum: float = _choice(0.0, "Nesterov momentum of SGD; AdamW ignores it.", ge=0, lt=1)
-    weight_decay: float = _choice(
-        0.0, "Decoupled weight decay; biases and batch normalisation are excluded.", ge=0, lt=math.inf
-    )
-    schedule: Schedule = _choice("constant", "cosine falls to a hundredth of the peak over all epochs.")
-    warmup_epochs: float = _choice(0.0, "Epochs over which the rate rises linearly to its peak (cosine only).")
-    label_smoothing: float = _choice(
-        0.0, "Share of the target spread evenly over all classes, in training and validation loss.", ge=0, lt=1
-    )
-    augmentation: str = _choice("none", "Name of an augmentation: none, light, strong, signer-independent.")
-    flip_probability: float | None = _choice(
-        None,
-        "How often an image is mirrored, for a network that classifies both hands. None keeps the augmentation's own.",
-        ge=0,
-        le=1,
-    )
-    mixup_probability: float | None = _choice(
-        None, "How often two images and their labels are mixed. None keeps the augmentation's own.", ge=0, le=1
-    )
-    cutmix_probability: float | None = _choice(
-        None, "How often a part of an image comes from another. None keeps the augmentation's own.", ge=0, le=1
-    )
-    ema_momentum: float = _choice(
-        0.0,
-        "Momentum of the exponential moving average of the weights, which is validated and stored; 0 keeps none.",
-        ge=0,
-        lt=1,
-    )
-    clip_norm: float | None = _choice(
-        None, "Largest norm of all gradients together; larger ones are scaled down to it.", gt=0
-    )
-    accumulate: int = _choice(1, "Batches whose gradients are averaged for one update of the weights.", ge=1)
-    balance_classes: bool = _choice(
-        False, "Weight the loss of each image by the inverse of its class's share of the training images."
-    )
-    source_exponent: float = _choice(
-        1.0,
-        "Sources are sampled in proportion to their number of images to this power: 1 treats every image alike, 0 "
-        "every source.",
-        ge=0,
-        le=1,
-    )
-    drop_last: bool = _choice(
-        False, "Leave out the last batch of an epoch where it is smaller; every epoch leaves out other images."
-    )
-    norm_momentum: float | None = _choice(
-        None,
-        "Momentum of the running averages of batch normalisation in training. None keeps the network's own (0.99), "
-        "which needs some 500 steps before validation means anything.",
-        ge=0,
-        lt=1,
-    )
-    dropout_scale: float = _choice(
-        1.0, "Factor on the network's dropout rates in training; the stored network keeps its own rates.", ge=0, le=1
+    epochs: int = field(default=50, metadata={"ge": 1, "help": "Epochs."})
+    batch_size: int = field(default=32, metadata={"ge": 1, "help": "Images in a batch, all devices together."})
+    seed: int = field(
+        default=0,
+        metadata={
+            "ge": 0,
+            "lt": 2**32,
+            "help": "Seed of the initial weights, the order of the images, dropout and augmentation.",
+        },
     )
 
-    precision: Precision = _choice("float32", "mixed uses bfloat16 (float16 on older GPUs), auto where it is faster.")
-    fast_convolution: Switch = _choice(
-        "auto", "Compute large convolutions with FFTs and rearrange strided ones, which is faster on a CPU."
+    optimizer: Optimizer = field(default="sgd", metadata={"help": "Optimizer."})
+    learning_rate: float = field(
+        default=0.001, metadata={"gt": 0, "lt": math.inf, "help": "The constant rate, or the peak after the warm-up."}
     )
-    xla: Switch = _choice("auto", "Compile the step with XLA; auto measures where that may be slower.")
-    on_device: Switch = _choice("auto", "Put all training and validation images into the accelerator's memory.")
-    early_stopping: int | None = _choice(
-        None, "Stop after this many epochs without a higher validation accuracy.", ge=1
+    momentum: float = field(
+        default=0.0, metadata={"ge": 0, "lt": 1, "help": "Nesterov momentum of SGD; AdamW ignores it."}
     )
-    keep: Keep = _choice("best3", "Checkpoints to keep: the best three and the last, or all.")
-    checkpoint_minutes: float = _choice(
-        10.0, "Within an epoch, everything needed to resume is saved every so many minutes.", gt=0
+    weight_decay: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": math.inf,
+            "help": "Decoupled weight decay; biases and batch normalisation are excluded.",
+        },
     )
-    checkpoint_steps: int | None = _choice(None, "The same, counted in batches.", ge=1)
-    time_budget_minutes: float | None = _choice(None, "Train for as many epochs as end within this many minutes.", gt=0)
-    zoom: bool = _choice(
-        True, "Fit a zoom pass for small hands, where the network allows it, and keep it where it helps."
+    schedule: Schedule = field(
+        default="constant", metadata={"help": "cosine falls to a hundredth of the peak over all epochs."}
     )
-    tensorboard: bool = _choice(False, "Write TensorBoard logs into the run folder.")
-    trackers: tuple[str, ...] = _choice((), "Experiment trackers that receive every epoch: wandb, mlflow.")
-    steps_per_epoch: int | None = _choice(
-        None, "End every epoch after this many batches. None takes every image.", ge=1
+    warmup_epochs: float = field(
+        default=0.0, metadata={"help": "Epochs over which the rate rises linearly to its peak (cosine only)."}
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": "Share of the target spread evenly over all classes, in training and validation loss.",
+        },
+    )
+    augmentation: str = field(
+        default="none", metadata={"help": "Name of an augmentation: none, light, strong, signer-independent."}
+    )
+    flip_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": (
+                "How often an image is mirrored, for a network that classifies both hands. None keeps the "
+                "augmentation's own."
+            ),
+        },
+    )
+    mixup_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "How often two images and their labels are mixed. None keeps the augmentation's own.",
+        },
+    )
+    cutmix_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "How often a part of an image comes from another. None keeps the augmentation's own.",
+        },
+    )
+    ema_momentum: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": (
+                "Momentum of the exponential moving average of the weights, which is validated and stored; 0 keeps "
+                "none."
+            ),
+        },
+    )
+    clip_norm: float | None = field(
+        default=None,
+        metadata={"gt": 0, "help": "Largest norm of all gradients together; larger ones are scaled down to it."},
+    )
+    accumulate: int = field(
+        default=1, metadata={"ge": 1, "help": "Batches whose gradients are averaged for one update of the weights."}
+    )
+    balance_classes: bool = field(
+        default=False,
+        metadata={"help": "Weight the loss of each image by the inverse of its class's share of the training images."},
+    )
+    source_exponent: float = field(
+        default=1.0,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": (
+                "Sources are sampled in proportion to their number of images to this power: 1 treats every image "
+                "alike, 0 every source."
+            ),
+        },
+    )
+    drop_last: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave out the last batch of an epoch where it is smaller; every epoch leaves out other images."
+        },
+    )
+    norm_momentum: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": (
+                "Momentum of the running averages of batch normalisation in training. None keeps the network's own "
+                "(0.99), which needs some 500 steps before validation means anything."
+            ),
+        },
+    )
+    dropout_scale: float = field(
+        default=1.0,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "Factor on the network's dropout rates in training; the stored network keeps its own rates.",
+        },
+    )
+
+    precision: Precision = field(
+        default="float32", metadata={"help": "mixed uses bfloat16 (float16 on older GPUs), auto where it is faster."}
+    )
+    fast_convolution: Switch = field(
+        default="auto",
+        metadata={"help": "Compute large convolutions with FFTs and rearrange strided ones, which is faster on a CPU."},
+    )
+    xla: Switch = field(
+        default="auto", metadata={"help": "Compile the step with XLA; auto measures where that may be slower."}
+    )
+    on_device: Switch = field(
+        default="auto", metadata={"help": "Put all training and validation images into the accelerator's memory."}
+    )
+    early_stopping: int | None = field(
+        default=None, metadata={"ge": 1, "help": "Stop after this many epochs without a higher validation accuracy."}
+    )
+    keep: Keep = field(default="best3", metadata={"help": "Checkpoints to keep: the best three and the last, or all."})
+    checkpoint_minutes: float = field(
+        default=10.0,
+        metadata={"gt": 0, "help": "Within an epoch, everything needed to resume is saved every so many minutes."},
+    )
+    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same, counted in batches."})
+    time_budget_minutes: float | None = field(
+        default=None, metadata={"gt": 0, "help": "Train for as many epochs as end within this many minutes."}
+    )
+    zoom: bool = field(
+        default=True,
+        metadata={"help": "Fit a zoom pass for small hands, where the network allows it, and keep it where it helps."},
+    )
+    tensorboard: bool = field(default=False, metadata={"help": "Write TensorBoard logs into the run folder."})
+    trackers: tuple[str, ...] = field(
+        default=(), metadata={"help": "Experiment trackers that receive every epoch: wandb, mlflow."}
+    )
+    steps_per_epoch: int | None = field(
+        default=None, metadata={"ge": 1, "help": "End every epoch after this many batches. None takes every image."}
     )
 
     def __post_init__(self) -> None:

@@ -16,9 +16,9 @@ SIGNER_INDEPENDENT = "signer-independent"
 _RECIPES: dict[str, TrainConfig] = {
     # As in the tutorial, except for its validation labels, which it divides by 255.
     "tutorial": TrainConfig(recipe="tutorial"),
-    # For a few thousand images and some 20 minutes on two cores. AlexNet's full dropout prevents it from learning so few
-    # images in so few steps: on 29 classes of 105 images, after three epochs, training accuracy was 7% with it and 25%
-    # without any.
+    # For a few thousand images and some 20 minutes on two cores. AlexNet's full dropout prevents it from learning so
+    # few images in so few steps: on 29 classes of 105 images, after three epochs, training accuracy was 7% with it
+    # and 25% without any.
     "default": TrainConfig(
         recipe="default",
         epochs=30,

@@ -92,7 +92,7 @@ def _plot_run(axes: Axes, name: str, run: RunSummary, history: History, colour: 
     axes.plot(epochs, [row[name] for row in history], f"{marker}:", color=colour, alpha=0.65, linewidth=1.2)
     axes.plot(epochs, [row[f"val_{name}"] for row in history], f"{marker}-", color=colour)
     best = [(row["epoch"], row[f"val_{name}"]) for row in history if row["epoch"] == run.best_epoch]
-    ring = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 2}
+    ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": colour, "markeredgewidth": 2}
     for epoch, value in best:
         axes.plot([epoch], [value], "o", **ring)
     axes.set(xlabel="epoch", ylabel=name)

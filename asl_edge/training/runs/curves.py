@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asl_edge.files import atomic
 from asl_edge.training.runs.checkpoints import best_epoch
@@ -69,7 +69,7 @@ def _plot(
     style = ".-" if len(epochs) < _MOST_MARKED else "-"
     axes.plot(epochs, [row[name] for row in history], style, color=_TRAINING, label="training")
     axes.plot(epochs, [row[f"val_{name}"] for row in history], style, color=_VALIDATION, label="validation")
-    ring = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": _BEST, "markeredgewidth": 2}
+    ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": _BEST, "markeredgewidth": 2}
     axes.plot([best["epoch"]], [best[f"val_{name}"]], "o", label=best_label, **ring)
     axes.set(xlabel="epoch", ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -99,12 +99,11 @@ SOON = 30.0
 
 def test_hosts_that_end_well_say_goodbye_and_are_not_missed() -> None:
     address, messages = f"127.0.0.1:{free_port()}", Queue[str]()
-    with watched(Hosts(address, 2, 0), messages.put) as first:
-        with watched(Hosts(address, 2, 1), messages.put) as second:
-            assert first is not None
-            assert second is not None
-            assert first.connected.wait(SOON)
-            assert second.connected.wait(SOON)
+    with watched(Hosts(address, 2, 0), messages.put) as first, watched(Hosts(address, 2, 1), messages.put) as second:
+        assert first is not None
+        assert second is not None
+        assert first.connected.wait(SOON)
+        assert second.connected.wait(SOON)
     for watch in (first, second):
         watch.join(1.0)
     assert messages.empty()

@@ -372,10 +372,10 @@ def test_changed_arrays_cannot_be_resumed_with(arrays, tmp_path):
     labels = np.load(arrays.folder / "train_classes.npy")
     np.save(arrays.folder / "train_classes.npy", np.roll(labels, 1, axis=1))
     changed = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
-    with pytest.raises(TrainingError, match="not those that the run was begun with .fingerprint differ"):
+    with pytest.raises(TrainingError, match="not those that the run began with .fingerprint differ"):
         train(config(epochs=1), changed, tmp_path / "run", resume=True)
     renamed = PreparedArrays.open(arrays.folder, classes=["A", "B", "D"])
-    with pytest.raises(TrainingError, match="begun with the classes A,B,C. Received: A,B,D"):
+    with pytest.raises(TrainingError, match="began with the classes A,B,C. Received: A,B,D"):
         train(config(epochs=1), renamed, tmp_path / "run", resume=True)
 
 

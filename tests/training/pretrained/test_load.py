@@ -1,4 +1,4 @@
-"""Starting from a trained network: what is taken over answers as before, and what does not fit is named."""
+"""Starting from a trained network: what is transferred predicts as before, and what does not fit is named."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_outputs_go_by_the_names_of_their_classes(kind, trained, exported, array
     taken = transfer_weights(network, open_pretrained(str(source)), chosen)
     assert (taken.matched, taken.new, taken.left_out) == (("C", "A", "B"), ("hello",), ("D",))
     said = taken.describe()
-    assert "outputs kept: 3 (C, A, B); outputs that start anew: 1 (hello); outputs left out: 1 (D)." in said
+    assert "outputs kept: 3 (C, A, B); outputs trained from scratch: 1 (hello); outputs left out: 1 (D)." in said
     for ours, before in zip(head.weights, fresh, strict=True):
         assert np.array_equal(np.array(ours)[..., 1], before[..., 1])
     images = chosen.rgb("test", slice(None))
@@ -394,8 +394,8 @@ def fewer_layers(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (branched, "is no chain of layers: Add twice joins 2"),
-        (not_a_number, "logits holds what is no number"),
+        (branched, "is not a chain of layers: Add twice joins 2"),
+        (not_a_number, "logits holds NaN or infinity"),
         (fewer_layers, "its layers are conv1, dense2; they must be conv1, dense2, logits"),
     ],
 )
@@ -418,9 +418,9 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
         ("cut.onnx", "cut.onnx is no ONNX model, or is damaged: it is cut off"),
         ("empty.onnx", "the file is empty"),
         ("alone/cut.keras", "cut.keras is damaged or no Keras model"),
-        ("letter.txt", "letter.txt is nothing to start from. Name a run folder, a .keras"),
-        ("folder", "folder is no run folder"),
-        ("missing.onnx", "There is nothing at .*missing.onnx to start from"),
+        ("letter.txt", "Training cannot start from .*letter.txt. Name a run folder, a .keras"),
+        ("folder", "folder is not a run folder"),
+        ("missing.onnx", "There is no model at .*missing.onnx to start from"),
     ):
         with pytest.raises(UserError, match=message):
             open_pretrained(str(tmp_path / name))
@@ -492,7 +492,7 @@ def test_training_begins_where_the_trained_network_ended(kind, trained, exported
     assert str(tmp_path) not in json.dumps(spec.trained_on)
 
 
-def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
+def test_it_learns_faster_than_from_scratch(arrays, tmp_path):
     taught = recipes.get("tutorial", network="tiny", epochs=12, batch_size=8, learning_rate=0.2)
     train(taught, arrays, tmp_path / "taught")
     export_run(tmp_path / "taught", tmp_path / "taught.onnx")
@@ -502,7 +502,7 @@ def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
 
 @pytest.mark.parametrize("kind", ["run", "onnx"])
 def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arrays, tmp_path):
-    """Before anything was saved, within an epoch, and in the last one; with a class that starts anew."""
+    """Before anything was saved, within an epoch, and in the last one; with a new class."""
     chosen = with_classes(arrays, tmp_path / "arrays", ["B", "hello", "D"])
     source = tmp_path / f"source.{kind}"
     shutil.copytree(trained["tiny"], source) if kind == "run" else shutil.copyfile(exported["tiny"], source)
@@ -534,10 +534,10 @@ def test_a_run_that_saved_nothing_begins_again_from_the_same_file_only(exported,
     with pytest.raises(Interrupted):
         train(wanted, four, tmp_path / "run", progress=StopAt(1, 16))
     shutil.copyfile(exported["mini"], "source.onnx")
-    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, was changed since. .* a new folder"):
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, has changed since. .* a new folder"):
         train(wanted, four, tmp_path / "run", resume=True)
     Path("source.onnx").unlink()
-    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, is not there any more"):
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, no longer exists"):
         train(wanted, four, tmp_path / "run", resume=True)
     shutil.copyfile(exported["tiny"], "source.onnx")
     (tmp_path / "elsewhere").mkdir()
@@ -567,7 +567,7 @@ def test_averages_begin_with_what_was_loaded(exported, four, tmp_path):
 def test_what_does_not_fit_leaves_no_run(exported, four, tmp_path):
     for start_from, message in (
         (exported["mini"], r"mini.onnx is the network mini, and tiny is to be trained. .* name --network mini"),
-        (tmp_path / "none.onnx", "There is nothing at"),
+        (tmp_path / "none.onnx", "There is no model at"),
     ):
         with pytest.raises(UserError, match=message):
             train(config(start_from), four, tmp_path / "run")
@@ -584,15 +584,15 @@ def test_a_run_is_trained_on_in_its_own_place(trained, four, tmp_path):
     assert RunFolder.open(run).config["data"]["started_from"]["sha256"] == before
 
 
-def test_the_model_in_the_box(exported, four, tmp_path, monkeypatch):
+def test_the_pretrained_model(exported, four, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
-    with pytest.raises(UserError, match="The model in the box .* is missing"):
+    with pytest.raises(UserError, match="is missing"):
         train(config("box"), four, tmp_path / "run")
     shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.MODEL_FILE)
     progress = RecordedProgress()
-    train(config("box", epochs=1), four, tmp_path / "run", progress=progress)
-    assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in progress.notes)
-    assert RunFolder.open(tmp_path / "run").config["start_from"] == "box"
+    train(config("pretrained", epochs=1), four, tmp_path / "run", progress=progress)
+    assert any(note.startswith("Started from the pretrained model: 4 layers of tiny") for note in progress.notes)
+    assert RunFolder.open(tmp_path / "run").config["start_from"] == "pretrained"
 
 
 def begin(arrays, out, wanted, *hosts, **environment):
