@@ -260,10 +260,10 @@ def describe(classes: str | None, fit: str | None, bgr: bool | None, pixels: str
     from asl_edge.errors import UserError
     from asl_edge.export.source.open_source import Described, Pixels
     from asl_edge.labels import parse_classes
-    from asl_edge.spec import Fit
+    from asl_edge.spec import Fit, check_fit
 
-    if fit not in (None, "crop", "stretch", "pad"):
-        raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
+    if fit is not None:
+        check_fit(fit, "--fit", UserError)
     if pixels not in ("auto", "0-1", "0-255"):
         raise UserError(f"--pixels must be auto, 0-1 or 0-255. Received: {pixels}")
     return Described(

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asl_edge.errors import ModelError
+from asl_edge.process import log
 from asl_edge.process.warn import warn
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
@@ -90,10 +91,10 @@ def open_model(
     fault = _self_test(path, source, opened)
     if fault is None:
         return source, opened
-    message = f"{source.name} answers otherwise here than where it was made: {fault}"
+    message = f"{source.name} gives other results here than where it was exported: {fault}"
     instead = None if options.precision is not None else _without_proof(path, opened.used[0])
     if instead is None:
-        raise ModelError(f"{message} It is not used. `asl-edge verify {path}` says more.")
+        raise ModelError(f"{message} It is not used. Details: asl-edge verify {path}")
     warn(f"{message} {instead.spec.precision} is used instead.", PrecisionWarning)
     with _without_provider_warnings():
         return instead, opened_with(instead, wanted)
@@ -105,6 +106,13 @@ def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) ->
     tuned = None if named or options.provider_options else read_tuned(path)
     if tuned is None:
         return options
+    log.info(
+        "tuned settings of %s used: provider %s, threads %s, precision %s",
+        os.fspath(path),
+        tuned.provider,
+        tuned.threads or "all",
+        tuned.precision,
+    )
     return replace(
         options,
         provider=tuned.provider,
@@ -124,6 +132,7 @@ def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
 
     bundle = Bundle(path)
     precision = options.precision or best_for(bundle.models, _likely(options.provider)).precision
+    log.info("precision %s of the bundle %s chosen for provider %s", precision, os.fspath(path), options.provider)
     data, spec = bundle.onnx(precision)
     return ModelSource(f"{os.fspath(path)} ({precision})", data, spec)
 
@@ -159,13 +168,13 @@ def _without_provider_warnings() -> Iterator[None]:
 
 
 def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: OpenedSession) -> str | None:
-    """Return why a model must not be used as it was opened, None where it may; warn where that cannot be told."""
+    """Return why a model must not be used as it was opened, None if it may; warn if that cannot be tested."""
     if not wants_proof(source.spec.precision):
         return None
     if isinstance(source.content, str):
         _warn_of_saturation(source, opened)
         return None
-    from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples need not wait for it
+    from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples does not need it
 
     return check(path, source.spec.precision, opened)
 
@@ -183,7 +192,7 @@ def _warn_of_saturation(source: ModelSource, opened: OpenedSession) -> None:
 
 
 def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource | None:
-    """Return a bundle's best precision for a provider among those that are right everywhere."""
+    """Return a bundle's best precision for a provider among those that are correct on every processor."""
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
 
@@ -192,11 +201,11 @@ def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource |
 
 
 def opening_for(precision: str, expected: int | None) -> Opening:
-    """Return how a session for so many images should be opened.
+    """Return how to open a session for so many images.
 
-    The way whose opening and answers take least time together, by benchmarks/results/opening.md (one image at a
-    time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
-    table are opened as float32 is, but for fewer images.
+    The way for which opening and classifying take least time together, by benchmarks/results/opening.md (one image at a
+    time; up to 100, since a model that runs for longer should not depend on its file). Precisions that are not in that
+    table are opened like float32, but for fewer images.
     """
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
         "fp16-weights": ((11, "once"),),
