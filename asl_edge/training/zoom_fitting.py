@@ -124,11 +124,11 @@ class _Network:
         """Run the network; see `asl_edge.runtime.zoom.Infer`. Class maps are returned either way."""
         parts = []
         for at in range(0, len(images), _BATCH):
-            maps, answers = (
+            maps, outputs = (
                 np.asarray(part, np.float32) for part in self._model.predict_on_batch(images[at : at + _BATCH])
             )
             class_maps = (maps @ self._kernel + self._bias).transpose(0, 3, 1, 2)
-            parts.append((answers, maps.mean(axis=(1, 2)), class_maps))
+            parts.append((outputs, maps.mean(axis=(1, 2)), class_maps))
         probabilities, features, class_maps = (np.concatenate(column) for column in zip(*parts, strict=True))
         return probabilities, features, class_maps
 
@@ -139,7 +139,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     Args:
         model: uint8 (N, S, S, 3) RGB to probabilities, with its trained weights.
         arrays: what it was trained on.
-        seed: chooses images, sizes, places and backgrounds.
+        seed: chooses images, sizes, positions and backgrounds.
 
     Returns:
         What was fitted; None where the network cannot locate hands, or there are too few images.
@@ -161,7 +161,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     detailed = network.size * DETAIL
     small = np.stack([scaled_down(deciding[row], rng.uniform(*_SMALL), detailed, rng) for row in rows])
     (small_one, small_two), (whole_one, whole_two) = (
-        [answers.argmax(axis=1) == labels[rows] for answers in _probabilities(network, zoom, images, nothing)]
+        [values.argmax(axis=1) == labels[rows] for values in _probabilities(network, zoom, images, nothing)]
         for images in (small, deciding[rows])
     )
     better, worse = int((small_two & ~small_one).sum()), int((small_one & ~small_two).sum())
