@@ -192,9 +192,9 @@ class TrainConfig:
     keep: Keep = field(default="best3", metadata={"help": "Checkpoints to keep: the best three and the last, or all."})
     checkpoint_minutes: float = field(
         default=10.0,
-        metadata={"gt": 0, "help": "Within an epoch, everything needed to resume is saved every so many minutes."},
+        metadata={"gt": 0, "help": "Minutes between saves of everything needed to resume, within an epoch."},
     )
-    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same, counted in batches."})
+    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same in batches."})
     time_budget_minutes: float | None = field(
         default=None, metadata={"gt": 0, "help": "Train for as many epochs as end within this many minutes."}
     )

@@ -70,7 +70,7 @@ class StepTimes:
     """Evaluating `best.keras` at the end on validation and test, as it is stored: in float32, without FFTs."""
 
     def epoch(self, steps: int) -> float:
-        """Return the seconds of an epoch of so many steps."""
+        """Return the seconds of an epoch of `steps` steps."""
         return steps * self.step + self.validation + self.save
 
 
