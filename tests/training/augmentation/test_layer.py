@@ -16,7 +16,7 @@ from asl_edge.training.augmentation import Augmentation, get, with_augmentation
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
 from asl_edge.training.augmentation.mixup_cutmix import mix_images, mix_labels
 from asl_edge.training.augmentation.pipeline import sample_changes
-from asl_edge.training.loop.epoch_checkpointer import reseed
+from asl_edge.training.loop.resume_state import reseed
 
 MIXED = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
 
