@@ -605,7 +605,7 @@ def begin(arrays, out, wanted, *hosts, **environment):
 def histories(*processes):
     """What each process has printed; none of them stays, whatever happens."""
     try:
-        printed = [process.communicate(timeout=180) for process in processes]
+        printed = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             with process:
