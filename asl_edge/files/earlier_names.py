@@ -37,10 +37,15 @@ _RENAMED_VALUES = {
 def with_current_names(values: Any) -> Any:
     """Return parsed JSON with the keys and names of earlier versions renamed, at every depth; the rest is unchanged."""
     if isinstance(values, dict):
-        return {_RENAMED.get(key, key): current_value(key, with_current_names(value)) for key, value in values.items()}
+        return {current_key(key): current_value(key, with_current_names(value)) for key, value in values.items()}
     if isinstance(values, list):
         return [with_current_names(value) for value in values]
     return values
+
+
+def current_key(key: str) -> str:
+    """Return the current name of a key that an earlier version wrote; a key that was not renamed is unchanged."""
+    return _RENAMED.get(key, key)
 
 
 def current_value(key: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from asl_edge.errors import RunError, UserError
-from asl_edge.files.earlier_names import current_value, with_current_names
+from asl_edge.files.earlier_names import current_key, current_value, with_current_names
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
@@ -364,6 +364,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not (name and equals and text):
             raise UserError(f"A choice is written as NAME=VALUE, such as label_smoothing=0.05. Received: {setting!r}")
+        name = current_key(name)
         if name not in names:
             close = get_close_matches(name, names, 1)
             hint = f" Did you mean {close[0]}?" if close else ""
