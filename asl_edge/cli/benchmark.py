@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asl_edge.cli.options import AsJson, Strict
+from asl_edge.cli.options import HARDWARE, AsJson, Strict
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from asl_edge.bench.scenarios import Effort, Variant
 
 
-_VARIANTS = "Variants"
 _SAMPLING = "Sampling"
 
 
@@ -53,14 +52,12 @@ def benchmark(
             metavar="NAME,...",
             help="auto, cpu, cuda, ...; all: every one that is installed.",
             show_default="auto",
-            rich_help_panel=_VARIANTS,
+            rich_help_panel=HARDWARE,
         ),
     ] = None,
-    batch_size: Annotated[
-        str, typer.Option("--batch-size", metavar="N,...", help="Images per run.", rich_help_panel=_VARIANTS)
-    ] = "1",
+    batch_size: Annotated[str, typer.Option("--batch-size", metavar="N,...", help="Images per run.")] = "1",
     threads: Annotated[
-        str, typer.Option("--threads", metavar="N,...", help="Threads of the network.", rich_help_panel=_VARIANTS)
+        str, typer.Option("--threads", metavar="N,...", help="Threads of the network.", rich_help_panel=HARDWARE)
     ] = "all",
     strict: Strict = False,
     rounds: Annotated[

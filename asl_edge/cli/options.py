@@ -27,8 +27,8 @@ CLASSIFICATION = "Classification"
 DATA = "Data"
 HARDWARE = "Hardware"
 PROVIDERS = "auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
-UNDESCRIBED = "Models that do not describe themselves"
-"""A `.keras` file outside a run folder and the tutorial's `model.json` do not say what their inputs and outputs mean."""
+OUTSIDE_A_RUN = "Models outside a run"
+"""Such a `.keras` file, and the tutorial's `model.json`, do not say what their inputs and outputs mean."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result in --out.")]
@@ -96,7 +96,7 @@ Threads = Annotated[
 
 ArraysBgr = Annotated[
     bool,
-    typer.Option("--bgr", help="The arrays are BGR, as the tutorial's own script writes them.", rich_help_panel=DATA),
+    typer.Option("--bgr", help="The arrays are BGR, as the tutorial's script writes them.", rich_help_panel=DATA),
 ]
 ParityData = Annotated[
     Path | None,
@@ -109,7 +109,7 @@ ParityData = Annotated[
 ]
 OutputClasses = Annotated[
     str | None,
-    typer.Option("--classes", metavar="A,B,C", help="Classes, in output order.", rich_help_panel=UNDESCRIBED),
+    typer.Option("--classes", metavar="A,B,C", help="Classes, in output order.", rich_help_panel=OUTSIDE_A_RUN),
 ]
 InputFit = Annotated[
     str | None,
@@ -117,12 +117,12 @@ InputFit = Annotated[
         "--fit",
         metavar="FIT",
         help="How images were made square: crop, stretch or pad.",
-        rich_help_panel=UNDESCRIBED,
+        rich_help_panel=OUTSIDE_A_RUN,
     ),
 ]
 InputBgr = Annotated[
     bool | None,
-    typer.Option("--bgr/--rgb", help="Colour order of the training images.", rich_help_panel=UNDESCRIBED),
+    typer.Option("--bgr/--rgb", help="Colour order of the training images.", rich_help_panel=OUTSIDE_A_RUN),
 ]
 InputPixels = Annotated[
     str,
@@ -130,13 +130,13 @@ InputPixels = Annotated[
         "--pixels",
         metavar="RANGE",
         help="Range of a float input: auto, 0-1 or 0-255.",
-        rich_help_panel=UNDESCRIBED,
+        rich_help_panel=OUTSIDE_A_RUN,
     ),
 ]
 Weights = Annotated[
     Path | None,
     typer.Option(
-        "--weights", metavar="FILE", help="The weights that belong to a model.json.", rich_help_panel=UNDESCRIBED
+        "--weights", metavar="FILE", help="The weights that belong to a model.json.", rich_help_panel=OUTSIDE_A_RUN
     ),
 ]
 
@@ -177,7 +177,7 @@ def model_options(
 
 
 def described(classes: str | None, fit: str | None, bgr: bool | None, pixels: str, weights: Path | None) -> Described:
-    """Return what the command line says about a model that does not describe itself.
+    """Return what the command line says about a model outside a run.
 
     Args:
         classes: value of `--classes`.

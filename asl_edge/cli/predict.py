@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asl_edge.cli.options import CLASSIFICATION, HARDWARE, Model, Provider, Strict, Threads, Threshold, Zoom
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,62 +20,71 @@ if TYPE_CHECKING:
     from asl_edge.runtime.streams.sinks import Sink, TextSink
 
 
-def predict(
-    sources: list[str] = typer.Argument(
-        ...,
-        metavar="SOURCE...",
-        help="Images, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
-        "number of a camera (0).",
-    ),
-    model: Path = typer.Option(
-        None,
-        "--model",
-        "-m",
-        help="An .onnx file that `asl-edge export` made.",
-        show_default="the model in the box",
-    ),
-    adapted: Path = typer.Option(None, "--adapted", help="What `asl-edge adapt` made for the person who signs."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object a line instead of the table."),
-    as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
-    top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each image."),
-    threshold: float = typer.Option(
-        None,
-        "--threshold",
-        min=0,
-        max=1,
-        help='Below this confidence the answer is "not sure".',
-        show_default="the model's",
-    ),
-    batch_size: int = typer.Option(
-        None,
-        "--batch-size",
-        min=1,
-        help="Images at once.",
-        show_default="16; 1 for lists on standard input and cameras",
-    ),
-    provider: str = typer.Option(
-        "auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
-    ),
-    strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
-    provider_option: list[str] = typer.Option(
-        [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
-    ),
-    zoom: bool = typer.Option(
-        True,
-        "--zoom/--no-zoom",
-        help="Look again at small hands, if the model can.",
-    ),
-    explain_placement: bool = typer.Option(
-        False, "--explain-placement", help="Say first how many nodes of the model run on which provider."
-    ),
-    threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network.", show_default="one a core"),
-    show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
-    save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
-) -> None:
-    """Read the letter in each image or frame; of a frame, its centre square counts.
+_VIDEO = "Video"
 
-    Exit code 0 when every image was answered, 1 when some could not be read (they are named on standard error and the
-    rest goes on), 2 when none could or the command is wrong.
+
+def predict(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Images, folders, patterns, videos, a camera's number, or - for a list on standard input.",
+        ),
+    ],
+    model: Model = None,
+    adapted: Annotated[
+        Path | None, typer.Option("--adapted", metavar="FILE", help="The signer's file from `asl-edge adapt`.")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", metavar="N", min=1, help="Images at once.", show_default="16; 1 for cameras and -"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    top_k: Annotated[
+        int,
+        typer.Option("--top-k", metavar="N", min=1, help="Classes to list per image.", rich_help_panel=CLASSIFICATION),
+    ] = 3,
+    threshold: Threshold = None,
+    zoom: Zoom = True,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show video in a window, with the guide box.", rich_help_panel=_VIDEO)
+    ] = False,
+    save_video: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-video", metavar="FILE", help="Write video with guide box and letter.", rich_help_panel=_VIDEO
+        ),
+    ] = None,
+    provider: Provider = "auto",
+    provider_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider-option",
+            metavar="NAME=VALUE",
+            help="As ONNX Runtime names it. Repeatable.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    strict: Strict = False,
+    threads: Threads = None,
+    explain_placement: Annotated[
+        bool,
+        typer.Option("--explain-placement", help="List the nodes per provider first.", rich_help_panel=HARDWARE),
+    ] = False,
+) -> None:
+    """Recognise the letter in images, videos or a camera.
+
+    Of video frames, the centre square is classified. Exit code 0 if every image was classified, 1 if some could not be
+    read (they are named on standard error, and the others are classified), 2 if none could or the command is wrong.
+
+    Examples:
+        asl-edge predict hand.jpg
+        asl-edge predict photos/ "more/*.png" --json
+        asl-edge predict 0 --show
+        asl-edge predict clip.mp4 --model model.onnx --save-video out.mp4
     """
     from asl_edge.cli import discard
 
@@ -86,7 +96,7 @@ def predict(
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
     with ExitStack() as stack:
-        options = parse_options(provider_option)
+        options = parse_options(provider_option or [])
         if explain_placement:
             from asl_edge.runtime.diagnostics.node_placement import in_words, placement
 

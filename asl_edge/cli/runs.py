@@ -19,8 +19,8 @@ def runs(
         Path | None,
         typer.Argument(
             metavar="[FOLDER]",
-            help="A run folder, or one that holds run folders, up to three folders deep.",
-            show_default="runs if there is such a folder, else the current one",
+            help="A run folder, or one that holds run folders (three levels deep).",
+            show_default="runs, if there is one; else this folder",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -35,7 +35,7 @@ def train(
             "--recipe",
             metavar="NAME",
             help="default, tutorial, strangers, drawn or finetune (see above).",
-            show_default="default; finetune with a model to start from",
+            show_default="default; finetune to start from a model",
         ),
     ] = None,
     network: Annotated[
@@ -44,7 +44,7 @@ def train(
             "--network",
             metavar="NAME",
             help="alexnet, alexnet-edge or alexnet-edge-8.",
-            show_default="the recipe's, or that of the model",
+            show_default="the recipe's or the model's",
         ),
     ] = None,
     from_pretrained: Annotated[
@@ -61,7 +61,7 @@ def train(
         str | None,
         typer.Option("--time-budget", metavar="TIME", help="As many epochs as fit into 30m, 1h30m, ..."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out where it stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     augmentation: Annotated[

@@ -77,7 +77,7 @@ def capture(
 
     Examples:
         asl-edge data capture --out mine --label A
-        asl-edge data capture --out mine --labels A,B,space --source a.mp4 --source b.mp4 --source space.mp4
+        asl-edge data capture --out mine --labels A,B --source a.mp4 --source b.mp4
         asl-edge data capture --out mine --labels all --session kitchen
     """
     from asl_edge.cli.output import console

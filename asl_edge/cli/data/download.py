@@ -17,7 +17,7 @@ def download(
 ) -> None:
     """Download Kaggle's asl-alphabet data set (1.1 GB).
 
-    It holds 87,000 images of 29 classes. Needs the package kagglehub: pip install 'asl-edge[download]'
+    It holds 87,000 images of 29 classes. Needs the extra `download`.
     """
     from asl_edge.cli.output import console
     from asl_edge.data.download import DATASET

@@ -277,8 +277,8 @@ def _print_leak(leak: LeakReport) -> None:
         if leak.nearest_neighbour_queries < leak.nearest_neighbour_of:
             sampled = f" ({leak.nearest_neighbour_queries} sampled from {leak.nearest_neighbour_of})"
         out.print(
-            f"Nearest neighbour on 24x24 pixels, train to test: {leak.nearest_neighbour_accuracy:.1%} accuracy{sampled}, "
-            f"chance level {leak.chance:.1%}. The higher it is, the more a test figure measures memory."
+            f"Nearest neighbour on 24x24 pixels, train to test: accuracy {leak.nearest_neighbour_accuracy:.1%}{sampled}"
+            f", chance level {leak.chance:.1%}. The higher it is, the more a test figure measures memory."
         )
 
 

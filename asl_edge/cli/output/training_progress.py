@@ -24,17 +24,21 @@ class ConsoleProgress(Progress):
         self._seconds_of_an_epoch: float | None = None
 
     def note(self, message: str) -> None:
+        """Print a remark."""
         err.print(message, style="dim", markup=False)
 
     def training_begins(self, config: TrainConfig) -> None:
+        """Remember the batch size, which the bar shows."""
         self._batch_size = config.batch_size
 
     def epoch_begins(self, epoch: int, epochs: int, images: int) -> None:
+        """Start the bar of an epoch."""
         self._epochs, self._epoch, self._images, self._first = epochs, epoch, images, None
         self._bar.start()
         self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=images, rate="")
 
     def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
+        """Advance the bar."""
         now = time.perf_counter()
         if self._first is None:  # a resumed epoch starts after the images that were seen before
             self._first = images, now
@@ -55,6 +59,7 @@ class ConsoleProgress(Progress):
         return f"{seconds / 60:.0f} min left" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h left"
 
     def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
+        """Replace the bar with the line of the epoch."""
         self._seconds_of_an_epoch = row["seconds"]
         self._bar.remove_task(self._task)
         err.print(
@@ -64,4 +69,5 @@ class ConsoleProgress(Progress):
         )
 
     def close(self) -> None:
+        """Remove the bar."""
         self._bar.stop()
