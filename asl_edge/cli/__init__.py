@@ -196,6 +196,8 @@ class _Command(TyperCommand):
             shown = getattr(option, "show_default", None)
             if isinstance(shown, str):  # Typer would put it into brackets: [default: (all)]
                 option._get_default_string = lambda shown=shown, **_: shown
+            elif option.default is None:  # releases of Typer before 0.16 list it: [default: None]
+                option.show_default = False
         examples, self.epilog = self.epilog, None  # releases of Typer differ in where they break its lines
         super().format_help(ctx, formatter)
         self.epilog = examples

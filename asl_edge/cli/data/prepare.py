@@ -111,7 +111,7 @@ def prepare(
         int, typer.Option("--seed", metavar="N", help="Same seed and input, same bytes.", rich_help_panel=_SPLIT)
     ] = 0,
 ) -> None:
-    """Turn images of hands into arrays to train on, with a leak report.
+    """Turn images of hands into arrays, with a leak report.
 
     Writes train_set.npy, train_classes.npy and so on as the tutorial does, manifest.json and contact_sheet.png. The
     leak report tells how far the split can be trusted. With `--split source`, the last source is for test and the one
