@@ -51,7 +51,7 @@ def test_the_table(run: Run, colour_model: Path, images: Path) -> None:
     heading, *lines = out.splitlines()
     assert heading.split() == ["letter", "sure", "then", "ms", "image"]
     assert [line.split()[0] for line in lines] == ["A", "A", "B", "C"]
-    assert "4 answered" in err
+    assert "4 classified" in err
     assert "on cpu" in err
 
 
@@ -94,7 +94,7 @@ def test_not_sure(run: Run, colour_model: Path, tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "grey.png", tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5")
     assert code == 0
     assert out.splitlines()[1].startswith("not sure")
-    assert "2 answered, 2 not sure" in err
+    assert "2 classified, 2 not sure" in err
     _, out, _ = run(tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5", "--json")
     assert json.loads(out)["accepted"] is False
 
