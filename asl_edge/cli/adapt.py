@@ -62,8 +62,8 @@ def adapt(
     _warn_of_skipped(report.skipped)
     if as_json:
         print_json({"adaptation": str(path), "seconds": seconds, **report.to_dict()})
-        return
-    _print(report, path, seconds)
+    else:
+        _print(report, path, seconds)
     words = ["asl-edge", "predict", "IMAGE", "--adapted", str(path)]
     print_next(shlex.join(words + (["--model", str(model)] if model is not None else [])))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -130,13 +130,14 @@ def _one(
     """Evaluate one source, show its report and write its files."""
     from asl_edge.cli.output.console import out as console
     from asl_edge.cli.output.console import print_json, progress_bar
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.evaluation.evaluate import default_folder
     from asl_edge.evaluation.evaluate import evaluate as measure
     from asl_edge.evaluation.report_files import write_report
     from asl_edge.evaluation.tables import tables
 
     with progress_bar() as bar:
-        show = _progress_on(bar)
+        show = stage_progress(bar, "Opening the model ...")
         report = measure(model, data, on_progress=lambda done, total: show("Evaluating", done, total), **options)
     _print_needless_split(split, [report])
     _print_notes(report)
@@ -160,12 +161,13 @@ def _several(
     """Evaluate several sources, show them in one table and write their files; return the report of the first."""
     from asl_edge.cli.output.console import out as console
     from asl_edge.cli.output.console import print_json, progress_bar
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.evaluation.multi_source import default_folder, evaluate_several
     from asl_edge.evaluation.report_files import write_several
     from asl_edge.evaluation.tables import sources
 
     with progress_bar() as bar:
-        several = evaluate_several(model, data, on_progress=_progress_on(bar), **options)
+        several = evaluate_several(model, data, on_progress=stage_progress(bar, "Opening the model ..."), **options)
     _print_needless_split(split, several.reports)
     _print_notes_of_several(several)
     try:
@@ -173,29 +175,13 @@ def _several(
             print_json(several.to_dict())
         else:
             console.print(sources(several))
-    finally:  # as above
+    finally:  # as in _one
         folder = out or default_folder(model)
         written = write_several(several, folder) if folder is not None else []
     if folder is not None and not as_json:
         names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in written)
         console.print(f"Files in {folder}: {names}", markup=False)
     return several.reports[0]
-
-
-def _progress_on(bar: Any) -> Callable[[str, int, int], None]:
-    from rich.markup import escape
-
-    task = bar.add_task("Opening the model ...", total=None, rate="")
-    state: dict[str, Any] = {"what": None}
-
-    def show(what: str, done: int, total: int) -> None:
-        if what != state["what"]:
-            state.update(what=what, before=done, began=bar.get_time())
-            bar.reset(task, description=escape(what), total=total)
-        since, seconds = done - state["before"], bar.get_time() - state["began"]
-        bar.update(task, completed=done, rate=f"{since / seconds:.0f} images/s" if since and seconds > 0 else "")
-
-    return show
 
 
 def _is_onnx(model: Path) -> bool:

@@ -221,7 +221,9 @@ def _print(result: ExportResult | BundleResult, as_json: bool) -> None:
         print_json({"written": True, **result.to_dict()})
     elif isinstance(result, BundleResult):
         print_bundle(result)
-        print_next(f"{shlex.join(['asl-edge', 'verify', str(result.path)])}    # on the device")
     else:
         print_export(result)
+    if isinstance(result, BundleResult):
+        print_next(f"{shlex.join(['asl-edge', 'verify', str(result.path)])}    # on the device")
+    else:
         print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(result.model_path)]))

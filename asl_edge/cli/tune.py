@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asl_edge.cli.options import AsJson, ModelArgument
+
+if TYPE_CHECKING:
+    from asl_edge.bench.tuning import TuningReport
 
 
 def tune(
@@ -31,10 +34,7 @@ def tune(
         asl-edge tune
         asl-edge tune model.aslz --provider cpu,openvino
     """
-    from rich import box
-    from rich.table import Table
-
-    from asl_edge.bench.scenarios import Effort, threads_in_words
+    from asl_edge.bench.scenarios import Effort
     from asl_edge.bench.tuning import tune as measure
     from asl_edge.cli.output import console
 
@@ -49,7 +49,19 @@ def tune(
         )
     if as_json:
         console.print_json(report.to_dict())
-        return
+    else:
+        _print(report)
+    words = ["asl-edge", "predict", "IMAGE", *([] if model is None else ["--model", str(model)])]
+    console.print_next(shlex.join(words))
+
+
+def _print(report: TuningReport) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from asl_edge.bench.scenarios import threads_in_words
+    from asl_edge.cli.output.console import out
+
     table = Table("provider", "precision", "threads", "median ms", "load ms", "", box=box.SIMPLE_HEAD)
     for column in table.columns[2:5]:
         column.justify = "right"
@@ -63,7 +75,5 @@ def tune(
             "chosen" if item is report.chosen else item.reason or "",
             style="bold" if item is report.chosen else "dim" if item.reason else "",
         )
-    console.out.print(table)
-    console.out.print(f"{report.path}: remembered for this machine", markup=False)
-    words = ["asl-edge", "predict", "IMAGE", *([] if model is None else ["--model", str(model)])]
-    console.print_next(shlex.join(words))
+    out.print(table)
+    out.print(f"{report.path}: remembered for this machine", markup=False)

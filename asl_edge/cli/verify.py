@@ -77,9 +77,9 @@ def verify(
         warn(note)
     if as_json:
         print_json({"passed": True, **result.to_dict()})
-        return
-    print_parity(result.parity)
-    out.print(f"{result.model_path} agrees with {against}.", markup=False)
+    else:
+        print_parity(result.parity)
+        out.print(f"{result.model_path} agrees with {against}.", markup=False)
     print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(result.model_path)]))
 
 
@@ -103,4 +103,4 @@ def _verify_bundle(path: Path, provider: str, threads: int | None, precision: st
         )
     if not as_json:
         out.print(f"{path} gives the same results here as where it was made.", markup=False)
-        print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(path)]))
+    print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(path)]))

@@ -235,7 +235,7 @@ def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
     assert "asl-edge export" in err
 
 
-def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> None:
+def test_the_zoom_pass_can_be_left_out(run: Run, tmp_path: Path) -> None:
     from asl_edge.data.synthetic import synthesize
 
     synthesize(tmp_path / "drawn", per_class=2, classes=("L", "Y"), size=160, workers=1, clip_frames=1)
@@ -254,6 +254,7 @@ def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> 
     assert len(answers()) == 4
     assert answers() != answers("--no-zoom")
     assert answers("--zoom") == answers()
+    assert answers("--no-second-look") == answers("--no-zoom")
 
 
 def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.data.prepare.leak_report import LeakReport
-    from asl_edge.data.prepare.prepare import OnProgress
     from asl_edge.data.prepare.report import PrepareReport
 
 _SHOWN = 10
@@ -126,6 +125,7 @@ def prepare(
     from typing import cast
 
     from asl_edge.cli.output import console
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.data.prepare.prepare import PrepareConfig
     from asl_edge.data.prepare.prepare import prepare as run
     from asl_edge.data.prepare.split import Method, SplitPlan
@@ -153,7 +153,7 @@ def prepare(
         workers=workers,
     )
     with console.progress_bar() as bar:
-        report = run(config, _shown_on(bar))
+        report = run(config, stage_progress(bar, "Finding images"))
     if as_json:
         console.print_json(report.to_json())
     else:
@@ -166,24 +166,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
         first, second, third = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(
-            f"--fractions must be three numbers, such as 0.70,0.15,0.15 for train, validation and test. "
+            "--fractions must be three numbers, such as 0.70,0.15,0.15 for train, validation and test. "
             f"Received: {text!r}"
         ) from error
     return first, second, third
-
-
-def _shown_on(bar: Any) -> OnProgress:
-    task = bar.add_task("Finding images", total=None, rate="")
-    state = {"stage": "", "began": 0.0}
-
-    def show(stage: str, done: int, total: int) -> None:
-        if stage != state["stage"]:
-            state.update(stage=stage, began=bar.get_time())
-            bar.reset(task, description=stage, total=total or None, rate="")
-        seconds = bar.get_time() - state["began"]
-        bar.update(task, completed=done, rate=f"{done / seconds:.0f} images/s" if done and seconds > 0 else "")
-
-    return show
 
 
 def _print(report: PrepareReport) -> None:
@@ -242,7 +228,7 @@ def _print_next(report: PrepareReport) -> None:
 
 
 def _class_table(report: PrepareReport) -> Any:
-    """Classes by splits, in up to three blocks side by side, so that 29 classes fit on one screen."""
+    """Return a table of classes and splits, in up to three blocks next to each other: 29 classes fit on one screen."""
     from rich.table import Table
 
     rows = [(name, *(str(counts[name]) for counts in report.counts.values())) for name in report.classes]

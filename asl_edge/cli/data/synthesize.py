@@ -111,20 +111,21 @@ def synthesize(
     from typing import cast
 
     from asl_edge.cli.output import console
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.data.prepare.discovery import printable
     from asl_edge.data.synthetic import synthesize as render
     from asl_edge.data.synthetic.scene import Variety
     from asl_edge.labels import CLASSES, parse_classes
 
     names = parse_classes(classes) if classes is not None else None
-    with console.progress_bar() as progress:
-        task = progress.add_task("Rendering", total=max(per_class, 0) * len(names or CLASSES), rate="")
-        started = progress.get_time()
+    total, done = max(per_class, 0) * len(names or CLASSES), 0
+    with console.progress_bar() as bar:
+        show = stage_progress(bar, "Rendering")
 
         def advance(images: int) -> None:
-            progress.advance(task, images)
-            done = progress.tasks[0].completed
-            progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} images/s")
+            nonlocal done
+            done += images
+            show("Rendering", done, total)
 
         report = render(
             out,

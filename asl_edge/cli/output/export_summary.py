@@ -1,4 +1,4 @@
-"""What was exported, for people: parity, precision and size."""
+"""An export as text: parity, precision and size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a training for people: a bar for the running epoch, a line for each complete one."""
+"""The progress of a training in a terminal."""
 
 from __future__ import annotations
 
