@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from asl_edge.errors import DataError
 
 LETTERS: tuple[str, ...] = tuple(string.ascii_uppercase)
-COMMANDS: tuple[str, ...] = ("del", "nothing", "space")
+NOTHING = "nothing"
+"""The class of images without a hand."""
+COMMANDS: tuple[str, ...] = ("del", NOTHING, "space")
 CLASSES: tuple[str, ...] = LETTERS + COMMANDS
 """All 29 classes in alphabet order: A to Z, then `del`, `nothing`, `space`."""
 

@@ -6,9 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from asl_edge.errors import ModelError
+from asl_edge.errors import ModelError, UserError
 from asl_edge.files.earlier_names import with_current_names
 
 METADATA_KEY = "asl_edge.spec"
@@ -28,7 +28,23 @@ CARD_KEY = "asl_edge.model_card"
 """The key of the ONNX metadata entry that holds a model card as Markdown, where somebody wrote one."""
 
 Fit = Literal["crop", "stretch", "pad"]
+"""How an image becomes square: its centre, stretched, or padded with black."""
 Colour = Literal["RGB", "BGR"]
+
+
+def check_fit(fit: object, name: str = "fit", error: type[UserError] = ModelError) -> None:
+    """Check that `fit` is one of the ways in which an image becomes square.
+
+    Args:
+        fit: the value to check.
+        name: what the message calls it.
+        error: the exception to raise.
+
+    Raises:
+        UserError: it is not, as the class `error`.
+    """
+    if fit not in get_args(Fit):
+        raise error(f"{name} must be crop, stretch or pad. Received: {fit}")
 
 
 @dataclass(frozen=True)
@@ -88,8 +104,7 @@ class ModelSpec:
             raise ModelError(f"A spec needs two or more different classes. Received: {list(names)}")
         if not isinstance(self.input_size, int) or isinstance(self.input_size, bool) or self.input_size < 1:
             raise ModelError(f"input_size must be a positive whole number of pixels. Received: {self.input_size!r}")
-        if self.fit not in ("crop", "stretch", "pad"):
-            raise ModelError(f"fit must be crop, stretch or pad. Received: {self.fit!r}")
+        check_fit(self.fit)
         if self.colour not in ("RGB", "BGR"):
             raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
         if not isinstance(self.temperature, int | float) or not 0 < self.temperature < math.inf:

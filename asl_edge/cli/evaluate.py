@@ -19,7 +19,6 @@ from asl_edge.cli.options import (
     Strict,
     Threshold,
     Zoom,
-    check_fit,
 )
 from asl_edge.errors import UserError
 
@@ -98,8 +97,10 @@ def evaluate(
     from asl_edge.cli.output.console import print_next
     from asl_edge.files.writable import refuse_unwritable_folder
     from asl_edge.labels import parse_classes
+    from asl_edge.spec import check_fit
 
-    check_fit(fit)
+    if fit is not None:
+        check_fit(fit, "--fit", UserError)
     if not _is_onnx(model) and (provider is not None or strict):
         raise UserError(
             "--provider and --strict are for .onnx files and bundles; Keras chooses its device itself. Leave them out."

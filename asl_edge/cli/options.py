@@ -194,9 +194,10 @@ def described(classes: str | None, fit: str | None, bgr: bool | None, pixels: st
     from asl_edge.errors import UserError
     from asl_edge.export.source.open_source import Described, Pixels
     from asl_edge.labels import parse_classes
-    from asl_edge.spec import Fit
+    from asl_edge.spec import Fit, check_fit
 
-    check_fit(fit)
+    if fit is not None:
+        check_fit(fit, "--fit", UserError)
     if pixels not in ("auto", "0-1", "0-255"):
         raise UserError(f"--pixels must be auto, 0-1 or 0-255. Received: {pixels}")
     return Described(
@@ -206,11 +207,3 @@ def described(classes: str | None, fit: str | None, bgr: bool | None, pixels: st
         pixels=cast("Pixels", pixels),
         weights=weights,
     )
-
-
-def check_fit(fit: str | None) -> None:
-    """Raise UserError if the value of `--fit` is unknown; None, for an option that was not given, is allowed."""
-    from asl_edge.errors import UserError
-
-    if fit not in (None, "crop", "stretch", "pad"):
-        raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")

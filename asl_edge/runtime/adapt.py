@@ -26,7 +26,8 @@ import numpy.typing as npt
 from asl_edge.errors import DataError, ImageError, ModelError
 from asl_edge.imaging.preprocess import Image
 from asl_edge.labels import canonical, in_alphabet_order
-from asl_edge.runtime.adaptation import Adaptation, Floats
+from asl_edge.metrics import Floats
+from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.last_layer import fit, log_of
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import items

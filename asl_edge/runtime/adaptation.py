@@ -9,15 +9,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.files import atomic
-from asl_edge.metrics import softmax
+from asl_edge.metrics import Floats, softmax
 from asl_edge.runtime.last_layer import log_of
 from asl_edge.spec import ModelSpec
-
-Floats = npt.NDArray[np.float32]
 
 SUFFIX = ".npz"
 

@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.metrics import softmax
-
-Floats = npt.NDArray[np.float32]
+from asl_edge.metrics import Floats, softmax
 
 _FOLDS = 5
 _SHARE_OF_STAND_INS = 0.5

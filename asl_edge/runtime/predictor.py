@@ -10,17 +10,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import numpy.typing as npt
 
 from asl_edge.errors import ImageError, ModelError, UserError
 from asl_edge.imaging.preprocess import Image, load, to_square
+from asl_edge.labels import NOTHING
+from asl_edge.metrics import Floats
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
 from asl_edge.runtime.streams.sources import Item
-from asl_edge.runtime.zoom import DETAIL, ZoomModel, crop, downscale, rows_to_zoom, zoom_model_of
+from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
@@ -39,11 +40,7 @@ if TYPE_CHECKING:
 ImageInput = Union[str, "os.PathLike[str]", bytes, Image]
 """A path, the bytes of an image file, or a uint8 array of shape (height, width, 3), RGB."""
 
-Floats = npt.NDArray[np.float32]
-
 DEFAULT_BATCH_SIZE = 16
-
-_NOTHING = "nothing"
 
 
 class Predictor:
@@ -225,7 +222,7 @@ class Predictor:
         if self.spec.features is None:
             raise ModelError(f"{self.model} offers no features. Export it again with this asl-edge.")
         parts = [
-            self._last_look(images[start : start + self.batch_size])
+            self._last_pass(images[start : start + self.batch_size])
             for start in range(0, max(len(images), 1), self.batch_size)
         ]
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -317,46 +314,39 @@ class Predictor:
         return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, again)
 
     def _run(self, images: Image) -> tuple[Floats, Floats | None]:
-        """Return probabilities, and where there were second looks (see `ZoomModel.crop_boxes`)."""
+        """Return probabilities (N, C), and the crop boxes of the zoom pass (see `ZoomModel.crop_boxes`)."""
         if self.zoom is None:
-            if self.adaptation is None:
-                return self._outputs(images, [OUTPUT_NAME])[0], None
-            return self._adapted(*self._outputs(images, [OUTPUT_NAME, FEATURES_NAME])), None
-        probabilities, features, crop_boxes, parts = self._looks(images, self.zoom)
-        rows = rows_to_zoom(crop_boxes)
-        answers = np.array(self._adapted(probabilities, features))
-        if len(rows):
-            names = [OUTPUT_NAME] if self.adaptation is None else [OUTPUT_NAME, FEATURES_NAME]
-            second = self._adapted(*self._outputs(parts, names))
-            answers[rows] += np.float32(self.zoom.share) * (second - answers[rows])
-        return answers, crop_boxes
+            return self._infer(images)[0], None
+        passes = self._zoom_pass(self._infer, images, self.zoom)
+        return passes.combined(self.zoom.share), passes.crop_boxes
 
-    def _looks(self, images: Image, zoom: ZoomModel) -> tuple[Floats, Floats, Floats, Image]:
-        """Return probabilities and features of the first look, where each image wants a second one, and its part."""
-        size = self.spec.input_size
-        probabilities, features, maps = self._outputs(downscale(images, size), [OUTPUT_NAME, FEATURES_NAME, MAPS_NAME])
-        nothing = self.spec.classes.index(_NOTHING) if _NOTHING in self.spec.classes else None
-        crop_boxes = zoom.crop_boxes(features, maps, nothing)
-        rows = rows_to_zoom(crop_boxes)
-        parts = crop(images[rows], crop_boxes[rows], size) if len(rows) else images[:0]
-        return probabilities, features, crop_boxes, parts
-
-    def _last_look(self, images: Image) -> tuple[Floats, Floats]:
-        """Return probabilities and features of the second look, and of the first where there is no other."""
+    def _last_pass(self, images: Image) -> tuple[Floats, Floats]:
+        """Return probabilities and features of each image's last pass, without any adaptation."""
         if self.zoom is None:
-            first, features = self._outputs(images, [OUTPUT_NAME, FEATURES_NAME])
-            return first, features
-        probabilities, features, crop_boxes, parts = self._looks(images, self.zoom)
-        rows = rows_to_zoom(crop_boxes)
-        if len(rows):
-            probabilities, features = np.array(probabilities), np.array(features)
-            probabilities[rows], features[rows] = self._outputs(parts, [OUTPUT_NAME, FEATURES_NAME])
-        return probabilities, features
+            probabilities, features, _ = self._infer_unadapted(images)
+            return probabilities, features
+        return self._zoom_pass(self._infer_unadapted, images, self.zoom).last()
 
-    def _adapted(self, probabilities: Floats, features: Floats | None = None) -> Floats:
-        if self.adaptation is None or features is None:
-            return probabilities
-        return self.adaptation.apply(probabilities, features)
+    def _zoom_pass(self, infer: Infer, images: Image, zoom: ZoomModel) -> ZoomPass:
+        nothing = self.spec.classes.index(NOTHING) if NOTHING in self.spec.classes else None
+        return zoom_pass(infer, images, zoom, nothing, self.spec.input_size)
+
+    def _infer(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
+        """Run the network once; see `asl_edge.runtime.zoom.Infer`. Features are empty where nothing needs them."""
+        if self.adaptation is None and not with_maps:
+            (probabilities,) = self._outputs(images, [OUTPUT_NAME])
+            return probabilities, probabilities[:, :0], None
+        probabilities, features, maps = self._infer_unadapted(images, with_maps)
+        return self._adapted(probabilities, features), features, maps
+
+    def _infer_unadapted(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
+        """Run the network once without the adaptation; see `asl_edge.runtime.zoom.Infer`."""
+        names = [OUTPUT_NAME, FEATURES_NAME, *([MAPS_NAME] if with_maps else [])]
+        probabilities, features, *maps = self._outputs(images, names)
+        return probabilities, features, maps[0] if maps else None
+
+    def _adapted(self, probabilities: Floats, features: Floats) -> Floats:
+        return probabilities if self.adaptation is None else self.adaptation.apply(probabilities, features)
 
     def _outputs(self, images: Image, names: list[str]) -> tuple[Floats, ...]:
         opened = self._opened  # held here, so that close() in another thread cannot take it away meanwhile

@@ -24,7 +24,9 @@ from asl_edge.data.synthetic.background import draw_background
 from asl_edge.errors import MissingPackageError
 from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import Image, opencv
-from asl_edge.runtime.zoom import DETAIL, ZoomModel, crop, downscale, rows_to_zoom
+from asl_edge.labels import NOTHING
+from asl_edge.metrics import Floats
+from asl_edge.runtime.zoom import DETAIL, ZoomModel, zoom_pass
 from asl_edge.training.runs.folder import ZOOM_FILE
 from asl_edge.training.runs.image_samples import stratified_rows
 
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
 
     from asl_edge.data.arrays import PreparedArrays
 
-Floats = npt.NDArray[np.float32]
-
-_NOTHING = "nothing"
 _BATCH = 64
 _IMAGES = 256
 """Training images that are made smaller, and validation images that decide."""
@@ -114,8 +113,8 @@ class _Network:
             return None
         return cls(model, pool, layers[-1])
 
-    def look(self, images: Image) -> tuple[Floats, Floats, Floats]:
-        """Return probabilities (N, C), features (N, F) and class maps (N, C, rows, columns)."""
+    def infer(self, images: Image, with_maps: bool = True) -> tuple[Floats, Floats, Floats | None]:
+        """Run the network; see `asl_edge.runtime.zoom.Infer`. Class maps come along either way."""
         parts = []
         for at in range(0, len(images), _BATCH):
             maps, answers = (
@@ -144,7 +143,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     network = _Network.of(model)
     if network is None:
         return None
-    nothing = arrays.classes.index(_NOTHING) if _NOTHING in arrays.classes else None
+    nothing = arrays.classes.index(NOTHING) if NOTHING in arrays.classes else None
     training, _ = _hands(arrays, "train", nothing, seed)
     deciding, labels = _hands(arrays, "validation", nothing, seed)
     if len(deciding) < _FEWEST or len(training) < _FEWEST:
@@ -155,7 +154,8 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     detailed = network.size * DETAIL
     small = np.stack([made_smaller(deciding[row], rng.uniform(*_SMALL), detailed, rng) for row in rows])
     (small_one, small_two), (whole_one, whole_two) = (
-        _right(network, zoom, images, labels[rows], nothing) for images in (small, deciding[rows])
+        [answers.argmax(axis=1) == labels[rows] for answers in _probabilities(network, zoom, images, nothing)]
+        for images in (small, deciding[rows])
     )
     better, worse = int((small_two & ~small_one).sum()), int((small_one & ~small_two).sum())
     beyond_chance = better - worse > _BEYOND_CHANCE * np.sqrt(better + worse)  # McNemar's test
@@ -239,7 +239,7 @@ def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomM
     shares = np.exp(rng.uniform(low, high, _EXAMPLES))
     features = np.concatenate(
         [
-            network.look(np.stack([made_smaller(images[rng.integers(len(images))], share, network.size, rng)
+            network.infer(np.stack([made_smaller(images[rng.integers(len(images))], share, network.size, rng)
                                    for share in shares[at : at + _BATCH]]))[1]
             for at in range(0, _EXAMPLES, _BATCH)
         ]
@@ -249,15 +249,7 @@ def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomM
     return ZoomModel(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)
 
 
-def _right(
-    network: _Network, zoom: ZoomModel, images: Image, labels: npt.NDArray[np.int64], nothing: int | None
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which images are read rightly at one look, and at two."""
-    probabilities, features, maps = network.look(downscale(images, network.size))
-    crop_boxes = zoom.crop_boxes(features, maps, nothing)
-    rows = rows_to_zoom(crop_boxes)
-    answers = probabilities.copy()
-    if len(rows):
-        second = network.look(crop(images[rows], crop_boxes[rows], network.size))[0]
-        answers[rows] += np.float32(zoom.share) * (second - answers[rows])
-    return probabilities.argmax(axis=1) == labels, answers.argmax(axis=1) == labels
+def _probabilities(network: _Network, zoom: ZoomModel, images: Image, nothing: int | None) -> tuple[Floats, Floats]:
+    """Return probabilities (N, C) of the first pass alone, and of both passes as a device combines them."""
+    passes = zoom_pass(network.infer, images, zoom, nothing, network.size)
+    return passes.probabilities, passes.combined(zoom.share)

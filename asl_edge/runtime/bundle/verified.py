@@ -9,7 +9,6 @@ provider and version of ONNX Runtime.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge.files import atomic
+from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
 SUFFIX = ".verified.json"
@@ -52,7 +52,5 @@ def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
-    path = Path(os.path.abspath(bundle))  # noqa: PTH100 - resolve() would follow a link out of the folder
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
-    return Path(f"{path}{SUFFIX}"), home / "asl-edge" / "verified" / name
+    path = absolute(bundle)
+    return Path(f"{path}{SUFFIX}"), cache_dir("verified") / f"{name_in_cache(path)}.json"

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
@@ -25,12 +26,11 @@ def cache_folder(model: str | os.PathLike[str]) -> Path:
 
     The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
     """
-    path = Path(os.path.abspath(model))  # noqa: PTH100 - resolve() would follow a link out of the folder
+    path = absolute(model)
     beside = path.with_name(f"{path.name}.tensorrt")
     if beside.is_dir() or os.access(path.parent, os.W_OK):
         return beside
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(home) / "asl-edge" / "tensorrt" / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return cache_dir("tensorrt") / name_in_cache(path)
 
 
 def tensorrt_options(folder: Path, spec: ModelSpec) -> dict[str, str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from asl_edge.errors import ModelError
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
-from asl_edge.runtime.onnx_file.protobuf import FIXED_32, FIXED_64, LARGEST_NUMBER, LENGTH, VARINT, fields, text
+from asl_edge.runtime.onnx_file.protobuf import fields, text
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 # ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
@@ -60,13 +61,14 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     _refuse_what_is_no_file(file_path)
     try:
         with file_path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            found = _read_model(file, size)
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ValueError("the file is empty")
+            # Not closed by hand: the last view of it does that.
+            return _metadata_of(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
         raise ModelError(f"{path} is no ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
-    return found
 
 
 def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -131,52 +133,26 @@ def _advice(path: Path) -> str:
     return "Make an .onnx file with `asl-edge export`."
 
 
-def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
-    """Walk over the top-level fields of a ModelProto. Raises ValueError where it is none."""
-    if size == 0:
-        raise ValueError("the file is empty")
+def _metadata_of(model: memoryview) -> dict[str, str]:
+    """Return the metadata entries among the top-level fields of a ModelProto.
+
+    Raises:
+        ValueError: the bytes are not one.
+    """
     metadata: dict[str, str] = {}
     seen = set()
-    while file.tell() < size:
-        tag = _read_varint(file)
-        number, wire_type = tag >> 3, tag & 7
-        if not 0 < number <= LARGEST_NUMBER:
-            raise ValueError("its bytes are no protocol buffer")
-        seen.add(number)
-        if wire_type == LENGTH:
-            length = _read_varint(file)
-            if length > size - file.tell():
-                raise ValueError("it is cut off")
-            if number == _METADATA:
-                if length > _MAX_METADATA_BYTES:
-                    raise ValueError("a metadata entry is too large")
-                key, value = _read_entry(file.read(length))
-                metadata[key] = value
-            else:
-                file.seek(length, os.SEEK_CUR)
-        elif wire_type == VARINT:
-            _read_varint(file)
-        elif wire_type in (FIXED_64, FIXED_32):
-            file.seek(8 if wire_type == FIXED_64 else 4, os.SEEK_CUR)
-        else:
-            raise ValueError("its bytes are no protocol buffer")
-    if not {_IR_VERSION, _GRAPH} <= seen or file.tell() != size:
+    for part in fields(model):
+        seen.add(part.number)
+        if part.number == _METADATA and not isinstance(part.value, int):
+            if len(part.value) > _MAX_METADATA_BYTES:
+                raise ValueError("a metadata entry is too large")
+            key, value = _read_entry(part.value)
+            metadata[key] = value
+    if not {_IR_VERSION, _GRAPH} <= seen:
         raise ValueError("it holds no graph")
     return metadata
 
 
-def _read_entry(data: bytes) -> tuple[str, str]:
-    parts = {part.number: text(part.value) for part in fields(memoryview(data))}
+def _read_entry(entry: memoryview) -> tuple[str, str]:
+    parts = {part.number: text(part.value) for part in fields(entry)}
     return parts.get(_KEY, ""), parts.get(_VALUE, "")
-
-
-def _read_varint(file: BinaryIO | Any) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise ValueError("it is cut off")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("its bytes are no protocol buffer")
