@@ -166,7 +166,7 @@ def prepare(
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
     expected = at_temperature(keras_outputs(opened.model, images.images), temperature)
-    if opened.told is not None:
+    if opened.own_spec is not None:
         _refuse_other_answers(opened, expected, images)
     return ConvertedModel(
         source=opened,
@@ -204,7 +204,7 @@ def _calibration(source: Source) -> Calibration | None:
     """Return the calibration of a run, or the one that an exported file carries."""
     if source.run is not None:
         return read_calibration(source.run.path)
-    told = source.told
+    told = source.own_spec
     if told is None or not told.calibration:
         return None
     curve, values = told.reject_curve, {"temperature": told.temperature, "threshold": told.reject_threshold}
@@ -217,7 +217,9 @@ def _calibration(source: Source) -> Calibration | None:
 def _zoom(source: Source) -> ZoomModel | None:
     """Return how the hand is found, as the run or an exported file says it."""
     if source.run is None:
-        return None if source.told is None or not source.told.zoom else ZoomModel.from_dict(source.told.zoom)
+        return (
+            None if source.own_spec is None or not source.own_spec.zoom else ZoomModel.from_dict(source.own_spec.zoom)
+        )
     path = current_or_earlier(source.run.path / ZOOM_FILE, EARLIER_ZOOM_FILE)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -343,7 +345,7 @@ def _compared(
 def written_card(source: Source) -> str | None:
     """Return the model card that a person put into the run, or that an exported file carries."""
     if source.run is None:
-        return source.told_card
+        return source.own_card
     path = source.run.path / MODEL_CARD_FILE
     try:
         return path.read_text(encoding="utf-8")
@@ -360,7 +362,7 @@ def _spec(
     features: int | None,
     quantization: QuantizationReport | None,
 ) -> ModelSpec:
-    source, calibration, told = prepared.source, prepared.calibration, prepared.source.told
+    source, calibration, told = prepared.source, prepared.calibration, prepared.source.own_spec
     config = {} if source.run is None else source.run.config
     evaluation, pixels = ({}, PREPROCESS_VERSION) if told is None else (told.evaluation, told.preprocess_version)
     kept = {} if calibration is None else calibration.to_dict()

@@ -104,7 +104,7 @@ def test_against_a_keras_file_alone_the_spec_names_the_classes(
     shutil.copy(mini_run / "samples/test_images.npy", arrays / "test_set.npy")
     shutil.copy(mini_run / "samples/test_classes.npy", arrays / "test_classes.npy")
     assert verify(exported["fp32"], tmp_path / "alone.keras", data=arrays).parity.passed
-    with pytest.raises(ParityError, match="fit crop here, pad there"):
+    with pytest.raises(ParityError, match="fit is crop in the file and pad in the source"):
         verify(exported["fp32"], tmp_path / "alone.keras", data=arrays, described=Described(fit="pad"))
     make_mini_model(4).save(tmp_path / "four.keras")
     with pytest.raises(ModelError, match="4 outputs"):

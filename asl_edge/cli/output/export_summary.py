@@ -52,12 +52,12 @@ def _replaced(replaced: bool) -> str:
 
 
 def _throughput_in_words(report: ThroughputReport) -> str:
-    if report.plain_ms is None or report.fourier_ms is None:
+    if report.plain_ms is None or report.fft_ms is None:
         return "Throughput: no convolution is large enough for an FFT; the graph is the one for latency."
     verdict = "used" if report.taken else "not used"
     return (
         f"Throughput, batches of {report.batch_size} on this machine: {report.plain_ms:.0f} ms; with FFTs in "
-        f"{', '.join(report.convolutions)}: {report.fourier_ms:.0f} ms, {verdict}."
+        f"{', '.join(report.convolutions)}: {report.fft_ms:.0f} ms, {verdict}."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.export.graph.logits import Outputs, onnx_outputs
-from asl_edge.export.graph.macs import multiply_adds
+from asl_edge.export.graph.macs import macs_per_image
 from asl_edge.export.int8.equalization import equalize
 from asl_edge.export.int8.gptq import round_layers
 from asl_edge.export.int8.quantize import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
@@ -156,7 +156,7 @@ def _search(
     trial: _Trial, config: QuantizationConfig, harm: dict[str, float], wanted: float
 ) -> tuple[onnx.ModelProto, float, list[str]]:
     """Return a graph in which enough labels stay, or one layer alone is in INT8; its agreement; layers in float32."""
-    work = multiply_adds(trial.model)
+    work = macs_per_image(trial.model)
     # First what harms most for the arithmetic that it saves, so that a large convolution is given up last; where that
     # one is the fault itself, what harms most.
     by_arithmetic = sorted(trial.layers, key=lambda layer: -harm[layer] / max(work.get(layer, 1), 1))

@@ -142,14 +142,14 @@ def test_a_run_that_contradicts_its_own_model(mini_model: Any, make_run: Any, tm
 
 
 def test_paths_that_hold_no_model(mini_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nothing at"):
+    with pytest.raises(ModelError, match="does not exist"):
         open_source(tmp_path / "missing")
     with pytest.raises(RunError, match="no run folder"):
         open_source(tmp_path)
     (tmp_path / "image.jpg").write_bytes(b"image")
-    with pytest.raises(ModelError, match="no model that can be exported"):
+    with pytest.raises(ModelError, match="not a model that can be exported"):
         open_source(tmp_path / "image.jpg")
-    with pytest.raises(ModelError, match="--weights belongs to a model.json"):
+    with pytest.raises(ModelError, match="--weights goes with a model.json only"):
         open_source(mini_run, Described(weights=tmp_path / "w.h5"))
 
 
