@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from asl_edge.evaluation.calibration import Answers, Calibration
+    from asl_edge.evaluation.calibration import Calibration, SourcePredictions
 
 
 def calibrate(
@@ -59,16 +59,16 @@ def calibrate(
     )
     path = calibration.write_calibration(run, result)
     if as_json:
-        print_json(result.to_dict())
+        print_json(calibration.with_earlier_keys(result.to_dict()))
     else:
         _print(result, path)
     print_next(shlex.join(["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]))
 
 
-def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
+def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> SourcePredictions:
     from asl_edge.cli.output.console import err, warn
     from asl_edge.errors import DataError
-    from asl_edge.evaluation.calibration import Answers
+    from asl_edge.evaluation.calibration import SourcePredictions
     from asl_edge.evaluation.evaluate import evaluate
     from asl_edge.evaluation.predictions_file import read_predictions
 
@@ -80,12 +80,12 @@ def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
                 f"{network.parent} has {','.join(classes)}."
             )
         # Of a calibrated model: the answers of the network itself, or the old temperature would be lost.
-        return Answers(source.absolute().parent.name, read.uncalibrated(), read.labels)
+        return SourcePredictions(source.absolute().parent.name, read.uncalibrated(), read.labels)
     with err.status(f"Answering {source} ..."):
         report = evaluate(network, source)
     if report.skipped:
         warn(f"Skipped {len(report.skipped)} images of {source} that cannot be read.")
-    return Answers(source.name, report.probabilities, report.labels)
+    return SourcePredictions(source.name, report.probabilities, report.labels)
 
 
 def _print(result: Calibration, path: Path) -> None:
@@ -96,10 +96,10 @@ def _print(result: Calibration, path: Path) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     several = any(one.used_for != "both" for one in result.sources)
-    for name in ("source", "images", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
+    for name in ("source", "images", "accuracy", "ECE before", "ECE after", "coverage", "selective accuracy"):
         table.add_column(name, justify="left" if name == "source" else "right")
     for one in result.sources:
-        right = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
+        right = "-" if one.selective_accuracy is None else f"{one.selective_accuracy:.1%}"
         table.add_row(
             f"{one.source} ({one.used_for})" if several else one.source, f"{one.images:,}",
             f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", right,
@@ -114,6 +114,6 @@ def _print(result: Calibration, path: Path) -> None:
     else:
         out.print(
             f'Below a confidence of {result.threshold:.3f} the answer is "not sure": {result.coverage:.1%} are '
-            f"answered, {result.accuracy_when_answered:.1%} of them rightly (every source counts alike)."
+            f"answered, {result.selective_accuracy:.1%} of them rightly (every source counts alike)."
         )
     out.print(f"Written: {path}", markup=False)

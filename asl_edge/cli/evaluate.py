@@ -12,7 +12,7 @@ import typer
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
-    from asl_edge.evaluation.multi_source import SeveralReports
+    from asl_edge.evaluation.multi_source import MultiSourceReport
     from asl_edge.evaluation.report import EvaluationReport
     from asl_edge.spec import Fit
 
@@ -141,12 +141,12 @@ def _several(
     """Evaluate several sources, show them in one table and write their files; return the report of the first."""
     from asl_edge.cli.output.console import out as console
     from asl_edge.cli.output.console import print_json, progress_bar
-    from asl_edge.evaluation.multi_source import default_folder, evaluate_several
-    from asl_edge.evaluation.report_files import write_several
+    from asl_edge.evaluation.multi_source import default_folder, evaluate_sources
+    from asl_edge.evaluation.report_files import write_multi_source_report
     from asl_edge.evaluation.tables import sources
 
     with progress_bar() as bar:
-        several = evaluate_several(model, data, on_progress=_shown_on(bar), **options)
+        several = evaluate_sources(model, data, on_progress=_shown_on(bar), **options)
     _print_needless_split(split, several.reports)
     _print_notes_of_several(several)
     try:
@@ -156,7 +156,7 @@ def _several(
             console.print(sources(several))
     finally:  # as above
         folder = out or default_folder(model)
-        written = write_several(several, folder) if folder is not None else []
+        written = write_multi_source_report(several, folder) if folder is not None else []
     if folder is not None and not as_json:
         names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in written)
         console.print(f"Files in {folder}: {names}", markup=False)
@@ -210,14 +210,14 @@ def _print_needless_split(split: str | None, reports: Sequence[EvaluationReport]
             )
 
 
-def _print_notes_of_several(several: SeveralReports) -> None:
+def _print_notes_of_several(several: MultiSourceReport) -> None:
     """Print once what holds for every source, then what holds for one, with its name."""
     from asl_edge.cli.output.console import warn
 
     first = several.reports[0].warnings
     common = [note for note in first if all(note in report.warnings for report in several.reports)]
     own = {note for report in several.reports for note in report.warnings}
-    for note in [*common, *(note for note in several.together.warnings if note not in own)]:
+    for note in [*common, *(note for note in several.overall.warnings if note not in own)]:
         warn(note)
     for name, report in zip(several.names, several.reports, strict=True):
         _print_notes(report, f"{name}: ", common)
