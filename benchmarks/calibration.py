@@ -23,7 +23,7 @@ import numpy as np
 from machine import describe_machine
 
 from asl_edge import metrics
-from asl_edge.evaluation.calibration import Answers, calibrate
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate
 from asl_edge.evaluation.evaluate import evaluate
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.pretrained import resolve
@@ -50,15 +50,15 @@ def main() -> None:
     write(options.out, rows)
 
 
-def answered(model: str, folder: Path) -> Answers:
+def answered(model: str, folder: Path) -> SourcePredictions:
     """Return the answers at temperature 1, without the images that were augmented."""
     report = evaluate(model, folder)
     uncalibrated = metrics.with_temperature(report.probabilities, 1 / report.temperature)
     clean = np.array([not Path(source).name.startswith("aug_") for source in report.sources])
-    return Answers(folder.name, uncalibrated[clean], report.labels[clean])
+    return SourcePredictions(folder.name, uncalibrated[clean], report.labels[clean])
 
 
-def judged(answers: Answers, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:
+def judged(answers: SourcePredictions, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:
     """Return the figures of one folder at a temperature and a threshold."""
     tempered = metrics.with_temperature(answers.probabilities, temperature)
     given = tempered.max(axis=1) >= (threshold or 0.0)

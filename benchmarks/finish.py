@@ -21,8 +21,8 @@ from pathlib import Path
 
 from asl_edge.evaluation import calibration
 from asl_edge.evaluation.evaluate import evaluate
-from asl_edge.evaluation.multi_source import evaluate_several
-from asl_edge.evaluation.report_files import write_several
+from asl_edge.evaluation.multi_source import evaluate_sources
+from asl_edge.evaluation.report_files import write_multi_source_report
 from asl_edge.export.export import export_run
 
 HELD_OUT = {"kaggle/asl_alphabet_train": "kaggle-blocks", "phone": "phone-blocks"}
@@ -50,19 +50,19 @@ def main() -> None:
         answers = []
         for name in ("dev-wall", "dev-rooms-clean", "dev-rooms-augmented"):
             report = evaluate(draft, sources[name])
-            answers.append(calibration.Answers(name, report.probabilities, report.labels))
+            answers.append(calibration.SourcePredictions(name, report.probabilities, report.labels))
         chosen = calibration.calibrate(
             answers, temperature=1.0, target=options.target + options.margin, every_source=True, about=options.about
         )
         chosen = replace(chosen, temperature=temperature, target=options.target)
         calibration.write_calibration(run, chosen)
         export_run(run, draft, precision="fp16-weights")
-        reports = evaluate_several(draft, list(sources.values()), mirrored=True)
+        reports = evaluate_sources(draft, list(sources.values()), mirrored=True)
         shutil.rmtree(run / "evaluation", ignore_errors=True)
-        write_several(reports, run / "evaluation")
+        write_multi_source_report(reports, run / "evaluation")
         result = export_run(run, options.out, precision="fp16-weights")
         for name, one in zip(reports.names, reports.reports, strict=True):
-            print(f"{name}: {one.right} of {one.images}, {one.accuracy:.1%}, mirrored {one.right_mirrored}")
+            print(f"{name}: {one.correct} of {one.images}, {one.accuracy:.1%}, mirrored {one.correct_mirrored}")
         print(result.spec.reject_threshold, result.model_path)
 
 

@@ -20,10 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import cv2
 import numpy as np
-from composites import Hand, Image, before_wall, largest, put, whole
 from machine import describe_machine, machine_line
 
+from asl_edge.data.copy_paste import paste
+from asl_edge.data.hand_cutouts import HandCutout, is_plausible_hand, largest_component, mask_on_wall
 from asl_edge.imaging import preprocess
+from asl_edge.imaging.preprocess import Image
 from asl_edge.metrics import wilson_interval
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import pretrained_model
@@ -66,14 +68,14 @@ def main() -> None:
         (RESULTS / "hand-size.json").write_text(json.dumps({"rows": rows, "machine": machine}, indent=1) + "\n")
 
 
-def cut_out(folder: Path) -> list[tuple[str, Hand]]:
+def cut_out(folder: Path) -> list[tuple[str, HandCutout]]:
     """Return (class, hand) of the images whose hand can be cut out."""
     hands = []
     for path in sorted(folder.rglob("*.jp*g")):
         image = preprocess.load(path, 200)
-        mask = largest(before_wall(image))
-        if path.parent.name != "nothing" and mask.mean() > 0.12 and whole(mask):
-            hands.append((path.parent.name, Hand(image, mask)))
+        mask = largest_component(mask_on_wall(image))
+        if path.parent.name != "nothing" and mask.mean() > 0.12 and is_plausible_hand(mask):
+            hands.append((path.parent.name, HandCutout(image, mask)))
     return hands
 
 
@@ -87,7 +89,7 @@ def corners(folder: Path) -> list[Image]:
     return found
 
 
-def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Image]) -> list[dict[str, Any]]:
+def measure(predictor: Predictor, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:
     """Return a row for each span and background."""
     classes, size = predictor.spec.classes, predictor.image_size
     labels = np.array([classes.index(name) for name, _ in hands])
@@ -99,7 +101,7 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Ima
             images = []
             for _, hand in hands:
                 drawn = int(rng.integers(1 << 30))
-                image = put(hand, behind[drawn % len(behind)], np.random.default_rng(drawn), (span, span))
+                image = paste(hand, behind[drawn % len(behind)], np.random.default_rng(drawn), (span, span))
                 images.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
             answers = np.concatenate(
                 [predictor.probabilities(np.stack(images[at : at + 32])) for at in range(0, len(images), 32)]

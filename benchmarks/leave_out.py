@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ablations import RESULTS, draw_and_train
 from machine import describe_machine, machine_line
 
-from asl_edge.evaluation.calibration import Answers, calibrate
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.metrics import wilson_interval
 
@@ -81,10 +81,10 @@ def report_of(source: str, work: Path) -> Path:
     return work / f"left-out-{source}" / "evaluation" / source / "report.json"
 
 
-def answered(source: str, work: Path) -> Answers:
+def answered(source: str, work: Path) -> SourcePredictions:
     """Return the answers to a source that was left out."""
     read = read_predictions(report_of(source, work).with_name("predictions.csv"))
-    return Answers(source, read.uncalibrated(), read.labels)
+    return SourcePredictions(source, read.uncalibrated(), read.labels)
 
 
 def markdown(values: dict[str, Any], options: argparse.Namespace) -> str:

@@ -152,8 +152,8 @@ def look(options: argparse.Namespace, run: Path, arrays: Path) -> dict[str, list
         right = report.probabilities.argmax(axis=1) == report.labels
         mine = [bool(value) for value, source in zip(right, report.sources, strict=True) if chosen(source)]
         figures[name] = [sum(mine), len(mine)]
-        if report.right_mirrored is not None:
-            figures[f"{name}, mirrored"] = [report.right_mirrored, report.images]
+        if report.correct_mirrored is not None:
+            figures[f"{name}, mirrored"] = [report.correct_mirrored, report.images]
 
     report = evaluate(run, arrays)
     for name in ("kaggle", "phone"):

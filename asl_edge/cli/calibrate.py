@@ -11,7 +11,7 @@ import typer
 from asl_edge.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from asl_edge.evaluation.calibration import Answers, Calibration
+    from asl_edge.evaluation.calibration import Calibration, SourcePredictions
 
 
 def calibrate(
@@ -61,10 +61,10 @@ def calibrate(
     opened = RunFolder.open(run)
     calibration.check_choices(target, temperature, both=bool(threshold_on))
     # The file, not the run: the uncalibrated predictions of the network are needed.
-    answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
-    others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on or []]
+    predictions = [_predictions(opened.best_model_path, source, opened.classes) for source in data]
+    others = [_predictions(opened.best_model_path, source, opened.classes) for source in threshold_on or []]
     result = calibration.calibrate(
-        answers,
+        predictions,
         threshold_on=others or None,
         temperature=temperature,
         target=target,
@@ -73,16 +73,16 @@ def calibrate(
     )
     path = calibration.write_calibration(run, result)
     if as_json:
-        print_json(result.to_dict())
+        print_json(calibration.with_earlier_keys(result.to_dict()))
     else:
         _print(result, path)
     print_next(shlex.join(["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]))
 
 
-def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
+def _predictions(network: Path, source: Path, classes: tuple[str, ...]) -> SourcePredictions:
     from asl_edge.cli.output.console import err, warn
     from asl_edge.errors import DataError
-    from asl_edge.evaluation.calibration import Answers
+    from asl_edge.evaluation.calibration import SourcePredictions
     from asl_edge.evaluation.evaluate import evaluate
     from asl_edge.evaluation.predictions_file import read_predictions
 
@@ -94,12 +94,12 @@ def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
                 f"{','.join(classes)}. Evaluate the network of this run."
             )
         # If the model was calibrated: the probabilities before that, or the old temperature would be lost.
-        return Answers(source.absolute().parent.name, read.uncalibrated(), read.labels)
+        return SourcePredictions(source.absolute().parent.name, read.uncalibrated(), read.labels)
     with err.status(f"Classifying {source} ..."):
         report = evaluate(network, source)
     if report.skipped:
         warn(f"Skipped {len(report.skipped)} images of {source} that cannot be read.")
-    return Answers(source.name, report.probabilities, report.labels)
+    return SourcePredictions(source.name, report.probabilities, report.labels)
 
 
 def _print(result: Calibration, path: Path) -> None:
@@ -113,7 +113,7 @@ def _print(result: Calibration, path: Path) -> None:
     for name in ("source", "images", "accuracy", "ECE before", "ECE after", "coverage", "selective accuracy"):
         table.add_column(name, justify="left" if name == "source" else "right")
     for one in result.sources:
-        selective = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
+        selective = "-" if one.selective_accuracy is None else f"{one.selective_accuracy:.1%}"
         table.add_row(
             f"{one.source} ({one.used_for})" if several else one.source, f"{one.images:,}",
             f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", selective,
@@ -128,6 +128,6 @@ def _print(result: Calibration, path: Path) -> None:
     else:
         out.print(
             f'Below a confidence of {result.threshold:.3f} the answer is "not sure": coverage {result.coverage:.1%}, '
-            f"selective accuracy {result.accuracy_when_answered:.1%} (every source counts alike)."
+            f"selective accuracy {result.selective_accuracy:.1%} (every source counts alike)."
         )
     out.print(f"Written: {path}", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,12 +19,15 @@ from asl_edge.cli.options import (
     Strict,
     Threshold,
     Zoom,
+    model_options,
 )
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
-    from asl_edge.evaluation.multi_source import SeveralReports
+    from asl_edge.evaluation.evaluation_options import EvaluationOptions
+    from asl_edge.evaluation.multi_source import MultiSourceReport
     from asl_edge.evaluation.report import EvaluationReport
+    from asl_edge.runtime.model_options import ModelOptions
     from asl_edge.spec import Fit
 
 _MOST_LINES = 10  # of skipped images and the like; report.json lists all of them
@@ -95,6 +98,7 @@ def evaluate(
         asl-edge evaluate pretrained walls/ rooms/ --mirrored
     """
     from asl_edge.cli.output.console import print_next
+    from asl_edge.evaluation.evaluation_options import EvaluationOptions
     from asl_edge.files.writable import refuse_unwritable_folder
     from asl_edge.labels import parse_classes
     from asl_edge.spec import check_fit
@@ -107,26 +111,26 @@ def evaluate(
         )
     if out is not None:
         refuse_unwritable_folder(out, "--out")
-    options = {
-        "split": split or "test",
-        "classes": None if classes is None else parse_classes(classes),
-        "fit": cast("Fit | None", fit),
-        "bgr": bgr,
-        "provider": provider or "cpu",
-        "strict": strict,
-        "threshold": threshold,
-        "mirrored": mirrored,
-        "zoom": zoom,
-    }
+    options = EvaluationOptions(
+        split=split or "test",
+        classes=None if classes is None else parse_classes(classes),
+        fit=cast("Fit | None", fit),
+        bgr=bgr,
+        threshold=threshold,
+        mirrored=mirrored,
+    )
+    runtime = model_options(provider=provider or "cpu", strict=strict, zoom=zoom)
     if len(data) == 1:
-        report = _one(model, data[0], options, split, out, as_json)
+        reports: Sequence[EvaluationReport] = [_evaluate_one(model, data[0], options, runtime, out, as_json)]
     else:
-        report = _several(model, data, options, split, out, as_json)
-    print_next(shlex.join(["asl-edge", *_next(model, report, classes, fit)]))
+        reports = _evaluate_several(model, data, options, runtime, out, as_json)
+    if split is not None:
+        _print_needless_split(split, reports)
+    print_next(shlex.join(["asl-edge", *_next(model, reports[0], classes, fit)]))
 
 
-def _one(
-    model: Path, data: Path, options: dict[str, Any], split: str | None, out: Path | None, as_json: bool
+def _evaluate_one(
+    model: Path, data: Path, options: EvaluationOptions, runtime: ModelOptions, out: Path | None, as_json: bool
 ) -> EvaluationReport:
     """Evaluate one source, show its report and write its files."""
     from asl_edge.cli.output.console import out as console
@@ -139,8 +143,7 @@ def _one(
 
     with progress_bar() as bar:
         show = stage_progress(bar, "Opening the model ...")
-        report = measure(model, data, on_progress=lambda done, total: show("Evaluating", done, total), **options)
-    _print_needless_split(split, [report])
+        report = measure(model, data, options, runtime, on_progress=lambda done, total: show("Evaluating", done, total))
     _print_notes(report)
     try:
         if as_json:
@@ -156,33 +159,33 @@ def _one(
     return report
 
 
-def _several(
-    model: Path, data: list[Path], options: dict[str, Any], split: str | None, out: Path | None, as_json: bool
-) -> EvaluationReport:
-    """Evaluate several sources, show them in one table and write their files; return the report of the first."""
+def _evaluate_several(
+    model: Path, data: list[Path], options: EvaluationOptions, runtime: ModelOptions, out: Path | None, as_json: bool
+) -> Sequence[EvaluationReport]:
+    """Evaluate several sources, show them in one table and write their files; return the report of each."""
     from asl_edge.cli.output.console import out as console
     from asl_edge.cli.output.console import print_json, progress_bar
     from asl_edge.cli.output.stage_progress import stage_progress
-    from asl_edge.evaluation.multi_source import default_folder, evaluate_several
-    from asl_edge.evaluation.report_files import write_several
+    from asl_edge.evaluation.multi_source import default_folder, evaluate_sources
+    from asl_edge.evaluation.report_files import write_multi_source_report
     from asl_edge.evaluation.tables import sources
 
     with progress_bar() as bar:
-        several = evaluate_several(model, data, on_progress=stage_progress(bar, "Opening the model ..."), **options)
-    _print_needless_split(split, several.reports)
+        show = stage_progress(bar, "Opening the model ...")
+        several = evaluate_sources(model, data, options, runtime, on_progress=show)
     _print_notes_of_several(several)
     try:
         if as_json:
             print_json(several.to_dict())
         else:
             console.print(sources(several))
-    finally:  # as in _one
+    finally:  # as in _evaluate_one
         folder = out or default_folder(model)
-        written = write_several(several, folder) if folder is not None else []
+        written = write_multi_source_report(several, folder) if folder is not None else []
     if folder is not None and not as_json:
         names = ", ".join(f"{path.name}/" if path.is_dir() else path.name for path in written)
         console.print(f"Files in {folder}: {names}", markup=False)
-    return several.reports[0]
+    return several.reports
 
 
 def _is_onnx(model: Path) -> bool:
@@ -205,25 +208,25 @@ def _next(model: Path, report: EvaluationReport, classes: str | None, fit: str |
     return again
 
 
-def _print_needless_split(split: str | None, reports: Sequence[EvaluationReport]) -> None:
+def _print_needless_split(split: str, reports: Sequence[EvaluationReport]) -> None:
     from asl_edge.cli.output.console import err
 
     for report in reports:
-        if split is not None and report.split is None:
+        if report.split is None:
             err.print(
                 f"--split {split} has no effect here: {report.data} is a folder of images, and all of them are used.",
                 markup=False,
             )
 
 
-def _print_notes_of_several(several: SeveralReports) -> None:
+def _print_notes_of_several(several: MultiSourceReport) -> None:
     """Print the notes that all sources share once, then those of each source, with its name."""
     from asl_edge.cli.output.console import warn
 
     first = several.reports[0].warnings
     common = [note for note in first if all(note in report.warnings for report in several.reports)]
     own = {note for report in several.reports for note in report.warnings}
-    for note in [*common, *(note for note in several.together.warnings if note not in own)]:
+    for note in [*common, *(note for note in several.overall.warnings if note not in own)]:
         warn(note)
     for name, report in zip(several.names, several.reports, strict=True):
         _print_notes(report, f"{name}: ", common)

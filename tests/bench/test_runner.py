@@ -173,7 +173,7 @@ def test_from_bytes_to_labels(colour_model: Path, tmp_path: Path) -> None:
         assert [len(turn) for turn in result.label_ms] == [3, 3]
         assert result.row()["to_label_p50_ms"] > 0
     assert "to label ms" in report.headings
-    assert "Read were drawn hands, JPEG of 200x200." in report.to_markdown()
+    assert "Read were synthetic hands, JPEG of 200x200." in report.to_markdown()
     assert report.to_dict()["settings"]["images"] == what
 
 
