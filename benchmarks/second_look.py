@@ -72,7 +72,7 @@ def said(decided: dict[str, Any] | None) -> str:
     """Return what the training found, in a sentence's end."""
     if decided is None:
         return "nothing: it has too few images."
-    one, two, count = (decided[name] for name in ("small_at_one", "small_at_two", "images"))
+    one, two, count = (decided[name] for name in ("small_without_zoom", "small_with_zoom", "images"))
     kept = "kept it" if decided["kept"] else "did not keep it"
     return f"validation images made smaller, {one} of {count} read rightly at one look and {two} at two, and {kept}."
 

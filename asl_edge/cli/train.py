@@ -34,7 +34,7 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME",
-            help="default, tutorial, strangers, drawn or finetune (see above).",
+            help="default, tutorial, signer-independent, drawn or finetune.",
             show_default="default; finetune to start from a model",
         ),
     ] = None,
@@ -69,7 +69,7 @@ def train(
         typer.Option(
             "--augmentation",
             metavar="NAME",
-            help="none, light, strong or strangers.",
+            help="none, light, strong or signer-independent.",
             show_default="the recipe's",
             rich_help_panel=DATA,
         ),
@@ -217,9 +217,9 @@ def train(
 
     The run folder holds checkpoints, history, curves and the best model.
 
-    A recipe is a named set of choices: default; tutorial trains as the tutorial does; strangers generalises to unseen
-    signers and rooms; drawn is quick, for synthetic hands; finetune adapts a trained model to a few images of your
-    own. --set changes any single choice, such as --set optimizer=sgd; an unknown name lists them all.
+    A recipe is a named set of choices: default; tutorial trains as the tutorial does; signer-independent
+    generalises to unseen signers and rooms; drawn is quick, for synthetic hands; finetune adapts a trained model to a
+    few images of your own. --set changes any single choice, such as --set optimizer=sgd; an unknown name lists them.
 
     Examples:
         asl-edge train arrays --out runs/first

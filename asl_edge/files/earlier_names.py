@@ -21,18 +21,34 @@ _RENAMED = {
     "right_of": "correct_per_class",
     "same_pictures": "same_images",
     "second_look": "zoom",
+    "small_at_one": "small_without_zoom",
+    "small_at_two": "small_with_zoom",
     "test_pictures": "test_images",
+    "whole_at_one": "whole_without_zoom",
+    "whole_at_two": "whole_with_zoom",
 }
 """Key as 0.1 development versions wrote it -> key today."""
 
+_RENAMED_VALUES = {
+    ("recipe", "strangers"): "signer-independent",
+    ("start_from", "box"): "pretrained",
+    ("augmentation", "strangers"): "signer-independent",
+}
+"""Key and value as earlier versions wrote them -> value today. People may still use the earlier names."""
+
 
 def with_current_names(values: Any) -> Any:
-    """Return parsed JSON with the keys of earlier versions renamed, at every depth; anything else stays as it is."""
+    """Return parsed JSON with the keys and names of earlier versions renamed, at every depth; the rest is unchanged."""
     if isinstance(values, dict):
-        return {_RENAMED.get(key, key): with_current_names(value) for key, value in values.items()}
+        return {_RENAMED.get(key, key): current_value(key, with_current_names(value)) for key, value in values.items()}
     if isinstance(values, list):
         return [with_current_names(value) for value in values]
     return values
+
+
+def current_value(key: str, value: Any) -> Any:
+    """Return the current name where `value` is what an earlier version called it, under the key `key`; else `value`."""
+    return _RENAMED_VALUES.get((key, value), value) if isinstance(value, str) else value
 
 
 def current_or_earlier(path: Path, earlier: str) -> Path:

@@ -133,6 +133,19 @@ def test_examples_are_valid_commands(help_of: Help, path: str) -> None:
         command_of(named).make_context(named, words[len(named.split()) :])  # exits with 2 if it cannot be parsed
 
 
+def test_train_lists_every_recipe_and_augmentation() -> None:
+    from asl_edge.training import recipes
+    from asl_edge.training.augmentation import policy
+
+    options = {option.name: option.help for option in options_of("train")}
+    text = command_of("train").help
+    for name in recipes.names():
+        assert re.search(rf"\b{name}\b", options["recipe"])
+        assert re.search(rf"\b{name}\b", text)
+    for name in policy.names():
+        assert re.search(rf"\b{name}\b", options["augmentation"])
+
+
 def test_list_of_commands_has_one_line_for_each(help_of: Help) -> None:
     listing = {name: help_of(name) for name in ("", "data")}
     for path in COMMANDS:

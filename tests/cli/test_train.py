@@ -109,7 +109,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
     assert f"asl-edge train {colour_arrays} --out {out} --resume" in printed
     assert run(colour_arrays, "--out", out, "--resume") == 0  # classes and colours as begun
     printed = capsys.readouterr().err
-    assert "Going on after epoch 1 of 2" in printed
+    assert "Resuming after epoch 1 of 2" in printed
     assert "Epoch 1/2" not in printed
 
 
@@ -171,7 +171,13 @@ def test_summary_prints_the_network_without_training(colour_arrays, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [("--from-pretrained",), ("--recipe", "strangers"), ("--recipe", "strangers", "--size", "128")]
+    "words",
+    [
+        ("--from-pretrained",),
+        ("--recipe", "signer-independent"),
+        ("--recipe", "signer-independent", "--size", "128"),
+        ("--recipe", "strangers"),  # the recipe's earlier name
+    ],
 )
 def test_summary_is_of_the_network_that_would_be_trained(words, capsys):
     assert run(*words, "--summary", "--classes", "A,B") == 0

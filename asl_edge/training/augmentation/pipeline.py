@@ -1,4 +1,4 @@
-"""All changes to one batch: what is drawn for it, and what is done with that."""
+"""The augmentation of one batch: what is random about it, and the function that applies it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Drawn(NamedTuple):
 
 
 SHARED = ("field",)
-"""Names of the fields, in what is drawn, that are the whole batch's."""
+"""Names of the fields of what is sampled that belong to the whole batch."""
 
 
 def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.random.SeedGenerator) -> Drawn:
-    """Draw all that is random about one batch.
+    """Sample everything that is random about one batch.
 
     Args:
         augmentation: how far the changes may go.
         count: images in the batch, an int or a scalar tensor.
         side: of the images, in pixels.
-        generator: where the random numbers come from; it moves on.
+        generator: the source of random numbers; it advances.
     """
     draws = RandomDraws(count, generator)
     return Drawn(
@@ -75,7 +75,7 @@ def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
         augmentation: which changes happen at all.
 
     Returns:
-        A function of uint8 (N, S, S, 3) images and what was drawn for them, which gives uint8 (N, S, S, 3).
+        A function of uint8 (N, S, S, 3) images and what was sampled for them, which returns uint8 (N, S, S, 3).
     """
     wanted: list[tuple[bool, Stage]] = [
         (augmentation.moves, Stage(_move)),
@@ -103,7 +103,7 @@ def _light(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
         changed = bend_tones(changed, drawn.exponents)
     if drawn.colouring is not None:
         changed = recolour(changed, drawn.colouring)
-    # Last: contrast turns about mid grey, so that of an image already dark it would leave black.
+    # Last: contrast is about mid grey, so it would turn an image that is already dark black.
     if drawn.lights is not None:
         changed = shade(changed, drawn.lights)
     return changed

@@ -14,7 +14,7 @@ from asl_edge.training.augmentation.kernel_fusion import Stage, fuse, rows_of, t
 from asl_edge.training.augmentation.pipeline import SHARED, build_change, draw
 from asl_edge.training.augmentation.policy import Augmentation, get
 
-EVERYTHING = asdict(get("strangers")) | {"mixup_probability": 0.5, "cutmix_probability": 0.5}
+EVERYTHING = asdict(get("signer-independent")) | {"mixup_probability": 0.5, "cutmix_probability": 0.5}
 
 
 def test_rounding_and_what_is_out_of_range(tensors, to_numpy):
@@ -64,10 +64,10 @@ def test_fit_does_not_tell_the_size_of_a_batch(monkeypatch, to_numpy):
     seen = []
     for parts in (1, 3):
         monkeypatch.setattr(kernel_fusion, "available_cores", lambda parts=parts: parts)
-        change, generator = build_change(get("strangers")), keras.random.SeedGenerator(5)
+        change, generator = build_change(get("signer-independent")), keras.random.SeedGenerator(5)
 
         def both(images, change=change, generator=generator):
-            return change(images, draw(get("strangers"), tf.shape(images)[0], 24, generator))
+            return change(images, draw(get("signer-independent"), tf.shape(images)[0], 24, generator))
 
         traced = tf.function(both, input_signature=[spec], autograph=False)
         seen.append([to_numpy(traced(images[:count])) for count in (1, 11, 12, 26)])
@@ -81,5 +81,5 @@ def test_rows_of_what_was_drawn():
     assert some.maps.shape[0] == 4
     assert np.array_equal(some.background.partners, drawn.background.partners[2:6])
     assert some.noise.field is drawn.noise.field
-    assert some.mixing.boxes.left.shape == (4,)
+    assert some.mixing.rectangles.left.shape == (4,)
     assert rows_of(None, 0, 1) is None

@@ -23,7 +23,7 @@ from asl_edge.training.augmentation.policy import Augmentation, get
 from asl_edge.training.augmentation.random_draws import RandomDraws
 from asl_edge.training.augmentation.random_erasing import sample_erasing
 
-EVERYTHING = asdict(get("strangers")) | {"flip_probability": 0.5, "grey": 0.3}
+EVERYTHING = asdict(get("signer-independent")) | {"flip_probability": 0.5, "grey": 0.3}
 EVERYTHING |= {"mixup_probability": 0.5, "cutmix_probability": 0.5}
 
 ALONE = {
@@ -95,7 +95,7 @@ def test_same_seed_same_change_other_seed_another(noisy_images, augmented, field
     assert not np.array_equal(first, augmented(noisy_images, seed=1, **fields))
 
 
-@pytest.mark.parametrize("name", ["light", "strong", "strangers"])
+@pytest.mark.parametrize("name", ["light", "strong", "signer-independent"])
 def test_every_image_is_changed_differently_and_every_batch_anew(noisy_images, name):
     layer = build_layer(get(name))
     same = np.repeat(noisy_images[:1], 6, axis=0)

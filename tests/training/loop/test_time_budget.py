@@ -7,11 +7,11 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded_progress import RecordedProgress as Notes
 
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import UserError
 from asl_edge.training import recipes
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.start import resumed_config
 from asl_edge.training.loop.time_budget import minutes
 from asl_edge.training.loop.train import train
@@ -36,14 +36,6 @@ def test_what_is_no_duration(text: str) -> None:
 @given(st.integers(0, 99), st.integers(0, 59), st.integers(1, 59))
 def test_any_duration(hours: int, mins: int, seconds: int) -> None:
     assert minutes(f"{hours}h{mins}m{seconds}s") == pytest.approx(60 * hours + mins + seconds / 60)
-
-
-class Notes(Progress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def test_the_schedule_ends_with_the_time(colour_arrays, tmp_path):

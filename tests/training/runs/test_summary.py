@@ -11,28 +11,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from recorded_progress import StopAt
 
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import MissingPackageError, RunError, UserError
 from asl_edge.imaging.preprocess import load
 from asl_edge.training import recipes
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import Interrupted, train
 from asl_edge.training.runs import summary as summary_module
 from asl_edge.training.runs.comparison_plot import write_comparison
 from asl_edge.training.runs.folder import RunFolder
 from asl_edge.training.runs.summary import compare, find_runs, summarize
-
-
-class StopAt(Progress):
-    """Presses Ctrl-C when an epoch (from 1) begins."""
-
-    def __init__(self, epoch):
-        self.at = epoch
-
-    def epoch_begins(self, epoch, epochs, images):
-        if epoch == self.at:
-            raise KeyboardInterrupt
 
 
 def config(recipe="tutorial", **changes):
@@ -46,9 +35,9 @@ def folder(shared_colour_arrays, tmp_path_factory, tiny_network):
     arrays = PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
     train(config(), arrays, folder / "finished")
     with pytest.raises(Interrupted):
-        train(config("default", epochs=3), arrays, folder / "stopped", progress=StopAt(2))
+        train(config("default", epochs=3), arrays, folder / "stopped", progress=StopAt(2, 0))
     with pytest.raises(Interrupted):
-        train(config(), arrays, folder / "begun", progress=StopAt(1))
+        train(config(), arrays, folder / "begun", progress=StopAt(1, 0))
     return folder
 
 
