@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 _RENAMED = {
+    "accuracy_when_answered": "selective_accuracy",
+    "accuracy_when_answered_interval_95": "selective_accuracy_interval_95",
     "calibration_pictures": "calibration_images",
     "clear_pictures": "clear_images",
     "close_pictures": "close_images",
@@ -16,6 +18,7 @@ _RENAMED = {
     "pictures_from": "images_from",
     "pictures_per_second": "images_per_second",
     "region": "crop_box",
+    "right_of": "correct_per_class",
     "same_pictures": "same_images",
     "second_look": "zoom",
     "small_at_one": "small_without_zoom",
