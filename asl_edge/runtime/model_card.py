@@ -76,17 +76,17 @@ def _figures(spec: ModelSpec) -> str:
                 f"{figures['accuracy']:.1%}{interval}",
                 _percent(figures.get("top_3_accuracy")),
                 _percent(figures.get("coverage")),
-                _percent(figures.get("accuracy_when_answered")),
+                _percent(figures.get("selective_accuracy")),
                 f"{figures['expected_calibration_error']:.3f}" if "expected_calibration_error" in figures else "",
             )
         )
     names = ("source", "images", "accuracy (95% interval)", "top-3", "coverage", "selective accuracy", "ECE")
     parts = ["## Evaluation", _table(names, rows)]
-    classes = [name for name in spec.classes if any(name in f.get("right_of", {}) for f in spec.evaluation.values())]
+    classes = [name for name in spec.classes if any(name in f.get("correct_per_class", {}) for f in spec.evaluation.values())]
     if classes:
         header = ("class", *spec.evaluation)
         by_class = [
-            (name, *(_of_class(figures.get("right_of", {}).get(name)) for figures in spec.evaluation.values()))
+            (name, *(_of_class(figures.get("correct_per_class", {}).get(name)) for figures in spec.evaluation.values()))
             for name in classes
         ]
         parts += ["Correctly classified, per class:", _table(header, by_class)]

@@ -88,7 +88,7 @@ class TestArrays:
         data = open_labelled_data(colour_arrays, Wanted(("X", "Y", "Z"), 32, "stretch"))
         assert len(data) == 15
         assert any("model's classes X,Y,Z" in note for note in data.warnings)
-        assert any("taken to be RGB" in note for note in data.warnings)
+        assert any("assumed to be RGB" in note for note in data.warnings)
 
     def test_without_a_manifest_the_classes_can_be_named(self, colour_arrays: Path) -> None:
         data = open_labelled_data(colour_arrays, ABC, classes=("B", "A", "del"), bgr=True)

@@ -27,10 +27,18 @@ JSON = st.recursive(
         ({"framing": {"region": [0, 0, 1]}}, {"zoom": {"crop_box": [0, 0, 1]}}),
         ([{"pictures_per_second": 1.5}, "pictures"], [{"images_per_second": 1.5}, "pictures"]),
         ({"classes": ["A"]}, {"classes": ["A"]}),
+        (
+            {"recipe": "strangers", "data": {"source": "strangers"}},
+            {"recipe": "signer-independent", "data": {"source": "strangers"}},
+        ),
+        (
+            {"augmentation": "strangers", "start_from": "box"},
+            {"augmentation": "signer-independent", "start_from": "pretrained"},
+        ),
         (7, 7),
     ],
 )
-def test_keys_are_renamed_at_every_depth_but_values_are_not(earlier: Any, today: Any) -> None:
+def test_keys_are_renamed_at_every_depth_and_names_where_they_are_names(earlier: Any, today: Any) -> None:
     assert with_current_names(earlier) == today
 
 

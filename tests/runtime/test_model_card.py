@@ -13,8 +13,8 @@ FIGURES = {
     "top_3_accuracy": 0.97,
     "expected_calibration_error": 0.031,
     "coverage": 0.8,
-    "accuracy_when_answered": 0.96,
-    "right_of": {"A": [9, 10], "B": [10, 10]},
+    "selective_accuracy": 0.96,
+    "correct_per_class": {"A": [9, 10], "B": [10, 10]},
     "most_confused": [["A", "S", 1]],
 }
 
@@ -28,8 +28,8 @@ def test_what_is_known_stands_there() -> None:
         temperature=1.4,
         reject_threshold=0.62,
         reject_curve=((0.0, 1.0, 0.9), (0.62, 0.8, 0.96)),
-        calibration={"about": "people who were left out", "coverage": 0.8, "accuracy_when_answered": 0.96},
-        evaluation={"walls": FIGURES, "rooms": {**FIGURES, "right_of": {"A": [1, 10]}}},
+        calibration={"about": "people who were left out", "coverage": 0.8, "selective_accuracy": 0.96},
+        evaluation={"walls": FIGURES, "rooms": {**FIGURES, "correct_per_class": {"A": [1, 10]}}},
         trained_on={
             "recipe": "strangers",
             "epochs": 40,

@@ -1,4 +1,4 @@
-"""What the JPEG library says of damaged images: OpenCV returns them as if they were whole, half of them grey."""
+"""The JPEG library's warnings about damaged images, which OpenCV returns as if they were intact, partly grey."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class NativeWarnings:
 
 
 def is_harmless(complaint: str, data: bytes) -> bool:
-    """Tell whether an image lost nothing, though the library complained.
+    """Whether an image is intact although the library warned.
 
-    Webcams fill a frame up with zeros before its end. Other bytes are rather pixels that the decoder, having lost its
-    place in damaged data, did not come to.
+    Webcams pad a frame with zeros before its end. Other extra bytes are probably pixels that the decoder did not reach
+    because it lost its place in damaged data.
     """
     extraneous = _EXTRANEOUS.search(complaint)
     if extraneous is None:
