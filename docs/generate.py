@@ -1,7 +1,9 @@
-"""Write the pages and images of the documentation that are made from the program itself.
+"""Write what the documentation shows of the program itself, by running it.
 
-    python docs/generate.py            writes docs/cli.md and docs/images/prediction.png
-    python docs/generate.py --check    writes nothing; exit code 1 where a page is not what would be written
+    python docs/generate.py
+
+writes docs/cli.md, docs/images/prediction.png, and the output below every `<!-- output of: COMMAND -->` in README.md
+and docs/*.md. `; after: COMMAND` names commands that run before it; all those of a page run in one empty folder.
 
 The pages are committed, so that reading the documentation needs no build; tests/test_docs.py checks them.
 """
@@ -9,7 +11,12 @@ The pages are committed, so that reading the documentation needs no build; tests
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import shlex
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +27,7 @@ from asl_edge.cli import COMMANDS, build_app
 from asl_edge.files import atomic
 
 DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
 CLI_PAGE = DOCS / "cli.md"
 PREDICTION_IMAGE = DOCS / "images" / "prediction.png"
 
@@ -124,17 +132,57 @@ def prediction_image() -> Any:
     return np.hstack(shown)
 
 
-def main(words: list[str]) -> int:
-    """Write, or with `--check` compare; return the exit code."""
-    page = cli_page()
-    if "--check" in words:
-        return int(CLI_PAGE.read_text(encoding="utf-8") != page)
+_OUTPUT = re.compile(r"(<!-- output of: (.*?)(?:; after: (.*?))? -->\n```\w*\n)(.*?)(```)", re.DOTALL)
+
+
+def pages_with_output() -> list[Path]:
+    """Return the pages that show what a command prints."""
+    pages = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+    return [page for page in pages if _OUTPUT.search(page.read_text(encoding="utf-8"))]
+
+
+def with_output(text: str) -> str:
+    """Return the text of a page with the output of its commands as they print it now."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run_again(found: re.Match[str]) -> str:
+            for command in [*(found[3].split(" && ") if found[3] else []), found[2]]:
+                output = _run(command, Path(folder))
+            return found[1] + output + found[5]
+
+        return _OUTPUT.sub(run_again, text)
+
+
+def _run(command: str, folder: Path) -> str:
+    """Run an `asl-edge` command in a folder and return its standard output, without spaces at the ends of lines."""
+    program, *words = shlex.split(command)
+    if program != "asl-edge":
+        raise ValueError(f"Only asl-edge commands can be shown. Received: {command}")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "110"}
+    done = subprocess.run(
+        [sys.executable, "-m", "asl_edge", *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stderr}")
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+
+
+def main() -> None:
+    """Write everything."""
     from asl_edge.imaging.preprocess import opencv
 
-    atomic.write_text(CLI_PAGE, page)
+    atomic.write_text(CLI_PAGE, cli_page())
     atomic.write_bytes(PREDICTION_IMAGE, opencv().imencode(".png", prediction_image())[1].tobytes())
-    return 0
+    for page in pages_with_output():
+        atomic.write_text(page, with_output(page.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()
