@@ -1,14 +1,13 @@
-"""From nothing to letters: a fresh environment with the extra `cpu` alone, then `asl-edge predict` on ten images.
+"""The first minute: a fresh environment with the extra `cpu` alone, then `asl-edge predict` on ten images.
 
-    python benchmarks/first_minute.py IMAGES [--count 10] [--repeats 5]
+    python -m benchmarks.accuracy.first_minute IMAGES [--count 10] [--repeats 5]
 
-IMAGES is a folder of labelled ones; `--count` of them are taken, evenly spread, augmented ones (`aug_*`) left out.
-Writes results/model-in-the-box/first-minute.json and .md.
+IMAGES is a folder of labelled images; `--count` of them are taken, evenly spread, augmented ones (`aug_*`) left out.
+Writes results/accuracy/first-minute.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -19,18 +18,15 @@ import venv
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
 
-from machine import describe_machine, machine_line
-
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
 WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 
 
 def main() -> None:
-    """Install, predict, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Install, predict, write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
@@ -42,7 +38,7 @@ def main() -> None:
         began = time.perf_counter()
         venv.create(environment, with_pip=True)
         tools = environment / ("Scripts" if sys.platform == "win32" else "bin")
-        run(tools / "python", "-m", "pip", "install", "--quiet", f"{ROOT}[cpu]")
+        run(tools / "python", "-m", "pip", "install", "--quiet", f"{REPOSITORY}[cpu]")
         install_seconds = time.perf_counter() - began
         code = f"from importlib.util import find_spec; print([name for name in {WORKSHOP} if find_spec(name)])"
         present = run(tools / "python", "-c", code).strip()
@@ -58,13 +54,13 @@ def main() -> None:
         "environment_bytes": size,
         "workshop_packages_present": present,
         "predict_seconds": seconds,
-        "answers": [
-            {"right": Path(answer["source"]).parent.name, **{k: answer[k] for k in ("label", "confidence", "accepted")}}
+        "predictions": [
+            {"class": Path(answer["source"]).parent.name, **{k: answer[k] for k in ("label", "confidence", "accepted")}}
             for answer in answers
         ],
         "machine": describe_machine(),
     }
-    write(values)
+    write_result("accuracy/first-minute", values, markdown(values))
 
 
 def run(*words: Any) -> str:
@@ -73,32 +69,32 @@ def run(*words: Any) -> str:
     return done.stdout
 
 
-def write(values: dict[str, Any]) -> None:
-    """Write first-minute.json and first-minute.md."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "first-minute.json").write_text(json.dumps(values, indent=2) + "\n")
-    rows = values["answers"]
-    right = sum(row["label"] == row["right"] for row in rows)
-    given = [row for row in rows if row["accepted"]]
-    lines = [
-        "# The first minute: a fresh environment, ten photographs of strangers\n",
+def markdown(values: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    rows, seconds = values["predictions"], values["predict_seconds"]
+    correct = sum(row["label"] == row["class"] for row in rows)
+    accepted = [row for row in rows if row["accepted"]]
+    return page(
+        "# The first minute: a fresh environment, ten photographs of unseen signers",
+        "",
         f"- environment with `asl-edge[cpu]`: {values['install_seconds']:.0f} s (packages from a cache nearby), "
         f"{values['environment_bytes'] / 1e6:.0f} MB; workshop packages present: {values['workshop_packages_present']}",
-        f"- `asl-edge predict` of {len(rows)} photographs, whole process: median "
-        f"{statistics.median(values['predict_seconds']):.2f} s of {len(values['predict_seconds'])} "
-        f"(first {values['predict_seconds'][0]:.2f} s)",
-        f"- best class right: {right} of {len(rows)}; answered: {len(given)}, of them right: "
-        f"{sum(row['label'] == row['right'] for row in given)}\n",
-        "| right | answer | confidence | |",
-        "|---|---|---:|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['right']} | {row['label']} | {row['confidence']:.2f} | {'' if row['accepted'] else 'not sure'} |"
-        )
-    lines.append(f"\n{machine_line(values['machine'])}")
-    (RESULTS / "first-minute.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        f"- `asl-edge predict` on {len(rows)} photographs, whole process: median {statistics.median(seconds):.2f} s of "
+        f"{len(seconds)} (first {seconds[0]:.2f} s)",
+        f"- classified correctly: {correct} of {len(rows)}; accepted: {len(accepted)}, of these correct: "
+        f"{sum(row['label'] == row['class'] for row in accepted)}",
+        "",
+        *markdown_table(
+            ["class", "prediction", "confidence", ""],
+            [
+                [row["class"], row["label"], f"{row['confidence']:.2f}", "" if row["accepted"] else "not sure"]
+                for row in rows
+            ],
+            "llrl",
+        ),
+        "",
+        machine_line(values["machine"]),
+    )
 
 
 if __name__ == "__main__":

@@ -1,79 +1,73 @@
-"""How large a stranger's hand must stand in the image, and what a room behind it costs.
+"""How large an unseen signer's hand must be in the image, and what a room behind it costs.
 
-    python benchmarks/hand_size.py DATA [--model FILE ...] [--hands FOLDER] [--write]
+    python -m benchmarks.accuracy.hand_size DATA [--model FILE ...] [--hands FOLDER] [--write]
 
-The hands of `dev-wall` (or of `--hands`) are cut out of their walls (as `composites.py` does it) and put, larger and
-smaller, before grey and before rooms: upper corners of the clean images of `dev-rooms`, which show what stands behind
-a hand there. The rows of one size hold the same hands in the same places. Prints a table a model; with `--write` it
-becomes results/model-in-the-box/hand-size.md and .json.
+The hands of `dev-wall` (or of `--hands`) are cut out of their walls and pasted, larger and smaller, onto grey and onto
+rooms: upper corners of the clean images of `dev-rooms`, which show what is behind a hand there. The rows of one size
+hold the same hands in the same places. Prints a table per model; with `--write` the last one becomes
+results/accuracy/hand-size.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import cv2
 import numpy as np
-from composites import Hand, Image, before_wall, largest, put, whole
-from machine import describe_machine, machine_line
 
+from asl_edge.data.copy_paste import paste
+from asl_edge.data.hand_cutouts import HandCutout, is_plausible_hand, largest_component, mask_on_wall
 from asl_edge.imaging import preprocess
+from asl_edge.imaging.preprocess import Image
 from asl_edge.metrics import wilson_interval
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import pretrained_model
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
 SIDE = 256
+"""Of the images, in pixels."""
 SPANS = (0.9, 0.75, 0.6, 0.45, 0.35)
-"""Share of the image's side that a hand and what is seen of its arm span."""
+"""Share of the image's side that a hand spans, together with the visible part of its arm."""
 
 
 def main() -> None:
-    """Cut out, put before, answer, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Cut out, paste, classify, write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", type=Path, nargs="*", default=[])
-    parser.add_argument("--hands", type=Path, help="other hands before walls; default DATA/dev-wall")
+    parser.add_argument("--hands", type=Path, help="other hands in front of walls; default DATA/dev-wall")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     hands = cut_out(options.hands or options.data / "dev-wall")
     rooms = corners(options.data / "dev-rooms")
     for model in options.model or [pretrained_model()]:
-        rows = []
-        for zoom in (False, True):
-            with Predictor(model, provider="cpu", batch_size=32, zoom=zoom) as predictor:
-                if zoom and predictor.zoom is None:
-                    continue
-                rows += measure(predictor, hands, rooms)
-        rows.sort(key=lambda row: (-row["span"], row["before"], row["looks"]))
-        lines = table(rows)
-        print(model, *lines, sep="\n", flush=True)
+        rows = with_and_without_zoom(model, hands, rooms)
+        print(model, *table(rows), sep="\n", flush=True)
     if options.write:
-        machine = describe_machine()
-        text = [
-            "# How large the hand, and what stands behind it", "",
-            f"{len(hands)} hands of `dev-wall` cut out of their walls and put before grey and before the corners of "
-            f"`dev-rooms`, {SIDE} pixels; a hand spans so much of the image with what is seen of its arm. Hands that "
-            "cannot be cut out are left out. 95% intervals (Wilson).", "", *lines, "", machine_line(machine), "",
-        ]  # fmt: skip
-        (RESULTS / "hand-size.md").write_text("\n".join(text))
-        (RESULTS / "hand-size.json").write_text(json.dumps({"rows": rows, "machine": machine}, indent=1) + "\n")
+        values = {"rows": rows, "machine": describe_machine()}
+        write_result("accuracy/hand-size", values, markdown(values))
 
 
-def cut_out(folder: Path) -> list[tuple[str, Hand]]:
-    """Return (class, hand) of the images whose hand can be cut out."""
+def with_and_without_zoom(model: Path, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:
+    """Return the rows without a zoom pass and, where the model has one, with it."""
+    rows = []
+    for zoom in (False, True):
+        with Predictor(model, provider="cpu", batch_size=32, zoom=zoom) as predictor:
+            if not zoom or predictor.zoom is not None:
+                rows += measure(predictor, hands, rooms)
+    return sorted(rows, key=lambda row: (-row["span"], row["background"], row["passes"]))
+
+
+def cut_out(folder: Path) -> list[tuple[str, HandCutout]]:
+    """Return (class, hand) of each image whose hand can be cut out."""
     hands = []
     for path in sorted(folder.rglob("*.jp*g")):
         image = preprocess.load(path, 200)
-        mask = largest(before_wall(image))
-        if path.parent.name != "nothing" and mask.mean() > 0.12 and whole(mask):
-            hands.append((path.parent.name, Hand(image, mask)))
+        mask = largest_component(mask_on_wall(image))
+        if path.parent.name != "nothing" and mask.mean() > 0.12 and is_plausible_hand(mask):
+            hands.append((path.parent.name, HandCutout(image, mask)))
     return hands
 
 
@@ -87,8 +81,8 @@ def corners(folder: Path) -> list[Image]:
     return found
 
 
-def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Image]) -> list[dict[str, Any]]:
-    """Return a row for each span and background."""
+def measure(predictor: Predictor, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:
+    """Return a row per span and background."""
     classes, size = predictor.spec.classes, predictor.image_size
     labels = np.array([classes.index(name) for name, _ in hands])
     grey = np.full((SIDE, SIDE, 3), 150, np.uint8)
@@ -98,40 +92,50 @@ def measure(predictor: Predictor, hands: list[tuple[str, Hand]], rooms: list[Ima
             rng = np.random.default_rng(0)
             images = []
             for _, hand in hands:
-                drawn = int(rng.integers(1 << 30))
-                image = put(hand, behind[drawn % len(behind)], np.random.default_rng(drawn), (span, span))
+                number = int(rng.integers(1 << 30))
+                image = paste(hand, behind[number % len(behind)], np.random.default_rng(number), (span, span))
                 images.append(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA))
-            answers = np.concatenate(
+            probabilities = np.concatenate(
                 [predictor.probabilities(np.stack(images[at : at + 32])) for at in range(0, len(images), 32)]
             )
-            right = answers.argmax(axis=1) == labels
-            answered = answers.max(axis=1) >= (predictor.spec.reject_threshold or 0.0)
+            correct = probabilities.argmax(axis=1) == labels
+            accepted = probabilities.max(axis=1) >= (predictor.spec.reject_threshold or 0.0)
             rows.append({
-                "span": span, "before": name, "looks": 1 if predictor.zoom is None else 2,
-                "images": len(labels), "right": int(right.sum()),
-                "answered": int(answered.sum()), "right_when_answered": int((right & answered).sum()),
-                "nothing": int((answers.argmax(axis=1) == classes.index("nothing")).sum()),
+                "span": span, "background": name, "passes": 1 if predictor.zoom is None else 2,
+                "images": len(labels), "correct": int(correct.sum()),
+                "accepted": int(accepted.sum()), "accepted_correct": int((correct & accepted).sum()),
+                "nothing": int((probabilities.argmax(axis=1) == classes.index("nothing")).sum()),
             })  # fmt: skip
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the rows as a table in Markdown."""
-    lines = [
-        "| the hand spans | before | looks | images | accuracy | taken for `nothing` | answered "
-        "| right when answered |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    head = ["hand spans", "background", "passes", "images", "accuracy", "classified as `nothing`", "coverage"]
+    cells = []
     for row in rows:
-        low, high = wilson_interval(row["right"], row["images"])
         count = row["images"]
-        lines.append(
-            f"| {row['span']:.0%} | {row['before']} | {row['looks']} | {count} "
-            f"| {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
-            f"| {row['nothing'] / count:.1%} | {row['answered'] / count:.1%} "
-            f"| {row['right_when_answered'] / max(1, row['answered']):.1%} |"
-        )
-    return lines
+        low, high = wilson_interval(row["correct"], count)
+        start = [f"{row['span']:.0%}", row["background"], row["passes"], count]
+        shares = [f"{row['nothing'] / count:.1%}", f"{row['accepted'] / count:.1%}"]
+        selective = f"{row['accepted_correct'] / max(1, row['accepted']):.1%}"
+        cells.append([*start, f"{row['correct'] / count:.1%} ({low:.1%}-{high:.1%})", *shares, selective])
+    return markdown_table([*head, "selective accuracy"], cells, "rl" + "r" * 6)
+
+
+def markdown(values: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    return page(
+        "# Size of the hand, and what is behind it",
+        "",
+        f"{values['rows'][0]['images']} hands of `dev-wall` cut out of their walls and pasted onto grey and onto the "
+        f"corners of `dev-rooms`, {SIDE} pixels; a hand spans this much of the image together with the visible part of "
+        "its arm. Hands that cannot be cut out are left out. Two passes: with the zoom pass. 95% intervals (Wilson).",
+        "",
+        *table(values["rows"]),
+        "",
+        machine_line(values["machine"]),
+    )
 
 
 if __name__ == "__main__":

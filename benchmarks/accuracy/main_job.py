@@ -1,15 +1,14 @@
-"""The main job on real images, with the commands as a person types them; writes results/main-job.{json,md}.
+"""The main job on real images, with the commands as a user types them: prepare, train, evaluate, export.
 
-    python benchmarks/main_job.py IMAGES [--work FOLDER] [--skip-abc] [--skip-all]
+    python -m benchmarks.accuracy.main_job IMAGES [--work FOLDER] [--only abc|all]
 
-IMAGES is a folder as Kaggle's `grassknoted/asl-alphabet` has it. Part one trains A, B and C with the tutorial's
-recipe under the block split and under the tutorial's random split; part two trains all classes with the default
-recipe and exports FP32 and FP16. Every figure comes out of the commands' own JSON.
+IMAGES is a folder as in Kaggle's `grassknoted/asl-alphabet`. Part one trains A, B and C with the tutorial's recipe
+under the block split and under the tutorial's random split; part two trains all classes with the default recipe and
+exports FP32 and FP16. Every figure comes from the commands' own JSON. Writes results/accuracy/main-job.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import shlex
@@ -20,10 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from machine import describe_machine, machine_line
-
-RESULTS = Path(__file__).resolve().parent / "results"
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import RESULTS, argument_parser, markdown_table, page, write_result
 
 
 def run(*words: str | Path) -> tuple[str, float]:
@@ -43,7 +40,7 @@ def history(run_folder: Path) -> list[dict[str, str]]:
 
 def train_and_judge(arrays: Path, run_folder: Path, *options: str) -> dict[str, Any]:
     """Train on prepared arrays and evaluate on the test split."""
-    if (run_folder / "results.json").exists():  # a finished run of --work is taken as it is
+    if (run_folder / "results.json").exists():  # a finished run in --work is used as it is
         seconds = sum(float(row["seconds"]) for row in history(run_folder))
     else:
         _, seconds = run("train", arrays, "--out", run_folder, *options)
@@ -100,82 +97,76 @@ def percent(report: dict[str, Any]) -> str:
     return f"{report['accuracy']:.1%} ({low:.1%} to {high:.1%}, n = {report['images']})"
 
 
-def leak_cells(prepared: dict[str, Any]) -> str:
+def leak_cells(prepared: dict[str, Any]) -> list[str]:
     """Return the leak figures of a prepare report as cells of a table."""
     leak = prepared["report"]["leak"]
     (pairs,) = (
         pair for pair in leak["near_duplicates"] if (pair["first_split"], pair["second_split"]) == ("train", "test")
     )
-    return f"{pairs['images']} of {pairs['compared']} | {leak['nearest_neighbour_accuracy']:.1%}"
+    return [f"{pairs['images']} of {pairs['compared']}", f"{leak['nearest_neighbour_accuracy']:.1%}"]
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return the tables."""
-    lines = [
-        "# The main job on real images",
-        "",
-        "Kaggle's ASL Alphabet, every 20th frame (150 images a class).",
-        "",
-    ]
+    """Return the results as a page."""
+    lines = ["# The main job on real images", "", "Kaggle's ASL Alphabet, every 20th frame (150 images per class).", ""]
+    head = ["split", "test accuracy (95% interval)", "epochs", "test images with a near duplicate in train"]
+    head += ["nearest neighbour, train to test"]
     for key in ("abc_tutorial", "abc_default"):
-        if key not in results:
-            continue
-        lines += [
-            f"## A, B and C, recipe `{key.removeprefix('abc_')}`",
-            "",
-            "| split | test accuracy (95% interval) | epochs | test images with a near duplicate in train "
-            "| nearest neighbour, train to test |",
-            "|---|---|---:|---:|---:|",
-        ]
-        for split, result in results[key].items():
-            lines.append(
-                f"| {split} | {percent(result['test'])} | {result['epochs']} | {leak_cells(result['prepare'])} |"
-            )
-        lines.append("")
+        if key in results:
+            rows = [
+                [split, percent(result["test"]), result["epochs"], *leak_cells(result["prepare"])]
+                for split, result in results[key].items()
+            ]
+            title = f"## A, B and C, recipe `{key.removeprefix('abc_')}`"
+            lines += [title, "", *markdown_table(head, rows, "llrrr"), ""]
     if "all_default" in results:
         lines += markdown_of_all(results["all_default"])
-    return "\n".join([*lines, machine_line(results["machine"]), ""])
+    return page(*lines, machine_line(results["machine"]))
 
 
 def markdown_of_all(result: dict[str, Any]) -> list[str]:
     """Return the tables of the run on all classes."""
-    random_leak = result["random_split_leak"]
-    lines = [
+    head = ["file", "MB", "conversion, s", "labels equal to Keras", "of clear images", "within rounding"]
+    head += ["largest difference of probabilities", "of logits, relative", "test accuracy"]
+    files = []
+    for precision, export in result["export"].items():
+        report, parity = export["report"], export["report"]["parity"]
+        files.append([
+            precision,
+            f"{report['size_bytes'] / 1e6:.1f}",
+            f"{report['conversion_seconds']:.1f}",
+            f"{parity['label_agreement']:.2%} of {parity['images']}",
+            f"{parity['clear_agreement']:.2%} of {parity['clear_images']}",
+            parity["close_images"],
+            f"{parity['max_probability_difference']:.1e}",
+            f"{parity['max_logit_relative']:.1e}",
+            percent(export["test"]),
+        ])  # fmt: skip
+    splits = {"blocks": result["prepare"], "random": result["random_split_leak"]}
+    return [
         "## All 29 classes, default recipe, block split",
         "",
         f"Test accuracy {percent(result['test'])}, top-3 {result['test']['top_3_accuracy']:.1%}; "
         f"{result['epochs']} epochs in {result['train_seconds'] / 60:.1f} minutes.",
         "",
-        "| split | test images with a near duplicate in train | nearest neighbour, train to test |",
-        "|---|---:|---:|",
-        f"| blocks | {leak_cells(result['prepare'])} |",
-        f"| random | {leak_cells(random_leak)} |",
+        *markdown_table(
+            ["split", "test images with a near duplicate in train", "nearest neighbour, train to test"],
+            [[split, *leak_cells(prepared)] for split, prepared in splits.items()],
+        ),
         "",
-        "| file | MB | conversion, s | labels as Keras | of clear images | within rounding "
-        "| largest difference of probabilities | of logits, relative | test accuracy |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *markdown_table(head, files),
+        "",
     ]
-    for precision, export in result["export"].items():
-        report, parity = export["report"], export["report"]["parity"]
-        lines.append(
-            f"| {precision} | {report['size_bytes'] / 1e6:.1f} | {report['conversion_seconds']:.1f} | "
-            f"{parity['label_agreement']:.2%} of {parity['images']} | "
-            f"{parity['clear_agreement']:.2%} of {parity['clear_images']} | {parity['close_images']} | "
-            f"{parity['max_probability_difference']:.1e} | {parity['max_logit_relative']:.1e} | "
-            f"{percent(export['test'])} |"
-        )
-    return [*lines, ""]
 
 
 def write(results: dict[str, Any]) -> None:
-    """Write what there is so far."""
-    (RESULTS / "main-job.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "main-job.md").write_text(markdown(results))
+    """Write what has been measured so far."""
+    write_result("accuracy/main-job", results, markdown(results))
 
 
 def main() -> None:
-    """Run both parts, or one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run both parts, or one of them."""
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("--work", type=Path, help="keep arrays and runs here (default: a temporary folder)")
     parser.add_argument("--abc-epochs", type=int, default=0, help="instead of the tutorial's 50")
@@ -183,9 +174,8 @@ def main() -> None:
     parser.add_argument("--only", choices=["abc", "all"])
     parser.add_argument("--train-option", action="append", default=[], help="for the run on all classes")
     arguments = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
-    place = RESULTS / "main-job.json"
-    results = json.loads(place.read_text()) if place.exists() else {}
+    stored = RESULTS / "accuracy" / "main-job.json"
+    results = json.loads(stored.read_text()) if stored.exists() else {}
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,18 @@
-"""What changes of the image do to a model: blur, noise, JPEG, light, size, place, angle.
+"""How blur, noise, JPEG, light, size, position and angle change a model's accuracy.
 
-Writes robustness.json, robustness.md and robustness.png.
+    python -m benchmarks.accuracy.robustness MODEL DATA... [--clean] [--threshold T] [--name robustness]
 
-    python benchmarks/robustness.py MODEL DATA... [--clean] [--threshold T] [--out FOLDER]
-
-MODEL is an .onnx file or `box`, the model that comes with asl-edge; each DATA a folder or zip of labelled images.
-Every image is brought to 224 pixels, changed there, and then goes the model's own way
-(`asl_edge.imaging.preprocess.to_square`, ONNX Runtime on the CPU). Noise is seeded by the image itself, so two runs
-give the same. What a change leaves empty repeats the border's pixels. `--clean` leaves out files named aug_*, which
-were changed by those who published them.
+MODEL is an .onnx file or `pretrained`; each DATA a folder or zip of labelled images. Every image is resized to 224
+pixels, changed there, and then preprocessed as the model requires (`asl_edge.imaging.preprocess.to_square`, ONNX
+Runtime on the CPU). Noise is seeded by the image itself, so two runs give the same. Where a change leaves an area
+empty, the border's pixels are repeated. `--clean` leaves out files named aug_*, which their publishers changed. Writes
+results/accuracy/NAME.{json,md,png}.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import time
-import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,175 +20,47 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from machine import describe_machine, machine_line
 
 from asl_edge import metrics
 from asl_edge.errors import DataError
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 from asl_edge.evaluation.multi_source import source_names
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Image, opencv, to_square
+from asl_edge.imaging.preprocess import to_square
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import resolve
+from benchmarks.accuracy.image_changes import SIDE, Change, changes
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import RESULTS, argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).parent / "results" / "model-in-the-box"
-SIDE = 224
 BATCH = 32
 COLOURS = ("#12355b", "#c8553d", "#3a8f6b", "#8a5fa8", "#c79a1e", "#5b6b7a")
-
-Way = Callable[[Image], Image]
-"""uint8 (224, 224, 3) RGB to the same."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One row of the result: several ways are counted together, such as a shift in four directions."""
-
-    group: str
-    name: str
-    ways: tuple[Way, ...]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a model read of the images of one source under one change."""
+    """Results of a model on the images of one source under one change."""
 
     group: str
     change: str
     images: int
     ways: int
-    right: int
-    """Of `images` times `ways` answers."""
-    answered: int
-    answered_right: int
+    correct: int
+    """Of `images` times `ways` predictions."""
+    accepted: int
+    accepted_correct: int
     accuracy: float
     accuracy_interval_95: tuple[float, float]
     coverage: float
-    accuracy_when_answered: float | None
-    accuracy_when_answered_interval_95: tuple[float, float] | None
-
-
-def as_it_is(image: Image) -> Image:
-    """Change nothing."""
-    return image
-
-
-def blurred(sigma: float) -> Way:
-    """Gaussian blur, sigma in pixels."""
-    return lambda image: np.asarray(opencv().GaussianBlur(image, (0, 0), sigma))
-
-
-def noisy(deviation: float) -> Way:
-    """Gaussian noise of each pixel and channel, standard deviation in steps of 255."""
-
-    def change(image: Image) -> Image:
-        noise = np.random.default_rng(zlib.crc32(image.tobytes())).normal(0, deviation, image.shape)
-        return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
-
-    return change
-
-
-def stored(quality: int) -> Way:
-    """Stored as JPEG and read again."""
-
-    def change(image: Image) -> Image:
-        cv2 = opencv()
-        _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
-
-    return change
-
-
-def lit(gain: float) -> Way:
-    """Every value times `gain`; what is too bright is cut off."""
-    return lambda image: np.clip(np.rint(image * gain), 0, 255).astype(np.uint8)
-
-
-def flat(share: float) -> Way:
-    """Contrast lowered to `share` of it, about the image's mean."""
-    return lambda image: np.rint(image.mean() + (image - image.mean()) * share).astype(np.uint8)
-
-
-def grey(image: Image) -> Image:
-    """Without colour."""
-    cv2 = opencv()
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-
-
-def smaller(scale: float) -> Way:
-    """A smaller hand: the whole image shrunk, borders repeated around it."""
-
-    def change(image: Image) -> Image:
-        cv2, side = opencv(), round(SIDE * scale)
-        before, after = (SIDE - side) // 2, SIDE - side - (SIDE - side) // 2
-        small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.copyMakeBorder(small, before, after, before, after, cv2.BORDER_REPLICATE))
-
-    return change
-
-
-def larger(scale: float) -> Way:
-    """A larger hand: the centre of the image."""
-
-    def change(image: Image) -> Image:
-        cv2, side = opencv(), round(SIDE / scale)
-        start = (SIDE - side) // 2
-        centre = image[start : start + side, start : start + side]
-        return np.asarray(cv2.resize(centre, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
-
-    return change
-
-
-def shifted(right: float, down: float) -> Way:
-    """Shifted by shares of the side."""
-    return moved(np.array([[1, 0, round(right * SIDE)], [0, 1, round(down * SIDE)]], np.float32))
-
-
-def turned(degrees: float) -> Way:
-    """Turned about the centre, anticlockwise."""
-    return moved(opencv().getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), degrees, 1))
-
-
-def moved(matrix: npt.NDArray[np.floating]) -> Way:
-    """Moved by a matrix of shape (2, 3), borders repeated."""
-    cv2 = opencv()
-    return lambda image: np.asarray(
-        cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
-
-
-def mirrored(image: Image) -> Image:
-    """Turned left to right."""
-    return np.ascontiguousarray(image[:, ::-1])
-
-
-def changes() -> tuple[Change, ...]:
-    """Return every change in the order of the tables; the first is none."""
-    return (
-        Change("as it is", "", (as_it_is,)),
-        *(Change("blur", f"sigma {sigma} px", (blurred(sigma),)) for sigma in (1, 2, 4)),
-        *(Change("noise", f"deviation {deviation}", (noisy(deviation),)) for deviation in (10, 25, 50)),
-        *(Change("JPEG", f"quality {quality}", (stored(quality),)) for quality in (50, 20, 8)),
-        *(Change("dark", f"x {gain}", (lit(gain),)) for gain in (0.6, 0.35, 0.2)),
-        *(Change("bright", f"x {gain}", (lit(gain),)) for gain in (1.4, 1.8, 2.5)),
-        *(Change("contrast", f"x {share}", (flat(share),)) for share in (0.5, 0.25)),
-        Change("grey", "", (grey,)),
-        *(Change("small hand", f"x {scale}", (smaller(scale),)) for scale in (0.75, 0.5)),
-        *(Change("large hand", f"x {scale}", (larger(scale),)) for scale in (1.25, 1.5)),
-        *(
-            Change("shifted", f"{by:.0%}", (shifted(by, 0), shifted(-by, 0), shifted(0, by), shifted(0, -by)))
-            for by in (0.1, 0.2)
-        ),
-        *(Change("turned", f"±{degrees}°", (turned(degrees), turned(-degrees))) for degrees in (15, 30)),
-        Change("mirrored", "", (mirrored,)),
-    )  # fmt: skip
+    selective_accuracy: float | None
+    selective_accuracy_interval_95: tuple[float, float] | None
 
 
 def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bool) -> dict[str, Any]:
     """Return the figures of one source under every change."""
     spec, every = predictor.spec, changes()
-    right: list[list[npt.NDArray[np.bool_]]] = [[] for _ in every]
-    answered: list[list[npt.NDArray[np.bool_]]] = [[] for _ in every]
+    correct: list[list[npt.NDArray[np.bool_]]] = [[] for _ in every]
+    accepted: list[list[npt.NDArray[np.bool_]]] = [[] for _ in every]
     augmented = 0
     labelled = open_labelled_data(data, Wanted(spec.classes, SIDE, spec.fit))
     try:
@@ -207,15 +74,15 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
                 for way in change.ways:
                     changed = np.stack([to_square(way(image), predictor.image_size, spec.fit) for image in images])
                     probabilities = predictor.probabilities(changed)
-                    right[number].append(probabilities.argmax(axis=1) == labels)
-                    answered[number].append(metrics.answered(probabilities, threshold or 0.0))
+                    correct[number].append(probabilities.argmax(axis=1) == labels)
+                    accepted[number].append(metrics.answered(probabilities, threshold or 0.0))
     finally:
         labelled.close()
-    if not right[0]:
+    if not correct[0]:
         raise DataError(f"All {augmented} images in {data} are named aug_*; leave --clean out.")
     rows = [
-        figures(change, np.concatenate(rights), np.concatenate(sure))
-        for change, rights, sure in zip(every, right, answered, strict=True)
+        figures(change, np.concatenate(are_correct), np.concatenate(are_accepted))
+        for change, are_correct, are_accepted in zip(every, correct, accepted, strict=True)
     ]
     return {
         "left_out": labelled.left_out,
@@ -225,71 +92,66 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
     }
 
 
-def figures(change: Change, right: npt.NDArray[np.bool_], answered: npt.NDArray[np.bool_]) -> Figures:
-    """Count what was read; `right` and `answered` are of shape (images times ways,)."""
+def figures(change: Change, correct: npt.NDArray[np.bool_], accepted: npt.NDArray[np.bool_]) -> Figures:
+    """Count the predictions of one change; `correct` and `accepted` have shape (images times ways,)."""
     ways = len(change.ways)
 
     def interval(part: int, of: int) -> tuple[float, float] | None:
-        # An image in several ways says little more than once, so it counts once.
+        # An image that is changed in several ways says little more than once, so it counts once.
         total = round(of / ways)
         return metrics.wilson_interval(min(round(part / ways), total), total) if total else None
 
-    both = int((right & answered).sum())
-    accuracy_interval = interval(int(right.sum()), len(right))
+    both = int((correct & accepted).sum())
+    accuracy_interval = interval(int(correct.sum()), len(correct))
     assert accuracy_interval is not None
     return Figures(
         group=change.group,
         change=change.name,
-        images=len(right) // ways,
+        images=len(correct) // ways,
         ways=ways,
-        right=int(right.sum()),
-        answered=int(answered.sum()),
-        answered_right=both,
-        accuracy=float(right.mean()),
+        correct=int(correct.sum()),
+        accepted=int(accepted.sum()),
+        accepted_correct=both,
+        accuracy=float(correct.mean()),
         accuracy_interval_95=accuracy_interval,
-        coverage=float(answered.mean()),
-        accuracy_when_answered=both / int(answered.sum()) if answered.any() else None,
-        accuracy_when_answered_interval_95=interval(both, int(answered.sum())),
+        coverage=float(accepted.mean()),
+        selective_accuracy=both / int(accepted.sum()) if accepted.any() else None,
+        selective_accuracy_interval_95=interval(both, int(accepted.sum())),
     )
 
 
-def to_markdown(report: dict[str, Any]) -> str:
-    """Render the report for people."""
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a page."""
     model, threshold = report["model"], report["threshold"]
-    said = "No threshold: every image is answered." if threshold is None else (
-        f"Coverage: share of images answered with confidence {threshold:g} or more."
-    )  # fmt: skip
+    rule = "No reject threshold: every image is accepted."
+    if threshold is not None:
+        rule = f"Coverage: share of images accepted with a confidence of {threshold:g} or more."
     lines = [
-        f"# What changes of the image do to {model['file']}",
+        f"# Robustness of {model['file']} to changes of the image",
         "",
         f"{model['network']}, {model['input_size']} pixels, {model['precision']}, {model['classes']} classes. Images "
-        f"are changed at {SIDE} pixels and then go the model's own way, so that `as it is` may differ a little from "
-        f"`asl-edge evaluate`. 95% intervals by Wilson; an image that is changed in several ways (shifted in four "
-        f"directions, turned both ways) counts once in them. {said}",
+        f"are changed at {SIDE} pixels and then preprocessed as the model requires, so `unchanged` may differ a little "
+        "from `asl-edge evaluate`. 95% intervals (Wilson); an image that is changed in several ways (shifted in four "
+        f"directions, rotated both ways) counts once in them. {rule}",
     ]
-    answered = ("", "") if threshold is None else (" coverage | when answered (95% interval) |", "---:|---:|")
     for source in report["sources"]:
         rows = source["changes"]
         without = source["augmented_left_out"]
         left_out = f"; {without} named aug_* left out" if without else ""
-        lines += [
-            "",
-            f"## {source['name']} ({rows[0]['images']} images{left_out})",
-            "",
-            "| change | accuracy (95% interval) | against as it is |" + answered[0],
-            "|---|---:|---:|" + answered[1],
-        ]
-        for row in rows:
-            points = 100 * (row["accuracy"] - rows[0]["accuracy"])
-            cells = [label(row), share(row["accuracy"], row["accuracy_interval_95"])]
-            cells.append("" if row is rows[0] else f"{points:+.1f} points")
-            if threshold is not None:
-                cells += [
-                    f"{row['coverage']:.1%}",
-                    share(row["accuracy_when_answered"], row["accuracy_when_answered_interval_95"]),
-                ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", machine_line(report["machine"]), ""])
+        head = ["change", "accuracy (95% interval)", "vs. unchanged"]
+        head += [] if threshold is None else ["coverage", "selective accuracy (95% interval)"]
+        table = [_cells(row, rows[0], threshold) for row in rows]
+        lines += ["", f"## {source['name']} ({rows[0]['images']} images{left_out})", "", *markdown_table(head, table)]
+    return page(*lines, "", machine_line(report["machine"]))
+
+
+def _cells(row: dict[str, Any], unchanged: dict[str, Any], threshold: float | None) -> list[str]:
+    points = 100 * (row["accuracy"] - unchanged["accuracy"])
+    cells = [label(row), share(row["accuracy"], row["accuracy_interval_95"])]
+    cells.append("" if row is unchanged else f"{points:+.1f} points")
+    if threshold is not None:
+        cells += [f"{row['coverage']:.1%}", share(row["selective_accuracy"], row["selective_accuracy_interval_95"])]
+    return cells
 
 
 def label(row: dict[str, Any]) -> str:
@@ -305,17 +167,17 @@ def share(value: float | None, interval: tuple[float, float] | None) -> str:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Draw a point with its interval for each change and source."""
+    """Plot a point with its interval for each change and source."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     sources = report["sources"]
     rows = sources[0]["changes"]
-    panels = [("accuracy", "accuracy_interval_95", "accuracy")]
+    panels: list[tuple[str, str | None, str]] = [("accuracy", "accuracy_interval_95", "accuracy")]
     if report["threshold"] is not None:
         panels += [
-            ("coverage", None, "coverage: share answered"),
-            ("accuracy_when_answered", "accuracy_when_answered_interval_95", "accuracy when answered"),
+            ("coverage", None, "coverage: share accepted"),
+            ("selective_accuracy", "selective_accuracy_interval_95", "selective accuracy"),
         ]
     # A larger step where a group of changes begins.
     steps = (1.0 if row["group"] == before["group"] else 1.45 for before, row in pairwise(rows))
@@ -335,11 +197,11 @@ def plot(report: dict[str, Any], path: Path) -> None:
         draw(axes, sources, places, value, interval, offset)
         axes.set_title(title, fontsize=10, pad=6)
         axes.set_yticks(places, [label(row) for row in rows] if number == 0 else [""] * len(rows), fontsize=8.5)
-    title = f"What changes of the image do to {report['model']['file']}"
+    title = f"Robustness of {report['model']['file']} to changes of the image"
     figure.text(0.2 / width, 1 - 0.3 / height, title, fontsize=12, fontweight="bold")
-    under = "bars: 95% intervals; dashed: the image as it is"
+    under = "bars: 95% intervals; dashed: the unchanged image"
     if report["threshold"] is not None:
-        under += f"; answered: confidence {report['threshold']:g} or more"
+        under += f"; accepted: confidence {report['threshold']:g} or more"
     figure.text(0.2 / width, 1 - 0.53 / height, under, fontsize=8, color="#555555")
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(
@@ -358,7 +220,7 @@ def draw(
     interval: str | None,
     offset: float,
 ) -> None:
-    """Draw one panel; `offset` is the step between two sources."""
+    """Plot one panel; `offset` is the step between two sources."""
     for number, source in enumerate(sources):
         colour, rows = COLOURS[number % len(COLOURS)], source["changes"]
         shown = [(at, row) for at, row in zip(places, rows, strict=True) if row[value] is not None]
@@ -383,13 +245,12 @@ def draw(
 
 def main() -> None:
     """Measure every source and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--clean", action="store_true", help="leave out files named aug_*")
-    parser.add_argument("--threshold", type=float, help="confidence below which nothing is answered; the model's own")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--name", default="robustness", help="of the files, without their suffix")
+    parser.add_argument("--threshold", type=float, help="reject threshold; by default the model's own")
+    parser.add_argument("--name", default="robustness", help="name of the result files")
     options = parser.parse_args()
     model, names = Path(resolve(options.model)), source_names(options.data)
     with Predictor(model, provider="cpu", batch_size=BATCH, threshold=options.threshold) as predictor:
@@ -413,10 +274,8 @@ def main() -> None:
             began = time.perf_counter()
             report["sources"].append({"name": name} | measure(predictor, data, predictor.threshold, options.clean))
             print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
-    atomic.write_json(options.out / f"{options.name}.json", report)
-    atomic.write_text(options.out / f"{options.name}.md", to_markdown(report))
-    plot(report, options.out / f"{options.name}.png")
-    print(to_markdown(report))
+    write_result(f"accuracy/{options.name}", report, markdown(report))
+    plot(report, RESULTS / "accuracy" / f"{options.name}.png")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
-"""Measure the built-in synthetic hands: how fast they are drawn, and whether they are right.
+"""The built-in synthetic hands: how fast they are drawn, and how well they transfer to photographs.
 
-Speed: images a second on one core, drawn alone and drawn and written as JPEG.
+    python -m benchmarks.accuracy.synthetic_hands --data FOLDER_OF_REAL_IMAGES [--only speed|transfer|synthetic|sheet]
 
-Proof: a small network that has seen synthetic hands only reads photographs of hands (`studio`, `phone`), and one that
-has seen photographs only (`kaggle`, `phone`, `studio`) reads synthetic hands; 24 static letters, so chance is 4.2%.
-
-    python benchmarks/synthetic_hands.py --data FOLDER_OF_REAL_IMAGES [--out benchmarks/results]
-
-It also draws the contact sheet docs/images/synthetic-hands.png.
+Speed: images per second on one core, drawn alone, and drawn and written as JPEG. Transfer: a small network trained on
+synthetic hands only classifies photographs (`studio`, `phone`), and one trained on photographs only (`kaggle`, `phone`,
+`studio`) classifies synthetic hands; 24 static letters, so chance is 4.2%. Writes
+results/accuracy/synthetic-hands.{json,md} and the contact sheet docs/images/synthetic-hands.png.
 """
 
 from __future__ import annotations
 
-import argparse
-import math
 import os
 import platform
 import statistics
@@ -34,7 +30,9 @@ from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import load, opencv
 from asl_edge.labels import CLASSES, STATIC_LETTERS
+from asl_edge.metrics import wilson_interval
 from asl_edge.spec import Fit
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
 
 SIDE = 96
 FOLDERS = {"kaggle": "kaggle/asl_alphabet_train", "phone": "phone", "studio": "studio"}
@@ -65,7 +63,7 @@ def measure_speed(rounds: int, size: int = 224) -> dict[str, Any]:
 
 
 def read_synthetic(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images through `synthesize` and read them back as a user's would be."""
+    """Draw images with `synthesize` and load them as a user's images would be loaded."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out")
         synthesize(out, per_class=per_class, classes=STATIC_LETTERS, seed=seed)
@@ -146,23 +144,15 @@ def score(network: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any
     return {
         "images": len(labels),
         "accuracy": float(right.mean()),
-        "interval_95": wilson(int(right.sum()), len(labels)),
+        "interval_95": wilson_interval(int(right.sum()), len(labels)),
         "top_3": float((order[:, :3] == labels[:, None]).any(axis=1).mean()),
         "per_letter": {letter: float(right[labels == i].mean()) for i, letter in enumerate(STATIC_LETTERS)},
         "most_confused": [[STATIC_LETTERS[a], STATIC_LETTERS[b], int(wrong[a, b])] for a, b in pairs],
     }
 
 
-def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson score interval of a share."""
-    share = hits / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return middle - half, middle + half
-
-
-def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False) -> dict[str, Any]:
-    """Return how networks read across: synthetic to real, and real to synthetic."""
+def measure_transfer(data: Path, per_class: int, epochs: int, synthetic_only: bool = False) -> dict[str, Any]:
+    """Return the accuracy of networks on the other domain: synthetic to real, and real to synthetic."""
     real = {name: read_folder(data / folder, FITS[name]) for name, folder in FOLDERS.items()}
     drawn = read_synthetic(per_class, TRAIN_SEED)
     unseen = read_synthetic(max(20, per_class // 10), TEST_SEED)
@@ -171,7 +161,7 @@ def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False)
     network = train(*drawn, epochs)
     result["trained_on_synthetic"] = {
         "images": len(drawn[1]),
-        "reads": {"synthetic (unseen)": score(network, *unseen)}
+        "tested_on": {"synthetic (unseen)": score(network, *unseen)}
         | {name: score(network, *images) for name, images in real.items()},
     }
     if synthetic_only:
@@ -181,20 +171,20 @@ def prove(data: Path, per_class: int, epochs: int, synthetic_only: bool = False)
     result["trained_on_real"] = {
         "images": len(together[1]),
         "sources": list(real),
-        "reads": {"synthetic": score(network, *unseen)},
+        "tested_on": {"synthetic": score(network, *unseen)},
     }
     return result
 
 
 def draw_contact_sheet(path: Path, side: int = 104, columns: int = 6) -> None:
-    """Write two drawn hands of each class with its name; committed, since it shows no photograph."""
+    """Write two synthetic hands per class with its name; committed, since it shows no photograph."""
     cv2 = opencv()
     cells = []
     for label in CLASSES:
         images = []
         for number in range(2):
             rng = np.random.default_rng([2024, number, CLASSES.index(label)])
-            # Noise is left out: it tells nothing here and a PNG file cannot compress it.
+            # Without noise, which a PNG file cannot compress.
             scene = replace(random_scene(label, rng, 2 * side), grain=0.0)
             image = draw_frame(scene, rng, 2 * side).image
             images.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) & 0xFC)
@@ -210,65 +200,62 @@ def draw_contact_sheet(path: Path, side: int = 104, columns: int = 6) -> None:
     atomic.write_bytes(path, data.tobytes())
 
 
-def to_markdown(report: dict[str, Any]) -> str:
-    """Render the report for people."""
-    lines = ["# The built-in synthetic hands", "", report["machine"], ""]
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a page."""
+    lines = ["# The built-in synthetic hands", "", report["machine"]]
     if speed := report.get("speed"):
+        rates = {
+            "`draw_hand`: a new person and place per image": speed["draw_hand_images_per_second"]["median"],
+            "`synthesize`: clips of ten frames, JPEG files written": speed["synthesize_images_per_second"]["median"],
+        }
         lines += [
+            "",
             f"## Speed (one core, {speed['size']}x{speed['size']}, median of {speed['rounds']} rounds over 29 classes)",
             "",
-            "| what | images a second |",
-            "|---|---|",
-            "| `draw_hand`: a new person and place each image | "
-            f"{speed['draw_hand_images_per_second']['median']:.0f} |",
-            "| `synthesize`: clips of ten frames, JPEG files written | "
-            f"{speed['synthesize_images_per_second']['median']:.0f} |",
-            "",
+            *markdown_table(["what", "images per second"], [[name, f"{rate:.0f}"] for name, rate in rates.items()]),
         ]
-    if proof := report.get("proof"):
-        lines += [
-            f"## Proof ({proof['letters']} static letters, chance {proof['chance']:.1%}, small network, "
-            f"{proof['epochs']} epochs)",
-            "",
-            "| trained on | reads | images | accuracy (95% interval) | top-3 |",
-            "|---|---|---|---|---|",
-        ]
+    if transfer := report.get("transfer"):
+        rows = []
         for key, name in (("trained_on_synthetic", "synthetic only"), ("trained_on_real", "kaggle + phone + studio")):
-            for target, value in proof.get(key, {}).get("reads", {}).items():
+            for target, value in transfer.get(key, {}).get("tested_on", {}).items():
                 low, high = value["interval_95"]
-                lines.append(
-                    f"| {name} | {target} | {value['images']} | {value['accuracy']:.1%} ({low:.1%} to {high:.1%}) | "
-                    f"{value['top_3']:.1%} |"
-                )
-        lines.append("")
-        lines += _letters_table(proof)
-    return "\n".join(lines)
+                accuracy = f"{value['accuracy']:.1%} ({low:.1%} to {high:.1%})"
+                rows.append([name, target, value["images"], accuracy, f"{value['top_3']:.1%}"])
+        lines += [
+            "",
+            f"## Transfer ({transfer['letters']} static letters, chance {transfer['chance']:.1%}, small network, "
+            f"{transfer['epochs']} epochs)",
+            "",
+            *markdown_table(["trained on", "tested on", "images", "accuracy (95% interval)", "top-3"], rows, "llrrr"),
+            "",
+            *_letters_table(transfer),
+        ]
+    return page(*lines)
 
 
-def _letters_table(proof: dict[str, Any]) -> list[str]:
+def _letters_table(transfer: dict[str, Any]) -> list[str]:
     columns = {
         f"{kind} → {target}": value["per_letter"]
         for key, kind in (("trained_on_synthetic", "synthetic"), ("trained_on_real", "real"))
-        for target, value in proof.get(key, {}).get("reads", {}).items()
+        for target, value in transfer.get(key, {}).get("tested_on", {}).items()
     }
-    lines = ["| letter | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for letter in STATIC_LETTERS:
-        lines.append(f"| {letter} | " + " | ".join(f"{column[letter]:.0%}" for column in columns.values()) + " |")
-    return [*lines, ""]
+    rows = [[letter, *(f"{column[letter]:.0%}" for column in columns.values())] for letter in STATIC_LETTERS]
+    return markdown_table(["letter", *columns], rows)
 
 
 def main() -> None:
     """Run what was asked for and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"), help="folder of real images")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--per-class", type=int, default=800, help="synthetic training images of each letter")
+    parser.add_argument("--per-class", type=int, default=800, help="synthetic training images per letter")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the speed measurement")
-    parser.add_argument("--only", choices=("speed", "proof", "synthetic", "sheet"), help="`synthetic`: no way back")
+    parser.add_argument(
+        "--only", choices=("speed", "transfer", "synthetic", "sheet"), help="`synthetic`: no training on photographs"
+    )
     arguments = parser.parse_args()
     if arguments.only in (None, "sheet"):
-        draw_contact_sheet(Path(__file__).parents[1] / "docs" / "images" / "synthetic-hands.png")
+        draw_contact_sheet(REPOSITORY / "docs" / "images" / "synthetic-hands.png")
     if arguments.only == "sheet":
         return
     report: dict[str, Any] = {
@@ -281,11 +268,10 @@ def main() -> None:
     if arguments.only != "speed":
         if arguments.data is None:
             parser.error("--data (or ASL_EDGE_DATA) must name the folder of real images")
-        report["proof"] = prove(arguments.data, arguments.per_class, arguments.epochs, arguments.only == "synthetic")
-    atomic.write_json(arguments.out / "synthetic-hands.json", report)
-    markdown = to_markdown(report)
-    atomic.write_text(arguments.out / "synthetic-hands.md", markdown)
-    print(markdown)
+        report["transfer"] = measure_transfer(
+            arguments.data, arguments.per_class, arguments.epochs, arguments.only == "synthetic"
+        )
+    write_result("accuracy/synthetic-hands", report, markdown(report))
 
 
 if __name__ == "__main__":

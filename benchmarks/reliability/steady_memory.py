@@ -1,44 +1,40 @@
-"""Ten thousand predictions, from one thread and from four: does memory grow? Writes results/steady-memory.{json,md}.
+"""Memory over ten thousand predictions, from one thread and from four: does it grow?
 
-    python benchmarks/steady_memory.py IMAGES [--model MODEL] [--count 10000]
+    python -m benchmarks.reliability.steady_memory IMAGES [--model MODEL] [--count 10000]
 
-Resident memory (RSS) is read after every thousandth prediction of a JPEG from bytes to label, and after the predictor
-was closed and a second one opened and closed twenty times.
+Resident memory (RSS) is measured after every tenth of the predictions, each from the bytes of a JPEG to a label, and
+after the predictor was closed and a second one opened and closed twenty times. Writes
+results/reliability/steady-memory.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-RESULTS = Path(__file__).resolve().parent / "results"
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
     options = parser.parse_args()
     import psutil
-    from machine import describe_machine, machine_line
 
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.pretrained import pretrained_model
 
     process = psutil.Process()
     model = options.model or pretrained_model()
-    found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    images = [path.read_bytes() for path in found[:: max(1, len(found) // 64)][:64]]
+    paths = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    images = [path.read_bytes() for path in paths[:: max(1, len(paths) // 64)][:64]]
 
     def rss() -> float:
         gc.collect()
@@ -62,26 +58,28 @@ def main() -> None:
             predictor(images[0])
         reopened.append(rss())
     results |= {"reopened_mb": reopened, "machine": describe_machine()}
-    (RESULTS / "steady-memory.json").write_text(json.dumps(results, indent=1) + "\n")
-    lines = [
+    write_result("reliability/steady-memory", results, markdown(results))
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    reopened = results["reopened_mb"]
+    names = ("one thread", "four threads")
+    return page(
         "# Memory over many predictions",
         "",
-        f"`{results['model']}`, {options.count:,} predictions each, JPEG bytes to label; resident memory in MB after "
-        "each tenth. Before any: "
-        f"{results['before_mb']:.0f}; after closing: {results['closed_mb']:.0f}; after opening, asking and closing "
-        f"again, first and twentieth time: {reopened[0]:.0f} and {reopened[-1]:.0f}.",
+        f"`{results['model']}`, {results['count']:,} predictions each, JPEG bytes to label; resident memory in MB "
+        f"after each tenth. Before the first: {results['before_mb']:.0f}; after closing: {results['closed_mb']:.0f}; "
+        f"after opening, predicting and closing again, first and twentieth time: "
+        f"{reopened[0]:.0f} and {reopened[-1]:.0f}.",
         "",
-        "| | " + " | ".join(f"{number}/10" for number in range(1, 11)) + " |",
-        "|---|" + "---:|" * 10,
-        *(
-            f"| {name} | " + " | ".join(f"{value:.1f}" for value in results[name]) + " |"
-            for name in ("one thread", "four threads")
+        *markdown_table(
+            ["", *(f"{number}/10" for number in range(1, 11))],
+            [[name, *(f"{value:.1f}" for value in results[name])] for name in names],
         ),
         "",
         machine_line(results["machine"]),
-        "",
-    ]
-    (RESULTS / "steady-memory.md").write_text("\n".join(lines))
+    )
 
 
 if __name__ == "__main__":

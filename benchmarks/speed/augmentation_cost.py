@@ -1,30 +1,26 @@
-"""What augmentation costs: each change alone, and the named augmentations in the training step of AlexNet.
+"""The cost of augmentation: each change alone, and the named augmentations in AlexNet's training step.
+
+    python -m benchmarks.speed.augmentation_cost [--batches 32 128] [--rounds 15] [--steps 3]
 
 Alone: the median time of one batch through the compiled layer. In the step: `train_on_batch` of AlexNet, in the
 precision that `auto` chooses, without and with each augmentation in turn, on the same weights, round after round in one
-process; what counts is the ratio of the medians. Nothing else should run on the machine meanwhile.
-
-    python benchmarks/augmentation_cost.py [--batches 32 128] [--rounds 15] [--steps 3]
-
-Writes benchmarks/results/augmentation-cost.json and augmentation-cost.md. KERAS_BACKEND chooses the backend.
+process; what counts is the ratio of the medians. Nothing else should run on the machine meanwhile. Writes
+results/speed/augmentation-cost.{json,md}. KERAS_BACKEND chooses the backend.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-RESULTS = Path(__file__).parent / "results"
 CLASSES = 24
 
 ALONE: dict[str, dict[str, float]] = {
@@ -59,18 +55,18 @@ ALONE: dict[str, dict[str, float]] = {
     "mixup": {"mixup_probability": 1},
     "cutmix": {"cutmix_probability": 1},
 }
-"""Fields of the augmentations that are measured alone. What shares a line is one computation and costs the same."""
+"""Fields of the augmentations that are measured alone. Those on one line are one computation, so they cost the same."""
 
 NAMED = ("light", "strong", "strangers")
 
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 128], help="batch sizes")
     parser.add_argument("--size", type=int, default=224, help="side of the images")
-    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turn")
-    parser.add_argument("--steps", type=int, default=3, help="training steps of each kind a round")
+    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turns")
+    parser.add_argument("--steps", type=int, default=3, help="training steps of each kind per round")
     parser.add_argument("--name", default="augmentation-cost", help="name of the result files")
     options = parser.parse_args()
 
@@ -84,17 +80,15 @@ def main() -> None:
         alone = measure_alone(images, options.rounds)
         steps = measure_steps(images, labels, chosen.policy, options.rounds, options.steps)
         runs.append({"batch_size": batch, "alone_ms": alone, "step_ms": steps})
-        print(table(runs[-1]), flush=True)
+        print(*table(runs[-1]), sep="\n", flush=True)
     settings = {"size": options.size, "rounds": options.rounds, "steps": options.steps, "classes": CLASSES}
     backend = {"backend": keras.backend.backend(), "dtype_policy": chosen.policy, "dtype_policy_reason": chosen.reason}
     result = {"settings": settings | backend, "machine": describe_machine(), "runs": runs}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / f"{options.name}.md").write_text(markdown(result), encoding="utf-8")
+    write_result(f"speed/{options.name}", result, markdown(result))
 
 
 def random_batch(count: int, size: int) -> tuple[Any, Any]:
-    """Return uint8 images (count, size, size, 3) and one-hot labels; what is in them costs nothing."""
+    """Return uint8 images (count, size, size, 3) and one-hot labels; their content does not change the cost."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -103,7 +97,7 @@ def random_batch(count: int, size: int) -> tuple[Any, Any]:
 
 
 def measure_alone(images: Any, rounds: int) -> dict[str, list[float]]:
-    """Return milliseconds a batch of each change alone and of each named augmentation."""
+    """Return milliseconds per batch of each change alone and of each named augmentation."""
     import keras
 
     from asl_edge.training.augmentation import Augmentation, get
@@ -151,7 +145,7 @@ def wait_for(batch: Any) -> None:
 
 
 def measure_steps(images: Any, labels: Any, policy: Any, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Return milliseconds a training step without augmentation (`none`) and with each named one."""
+    """Return milliseconds per training step without augmentation (`none`) and with each named one."""
     import keras
 
     from asl_edge.training import networks
@@ -164,7 +158,7 @@ def measure_steps(images: Any, labels: Any, policy: Any, rounds: int, steps: int
         if not has_gpu():
             make_fast(network, len(images))  # as `asl-edge train` does
         models = {name: with_augmentation(network, get(name)) for name in NAMED}
-        # A model of its own, since the wrappers' network can be compiled once only.
+        # A separate model, since the network inside the wrappers can be compiled only once.
         models = {"none": keras.Model(network.inputs, network.outputs)} | models
     for model in models.values():
         optimizer = keras.optimizers.SGD(1e-4, momentum=0.9, nesterov=True)
@@ -181,44 +175,42 @@ def measure_steps(images: Any, labels: Any, policy: Any, rounds: int, steps: int
     return samples
 
 
-def table(run: dict[str, Any]) -> str:
+def table(run: dict[str, Any]) -> list[str]:
     """Return the medians of one batch size as a table in Markdown."""
     step = statistics.median(run["step_ms"]["none"])
-    lines = [
+    rows = []
+    for name, samples in run["alone_ms"].items():
+        alone = statistics.median(samples)
+        cells = [f"`{name}`" if name in NAMED else name, f"{alone:.2f}", f"{alone / step:.1%}", "", ""]
+        if name in run["step_ms"]:
+            with_it = statistics.median(run["step_ms"][name])
+            cells[3:] = [f"{with_it:.1f}", f"{with_it / step:.3f}"]
+        rows.append(cells)
+    head = ["augmentation", "alone, ms", "share of the step", "training step, ms", "step with / without"]
+    return [
         f"## Batch of {run['batch_size']}",
         "",
         f"Training step without augmentation: {step:.1f} ms.",
         "",
-        "| augmentation | alone, ms | share of the step | training step, ms | step with / without |",
-        "|---|---:|---:|---:|---:|",
+        *markdown_table(head, rows),
     ]
-    for name, samples in run["alone_ms"].items():
-        alone = statistics.median(samples)
-        line = f"| {f'`{name}`' if name in NAMED else name} | {alone:.2f} | {alone / step:.1%} | "
-        if name in run["step_ms"]:
-            with_it = statistics.median(run["step_ms"][name])
-            lines.append(line + f"{with_it:.1f} | {with_it / step:.3f} |")
-        else:
-            lines.append(line + "| |")
-    return "\n".join(lines)
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return the whole report."""
+    """Return the results as a page."""
     settings = result["settings"]
     lines = [
         "# Cost of augmentation",
         "",
         f"Images of {settings['size']}x{settings['size']}, Keras on {settings['backend']}; training step of AlexNet "
         f"with {settings['classes']} classes and SGD with momentum in {settings['dtype_policy']} "
-        f"({settings['dtype_policy_reason']}). Medians of {settings['rounds']} rounds, in which everything took its "
-        f"turn; {settings['steps']} steps of each kind a round.",
+        f"({settings['dtype_policy_reason']}). Medians of {settings['rounds']} rounds, everything measured in turns; "
+        f"{settings['steps']} steps of each kind per round.",
         "",
     ]
     for run in result["runs"]:
-        lines += [table(run), ""]
-    lines += [machine_line(result["machine"]), "", "The raw samples are in the JSON file beside this one."]
-    return "\n".join(lines) + "\n"
+        lines += [*table(run), ""]
+    return page(*lines, machine_line(result["machine"]), "", "The raw samples are in the JSON file next to this one.")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,28 @@
-"""One image, one process: wall time and peak memory of `asl-edge predict`; writes results/predict-cold.{json,md}.
+"""One image, one process: wall time and peak memory of `asl-edge predict`.
 
-    python benchmarks/predict_cold.py --model model.onnx [--image hand.jpg] [--python PYTHON] [--repeats 20]
+    python -m benchmarks.speed.cold_start --model model.onnx [--image hand.jpg] [--python PYTHON] [--repeats 20]
 
-Timed is the whole process, from its start to its end, files in the page cache. What it is made of is measured beside
-it in turns: Python alone, the imports that nobody can avoid, the same prediction in the fewest lines without asl-edge.
+Timed is the whole process, from its start to its end, files in the page cache. Its parts are measured next to it, in
+turns: Python alone, the imports that nobody can avoid, the same prediction in the fewest lines without asl-edge.
 `--python` names the interpreter of another environment, such as one with `asl-edge[cpu]` only. Not for Windows, which
-does not tell a child's peak memory in this way.
+does not report a child's peak memory in this way. Writes results/speed/cold-start.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).resolve().parent / "results"
 WORKSHOP = ("tensorflow", "keras", "tf2onnx", "onnx", "sklearn", "matplotlib")
 FEWEST_LINES = """
 import sys, cv2, numpy, onnxruntime
@@ -57,7 +56,7 @@ def time_once(command: list[str]) -> tuple[float, float]:
     """Run a command; return its wall time in ms and its peak resident memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    # wait4 tells this child's own peak; this process stays smaller than any of them, so its own does not show.
+    # wait4 returns this child's own peak; this process stays smaller than any child, so its own does not show.
     _, status, usage = os.wait4(process.pid, 0)
     elapsed_ms = (time.perf_counter() - started) * 1000
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -67,7 +66,7 @@ def time_once(command: list[str]) -> tuple[float, float]:
 
 
 def import_profile(command: list[str]) -> list[dict[str, Any]]:
-    """Return the time that each top-level package's own modules take to import, in ms, longest first."""
+    """Return the import time of each top-level package's own modules, in ms, longest first."""
     timed = subprocess.run([command[0], "-X", "importtime", *command[1:]], capture_output=True, text=True, check=True)
     own: dict[str, float] = defaultdict(float)
     modules: dict[str, int] = defaultdict(int)
@@ -87,7 +86,7 @@ def import_profile(command: list[str]) -> list[dict[str, Any]]:
 
 
 def loaded_modules(command: list[str]) -> list[str]:
-    """Return the top-level packages that a prediction has imported when it ends."""
+    """Return the top-level packages that a prediction has imported by its end."""
     words = command[3:]  # after PYTHON -m asl_edge
     done = subprocess.run([command[0], "-c", LOADED, *words], capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[-1].split()
@@ -123,40 +122,35 @@ def measure(python: str, model: Path, image: Path, repeats: int) -> dict[str, An
     }
 
 
-def to_markdown(report: dict[str, Any]) -> str:
-    """Return the report as Markdown."""
-    from machine import machine_line
-
-    lines = [
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a page."""
+    keys = ("median_ms", "min_ms", "max_ms", "peak_mb")
+    imported = ", ".join(report["workshop_packages_imported"]) or "none"
+    return page(
         "# One image, one process",
         "",
         f"{machine_line(report['machine'])}.",
         f"Model of {report['model_bytes'] / 1e6:.1f} MB, JPEG of {report['image_bytes'] / 1e3:.1f} kB, medians of "
         f"{report['repeats']} processes in turns, files in the page cache. Peak memory is the largest resident set.",
         "",
-        "| process | median ms | min ms | max ms | peak MB |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, row in report["results"].items():
-        lines.append(
-            f"| {name} | {row['median_ms']:.0f} | {row['min_ms']:.0f} | {row['max_ms']:.0f} | {row['peak_mb']:.0f} |"
-        )
-    imported = ", ".join(report["workshop_packages_imported"]) or "none"
-    lines += [
+        *markdown_table(
+            ["process", "median ms", "min ms", "max ms", "peak MB"],
+            [[name, *(f"{row[key]:.0f}" for key in keys)] for name, row in report["results"].items()],
+        ),
         "",
         f"Workshop packages imported by it ({', '.join(WORKSHOP)}): {imported}.",
         "",
         "Import profile of `asl-edge predict` (`-X importtime`, which itself slows imports down):",
         "",
-        "| package | own ms | modules |",
-        "|---|---:|---:|",
-        *(f"| {row['package']} | {row['own_ms']:.1f} | {row['modules']} |" for row in report["import_profile"]),
-    ]
-    return "\n".join(lines) + "\n"
+        *markdown_table(
+            ["package", "own ms", "modules"],
+            [[row["package"], f"{row['own_ms']:.1f}", row["modules"]] for row in report["import_profile"]],
+        ),
+    )
 
 
 def draw_image(folder: Path) -> Path:
-    """Write a 200x200 JPEG for when no image is given, in a process of its own: NumPy would enlarge this one."""
+    """Write a 200x200 JPEG, used when no image is given; in a separate process, since NumPy would enlarge this one."""
     path = folder / "image.jpg"
     code = (
         "import sys, cv2, numpy as np; a = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8);"
@@ -168,28 +162,19 @@ def draw_image(folder: Path) -> Path:
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--image", type=Path, help="a 200x200 JPEG; drawn if not given")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the environment to measure")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles modules anew for every process
-
-    import tempfile
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users do not compile modules again in every process
 
     with tempfile.TemporaryDirectory() as folder:
         image = options.image or draw_image(Path(folder))
         report = measure(options.python, options.model.resolve(), image.resolve(), options.repeats)
-    from machine import describe_machine
-
     report = {"machine": describe_machine(), **report}
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "predict-cold.json").write_text(json.dumps(report, indent=2) + "\n")
-    markdown = to_markdown(report)
-    (options.out / "predict-cold.md").write_text(markdown)
-    print(markdown)
+    write_result("speed/cold-start", report, markdown(report))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
-"""One JPEG, whole process, everybody: wall time and peak memory of a first answer; writes results/cold.{json,md}.
+"""One JPEG, whole process: wall time and peak memory of a first prediction, asl-edge and other runtimes.
 
-    python benchmarks/cold.py RUN IMAGE [--python PYTHON] [--peers-python PYTHON] [--repeats 15]
+    python -m benchmarks.speed.cold_start_peers RUN IMAGE [--python PYTHON] [--peers-python PYTHON] [--repeats 15]
 
-RUN is a trained run folder. From it an INT8 file is made, and one for LiteRT; the model in the box is beside them.
-`--python` names an interpreter with `asl-edge[cpu]` only, `--peers-python` one with benchmarks/requirements-peers.txt.
-Processes take turns, files lie in the page cache; the first turn is not counted. Not for Windows, which does not tell a
-child's peak memory in this way.
+RUN is a trained run folder. An INT8 file and one for LiteRT are made from it; the pretrained model is measured next to
+them. `--python` names an interpreter with `asl-edge[cpu]` only, `--peers-python` one with
+benchmarks/requirements-peers.txt. Processes take turns, files are in the page cache; the first turn is not counted. Not
+for Windows, which does not report a child's peak memory in this way. Writes results/speed/cold-start-peers.{json,md}.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -21,9 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
+from benchmarks.speed.cold_start import time_once
+from benchmarks.speed.peers import make_files
 
-RESULTS = Path(__file__).resolve().parent / "results"
 READ = """
 import sys, numpy
 import cv2
@@ -68,19 +69,16 @@ print(keras.models.load_model(model, compile=False).predict(image, verbose=0).ar
 
 
 def main() -> None:
-    """Make the files, time the processes in turns, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Make the files, time the processes in turns, write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("image", type=Path)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--peers-python")
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
-    from machine import describe_machine
-    from peers import make_files
-
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own: a child's peak memory begins with what its parent holds.
+        # In a separate process: a child's peak memory starts with what its parent holds.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             size = pool.submit(make_files, options.run, Path(folder), 0.995).result()["size"]
         timed = commands(options, Path(folder), size)
@@ -92,8 +90,7 @@ def main() -> None:
         "samples": samples,
         "machine": describe_machine(),
     }
-    (RESULTS / "cold.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "cold.md").write_text(markdown(results))
+    write_result("speed/cold-start-peers", results, markdown(results))
 
 
 def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, list[str]]:
@@ -101,7 +98,7 @@ def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, 
     python, image = options.python, str(options.image)
     predict = [python, "-m", "asl_edge", "predict", image]
     found = {
-        "asl-edge predict, the model in the box": predict,
+        "asl-edge predict, the pretrained model": predict,
         "asl-edge predict, INT8": [*predict, "--model", str(folder / "int8.onnx")],
         "asl-edge predict, fp32": [*predict, "--model", str(folder / "fp32.onnx")],
         "ONNX Runtime, INT8": [python, "-c", ONNXRUNTIME, str(folder / "int8.onnx"), image, str(size)],
@@ -117,9 +114,7 @@ def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, 
 
 def measure(timed: dict[str, list[str]], repeats: int) -> dict[str, Any]:
     """Time every command in turns, forwards and backwards alternately; the first turn only warms the page cache."""
-    from predict_cold import time_once
-
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles modules anew for every process
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users do not compile modules again in every process
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}
     samples: dict[str, Any] = {name: {"ms": [], "peak_mb": []} for name in timed}
     for repeat in range(repeats + 1):
@@ -133,24 +128,22 @@ def measure(timed: dict[str, list[str]], repeats: int) -> dict[str, Any]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    lines = [
-        "# One JPEG, one process, everybody",
-        "",
-        f"Run `{results['run']}`, JPEG of {results['image_bytes'] / 1e3:.1f} kB; {results['repeats']} processes each "
-        "in turns, from start to end, files in the page cache. Peak memory is the largest resident set.",
-        "",
-        "| process | median ms | min ms | max ms | peak MB |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    """Return the results as a page."""
+    rows = []
     for name, row in results["samples"].items():
         times = row["ms"]
-        lines.append(
-            f"| {name} | {median(times):.0f} | {min(times):.0f} | {max(times):.0f} | {max(row['peak_mb']):.0f} |"
-        )
-    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
+        figures = (median(times), min(times), max(times), max(row["peak_mb"]))
+        rows.append([name, *(f"{figure:.0f}" for figure in figures)])
+    return page(
+        "# One JPEG, one process, every runtime",
+        "",
+        f"Run `{results['run']}`, JPEG of {results['image_bytes'] / 1e3:.1f} kB; {results['repeats']} processes each, "
+        "in turns, from start to end, files in the page cache. Peak memory is the largest resident set.",
+        "",
+        *markdown_table(["process", "median ms", "min ms", "max ms", "peak MB"], rows),
+        "",
+        machine_line(results["machine"]),
+    )
 
 
 if __name__ == "__main__":

@@ -1,29 +1,26 @@
-"""Ways of convolving on a CPU: the backend's own beside ours, layer by layer and in AlexNet's training step.
+"""Convolution implementations on a CPU: the backend's own vs. ours, layer by layer and in AlexNet's training step.
 
-    python benchmarks/convolution.py [--rounds 7]
+    python -m benchmarks.speed.convolution [--rounds 7]
 
-Layers: gradients by images and kernel, the backend's own way in float32 and in bfloat16 and ours in float32, in
-turns; "saving" is how many times fewer multiply-adds ours takes, by which `asl_edge.training.compute.fast_convolution`
-decides. AlexNet: `train_on_batch` with both ways in turns, under both precisions. Writes
-benchmarks/results/convolution.json and convolution.md. Nothing else should run on the machine meanwhile.
+Layers: gradients with respect to images and kernel, the backend's own implementation in float32 and in bfloat16 and
+ours in float32, in turns; "saving" is how many times fewer multiply-adds ours takes, by which
+`asl_edge.training.compute.fast_convolution` decides. AlexNet: `train_on_batch` with both in turns, at both precisions.
+Writes results/speed/convolution.{json,md}. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-RESULTS = Path(__file__).parent / "results"
 
 LAYERS = (
     (27, 11, 96, 256),  # AlexNet's second
@@ -40,7 +37,7 @@ LAYERS = (
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 32, 128])
     options = parser.parse_args()
@@ -51,9 +48,7 @@ def main() -> None:
         for batch in options.batches
     ]
     report = {"rounds": options.rounds, "layers": layers, "steps": steps, "machine": describe_machine()}
-    (RESULTS / "convolution.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "convolution.md").write_text(markdown(report))
-    print(markdown(report))
+    write_result("speed/convolution", report, markdown(report))
 
 
 def in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -86,12 +81,12 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     def gradients(convolve: Callable[[Any, Any], Any], dtype: str) -> Callable[[], object]:
         images, weights, slopes = (tf.cast(value, dtype) for value in values)
 
-        @tf.function
+        @tf.function  # type: ignore[untyped-decorator]
         def both() -> Any:
             with tf.GradientTape() as tape:
                 tape.watch([images, weights])
-                answer = convolve(images, weights)
-            return [tf.reduce_sum(g) for g in tape.gradient(answer, [images, weights], output_gradients=slopes)]
+                output = convolve(images, weights)
+            return [tf.reduce_sum(g) for g in tape.gradient(output, [images, weights], output_gradients=slopes)]
 
         return lambda: [float(value) for value in both()]
 
@@ -136,38 +131,34 @@ def measure_step(policy: Any, batch: int, rounds: int) -> dict[str, Any]:
 
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as a page."""
-    lines = [
-        "# Ways of convolving on a CPU",
-        "",
-        f"Medians of {report['rounds']} in turns. Gradients of one layer by its images and its kernel, in ms; ours",
-        "is by way of the Fourier transform, in float32.",
-        "",
-        "| input, kernel, channels, filters | batch | multiply-adds saved | own, float32 | own, bfloat16 | ours | "
-        "float32 / ours | bfloat16 / ours |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    layers = []
     for item in report["layers"]:
         ms = item["ms"]
-        lines.append(
-            f"| {item['side']}, {item['kernel']}, {item['channels']}, {item['filters']} | {item['batch']} | "
-            f"{item['saving']:.1f}x | {ms['own_float32']:.1f} | {ms['own_bfloat16']:.1f} | {ms['fourier']:.1f} | "
-            f"{ms['own_float32'] / ms['fourier']:.2f} | {ms['own_bfloat16'] / ms['fourier']:.2f} |"
-        )
-    lines += [
-        "",
-        "A training step of AlexNet at 224x224 without augmentation, in ms: its first convolution rearranged, its",
-        "second by the Fourier transform.",
-        "",
-        "| precision | batch | own | fast | own / fast | images/s, fast |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+        times = [f"{ms[name]:.1f}" for name in ("own_float32", "own_bfloat16", "fourier")]
+        ratios = [f"{ms[name] / ms['fourier']:.2f}" for name in ("own_float32", "own_bfloat16")]
+        shape = f"{item['side']}, {item['kernel']}, {item['channels']}, {item['filters']}"
+        layers.append([shape, item["batch"], f"{item['saving']:.1f}x", *times, *ratios])
+    steps = []
     for item in report["steps"]:
         own, fast = item["ms"]["own"], item["ms"]["fast"]
-        lines.append(
-            f"| {item['policy']} | {item['batch']} | {own:.0f} | {fast:.0f} | {own / fast:.2f} | "
-            f"{item['batch'] / fast * 1e3:.0f} |"
-        )
-    return "\n".join([*lines, "", machine_line(report["machine"]), ""])
+        rate = item["batch"] / fast * 1e3
+        steps.append([item["policy"], item["batch"], f"{own:.0f}", f"{fast:.0f}", f"{own / fast:.2f}", f"{rate:.0f}"])
+    head = ["input, kernel, channels, filters", "batch", "multiply-adds saved", "own, float32", "own, bfloat16"]
+    return page(
+        "# Convolution implementations on a CPU",
+        "",
+        f"Medians of {report['rounds']} rounds, in turns. Gradients of one layer with respect to its images and its "
+        "kernel, in ms; ours is FFT convolution in float32.",
+        "",
+        *markdown_table([*head, "ours", "float32 / ours", "bfloat16 / ours"], layers),
+        "",
+        "A training step of AlexNet at 224x224 without augmentation, in ms: its first convolution rearranged, its "
+        "second computed with FFTs.",
+        "",
+        *markdown_table(["precision", "batch", "own", "fast", "own / fast", "images/s, fast"], steps),
+        "",
+        machine_line(report["machine"]),
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Keras to ONNX, the 28-million-parameter AlexNet: asl-edge beside tf2onnx as it is; writes results/export.{json,md}.
+"""Keras to ONNX, AlexNet with 28 million parameters: asl-edge vs. tf2onnx unmodified.
 
-    python benchmarks/export.py [--repeats 5]
+    python -m benchmarks.speed.export [--repeats 5]
 
-Each measurement is a process of its own, so that no memory is carried over, and the variants take turns. Timed is the
-conversion alone, from the Keras model in memory to the ONNX model in memory: no import, no reading, no parity.
-`from_function` is tf2onnx's own way for a Keras 3 model (its `from_keras` raises a KeyError with Keras 3); it is given
-the model as its documentation says, the weights become constants of the traced graph.
+Each measurement runs in its own process, so that no memory is carried over, and the variants take turns. Timed is the
+conversion alone, from the Keras model in memory to the ONNX model in memory: no imports, no file reading, no parity
+check. `from_function` is tf2onnx's own way for a Keras 3 model (its `from_keras` raises a KeyError with Keras 3), used
+as its documentation shows; the weights become constants of the traced graph. Writes results/speed/export.{json,md}.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).resolve().parent / "results"
 CLASSES = 24
 VARIANTS = {
     "asl-edge fp32": "weights as inputs, constants folded, checked",
@@ -50,7 +50,7 @@ def build() -> Any:
     return model
 
 
-def as_it_is(model: Any) -> Any:
+def tf2onnx_alone(model: Any) -> Any:
     """Convert as tf2onnx's documentation says."""
     import tensorflow as tf
     import tf2onnx
@@ -102,7 +102,7 @@ def anonymous_bytes() -> int:
 
 
 def measure(variant: str) -> dict[str, Any]:
-    """One conversion in this process."""
+    """Measure one conversion in this process."""
     import numpy as np
 
     model = build()
@@ -113,48 +113,51 @@ def measure(variant: str) -> dict[str, Any]:
     expected = model.predict(images, verbose=0)
     with PeakMemory() as memory:
         start = time.perf_counter()
-        converted = as_it_is(model) if variant.startswith("tf2onnx") else ours(model, variant.endswith("fp16"))
+        converted = tf2onnx_alone(model) if variant.startswith("tf2onnx") else ours(model, variant.endswith("fp16"))
         seconds = time.perf_counter() - start
     import onnxruntime
 
     session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
-    answers = session.run(None, {session.get_inputs()[0].name: images})[0]
+    outputs = session.run(None, {session.get_inputs()[0].name: images})[0]
     return {
         "seconds": seconds,
         "peak_added_bytes": memory.peak - memory.before,
         "file_bytes": converted.ByteSize(),
         "nodes": len(converted.graph.node),
-        "max_probability_difference": float(np.abs(answers - expected).max()),
+        "max_probability_difference": float(np.abs(outputs - expected).max()),
     }
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    lines = [
-        "# Export of AlexNet, 28,103,776 parameters",
-        "",
-        f"Median (smallest to largest) of {results['repeats']} conversions, each in a process of its own, variants in "
-        "turn. Keras model in memory to ONNX model in memory.",
-        "",
-        "| variant | seconds | added memory MB | file MB | nodes | max probability difference |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return the results as a page."""
+    table = []
     for name, rows in results["variants"].items():
         seconds = [row["seconds"] for row in rows]
-        memory = median(row["peak_added_bytes"] for row in rows) / 1e6
-        worst = max(row["max_probability_difference"] for row in rows)
-        lines.append(
-            f"| {name}: {VARIANTS[name]} | {median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) "
-            f"| {memory:.0f} | {rows[0]['file_bytes'] / 1e6:.1f} | {rows[0]['nodes']} | {worst:.1g} |"
-        )
-    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
+        table.append([
+            f"{name}: {VARIANTS[name]}",
+            f"{median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})",
+            f"{median(row['peak_added_bytes'] for row in rows) / 1e6:.0f}",
+            f"{rows[0]['file_bytes'] / 1e6:.1f}",
+            rows[0]["nodes"],
+            f"{max(row['max_probability_difference'] for row in rows):.1g}",
+        ])  # fmt: skip
+    return page(
+        "# Export of AlexNet, 28,103,776 parameters",
+        "",
+        f"Median (smallest to largest) of {results['repeats']} conversions, each in its own process, variants in "
+        "turns. Keras model in memory to ONNX model in memory.",
+        "",
+        *markdown_table(
+            ["variant", "seconds", "added memory MB", "file MB", "nodes", "max probability difference"], table
+        ),
+        "",
+        machine_line(results["machine"]),
+    )
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=list(VARIANTS), help="measure one variant and write nothing")
     parser.add_argument("--measure", choices=list(VARIANTS), help=argparse.SUPPRESS)
@@ -166,9 +169,9 @@ def main() -> None:
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for repeat in range(arguments.repeats):
         for name in chosen:
-            command = [sys.executable, __file__, "--measure", name]
+            command = [sys.executable, "-m", "benchmarks.speed.export", "--measure", name]
             environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=REPOSITORY)
             if done.returncode:
                 sys.exit(done.stderr)
             rows[name].append(json.loads(done.stdout.splitlines()[-1]))
@@ -176,13 +179,8 @@ def main() -> None:
     if arguments.only:
         print(json.dumps(rows, indent=1))
         return
-    from machine import describe_machine
-
     results = {"repeats": arguments.repeats, "machine": describe_machine(), "variants": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "export.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "export.md").write_text(markdown(results), encoding="utf-8")
-    print(markdown(results))
+    write_result("speed/export", results, markdown(results))
 
 
 if __name__ == "__main__":

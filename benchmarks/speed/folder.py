@@ -1,18 +1,16 @@
-"""From bytes to labels: a folder of JPEGs through asl-edge and through a plain loop; writes results/folder.{json,md}.
+"""From bytes to labels: a folder of JPEGs through asl-edge and through a plain loop.
 
-    python benchmarks/folder.py IMAGES [MODEL ...] [--count 1000] [--rounds 5] [--threads 2]
+    python -m benchmarks.speed.folder IMAGES [MODEL ...] [--count 1000] [--rounds 5] [--threads 2]
 
-IMAGES is searched for JPEGs; the first `--count` in a seeded order are taken. The plain loop is what everybody
-writes: cv2.imread, resize, session.run, image after image, ONNX Runtime's own defaults but for the threads. Both
-take turns within one process, files in the page cache; the first turn of each is not counted.
+IMAGES is searched for JPEGs; the first `--count` in a seeded order are used. The plain loop is what everybody writes:
+cv2.imread, resize, session.run, one image after the other, ONNX Runtime's own defaults except for the threads. Both
+take turns within one process, files in the page cache; the first turn of each is not counted. Writes
+results/speed/folder.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,22 +19,19 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-RESULTS = Path(__file__).resolve().parent / "results"
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("models", type=Path, nargs="*")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    from machine import describe_machine
-
     from asl_edge.runtime.pretrained import pretrained_model
 
     files = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
@@ -53,25 +48,24 @@ def main() -> None:
         },
         "machine": describe_machine(),
     }
-    (RESULTS / "folder.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "folder.md").write_text(markdown(results))
+    write_result("speed/folder", results, markdown(results))
 
 
 def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[str, Any]:
-    """Return images per second of each turn, by way, and the share of labels that are alike."""
+    """Return images per second of each turn, by way, and the share of equal labels."""
     from asl_edge.runtime.predictor import Predictor
 
     predictor = Predictor(model, provider="cpu", workers=threads, zoom=False)  # as `asl-edge predict FOLDER` does
-    batches = Predictor(model, provider="cpu", threads=threads, batch_size=1, zoom=False)
-    twice = Predictor(model, provider="cpu", workers=threads)
+    one_by_one = Predictor(model, provider="cpu", threads=threads, batch_size=1, zoom=False)
+    zooming = Predictor(model, provider="cpu", workers=threads)
     classes = predictor.spec.classes
     ways: dict[str, Callable[[], list[str]]] = {
         "plain loop": plain_loop(model, names, threads, predictor.spec.input_size, classes),
-        "asl-edge": lambda: [answer.label for answer in predictor(names)],
-        "asl-edge, one at a time": lambda: [answer.label for answer in batches(names)],
+        "asl-edge": lambda: [prediction.label for prediction in predictor(names)],
+        "asl-edge, one at a time": lambda: [prediction.label for prediction in one_by_one(names)],
     }
-    if twice.zoom is not None:
-        ways["asl-edge, two looks"] = lambda: [answer.label for answer in twice(names)]
+    if zooming.zoom is not None:
+        ways["asl-edge, with zoom pass"] = lambda: [prediction.label for prediction in zooming(names)]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     labels: dict[str, list[str]] = {}
     for number in range(rounds + 1):
@@ -80,8 +74,8 @@ def measure(model: Path, names: list[str], rounds: int, threads: int) -> dict[st
             labels[name] = ways[name]()
             if number:
                 rates[name].append(len(names) / (time.perf_counter() - started))
-    alike = np.mean([one == two for one, two in zip(labels["plain loop"], labels["asl-edge"], strict=True)])
-    return {"images_per_second": rates, "labels_alike": float(alike)}
+    equal = np.mean([one == two for one, two in zip(labels["plain loop"], labels["asl-edge"], strict=True)])
+    return {"images_per_second": rates, "equal_labels": float(equal)}
 
 
 def plain_loop(
@@ -96,42 +90,40 @@ def plain_loop(
     session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
 
     def run() -> list[str]:
-        found = []
+        labels = []
         for name in names:
             image = cv2.imread(name)
             assert image is not None
             image = cv2.cvtColor(cv2.resize(image, (size, size)), cv2.COLOR_BGR2RGB)
-            found.append(classes[int(session.run(["probabilities"], {"image": image[None]})[0].argmax())])
-        return found
+            labels.append(classes[int(session.run(["probabilities"], {"image": image[None]})[0].argmax())])
+        return labels
 
     return run
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    lines = [
-        "# From bytes to labels",
-        "",
-        f"{results['images']} JPEGs of {results['bytes'] / results['images'] / 1e3:.1f} kB, {results['threads']} "
-        f"threads; images per second, median of {results['rounds']} turns (least to most).",
-        "",
-        "| model | plain loop | asl-edge | times | asl-edge, one at a time | times | labels as the loop's "
-        "| with second looks | times |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    """Return the results as a page."""
+    table = []
     for name, row in results["models"].items():
         rates = row["images_per_second"]
         cells = {way: f"{median(v):.0f} ({min(v):.0f} to {max(v):.0f})" for way, v in rates.items()}
-        ratio = {way: median(v) / median(rates["plain loop"]) for way, v in rates.items()}
-        one, two = "asl-edge, one at a time", "asl-edge, two looks"
-        times = f"{ratio[two]:.2f}" if two in ratio else ""
-        lines.append(
-            f"| {name} | {cells['plain loop']} | {cells['asl-edge']} | {ratio['asl-edge']:.2f} | {cells[one]} | "
-            f"{ratio[one]:.2f} | {row['labels_alike']:.1%} | {cells.get(two, '')} | {times} |"
-        )
-    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
+        ratio = {way: f"{median(v) / median(rates['plain loop']):.2f}" for way, v in rates.items()}
+        one, zoom = "asl-edge, one at a time", "asl-edge, with zoom pass"
+        plain = [cells["plain loop"], cells["asl-edge"], ratio["asl-edge"], cells[one], ratio[one]]
+        table.append([name, *plain, f"{row['equal_labels']:.1%}", cells.get(zoom, ""), ratio.get(zoom, "")])
+    head = ["model", "plain loop", "asl-edge", "ratio", "asl-edge, one at a time", "ratio"]
+    return page(
+        "# From bytes to labels",
+        "",
+        f"{results['images']} JPEGs of {results['bytes'] / results['images'] / 1e3:.1f} kB, {results['threads']} "
+        f"threads; images per second, median of {results['rounds']} turns (smallest to largest). Ratios are to the "
+        "plain loop.",
+        "",
+        *markdown_table([*head, "labels equal to the loop's", "with zoom pass", "ratio"], table),
+        "",
+        *(f"{note}\n" for note in results.get("notes", [])),
+        machine_line(results["machine"]),
+    )
 
 
 if __name__ == "__main__":

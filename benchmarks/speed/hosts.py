@@ -1,11 +1,11 @@
-"""Two processes that train one AlexNet together beside one process: what the second brings and what it costs.
+"""Two processes that train one AlexNet together vs. one process: what the second brings and what it costs.
 
-    python benchmarks/hosts.py [--batch-size 32] [--steps 10] [--repeats 3]
+    python -m benchmarks.speed.hosts [--batch-size 32] [--steps 10] [--repeats 3] [--name hosts]
 
-Three ways, in turns, with JAX on a CPU and the same batch in all: one process on one core, one on two cores, and two
-processes on a core each that meet over loopback (`--hosts`). Each process takes its share of every batch; gradients
-are averaged with gloo in every step. Steps are timed from the third on. Writes benchmarks/results/NAME.json and
-NAME.md. Linux only; that the results are equal is tested in tests/training/test_backends.py.
+Three ways, in turns, with JAX on a CPU and the same total batch: one process on one core, one on two cores, and two
+processes on a core each that communicate over loopback (`--hosts`). Each process takes its share of every batch;
+gradients are averaged with gloo in every step. Steps are timed from the third on. Linux only; that the results are
+equal is tested in tests/training/test_backends.py. Writes results/speed/NAME.{json,md}.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).parent / "results"
 WAYS = {"one process, one core": [[0]], "one process, two cores": [[0, 1]], "two processes, one core each": [[0], [1]]}
 
 
 def main() -> None:
     """Measure, or be one of the measured processes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
@@ -43,20 +43,18 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="asl-edge-benchmark-") as folder:
         arrays = make_arrays(Path(folder), options.batch_size * options.steps)
-        runs = []
+        runs: list[dict[str, Any]] = []
         for repeat in range(options.repeats):
             for way, cores in WAYS.items():
                 seconds = measure(Path(folder) / f"run-{repeat}-{len(runs)}", arrays, cores, options)
-                runs.append({"way": way, "seconds_a_step": seconds})
+                runs.append({"way": way, "seconds_per_step": seconds})
                 print(json.dumps(runs[-1]), flush=True)
     report = {"batch_size": options.batch_size, "steps": options.steps, "runs": runs, "machine": describe_machine()}
-    (RESULTS / f"{options.name}.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / f"{options.name}.md").write_text(markdown(report))
-    print(markdown(report))
+    write_result(f"speed/{options.name}", report, markdown(report))
 
 
 def make_arrays(folder: Path, rows: int) -> Path:
-    """Write arrays of noise; what is in them costs nothing."""
+    """Write arrays of noise; their content does not change the cost."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -67,7 +65,7 @@ def make_arrays(folder: Path, rows: int) -> Path:
 
 
 def measure(run: Path, arrays: Path, cores: list[list[int]], options: argparse.Namespace) -> float:
-    """Train in as many processes as there are sets of cores; return the median seconds of a step of the first."""
+    """Train in one process per set of cores; return the median seconds per step of the first process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     processes = []
@@ -80,11 +78,13 @@ def measure(run: Path, arrays: Path, cores: list[list[int]], options: argparse.N
             "index": index,
             "count": len(cores),
         }
-        words = [sys.executable, __file__, "--child", json.dumps(plan)]
+        words = [sys.executable, "-m", "benchmarks.speed.hosts", "--child", json.dumps(plan)]
         words += ["--batch-size", str(options.batch_size), "--steps", str(options.steps)]
         environment = {**os.environ, "KERAS_BACKEND": "jax"}
         processes.append(
-            subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+            subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=REPOSITORY
+            )
         )
     outputs = [process.communicate() for process in processes]
     if any(process.returncode for process in processes):
@@ -94,7 +94,7 @@ def measure(run: Path, arrays: Path, cores: list[list[int]], options: argparse.N
 
 
 def child(plan: dict[str, Any], options: argparse.Namespace) -> None:
-    """Train on the cores of `plan`, alone or with the other process."""
+    """Train on the cores of `plan`, alone or together with the other process."""
     os.sched_setaffinity(0, plan["cores"])
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training import recipes
@@ -121,28 +121,23 @@ def child(plan: dict[str, Any], options: argparse.Namespace) -> None:
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as a page."""
     seconds = {
-        way: statistics.median(run["seconds_a_step"] for run in report["runs"] if run["way"] == way) for way in WAYS
+        way: statistics.median(run["seconds_per_step"] for run in report["runs"] if run["way"] == way) for way in WAYS
     }
     first = seconds["one process, one core"]
     rows = [
-        f"| {way} | {value * 1e3:.0f} | {report['batch_size'] / value:.1f} | {first / value:.2f} |"
+        [way, f"{value * 1e3:.0f}", f"{report['batch_size'] / value:.1f}", f"{first / value:.2f}"]
         for way, value in seconds.items()
     ]
-    return "\n".join(
-        [
-            "# Two processes train one AlexNet",
-            "",
-            f"JAX on a CPU in float32, {report['batch_size']} images of 224x224 a batch in all, over loopback; "
-            f"medians of {len(report['runs']) // len(WAYS)} runs of {report['steps']} steps, the ways in turns. All "
-            "28 million gradients (112 MB) are averaged in every step.",
-            "",
-            "| way | a step, ms | images/s | times one core |",
-            "|---|---:|---:|---:|",
-            *rows,
-            "",
-            machine_line(report["machine"]),
-            "",
-        ]
+    return page(
+        "# Two processes train one AlexNet",
+        "",
+        f"JAX on a CPU in float32, {report['batch_size']} images of 224x224 per batch in total, over loopback; medians "
+        f"of {len(report['runs']) // len(WAYS)} runs of {report['steps']} steps, the ways in turns. All 28 million "
+        "gradients (112 MB) are averaged in every step.",
+        "",
+        *markdown_table(["way", "ms per step", "images/s", "times one core"], rows),
+        "",
+        machine_line(report["machine"]),
     )
 
 

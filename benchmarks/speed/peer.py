@@ -1,9 +1,9 @@
-"""One way of running the network, in a process of its own: benchmarks/peers.py starts it, and tells it when to run.
+"""A runtime in its own process: benchmarks/speed/peers.py starts it and tells it when to run.
 
-    python benchmarks/peer.py NAME JSON
+    python -m benchmarks.speed.peer NAME JSON
 
-JSON names files, threads and options. Each line of standard input asks for something ({"time": 50}, {"answer": true});
-one line of JSON answers it. Images are uint8 (1, S, S, 3), RGB, as they lie in the test split.
+JSON names files, threads and options. Each line of standard input is a request ({"time": 50}, {"answer": "FILE.npy"});
+one line of JSON is the reply. Images are uint8 (1, S, S, 3), RGB, as in the test split.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,19 @@ Run = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 
 def keras_predict(options: dict[str, Any]) -> Run:
-    """`model.predict`, as tutorials do."""
+    """`model.predict`, as in tutorials."""
     model = _keras_model(options)
     return lambda image: model.predict(image, verbose=0)
 
 
 def keras_call(options: dict[str, Any]) -> Run:
-    """`model(x)`, as Keras advises for small inputs."""
+    """`model(x)`, as Keras recommends for small inputs."""
     model = _keras_model(options)
     return lambda image: model(image, training=False).numpy()
 
 
 def tf_function(options: dict[str, Any]) -> Run:
-    """A traced function of a fixed shape."""
+    """A traced function of fixed shape."""
     import tensorflow as tf
 
     model = _keras_model(options)
@@ -50,10 +51,11 @@ def tf_function(options: dict[str, Any]) -> Run:
 
 
 def litert(options: dict[str, Any]) -> Run:
-    """LiteRT with XNNPACK, its default."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=options["model"], num_threads=options["threads"])
+    """LiteRT with its default, XNNPACK."""
+    # Not installed with the project, nor typed.
+    interpreter = import_module("ai_edge_litert.interpreter").Interpreter(
+        model_path=options["model"], num_threads=options["threads"]
+    )
     interpreter.allocate_tensors()
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = made["quantization"]
@@ -61,17 +63,15 @@ def litert(options: dict[str, Any]) -> Run:
     def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         interpreter.set_tensor(given["index"], image.astype(given["dtype"], copy=False))
         interpreter.invoke()
-        answer = interpreter.get_tensor(made["index"])
-        return (answer.astype(np.float32) - zero) * scale if scale else answer
+        output: npt.NDArray[Any] = interpreter.get_tensor(made["index"])
+        return np.asarray((output.astype(np.float32) - zero) * scale if scale else output, np.float32)
 
     return run
 
 
 def openvino(options: dict[str, Any]) -> Run:
-    """OpenVINO's own Python API, for latency, a static batch of one, its request kept."""
-    import openvino as ov
-
-    core = ov.Core()
+    """OpenVINO's own Python API for latency: a static batch of one, one request for all images."""
+    core = import_module("openvino").Core()
     model = core.read_model(options["model"])
     size = options["size"]
     model.reshape([1, size, size, 3])
@@ -88,7 +88,7 @@ def openvino(options: dict[str, Any]) -> Run:
 
 
 def pytorch(options: dict[str, Any]) -> Run:
-    """PyTorch in channels-last, its weights those of the graph with normalisations folded."""
+    """PyTorch in channels-last, with the weights of the graph whose normalisations are folded."""
     import torch
 
     torch.set_num_threads(options["threads"])
@@ -107,7 +107,7 @@ def pytorch(options: dict[str, Any]) -> Run:
 
 
 def onnxruntime_plain(options: dict[str, Any]) -> Run:
-    """ONNX Runtime as its own documentation shows it, but for the number of threads."""
+    """ONNX Runtime as in its own documentation, except for the number of threads."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -141,7 +141,7 @@ def _keras_model(options: dict[str, Any]) -> Any:
 
 
 def _torch_network(path: str) -> Any:
-    """Build a module of the nodes of a folded ONNX graph: Conv, Relu, MaxPool, Gemm, Reshape."""
+    """Build a module from the nodes of a folded ONNX graph: Conv, Relu, MaxPool, Gemm, Reshape."""
     import onnx
     import torch
     from onnx import helper, numpy_helper
@@ -182,7 +182,7 @@ def _torch_network(path: str) -> Any:
         elif node.op_type in ("Transpose", "Cast") and not layers:
             continue
         else:
-            raise SystemExit(f"{node.op_type} {node.name}: not translated to PyTorch yet")
+            raise SystemExit(f"{node.op_type} {node.name}: no translation to PyTorch")
         layers.append(layer)
     return torch.nn.Sequential(*layers)
 
@@ -197,13 +197,13 @@ WAYS: dict[str, Callable[[dict[str, Any]], Run]] = {
     "onnxruntime": onnxruntime_plain,
     "asl-edge": asl_edge,
 }
-"""How each is run."""
+"""How each runtime runs."""
 
 
 def main() -> None:
-    """Make the way ready, say so, and do what is asked."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print goes elsewhere
+    """Load the model, report that it is ready, and serve requests."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # so that what libraries print goes to standard error
     options = json.loads(sys.argv[2])
     images = np.load(options["images"], mmap_mode="r")
     began = time.perf_counter()
@@ -212,23 +212,23 @@ def main() -> None:
         run(np.ascontiguousarray(images[number : number + 1]))
     reply: Any = {"ready_seconds": time.perf_counter() - began, "versions": _versions()}
     samples = [np.ascontiguousarray(images[number : number + 1]) for number in range(min(32, len(images)))]
-    print(json.dumps(reply), file=answers, flush=True)
+    print(json.dumps(reply), file=replies, flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        if "time" in asked:
+        request = json.loads(line)
+        if "time" in request:
             for image in samples[:3]:
                 run(image)
             reply = []
-            for number in range(asked["time"]):
+            for number in range(request["time"]):
                 image = samples[number % len(samples)]
                 started = time.perf_counter_ns()
                 run(image)
                 reply.append((time.perf_counter_ns() - started) / 1e6)
         else:
-            found = [run(np.ascontiguousarray(images[number : number + 1]))[0] for number in range(len(images))]
-            np.save(asked["answer"], np.stack(found))
-            reply = Path(asked["answer"]).name
-        print(json.dumps(reply), file=answers, flush=True)
+            outputs = [run(np.ascontiguousarray(images[number : number + 1]))[0] for number in range(len(images))]
+            np.save(request["answer"], np.stack(outputs))
+            reply = Path(request["answer"]).name
+        print(json.dumps(reply), file=replies, flush=True)
 
 
 def _versions() -> dict[str, str]:

@@ -1,16 +1,16 @@
 """The same network, images and threads through Keras, LiteRT, OpenVINO, PyTorch, ONNX Runtime and asl-edge, in turns.
 
     python -m pip install -r benchmarks/requirements-peers.txt
-    python benchmarks/peers.py RUN ARRAYS [--name peers] [--threads 1,2] [--rounds 5] [--runs 40]
+    python -m benchmarks.speed.peers RUN ARRAYS [--name peers] [--threads 1,2] [--rounds 5] [--runs 40]
         [--images 500] [--openvino-python PYTHON]
 
-RUN is a trained run folder of `alexnet`, ARRAYS the prepared arrays whose test split everybody answers. Each way runs
-in a process of its own (benchmarks/peer.py) that waits while the others are measured; a round asks each in turn for
-so many single images. Labels are compared with Keras's, accuracy with Keras's, paired over the images with 95%
-intervals. Every peer is run in the settings that its documentation recommends for one image soon; several were tried
-where it has several, and all are in the table. PYTHON is an interpreter with `onnxruntime-openvino` in place of
-`onnxruntime`, since the two cannot be installed together: with it, asl-edge's `openvino` extra is measured beside
-OpenVINO's own API. Writes results/NAME.{json,md,png}.
+RUN is a trained run folder of `alexnet`, ARRAYS the prepared arrays whose test split all of them classify. Each runtime
+runs in its own process (benchmarks/speed/peer.py) that waits while the others are measured; a round asks each in turn
+for a number of single images. Labels are compared with Keras's, accuracy with Keras's, paired over the images with 95%
+intervals. Every peer runs in the settings that its documentation recommends for low latency; where several were tried,
+all are in the table. PYTHON is an interpreter with `onnxruntime-openvino` in place of `onnxruntime`, since the two
+cannot be installed together: with it, asl-edge's `openvino` extra is measured next to OpenVINO's own API. Writes
+results/speed/NAME.{json,md,png}.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.paired import paired_difference
+from benchmarks.harness.report import REPOSITORY, RESULTS, argument_parser, markdown_table, page, write_result
 
-HERE = Path(__file__).resolve().parent
 PLAIN = "ONNX Runtime, graph as tf2onnx leaves it"
 OURS_ON_OPENVINO = "asl-edge[openvino], int8"
 SAME_OPENVINO = "OpenVINO of asl-edge[openvino]'s environment, our INT8 file"
 HALF = ", its floats in bfloat16"
-"""What INT8 leaves in floats may be computed in either."""
+"""What INT8 leaves in floating point may be computed in float32 or bfloat16."""
 BFLOAT16 = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
 
 
 @dataclass
 class Way:
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     worker: str
@@ -53,21 +54,19 @@ class Way:
 
 
 def main() -> None:
-    """Make the files, start everybody, measure in turns, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Make the files, start every runtime, measure in turns, write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--name", default="peers")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=40)
-    parser.add_argument("--images", type=int, help="held-out images that everybody answers; all by default")
-    parser.add_argument("--agreement", type=float, default=0.995, help="labels that our INT8 shall leave as they are")
+    parser.add_argument("--images", type=int, help="held-out images to classify; all by default")
+    parser.add_argument("--agreement", type=float, default=0.995, help="share of labels that our INT8 must not change")
     parser.add_argument("--openvino-python", help="an interpreter that has onnxruntime-openvino")
-    parser.add_argument("--only", nargs="*", help="ways whose name holds one of these words")
+    parser.add_argument("--only", nargs="*", help="runtimes whose name contains one of these words")
     options = parser.parse_args()
-    from machine import describe_machine
-
     from asl_edge.data.arrays import PreparedArrays
 
     arrays = PreparedArrays.open(options.arrays)
@@ -88,20 +87,20 @@ def main() -> None:
         "runs": options.runs,
         "machine": describe_machine(),
     }
-    (HERE / "results" / f"{options.name}.json").write_text(json.dumps(results) + "\n")
-    (HERE / "results" / f"{options.name}.md").write_text(markdown(results))
-    plot(results, HERE / "results" / f"{options.name}.png")
+    results = json.loads(json.dumps(results))  # threads become text, as in the file
+    write_result(f"speed/{options.name}", results, markdown(results), indent=None)
+    plot(results, RESULTS / "speed" / f"{options.name}.png")
 
 
 def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
-    """Write every file that somebody runs; return the side of the images and how INT8 came about."""
+    """Write every model file; return the side of the images and how INT8 was made."""
     from asl_edge.export.build import Int8Choices, build, prepare
     from asl_edge.export.parity_images import calibration_images
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
-    for name, choices in (("fp32", {}), ("int8", {"int8": Int8Choices(wanted_agreement=agreement)})):
-        built = build(prepared, name, **choices)
+    for name, choices in (("fp32", None), ("int8", Int8Choices(wanted_agreement=agreement))):
+        built = build(prepared, name, choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()
     plain = build(prepare(run, optimized=False), "fp32")
@@ -133,7 +132,7 @@ def make_litert(model: Any, images: Any, folder: Path) -> None:
 
 
 def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
-    """Return everybody who is measured."""
+    """Return everything that is measured."""
     plain, fp32, int8 = (str(folder / f"{name}.onnx") for name in ("plain", "fp32", "int8"))
     run = {"run": str(options.run)}
     found = [
@@ -167,51 +166,51 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
 
 
 class Peer:
-    """A process that runs one way."""
+    """A process that runs one row of the table."""
 
     def __init__(self, way: Way, folder: Path, size: int, threads: int) -> None:
         self.way = way
         settings = way.options | {"threads": threads, "size": size, "images": str(folder / "images.npy")}
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "MKL_NUM_THREADS")}
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "TF_NUM_INTEROP_THREADS": "1"}
-        self.said = (folder / f"{way.name}-{threads}.log".replace("/", "-")).open("w+")
+        self.log = (folder / f"{way.name}-{threads}.log".replace("/", "-")).open("w+")
         self.process = subprocess.Popen(
-            [way.python, str(HERE / "peer.py"), way.worker, json.dumps(settings)],
+            [way.python, "-m", "benchmarks.speed.peer", way.worker, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.said,
+            stderr=self.log,
             text=True,
-            env={**os.environ, **limits, **quiet, "PYTHONPATH": str(HERE.parent)},
+            env={**os.environ, **limits, **quiet, "PYTHONPATH": str(REPOSITORY)},
         )
         self.ready = self.reply()
 
-    def ask(self, question: dict[str, Any]) -> Any:
-        """Ask for something; return the answer."""
+    def ask(self, request: dict[str, Any]) -> Any:
+        """Send a request; return the reply."""
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         return self.reply()
 
     def reply(self) -> Any:
-        """Return what the process says next; RuntimeError with its last words where it has ended."""
+        """Return the next reply of the process; RuntimeError with the end of its log if it has ended."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            self.said.seek(0)
-            raise RuntimeError(f"{self.way.name}: {self.said.read()[-600:]}")
+            self.log.seek(0)
+            raise RuntimeError(f"{self.way.name}: {self.log.read()[-600:]}")
         return json.loads(line)
 
     def end(self) -> None:
         """End the process."""
         self.process.kill()
         self.process.communicate()
-        self.said.close()
+        self.log.close()
 
 
 def measure(
     options: argparse.Namespace, folder: Path, threads: int, labels: Any, results: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run everybody with so many threads; return samples by name, and add answers and versions to `results`."""
+    """Run everything with this many threads; return samples by name, and add labels and versions to `results`."""
     peers: list[Peer] = []
     samples: dict[str, Any] = {}
     try:
@@ -233,7 +232,7 @@ def measure(
             print(f"{threads} threads: {way.name} is ready", file=sys.stderr)
         for number in range(options.rounds):
             for peer in peers if number % 2 == 0 else reversed(peers):
-                time.sleep(0.3)  # threads of the one before stop waiting for work
+                time.sleep(0.3)  # threads of the previous one stop spinning
                 samples[peer.way.name]["ms"].append(peer.ask({"time": options.runs}))
             print(f"{threads} threads: round {number + 1} of {options.rounds}", file=sys.stderr)
     finally:
@@ -244,9 +243,7 @@ def measure(
 
 
 def compared(results: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return labels as Keras's, accuracy, and the paired difference to Keras's with 95% interval."""
-    from paired import paired_difference
-
+    """Return the agreement with Keras's labels, accuracy, and the paired difference to Keras with 95% interval."""
     labels = np.array(results["labels"])
     keras = np.array(results["answers"].get("Keras, model(x)", results["answers"][PLAIN]))
     mine = np.array(results["answers"][name])
@@ -263,93 +260,85 @@ def medians(results: dict[str, Any], threads: str) -> dict[str, float]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    results = json.loads(json.dumps(results))
+    """Return the results as a page."""
     counts = list(results["threads"])
     by_count = {count: medians(results, count) for count in counts}
-    lines = [
-        "# The same network everywhere",
+    head = ["runtime", "precision", *(f"{count} thread{'s' * (count != '1')}, ms" for count in counts)]
+    rows = []
+    for name, row in results["threads"][counts[-1]].items():
+        against_keras = compared(results, name)
+        low, high = (100 * bound for bound in against_keras["difference_interval"])
+        shares = [f"{against_keras['agreement']:.2%}", f"{against_keras['accuracy']:.2%}"]
+        difference = f"{100 * against_keras['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+        cells = [latency_cell(results, by_count, count, name) for count in counts]
+        rows.append([name, row["precision"], *cells, *shares, difference])
+    quantization = results["made"]["int8"]
+    float_layers = ", ".join(quantization["float_layers"]) or "none"
+    versions = ", ".join(f"{name} {' and '.join(known)}" for name, known in sorted(results["versions"].items()))
+    return page(
+        "# The same network on every runtime",
         "",
-        f"Run `{results['run']}`, {results['images']} held-out images, one at a time; milliseconds from the pixels "
-        "of an image of the network's size to probabilities, median, 90th percentile, and how many times as fast as "
-        "ONNX Runtime on the graph that tf2onnx leaves. Labels as Keras's; difference of accuracy to Keras in points, "
+        f"Run `{results['run']}`, {results['images']} held-out images, one at a time; milliseconds from the pixels of "
+        "an image of the network's size to probabilities: median, 90th percentile, and speed-up over ONNX Runtime on "
+        "the graph that tf2onnx leaves. Labels: share equal to Keras's; difference: of accuracy to Keras, in points, "
         "paired, with 95% interval.",
         "",
-        "| way | precision | "
-        + " | ".join(f"{count} thread{'s' * (count != '1')}, ms" for count in counts)
-        + " | labels | accuracy | difference |",
-        "|---|---|" + "---:|" * (len(counts) + 3),
-    ]
-    for name, row in results["threads"][counts[-1]].items():
-        cells = []
-        for count in counts:
-            samples = [ms for turn in results["threads"][count].get(name, {"ms": []})["ms"] for ms in turn]
-            if not samples:
-                cells.append("")
-                continue
-            times = by_count[count][PLAIN] / by_count[count][name]
-            cells.append(f"{by_count[count][name]:.2f}, {np.percentile(samples, 90):.2f} ({times:.2f})")
-        row |= compared(results, name)
-        low, high = row["difference_interval"]
-        lines.append(
-            f"| {name} | {row['precision']} | {' | '.join(cells)} | {row['agreement']:.2%} | {row['accuracy']:.2%} | "
-            f"{100 * row['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}) |"
-        )
-    quantization = results["made"]["int8"]
-    kept = ", ".join(quantization["float_layers"]) or "none"
-    lines += [
+        *markdown_table([*head, "labels", "accuracy", "difference"], rows, "ll" + "r" * (len(counts) + 3)),
         "",
         f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from "
-        f"{quantization['calibration_images']} training images; layers left in float32: {kept}. LiteRT's is made "
-        "from the same images by TensorFlow's converter.",
+        f"{quantization['calibration_images']} training images; layers left in float32: {float_layers}. LiteRT's is "
+        "made from the same images by TensorFlow's converter.",
         "",
         *against_openvino(results, by_count),
         *(
             f"Not run: {name}: `{error.splitlines()[-1] if error else ''}`\n"
             for name, error in results["failed"].items()
         ),
-        f"{results['rounds']} rounds of {results['runs']} images each, in turns. "
-        + ", ".join(f"{name} {' and '.join(known)}" for name, known in sorted(results["versions"].items()))
-        + f". {machine_line(results['machine'])}",
-        "",
-    ]
-    return "\n".join(lines)
+        f"{results['rounds']} rounds of {results['runs']} images each, in turns. {versions}. "
+        + machine_line(results["machine"]),
+    )
+
+
+def latency_cell(results: dict[str, Any], by_count: dict[str, dict[str, float]], count: str, name: str) -> str:
+    """Return median, 90th percentile and speed-up of one runtime with `count` threads."""
+    samples = [ms for turn in results["threads"][count].get(name, {"ms": []})["ms"] for ms in turn]
+    if not samples:
+        return ""
+    ratio = by_count[count][PLAIN] / by_count[count][name]
+    return f"{by_count[count][name]:.2f}, {np.percentile(samples, 90):.2f} ({ratio:.2f})"
 
 
 def against_openvino(results: dict[str, Any], by_count: dict[str, dict[str, float]]) -> list[str]:
-    """Say how long asl-edge takes on OpenVINO beside OpenVINO's own API, both computing alike."""
+    """Return how long asl-edge on OpenVINO takes relative to OpenVINO's own API, both with the same settings."""
     parts = []
     for name, what in (("", "float32"), (HALF, "bfloat16")):
         mine, theirs = OURS_ON_OPENVINO + name, SAME_OPENVINO + name
         if all(mine in found and theirs in found for found in by_count.values()):
             each = ", ".join(f"{found[mine] / found[theirs]:.2f} ({count})" for count, found in by_count.items())
             parts.append(f"{each} with floats in {what}")
-    said = "asl-edge[openvino] beside OpenVINO's own API of the same version, ratio of medians (threads): "
-    return [f"{said}{'; '.join(parts)}.", ""] if parts else []
+    title = "asl-edge[openvino] vs. OpenVINO's own API of the same version, ratio of medians (threads): "
+    return [f"{title}{'; '.join(parts)}.", ""] if parts else []
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
     """Draw latency against labels that stay: to the left and up is better."""
     from matplotlib.figure import Figure
 
-    results = json.loads(json.dumps(results))
     count = list(results["threads"])[-1]
-    found = medians(results, count)
+    by_name = medians(results, count)
     figure = Figure(figsize=(9, 5), dpi=130, layout="constrained")
     axes = figure.subplots()
-    names = sorted(found, key=lambda name: -found[name])
+    names = sorted(by_name, key=lambda name: -by_name[name])
     colours = {"float32": "#6b8fb5", "bfloat16": "#b58f6b", "INT8": "#6bb58f"}
     for place, name in enumerate(names):
         precision = results["threads"][count][name]["precision"]
         ours = name.startswith("asl-edge")
-        axes.barh(place, found[name], color=colours[precision], edgecolor="#12355b" if ours else "none", linewidth=2)
+        axes.barh(place, by_name[name], color=colours[precision], edgecolor="#12355b" if ours else "none", linewidth=2)
         agreement = compared(results, name)["agreement"]
-        axes.text(found[name] * 1.05, place, f"{found[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
+        axes.text(by_name[name] * 1.05, place, f"{by_name[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(found.values()) * 3)
+    axes.set_xlim(right=max(by_name.values()) * 3)
     axes.set_xlabel(f"milliseconds an image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]

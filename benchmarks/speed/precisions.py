@@ -1,17 +1,16 @@
-"""Every precision of a trained model beside the graph that tf2onnx leaves: labels, accuracy, size, latency, throughput.
+"""Every precision of a trained model vs. the graph as tf2onnx leaves it: labels, accuracy, size, latency, throughput.
 
-    python benchmarks/precisions.py RUN ARRAYS --name NAME [--rounds 5] [--runs 60]
+    python -m benchmarks.speed.precisions RUN ARRAYS --name NAME [--rounds 5] [--runs 60]
 
-RUN is a trained run folder, ARRAYS the prepared arrays whose test split is answered by all of them. Files are measured
-in turns, each turn in a fresh process (as `asl-edge benchmark` does); ratios are of medians. Accuracy differences are
+RUN is a trained run folder, ARRAYS the prepared arrays whose test split all of them classify. Files are measured in
+turns, each turn in a fresh process (as `asl-edge benchmark` does); ratios are of medians. Accuracy differences are
 paired over the images, with 95% intervals (normal approximation of the difference of paired proportions, Agresti
-2013, 11.1). Writes results/precisions-NAME.{json,md}.
+2013, 11.1). Writes results/speed/precisions-NAME.{json,md}.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import sys
@@ -23,32 +22,30 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).resolve().parent / "results"
-PLAIN = "tf2onnx as it is"
+PLAIN = "tf2onnx unmodified"
 THROUGHPUT = "fp32 for throughput"
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("arrays", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=60)
-    parser.add_argument("--agreement", type=float, default=0.995, help="labels that INT8 shall leave as they are")
+    parser.add_argument("--agreement", type=float, default=0.995, help="share of labels that INT8 must not change")
     parser.add_argument("--batch-sizes", default="1,32")
     options = parser.parse_args()
-    from machine import describe_machine
-
     from asl_edge.bench.runner import benchmark
     from asl_edge.bench.scenarios import Effort, variants
 
     with tempfile.TemporaryDirectory() as folder:
         files, made = make(options, Path(folder))
-        answers = answer(options, files)
+        accuracy = classify(options, files)
         sizes = [int(word) for word in options.batch_sizes.split(",")]
         report = benchmark(
             variants(list(files.values()), ["cpu"], sizes, [1, 2]),
@@ -73,20 +70,20 @@ def main() -> None:
         if result.error is None
     ]
     results = {
+        "name": options.name,
         "run": options.run.name,
         "made": made,
-        "answers": answers,
+        "accuracy": accuracy,
         "latency": latency,
         "rounds": options.rounds,
         "runs": options.runs,
         "machine": describe_machine(),
     }
-    (RESULTS / f"precisions-{options.name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / f"precisions-{options.name}.md").write_text(markdown(options.name, results))
+    write_result(f"speed/precisions-{options.name}", results, markdown(results))
 
 
 def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Write every file; return them by name, and what making them took."""
+    """Write every file; return them by name, and the cost of making them."""
     import tensorflow as tf
     import tf2onnx
 
@@ -134,112 +131,115 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
     return files, made
 
 
-def answer(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
-    """Let Keras and every file answer the test split."""
-    from paired import paired_difference
-
+def classify(options: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    """Classify the test split with Keras and with every file."""
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.export.graph.logits import keras_outputs
     from asl_edge.export.source.open_source import open_source
     from asl_edge.metrics import expected_calibration_error
     from asl_edge.runtime.predictor import Predictor
+    from benchmarks.harness.paired import paired_difference
 
     arrays = PreparedArrays.open(options.arrays)
     images, labels = arrays.rgb("test", slice(None)), np.asarray(arrays.split("test").labels)
     reference = keras_outputs(open_source(options.run).model, images).probabilities
-    right = reference.argmax(axis=1) == labels
-    found: dict[str, Any] = {
+    correct = reference.argmax(axis=1) == labels
+    results: dict[str, Any] = {
         "Keras": {
             "images": len(labels),
-            "accuracy": float(right.mean()),
+            "accuracy": float(correct.mean()),
             "ece": expected_calibration_error(reference, labels),
         }
     }
     for name, path in files.items():
         with Predictor(path, provider="cpu") as predictor:
-            answers = predictor.probabilities(images)
-        mine = answers.argmax(axis=1) == labels
-        found[name] = {
-            "label_agreement": float((answers.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+            probabilities = predictor.probabilities(images)
+        mine = probabilities.argmax(axis=1) == labels
+        results[name] = {
+            "label_agreement": float((probabilities.argmax(axis=1) == reference.argmax(axis=1)).mean()),
             "accuracy": float(mine.mean()),
-            **paired_difference(mine, right),
-            "ece": expected_calibration_error(answers, labels),
-            "max_probability_difference": float(np.abs(answers - reference).max()),
+            **paired_difference(mine, correct),
+            "ece": expected_calibration_error(probabilities, labels),
+            "max_probability_difference": float(np.abs(probabilities - reference).max()),
         }
-    return found
+    return results
 
 
-def markdown(name: str, results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    answers, made = results["answers"], results["made"]
-    lines = [
-        f"# Every precision of {name}",
+def markdown(results: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    accuracy, made = results["accuracy"], results["made"]
+    keras = accuracy["Keras"]
+    rows = []
+    for file, row in accuracy.items():
+        if file != "Keras":
+            low, high = (100 * bound for bound in row["difference_interval"])
+            difference = f"{100 * row['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+            cells = [f"{made['precisions'][file]['bytes'] / 1e6:.1f}", f"{row['label_agreement']:.2%}"]
+            cells += [f"{row['accuracy']:.2%}", difference, f"{row['ece']:.3f}"]
+            rows.append([file, *cells, f"{row['max_probability_difference']:.2g}"])
+    head = ["file", "MB", "labels equal to Keras", "accuracy", "difference, points", "ECE"]
+    return page(
+        f"# Every precision of {results['name']}",
         "",
-        f"Run `{results['run']}`, {answers['Keras']['images']} held-out images; Keras reads "
-        f"{answers['Keras']['accuracy']:.1%} of them, ECE {answers['Keras']['ece']:.3f}. Difference of accuracy: "
-        "paired, with 95% interval.",
+        f"Run `{results['run']}`, {keras['images']} held-out images; accuracy of Keras {keras['accuracy']:.1%}, ECE "
+        f"{keras['ece']:.3f}. Difference of accuracy: paired, with 95% interval.",
         "",
-        "| file | MB | labels as Keras | accuracy | difference, points | ECE | largest difference of a probability |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for file, row in answers.items():
-        if file == "Keras":
-            continue
-        low, high = row["difference_interval"]
-        lines.append(
-            f"| {file} | {made['precisions'][file]['bytes'] / 1e6:.1f} | {row['label_agreement']:.2%} | "
-            f"{row['accuracy']:.2%} | {100 * row['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}) | "
-            f"{row['ece']:.3f} | {row['max_probability_difference']:.2g} |"
-        )
-    lines += ["", "Milliseconds a batch, median (how many times as fast as the graph of tf2onnx):", ""]
-    shapes = sorted({(row["batch_size"], row["threads"]) for row in results["latency"]})
-    lines.append(
-        "| file | " + " | ".join(f"batch {b}, {t} thread{'s' * (t > 1)}" for b, t in shapes) + " | load ms | peak MB |"
+        *markdown_table([*head, "largest difference of a probability"], rows),
+        "",
+        "Milliseconds per batch, median (speed-up over the graph of tf2onnx):",
+        "",
+        *latency_table(results),
+        "",
+        *costs(made),
+        "",
+        *markdown_table(
+            ["pass", "nodes before", "after", "largest difference of a logit, relative"],
+            [
+                [row["name"], row["nodes_before"], row["nodes_after"], f"{row['max_logit_relative']:.1g}"]
+                for row in made["passes"]
+            ],
+        ),
+        "",
+        f"{results['rounds']} rounds of {results['runs']} runs. {machine_line(results['machine'])}",
     )
-    lines.append("|---|" + "---:|" * (len(shapes) + 2))
+
+
+def latency_table(results: dict[str, Any]) -> list[str]:
+    """Return the table of latencies, per file and shape."""
+    shapes = sorted({(row["batch_size"], row["threads"]) for row in results["latency"]})
     table = {(row["file"], row["batch_size"], row["threads"]): row for row in results["latency"]}
-    for file in answers:
+    head = ["file", *(f"batch {batch}, {threads} thread{'s' * (threads > 1)}" for batch, threads in shapes)]
+    rows = []
+    for file in results["accuracy"]:
         if file == "Keras":
             continue
         cells = []
         for shape in shapes:
             row, plain = table.get((file, *shape)), table.get((PLAIN, *shape))
-            cells.append(
-                f"{row['median_ms']:.2f} ({plain['median_ms'] / row['median_ms']:.2f})" if row and plain else ""
-            )
+            ms = f"{row['median_ms']:.2f} ({plain['median_ms'] / row['median_ms']:.2f})" if row and plain else ""
+            cells.append(ms)
         one = table.get((file, *shapes[0]))
-        cells += [f"{one['load_ms']:.0f}", f"{one['peak_memory_mb']:.0f}"] if one else ["", ""]
-        lines.append(f"| {file} | {' | '.join(cells)} |")
+        rows.append([file, *cells, *([f"{one['load_ms']:.0f}", f"{one['peak_memory_mb']:.0f}"] if one else ["", ""])])
+    return markdown_table([*head, "load ms", "peak MB"], rows)
+
+
+def costs(made: dict[str, Any]) -> list[str]:
+    """Return how INT8 came about, and how long everything took, as lines of text."""
     quantization = made["precisions"]["int8"]["quantization"]
-    kept = ", ".join(quantization["float_layers"]) or "none"
-    lines += [
-        "",
+    float_layers = ", ".join(quantization["float_layers"]) or "none"
+    precisions = "; ".join(
+        f"{precision} {row['seconds']:.1f} s and {row['parity_seconds']:.1f} s of parity"
+        for precision, row in made["precisions"].items()
+        if "seconds" in row
+    )
+    return [
         f"INT8 for {quantization['target']}: ranges ({quantization['method']}, {quantization['headroom']:g} times as "
-        f"wide) from "
-        f"{quantization['calibration_images']} training images; layers left in float32: {kept}.",
+        f"wide) from {quantization['calibration_images']} training images; layers left in float32: {float_layers}.",
         "",
-        f"Made in: reading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "
-        f"work on the graph with its comparisons {made['optimization_seconds']:.1f} s; "
-        + "; ".join(
-            f"{precision} {row['seconds']:.1f} s and {row['parity_seconds']:.1f} s of parity"
-            for precision, row in made["precisions"].items()
-            if "seconds" in row
-        )
-        + f". Peak memory of all that, TensorFlow included: {made['peak_memory_mb']:.0f} MB.",
-        "",
-        "| pass | nodes before | after | largest difference of a logit, relative |",
-        "|---|---:|---:|---:|",
-        *(
-            f"| {row['name']} | {row['nodes_before']} | {row['nodes_after']} | {row['max_logit_relative']:.1g} |"
-            for row in made["passes"]
-        ),
-        "",
-        f"{results['rounds']} rounds of {results['runs']} runs. {machine_line(results['machine'])}",
-        "",
+        f"Time: loading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "
+        f"graph passes with their comparisons {made['optimization_seconds']:.1f} s; {precisions}. Peak memory of all "
+        f"that, TensorFlow included: {made['peak_memory_mb']:.0f} MB.",
     ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,19 @@
-"""Measure `asl-edge data prepare` beside the tutorial's own loop on the same images, in turns.
+"""`asl-edge data prepare` vs. the tutorial's own loop on the same images, in turns.
 
-    python benchmarks/prepare.py SOURCE [--repeats 5] [--classes A,B,C] [--copies 1]
+    python -m benchmarks.speed.prepare SOURCE [--repeats 5] [--classes A,B,C] [--copies 1]
 
-SOURCE has one folder a class. The tutorial wants flat files `A_34.jpg`: they are linked (or copied) into a temporary
-folder under such names, and both read them from there. Writes benchmarks/results/prepare.json and prepare.md.
+SOURCE has one folder per class. The tutorial expects flat files `A_34.jpg`: they are linked (or copied) into a
+temporary folder under such names, and both read them from there. Writes results/speed/NAME.{json,md}.
 
-What is compared: the tutorial lists a folder, reads and resizes each image with OpenCV into lists and saves six
-arrays. Ours also checks every file, finds duplicates, takes SHA-256 of files and arrays, splits by blocks, writes a
-leak report, a manifest and a contact sheet, and waits until all of it is on the disk, which the tutorial does not;
-`tutorial + fsync` adds that wait to it. Each is one whole process, imports included (the tutorial's without Keras, of
-which it needs only one-hot vectors here).
+What is compared: the tutorial lists a folder, reads and resizes each image with OpenCV into lists and saves six arrays.
+Ours also checks every file, finds duplicates, computes SHA-256 of files and arrays, splits by blocks, writes a leak
+report, a manifest and a contact sheet, and waits until all of it is on the disk, which the tutorial does not; `tutorial
++ fsync` adds that wait to it. Each is one whole process, imports included (the tutorial's without Keras, from which it
+needs only one-hot vectors here).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import statistics
@@ -24,10 +22,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
-from process import run
-
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.process import run
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
 TUTORIAL = """
 import os, random, sys
@@ -73,12 +70,12 @@ if sync == "sync":
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--classes", help="such as A,B,C; default: all folders of SOURCE")
-    parser.add_argument("--copies", type=int, default=1, help="how often each image is read, for larger sets")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--copies", type=int, default=1, help="copies of each image, for larger sets")
+    parser.add_argument("--name", default="prepare", help="name of the result files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -86,10 +83,7 @@ def main() -> None:
         images = flatten(options.source, work / "flat", classes, options.copies)
         results = measure(work, classes, images, options.repeats)
     results["machine"] = describe_machine()
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "prepare.json").write_text(json.dumps(results, indent=2) + "\n")
-    (options.results / "prepare.md").write_text(markdown(results))
-    print(markdown(results))
+    write_result(f"speed/{options.name}", results, markdown(results))
 
 
 def flatten(source: Path, flat: Path, classes: list[str], copies: int) -> int:
@@ -117,7 +111,7 @@ def link_or_copy(path: Path, to: Path) -> None:
 
 
 def measure(work: Path, classes: list[str], images: int, repeats: int) -> dict[str, Any]:
-    """Run all in turns, so that a change of the machine's pace meets them alike; the first round only warms up."""
+    """Run all in turns, so that a change of the machine's speed affects all of them; the first round only warms up."""
     per_class = images // len(classes)
     train, val = round(per_class * 0.7), round(per_class * 0.15)
     flat, names = str(work / "flat"), ",".join(classes)
@@ -134,7 +128,7 @@ def measure(work: Path, classes: list[str], images: int, repeats: int) -> dict[s
         for name, command in commands.items():
             shutil.rmtree(work / "out", ignore_errors=True)
             if hasattr(os, "sync"):
-                os.sync()  # what the one before left unwritten must not slow this one
+                os.sync()  # what the previous command left unwritten must not slow this one
             done = run(command).to_json()
             if turn:
                 samples[name].append(done)
@@ -166,29 +160,29 @@ def summary(images: int, runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return the results as a Markdown table."""
+    """Return the results as a page."""
     base = results["summary"]["tutorial"]["images_per_second"]
 
-    def cell(value: float | None) -> str:
+    def memory(value: float | None) -> str:
         return "not measured" if value is None else f"{value:.0f}"
 
-    lines = [
-        "# Preparing images: `asl-edge data prepare` beside the tutorial's loop",
+    rows = []
+    for name, row in results["summary"].items():
+        rate = row["images_per_second"]
+        times = [f"{rate:.0f}", f"{rate / base:.2f}", f"{row['seconds']:.2f}", f"{row['cpu_seconds'] or 0:.2f}"]
+        rows.append([name, *times, memory(row["peak_rss_mb"]), memory(row["peak_anonymous_mb"])])
+    head = ["", "images/s", "times the tutorial", "seconds", "CPU seconds", "peak RSS, MB", "peak RssAnon, MB"]
+    return page(
+        "# Preparing images: `asl-edge data prepare` vs. the tutorial's loop",
         "",
-        f"{results['images']} images of {results['classes']} classes, medians of {results['repeats']} runs in "
-        "turns after one to warm up; whole processes, imports included. RssAnon is memory without mapped file pages. "
+        f"{results['images']} images of {results['classes']} classes, medians of {results['repeats']} runs in turns "
+        "after one to warm up; whole processes, imports included. RssAnon is memory without mapped file pages. "
         "`asl-edge` waits until everything is on the disk (fsync), the tutorial does not: the second row adds that.",
         "",
-        "| | images/s | times the tutorial | seconds | CPU seconds | peak RSS, MB | peak RssAnon, MB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, row in results["summary"].items():
-        lines.append(
-            f"| {name} | {row['images_per_second']:.0f} | {row['images_per_second'] / base:.2f} | "
-            f"{row['seconds']:.2f} | {row['cpu_seconds'] or 0:.2f} | {cell(row['peak_rss_mb'])} | "
-            f"{cell(row['peak_anonymous_mb'])} |"
-        )
-    return "\n".join([*lines, "", machine_line(results["machine"]) + ".", ""])
+        *markdown_table(head, rows),
+        "",
+        machine_line(results["machine"]) + ".",
+    )
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
-"""How far each operator is from what the machine could do; writes results/floor.{json,md}.
+"""How close each operator comes to what the machine can do: a roofline per layer.
 
-    python benchmarks/floor.py FP32.onnx INT8.onnx [--threads 1,2] [--runs 100]
+    python -m benchmarks.speed.roofline FP32.onnx INT8.onnx [--threads 1,2] [--runs 100]
 
-Both files are of one network and made by asl-edge. Times of single operators are ONNX Runtime's own profile, medians
-over the runs at batch 1; its bookkeeping between operators is what the whole run takes more. The floor of an operator
-is the larger of two times: its multiply-adds at the highest rate that a large product of matrices, or any layer of the
-network, reaches here in the same arithmetic, and its weights at the rate at which memory is read; weights that a cache
-holds from one run to the next can be below it. Peaks are measured in the same run, before and after the network.
+Both files hold the same network and were made by asl-edge. Times of single operators come from ONNX Runtime's own
+profile, medians over the runs at batch 1; its bookkeeping between operators is what the whole run takes more. The
+bound of an operator is the larger of two times: its multiply-adds at the highest rate that a large matrix product, or
+any layer of the network, reaches here in the same arithmetic, and its weights at the rate at which memory is read;
+weights that a cache holds from one run to the next can be below it. Peaks are measured in the same run, before and
+after the network. Writes results/speed/roofline.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -25,23 +24,29 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).resolve().parent / "results"
+METHOD = (
+    "Times of single operators come from ONNX Runtime's own profile, medians over the runs at batch 1; its bookkeeping "
+    "between operators is what the whole run takes more. The bound of an operator is the larger of two times: its "
+    "multiply-adds at the highest rate that a large matrix product, or any layer of the network, reaches here in the "
+    "same arithmetic, and its weights at the rate at which memory is read; weights that a cache holds from one run to "
+    "the next can be below it. Peaks are measured in the same run, before and after the network."
+)
 _SIDE = 2048
-"""Of the matrices whose product tells the peak."""
+"""Of the matrices whose product measures the peak."""
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("fp32", type=Path)
     parser.add_argument("int8", type=Path)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--runs", type=int, default=100)
     options = parser.parse_args()
     import onnx
-    from machine import describe_machine
 
     from asl_edge.export.graph.macs import multiply_adds
 
@@ -49,7 +54,7 @@ def main() -> None:
     arithmetic = multiply_adds(model)
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     weights = {node.name: sizes[node.input[1]] for node in model.graph.node if node.name in arithmetic}
-    # A layer that ONNX Runtime computes together with its ReLU goes by the name of that.
+    # A layer that ONNX Runtime fuses with its ReLU goes by the name of the ReLU.
     names = {
         node: {node} | {follower.name for follower in model.graph.node if is_relu_of(follower, made)}
         for node, made in ((node.name, node.output) for node in model.graph.node if node.name in arithmetic)
@@ -68,7 +73,7 @@ def main() -> None:
             for name in found
         }
         for row in (row for rows in layers.values() for row in rows):
-            # What a layer reaches is no less possible than what the product of matrices reached.
+            # A rate that a layer reaches is possible too, even where the matrix product stayed below it.
             name = f"{'int8' if row['bits'] == 8 else 'fp32'}_gmac"
             peaks[name] = max(peaks[name], arithmetic[row["name"]] / row["ms"] / 1e6)
         results["threads"][threads] = {"peaks": peaks}
@@ -81,7 +86,7 @@ def main() -> None:
                     "weights from memory": row["bits"] / 8 * weights[row["name"]] / peaks["memory_gb"] / 1e6,
                 }
                 row["limit"] = max(bounds, key=lambda bound: bounds[bound])
-                row["floor_ms"] = bounds[row["limit"]]
+                row["bound_ms"] = bounds[row["limit"]]
             nodes, kinds = found[name]["nodes"], found[name]["kinds"]
             others = {event for event in nodes if plain(event) not in heavy}
             results["threads"][threads][name] = {
@@ -91,8 +96,8 @@ def main() -> None:
                 "others": sorted({kinds[event] for event in others}),
                 "rows": rows,
             }
-    (RESULTS / "floor.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "floor.md").write_text(markdown(results))
+    results = json.loads(json.dumps(results))  # threads become text, as in the file
+    write_result("speed/roofline", results, markdown(results))
 
 
 def measured_peaks(threads: int) -> dict[str, float]:
@@ -105,7 +110,7 @@ def measured_peaks(threads: int) -> dict[str, float]:
 
 
 def layer(node: str, names: set[str], found: dict[str, Any], width: int) -> dict[str, Any]:
-    """Return what a profile tells of a layer, whose operators go by one of `names`; `width` bytes a number."""
+    """Return a layer's row of a profile; its operators go by one of `names`, with `width` bytes per number."""
     mine = [event for event in found["nodes"] if plain(event) in names]
     wide = width if any("Q" in found["kinds"][event] for event in mine) else 4
     return {
@@ -118,24 +123,24 @@ def layer(node: str, names: set[str], found: dict[str, Any], width: int) -> dict
 
 
 def is_relu_of(node: Any, made: Any) -> bool:
-    """Whether a node is the ReLU of what another has made."""
+    """Whether a node is the ReLU of another node's output."""
     return node.op_type == "Relu" and node.input[0] in made
 
 
 def plain(event: str) -> str:
-    """Return the name of a node without what ONNX Runtime adds to it."""
+    """Return the name of a node without the suffixes and prefixes of ONNX Runtime."""
     return re.sub(r"(_nchwc|_token_\d+|_nhwc)$", "", event).removeprefix("fused ")
 
 
 def peak(threads: int, *, whole: bool) -> float:
-    """Return the highest rate of a large product here, in 1e9 multiply-adds a second: float32, or bytes."""
+    """Return the highest rate of a large product here, in 1e9 multiply-adds per second: float32, or 8-bit integers."""
     import onnx
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
     if whole:
-        # As a convolution of 1x1, for which ONNX Runtime has its best kernel of bytes: products of matrices are slower.
+        # As a 1x1 convolution, for which ONNX Runtime has its best 8-bit kernel: matrix products are slower.
         given = rng.integers(0, 255, (1, _SIDE, 32, 32)).astype(np.uint8)
         scale = [numpy_helper.from_array(np.float32(0.01), "s"), numpy_helper.from_array(np.uint8(0), "z")]
         zero = numpy_helper.from_array(np.int8(0), "w0")
@@ -164,7 +169,7 @@ def peak(threads: int, *, whole: bool) -> float:
 
 
 def memory(threads: int) -> float:
-    """Return how fast memory is read here, in 1e9 bytes a second: sums over arrays that no cache holds."""
+    """Return how fast memory is read here, in 1e9 bytes per second: sums over arrays that no cache holds."""
     parts = np.array_split(np.ones(2**27, np.float32), threads)
     times = []
     for _ in range(10):
@@ -179,7 +184,7 @@ def memory(threads: int) -> float:
 
 
 def profile(path: Path, threads: int, runs: int) -> dict[str, Any]:
-    """Return medians of every operator's time at batch 1, their kinds, and the whole run with and without profiling."""
+    """Return every operator's median time at batch 1 and its kind, and the whole run with and without profiling."""
     from asl_edge.runtime.engine.session import open_session
     from asl_edge.runtime.onnx_file.metadata import read_spec
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
@@ -216,37 +221,35 @@ def profile(path: Path, threads: int, runs: int) -> dict[str, Any]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
-    results = json.loads(json.dumps(results))
-    lines = ["# How far from the floor", "", __doc__.split("\n\n")[-1].strip().replace("\n", " "), ""]
-    for threads, found in results["threads"].items():
-        peaks = found["peaks"]
+    """Return the results as a page."""
+    lines = ["# Roofline: every layer against the machine's bounds", "", METHOD, ""]
+    head = ["layer", "fp32 ms", "bound", "ratio", "limit", "int8 ms", "bound", "ratio", "limit", "kernel"]
+    for threads, measured in results["threads"].items():
+        peaks = measured["peaks"]
+        rows = []
+        for one, two in zip(measured["fp32"]["rows"], measured["int8"]["rows"], strict=True):
+            rows.append([one["node"], *_row_cells(one), *_row_cells(two), two["kernel"]])
+        others = [f"{measured[name]['others_ms']:.3f}" for name in ("fp32", "int8")]
+        rows.append(["the rest", others[0], "", "", "", others[1], "", "", "", ""])
+        totals: list[str] = []
+        for name in ("fp32", "int8"):
+            whole, bound = measured[name]["whole_ms"], sum(row["bound_ms"] for row in measured[name]["rows"])
+            totals += [f"{whole:.2f}", f"{bound:.2f}", f"{whole / bound:.1f}", ""]
+        rows.append(["**whole run, not profiled**", *totals, ""])
         lines += [
             f"## {threads} thread{'s' * (threads != '1')}",
             "",
-            f"Peaks: float32 {peaks['fp32_gmac']:.0f}, bytes {peaks['int8_gmac']:.0f} billion multiply-adds a second; "
-            f"memory {peaks['memory_gb']:.1f} GB a second.",
+            f"Peaks: float32 {peaks['fp32_gmac']:.0f}, 8-bit {peaks['int8_gmac']:.0f} billion multiply-adds per "
+            f"second; memory {peaks['memory_gb']:.1f} GB per second.",
             "",
-            "| layer | fp32 ms | floor | times | limit | int8 ms | floor | times | limit | kernel |",
-            "|---|---:|---:|---:|---|---:|---:|---:|---|---|",
+            *markdown_table(head, rows, "lrrrlrrrll"),
+            "",
         ]
-        for one, two in zip(found["fp32"]["rows"], found["int8"]["rows"], strict=True):
-            cells = [
-                f"{row['ms']:.3f} | {row['floor_ms']:.3f} | {row['ms'] / row['floor_ms']:.1f} | {row['limit']}"
-                for row in (one, two)
-            ]
-            lines.append(f"| {one['node']} | {cells[0]} | {cells[1]} | {two['kernel']} |")
-        totals = []
-        for name in ("fp32", "int8"):
-            floor = sum(row["floor_ms"] for row in found[name]["rows"])
-            totals.append(f"{found[name]['whole_ms']:.2f} | {floor:.2f} | {found[name]['whole_ms'] / floor:.1f} | ")
-        lines.append(
-            f"| the rest | {found['fp32']['others_ms']:.3f} | | | | {found['int8']['others_ms']:.3f} | | | | |"
-        )
-        lines += [f"| **whole run, not profiled** | {totals[0]} | {totals[1]} | |", ""]
-    return "\n".join([*lines, f"{results['runs']} runs. {machine_line(results['machine'])}", ""])
+    return page(*lines, f"{results['runs']} runs. {machine_line(results['machine'])}")
+
+
+def _row_cells(row: dict[str, Any]) -> list[str]:
+    return [f"{row['ms']:.3f}", f"{row['bound_ms']:.3f}", f"{row['ms'] / row['bound_ms']:.1f}", row["limit"]]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""How a session is opened for one image, a few or many; writes results/opening.{json,md}.
+"""Opening a session for one image, a few or many: optimisation, packing, weights copied or memory-mapped.
 
-    python benchmarks/opening.py MODEL [MODEL ...] [--repeats 9]
+    python -m benchmarks.speed.session_opening MODEL [MODEL ...] [--repeats 9]
 
 Every way of opening takes its turn in a fresh process: ONNX Runtime's levels of graph optimisation, with and without
 packing weights for the processor, and with weights that stay in the model's file
-(`asl_edge.runtime.onnx_file.external_weights`) and no arena. Timed are making the session, its first answer, and the
-median of ten later ones, with the process's peak memory.
+(`asl_edge.runtime.onnx_file.external_weights`) and without an arena. Timed are creating the session, its first run, and
+the median of ten later ones, with the process's peak memory. Writes results/speed/session-opening.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 
-RESULTS = Path(__file__).resolve().parent / "results"
 Way = tuple[str, str, str]
-"""Level of optimisation, packed or unpacked, copied or mapped."""
+"""Optimisation level, packed or unpacked, copied or mapped."""
 LEVELS = ("ENABLE_ALL", "ENABLE_EXTENDED", "ENABLE_BASIC", "DISABLE_ALL")
 ONE = """
 import json, statistics, sys, time
@@ -55,13 +54,11 @@ print(json.dumps([spans[0], spans[1], statistics.median(spans[2:]), peak]))
 
 
 def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and write the results."""
+    parser = argument_parser(__doc__)
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
-    from machine import describe_machine
-
     from asl_edge.runtime.onnx_file.external_weights import map_model
     from asl_edge.runtime.onnx_file.metadata import read_spec
 
@@ -69,7 +66,7 @@ def main() -> None:
     for model in options.models:
         spec = read_spec(model)
         if map_model(model) is None:
-            raise SystemExit(f"{model}: its weights do not begin at multiples of 64 bytes; export it again.")
+            raise SystemExit(f"{model}: its weights are not aligned to 64 bytes. Export it again.")
         ways = [(level, packing, "copied") for level in LEVELS for packing in ("packed", "unpacked")]
         ways += [("ENABLE_ALL", "packed", "mapped"), *((level, "unpacked", "mapped") for level in LEVELS)]
         samples = measure(model, ways, spec.input_size, options.repeats)
@@ -78,8 +75,7 @@ def main() -> None:
             for level, packing, weights in ways
         ]
     results = {"repeats": options.repeats, "models": models, "machine": describe_machine()}
-    (RESULTS / "opening.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "opening.md").write_text(markdown(results))
+    write_result("speed/session-opening", results, markdown(results))
 
 
 def measure(model: Path, ways: list[Way], size: int, repeats: int) -> dict[Way, list[Any]]:
@@ -95,29 +91,22 @@ def measure(model: Path, ways: list[Way], size: int, repeats: int) -> dict[Way, 
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Render the results as a page."""
-    from machine import machine_line
-
+    """Return the results as a page."""
     lines = [
         "# Opening a model for one image, a few or many",
         "",
         f"Milliseconds, medians of {results['repeats']} fresh processes in turns, files in the page cache, all cores.",
     ]
+    head = ["graph", "weights", "session", "first run", "both", "later runs", "peak MB"]
     for model, rows in results["models"].items():
-        lines += [
-            "",
-            f"## {model}",
-            "",
-            "| graph | weights | session | first answer | both | later answers | peak MB |",
-        ]
-        lines += ["|---|---|---:|---:|---:|---:|---:|"]
+        table = []
         for row in rows:
             opening, first, later, peak = (median(column) for column in zip(*row["ms"], strict=True))
-            both = median(opened + answered for opened, answered, *_ in row["ms"])
-            weights = f"{row['weights']}, {row['packing']}"
-            figures = f"{opening:.1f} | {first:.1f} | {both:.1f} | {later:.2f} | {peak:.0f}"
-            lines.append(f"| {row['level']} | {weights} | {figures} |")
-    return "\n".join([*lines, "", machine_line(results["machine"]), ""])
+            both = median(session + run for session, run, *_ in row["ms"])
+            times = [f"{opening:.1f}", f"{first:.1f}", f"{both:.1f}", f"{later:.2f}", f"{peak:.0f}"]
+            table.append([row["level"], f"{row['weights']}, {row['packing']}", *times])
+        lines += ["", f"## {model}", "", *markdown_table(head, table, "ll" + "r" * 5)]
+    return page(*lines, "", machine_line(results["machine"]))
 
 
 if __name__ == "__main__":

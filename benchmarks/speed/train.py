@@ -1,12 +1,11 @@
-"""Images per second and peak memory of `asl-edge train --recipe tutorial` beside the tutorial's own `fit`.
+"""`asl-edge train --recipe tutorial` vs. the tutorial's own `fit`: images per second and peak memory.
+
+    python -m benchmarks.speed.train ARRAYS [--train-rows 6000] [--validation-rows 2250] [--steps 188] [--repeats 2]
 
 Both ways read the same arrays (A, B and C; rows repeated to reach the tutorial's 6,000 + 2,250), build the same network
-and take the same number of steps of 32 images and the whole validation split. Each runs in a process of its own; the
-ways alternate, and the process is watched from outside through /proc (Linux).
-
-    python benchmarks/train.py ARRAYS [--train-rows 6000] [--validation-rows 2250] [--steps 188] [--repeats 2]
-
-Writes benchmarks/results/train.json and train.md. At full size the tutorial's way takes some 16 GB of memory.
+and take the same number of steps of 32 images and the whole validation split. Each runs in its own process; the ways
+alternate, and the process is watched from outside through /proc (Linux). At full size the tutorial's way takes some
+16 GB of memory. Writes results/speed/NAME.{json,md}.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-RESULTS = Path(__file__).parent / "results"
 BATCH = 32
 WAYS = ("asl-edge", "tutorial")
 
 
 def main() -> None:
     """Measure, or be one of the measured processes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("arrays", type=Path, help="prepared arrays of A, B and C at 224x224")
     parser.add_argument("--train-rows", type=int, default=6000)
     parser.add_argument("--validation-rows", type=int, default=2250)
@@ -45,8 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     options.steps = min(options.steps or 10**9, -(-options.train_rows // BATCH))
     if options.child:
-        way = run_ours if options.child == "asl-edge" else run_tutorial
-        print("RESULT " + json.dumps(way(options.arrays, options.steps)), flush=True)
+        run = run_ours if options.child == "asl-edge" else run_tutorial
+        print("RESULT " + json.dumps(run(options.arrays, options.steps)), flush=True)
         return
     with tempfile.TemporaryDirectory(prefix="asl-edge-benchmark-") as folder:
         repeat_rows(options.arrays, Path(folder), options.train_rows, options.validation_rows)
@@ -74,7 +73,7 @@ def repeat_rows(source: Path, target: Path, train_rows: int, validation_rows: in
 
 
 class Clock:
-    """Notes when each step of the epoch ended."""
+    """Records when each step of the epoch ended."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -115,9 +114,9 @@ def run_ours(arrays: Path, steps: int) -> dict[str, float]:
 
 
 def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
-    """One epoch as the tutorial does it: its lines in its order, mended only where Keras 3 refuses them.
+    """One epoch as the tutorial does it: its lines in its order, changed only where Keras 3 rejects them.
 
-    Mended: imports, `lr`, `period`, `.hdf5`, the Input layer, and an output for each class (24 against 3 one-hot
+    Changed: imports, `lr`, `period`, `.hdf5`, the Input layer, and an output per class (24 outputs for 3 one-hot
     columns is an error).
     """
     clock = Clock()
@@ -134,7 +133,7 @@ def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
     Y_valid = np.load(npy_data_path + "/validation_classes.npy")
     X_test = np.load(npy_data_path + "/test_set.npy")
     Y_test = np.load(npy_data_path + "/test_classes.npy")  # noqa: F841  (the tutorial loads it)
-    X_test.shape  # noqa: B018  (the tutorial looks at it)
+    X_test.shape  # noqa: B018  (the tutorial prints it)
 
     model = Sequential()
     model.add(keras.Input((224, 224, 3)))
@@ -163,7 +162,7 @@ def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
     model.add(Dense(Y_train.shape[1]))
     model.add(Activation("softmax"))
 
-    class Watch(keras.callbacks.Callback):
+    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             clock.epoch_began = time.perf_counter()
 
@@ -195,9 +194,18 @@ def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
 
 
 def measure(way: str, arrays: Path, steps: int) -> dict[str, Any]:
-    """Run one way in a process of its own and watch its memory."""
-    command = [sys.executable, __file__, str(arrays), "--child", way, "--steps", str(steps)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """Run one way in its own process and watch its memory."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.train",
+        str(arrays.resolve()),
+        "--child",
+        way,
+        "--steps",
+        str(steps),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
     peaks = {"RssAnon": 0, "VmRSS": 0}
     ended = threading.Event()
 
@@ -220,13 +228,13 @@ def measure(way: str, arrays: Path, steps: int) -> dict[str, Any]:
     lines = [line for line in out.splitlines() if line.startswith("RESULT ")]
     if lines:
         result |= json.loads(lines[-1].removeprefix("RESULT "))
-    else:  # killed for memory, perhaps: what it took until then stands
+    else:  # perhaps killed for its memory: what it used until then is reported
         result["stderr_tail"] = err[-500:]
     return result
 
 
 def memory_bytes(pid: int) -> dict[str, int]:
-    """Return RssAnon and VmRSS of a process, or nothing when it is gone."""
+    """Return RssAnon and VmRSS of a process, or nothing when it has ended."""
     found = {}
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -239,7 +247,7 @@ def memory_bytes(pid: int) -> dict[str, int]:
 
 
 def write_results(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
-    """Write the raw runs as JSON and a table as Markdown."""
+    """Write the raw runs and their medians."""
     settings = {
         "train_rows": options.train_rows,
         "validation_rows": options.validation_rows,
@@ -248,13 +256,11 @@ def write_results(options: argparse.Namespace, runs: list[dict[str, Any]]) -> No
         "repeats": options.repeats,
     }
     result = {"settings": settings, "machine": describe_machine(), "runs": runs}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / f"{options.name}.md").write_text(markdown(result), encoding="utf-8")
+    write_result(f"speed/{options.name}", result, markdown(result))
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return the table: the median of each way's runs, and the ratio."""
+    """Return the results as a page: the median of each way's runs, and the ratio."""
     settings = result["settings"]
     whole = settings["steps"] * settings["batch_size"] >= settings["train_rows"]
     columns = [
@@ -265,17 +271,8 @@ def markdown(result: dict[str, Any]) -> str:
         ("peak_anonymous_bytes", "peak anonymous memory, MB", 1e6),
         ("peak_rss_bytes", "peak RSS, MB", 1e6),
     ]
-    lines = [
-        "# Training: the tutorial recipe beside the tutorial's own way",
-        "",
-        f"{settings['train_rows']:,} + {settings['validation_rows']:,} rows of 224x224 (rows repeated), batch "
-        f"{settings['batch_size']}, {settings['steps']} steps ({'a whole epoch' if whole else 'not a whole epoch'}), "
-        f"float32; medians of {settings['repeats']}, the ways alternating.",
-        "",
-        "| way | " + " | ".join(title for _, title, _ in columns) + " |",
-        "|---|" + "---:|" * len(columns),
-    ]
     medians: dict[str, list[float | None]] = {}
+    rows = []
     for way in WAYS:
         runs = [run for run in result["runs"] if run["way"] == way]
         medians[way] = [
@@ -284,17 +281,23 @@ def markdown(result: dict[str, Any]) -> str:
         ]
         failed = sum(run["exit_code"] != 0 for run in runs)
         name = f"{way} ({failed} of {len(runs)} runs failed)" if failed else way
-        lines.append(f"| {name} | " + " | ".join("-" if v is None else f"{v:,.1f}" for v in medians[way]) + " |")
-    ratios = [f"{a / b:.2f}" if a and b else "-" for a, b in zip(medians[WAYS[0]], medians[WAYS[1]], strict=True)]
-    lines += [
-        f"| ratio | {' | '.join(ratios)} |",
+        rows.append([name, *("-" if value is None else f"{value:,.1f}" for value in medians[way])])
+    pairs = zip(medians[WAYS[0]], medians[WAYS[1]], strict=True)
+    rows.append(["ratio", *(f"{ours / theirs:.2f}" if ours and theirs else "-" for ours, theirs in pairs)])
+    return page(
+        "# Training: the tutorial recipe vs. the tutorial's own way",
+        "",
+        f"{settings['train_rows']:,} + {settings['validation_rows']:,} rows of 224x224 (rows repeated), batch "
+        f"{settings['batch_size']}, {settings['steps']} steps ({'a whole epoch' if whole else 'not a whole epoch'}), "
+        f"float32; medians of {settings['repeats']} runs, the ways alternating.",
+        "",
+        *markdown_table(["way", *(title for _, title, _ in columns)], rows),
         "",
         machine_line(result["machine"]),
         "",
-        "Anonymous memory is RssAnon of /proc, sampled every 50 ms; pages of the mapped arrays are not part of it. "
-        "The raw runs are in the JSON file beside this one.",
-    ]
-    return "\n".join(lines) + "\n"
+        "Anonymous memory is RssAnon of /proc, sampled every 50 ms; pages of the mapped arrays are not part of it. The "
+        "raw runs are in the JSON file next to this one.",
+    )
 
 
 if __name__ == "__main__":

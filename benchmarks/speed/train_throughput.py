@@ -1,14 +1,15 @@
-"""Images per second of one epoch of `asl-edge train` beside the tutorial's `fit`, on a CPU or a GPU.
+"""`asl-edge train` vs. the tutorial's `fit`: images per second of one epoch, on a CPU or a GPU.
 
-    python benchmarks/train_throughput.py ARRAYS [--rows 6000] [--batch-size 128] [--repeats 3] [--limit-tflops F]
+    python -m benchmarks.speed.train_throughput ARRAYS [--rows 6000] [--batch-size 128] [--repeats 3]
+        [--limit-tflops F] [--name NAME]
 
-Both train the tutorial's AlexNet on the same images (rows repeated to reach --rows), batch by batch in the same size,
-in processes of their own that alternate. Ours takes `--precision auto` and whatever `KERAS_BACKEND` names, the
-tutorial's way is TensorFlow in float32 on whole arrays divided by 255. Steps are timed from the third on; the wait for
-data is what `history.csv` records. Also: ours with augmentation (`--augmentation strong`), and with ten times as many
-images, whose peak anonymous memory must be the same. Writes benchmarks/results/train-throughput[-NAME].json and .md.
+Both train the tutorial's AlexNet on the same images (rows repeated to reach --rows), with the same batch size, in
+separate processes that alternate. Ours uses `--precision auto` and whatever `KERAS_BACKEND` names, the tutorial's way
+is TensorFlow in float32 on whole arrays divided by 255. Steps are timed from the third on; the wait for data is what
+`history.csv` records. Also measured: ours with augmentation (`--augmentation strong`), and with ten times as many
+images, for which peak anonymous memory must be the same. Writes results/speed/train-throughput[-NAME].{json,md}.
 
-Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP an image forward and backward, as long as convolutions
+Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP per image forward and backward, as long as convolutions
 are computed directly; on a CPU ours takes a quarter of it (see `asl_edge.training.compute.fast_convolution`).
 """
 
@@ -27,22 +28,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, machine_line
-from train import memory_bytes, repeat_rows
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
+from benchmarks.speed.train import memory_bytes, repeat_rows
 
-RESULTS = Path(__file__).parent / "results"
-GFLOP_A_IMAGE = 6.2
+GFLOP_PER_IMAGE = 6.2
 
 
 def main() -> None:
     """Measure, or be one of the measured processes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("arrays", type=Path, help="prepared arrays at 224x224")
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=12, help="steps of an epoch that are taken; 0: all of them")
+    parser.add_argument("--steps", type=int, default=12, help="steps per epoch; 0: all of them")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit-tflops", type=float, help="what the machine can do, for the share of it that is used")
+    parser.add_argument("--limit-tflops", type=float, help="peak of the machine, for the share of it that is used")
     parser.add_argument("--ways", default=",".join(("tutorial", "asl-edge", "augmented", "large")))
     parser.add_argument("--name", default="")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -65,13 +66,16 @@ def main() -> None:
 
 
 def measure(way: str, arrays: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one way in a process of its own and watch its memory."""
-    words = [sys.executable, __file__, str(arrays), "--child", way, "--batch-size", str(options.batch_size)]
+    """Run one way in its own process and watch its memory."""
+    words = [sys.executable, "-m", "benchmarks.speed.train_throughput", str(arrays.resolve()), "--child", way]
+    words += ["--batch-size", str(options.batch_size)]
     words += ["--steps", str(options.steps)]
     environment = dict(os.environ)
     if way == "tutorial":
         environment["KERAS_BACKEND"] = "tensorflow"
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=REPOSITORY
+    )
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
@@ -96,7 +100,7 @@ def child(options: argparse.Namespace) -> None:
 
 
 def pace(times: list[float], batch_size: int) -> dict[str, float]:
-    """Return the images per second from the third step on, by the median step, which one pause cannot move."""
+    """Return images per second from the third step on, by the median step, which a single pause does not affect."""
     steps = [later - earlier for earlier, later in itertools.pairwise(times[2:])]
     return {
         "images_per_second": round(batch_size / statistics.median(steps), 2),
@@ -177,45 +181,51 @@ def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any
         }
         for way in ways
     }
-    machine = describe_machine()
     report = {
         "rows": options.rows,
         "batch_size": options.batch_size,
         "repeats": options.repeats,
+        "limit_tflops": options.limit_tflops,
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "summary": summary,
         "runs": runs,
-        "machine": machine,
+        "machine": describe_machine(),
     }
-    names = {"augmented": "asl-edge, augmentation strong", "large": f"asl-edge, {10 * options.rows:,} images"}
-    rows = []
-    for way in ways:
-        row = summary[way]
-        rate = row["images_per_second"]
-        limit = ""
-        if options.limit_tflops:
-            limit = f"{rate * GFLOP_A_IMAGE / 1000 / options.limit_tflops:.1%}"
-        waited = f"{row['waiting_share']:.2%}" if "waiting_share" in row else "not known"
-        times = f"{rate / summary['tutorial']['images_per_second']:.2f}" if "tutorial" in summary else ""
-        rows.append(
-            f"| {names.get(way, way)} | {rate:.1f} | {times} | {options.rows / rate:.1f} | {waited} | "
-            f"{row['peak_anonymous_mb']:,.0f} | {rate * GFLOP_A_IMAGE:.0f} | {limit} |"
-        )
-    notes = {note for run in runs for note in run.get("notes", []) if note.startswith("Precision")}
-    text = (
-        f"# Training throughput\n\nAlexNet at 224x224, {options.rows:,} images, batch {options.batch_size}, "
-        f"{options.repeats} runs of each way in turns, medians of the medians of their steps; backend of asl-edge: "
-        f"{report['backend']}. {' '.join(sorted(notes))}\n\n"
-        "| way | images/s | times the tutorial | seconds an epoch | waiting for data | peak anonymous memory, MB | "
-        "GFLOP/s by direct convolution | share of the limit |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
-        + "\n".join(rows)
-        + f"\n\n{machine_line(machine)}\n"
-    )
     name = "train-throughput" + (f"-{options.name}" if options.name else "")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(text)
-    print(text)
+    write_result(f"speed/{name}", report, markdown(report))
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as a page."""
+    summary, limit = report["summary"], report.get("limit_tflops")
+    names = {"augmented": "asl-edge, augmentation strong", "large": f"asl-edge, {10 * report['rows']:,} images"}
+    table = []
+    for way, row in summary.items():
+        rate = row["images_per_second"]
+        table.append([
+            names.get(way, way),
+            f"{rate:.1f}",
+            f"{rate / summary['tutorial']['images_per_second']:.2f}" if "tutorial" in summary else "",
+            f"{report['rows'] / rate:.1f}",
+            f"{row['waiting_share']:.2%}" if "waiting_share" in row else "not known",
+            f"{row['peak_anonymous_mb']:,.0f}",
+            f"{rate * GFLOP_PER_IMAGE:.0f}",
+            f"{rate * GFLOP_PER_IMAGE / 1000 / limit:.1%}" if limit else "",
+        ])  # fmt: skip
+    head = ["way", "images/s", "times the tutorial", "seconds per epoch", "waiting for data"]
+    head += ["peak anonymous memory, MB", "GFLOP/s by direct convolution", "share of the limit"]
+    notes = {note for run in report["runs"] for note in run.get("notes", []) if note.startswith("Precision")}
+    return page(
+        "# Training throughput",
+        "",
+        f"AlexNet at 224x224, {report['rows']:,} images, batch {report['batch_size']}, {report['repeats']} runs of "
+        f"each way in turns, medians of the medians of their steps; backend of asl-edge: {report['backend']}. "
+        + " ".join(sorted(notes)),
+        "",
+        *markdown_table(head, table),
+        "",
+        machine_line(report["machine"]),
+    )
 
 
 if __name__ == "__main__":

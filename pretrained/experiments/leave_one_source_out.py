@@ -1,111 +1,162 @@
-"""How well a hand is read whose images training did not have: the recipe without each source in turn.
+"""Accuracy on a source that training did not have, for each source in turn; and the temperature of these predictions.
 
-    python benchmarks/leave_out.py DATA ARRAYS --work WORK [--only SOURCE ...] [--epochs 12] [--per-class 600]
+    python -m pretrained.experiments.leave_one_source_out DATA ARRAYS --work WORK [--only SOURCE ...] [--epochs 12]
+        [--per-class 600] [--judge MODEL]
 
-Smaller trainings than the model in the box: 96x96 pixels, from the weights of one on drawn hands alone
-(`ablations.py`), with photographs, drawn hands and hands put before other backgrounds (`composites.py`, whose ARRAYS
-are wanted), all without the source that is left out and read afterwards, and mirrored. A temperature is fitted to all
-these answers. Writes leave-out.md and .json into results/model-in-the-box; every look is a line in looks.md. What
-stands in WORK is not trained again.
+Smaller trainings than that of the pretrained model: 96x96 pixels, from the weights of one on synthetic hands alone,
+with photographs, synthetic hands and copy-paste images (`copy_paste_images.py`, which needs ARRAYS), all without the
+source that is left out and classified afterwards, mirrored too. A temperature is fitted to all these predictions and
+written to WORK/temperature.json, which `pretrained.release` reads. As a script it also writes
+results/leave-one-source-out.{json,md}; every evaluation is a line in the log. What exists in WORK is not trained again.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from ablations import RESULTS, draw_and_train
-from machine import describe_machine, machine_line
-
 from asl_edge.evaluation.calibration import Answers, calibrate
 from asl_edge.evaluation.predictions_file import read_predictions
-from asl_edge.metrics import wilson_interval
+from asl_edge.files import atomic
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import accuracy_cell, argument_parser, markdown_table, page, write_result
+from pretrained.copy_paste_images import CopyPaste, write_images
+from pretrained.dataset import TrainingData
+from pretrained.evaluation_log import FOLDER, LOG
+from pretrained.train_stage import TrainStage, run_stage, synthetic_only
 
-HERE = Path(__file__).resolve().parent
-NETWORK = "alexnet-edge-8"
 LEFT_OUT = ("kaggle", "phone", "studio", "signer-r", "signer-m", "signer-l")
+TEMPERATURE_FILE = "temperature.json"
+RESULTS = FOLDER / "results"
+BATCH = 64
 
 
-def main() -> None:
-    """Train, look, fit, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("arrays", type=Path)
-    parser.add_argument("--work", type=Path, default=Path("strangers"))
-    parser.add_argument("--only", nargs="+", choices=LEFT_OUT, default=LEFT_OUT)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--per-class", type=int, default=600, help="hands before other backgrounds")
-    options = parser.parse_args()
-    start = draw_and_train(options.work, NETWORK)
-    for source in options.only:
-        train_without(source, start, options)
-    done = [source for source in LEFT_OUT if report_of(source, options.work).is_file()]
-    answers = [answered(source, options.work) for source in done]
-    fitted = calibrate(answers)
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """How large the trainings are."""
+
+    network: str = "alexnet-edge-8"
+    size: int = 96
+    sources: tuple[str, ...] = LEFT_OUT
+    copy_paste: CopyPaste = field(default_factory=lambda: CopyPaste(per_class=600))
+    synthetic: int = 500
+    synthetic_only: int = 2000
+    """Synthetic images per class of the training that the others start from."""
+    synthetic_only_epochs: int = 20
+    epochs: int = 12
+    steps_per_epoch: int = 140
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of every training, besides those that belong to the experiment."""
+
+
+def leave_one_source_out(
+    data: Path, arrays: Path, work: Path, log: Path, chosen: LeaveOneOut, judge: Path | None = None
+) -> dict[str, Any]:
+    """Train without each source, evaluate on it, fit the temperature; return all figures.
+
+    Args:
+        data: the folder of all sources.
+        arrays: prepared arrays, from which hands are cut out.
+        work: where runs, images and `temperature.json` are kept.
+        log: the log of evaluations.
+        chosen: how large the trainings are.
+        judge: see `copy_paste_images`.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    common = {"steps_per_epoch": chosen.steps_per_epoch, "ema_momentum": 0.995}
+    settings = {"epochs": chosen.synthetic_only_epochs, **common, **chosen.settings}
+    first = synthetic_only(chosen.network, chosen.size, chosen.synthetic_only, settings)
+    start = run_stage(first, data, work, log)
+    settings = {"epochs": chosen.epochs, **common, "source_exponent": 0.42, **chosen.settings}
+    for source in chosen.sources:
+        if report_of(source, work).is_file():
+            continue
+        hands = work / f"hands-without-{source}"
+        if not hands.is_dir():
+            without = CopyPaste(**{**vars(chosen.copy_paste), "without": (source,)})
+            write_images(arrays, hands, without, judge=judge, cutouts=work / "cutouts.npz")
+        training = TrainingData(
+            size=chosen.size, synthetic=chosen.synthetic, variety="rarer", leave_out=source, also=(hands,)
+        )
+        stage = TrainStage(f"left-out-{source}", training, chosen.network, str(start), settings=settings)
+        run_stage(stage, data, work, log)
+    values = fit(work, chosen)
+    atomic.write_json(work / TEMPERATURE_FILE, values)
+    return values
+
+
+def fit(work: Path, chosen: LeaveOneOut) -> dict[str, Any]:
+    """Fit a temperature to the predictions for all sources that were left out, every source counting alike."""
+    done = [source for source in chosen.sources if report_of(source, work).is_file()]
+    calibration = calibrate([predictions_for(source, work) for source in done])
     rows = []
-    for source, figures in zip(done, fitted.sources, strict=True):
-        report = json.loads(report_of(source, options.work).read_text())
-        rows.append({"source": source, "images": report["images"], "right": report["right"],
-                     "right_mirrored": report["right_mirrored"], "ece_before": figures.ece_before,
-                     "ece_after": figures.ece_after})  # fmt: skip
-    values = {"temperature": fitted.temperature, "rows": rows, "machine": describe_machine()}
-    (RESULTS / "leave-out.json").write_text(json.dumps(values, indent=1) + "\n")
-    (RESULTS / "leave-out.md").write_text(markdown(values, options))
-
-
-def train_without(source: str, start: str, options: argparse.Namespace) -> None:
-    """Train without a source, and answer it."""
-    work = options.work
-    if report_of(source, work).is_file():
-        return
-    hands = work / f"hands-without-{source}"
-    if not hands.is_dir():
-        words = [str(HERE / "composites.py"), str(options.data), str(options.arrays), "--out", str(hands)]
-        words += ["--per-class", str(options.per_class), "--without", source, "--hands", str(work / "hands.npz")]
-        subprocess.run([sys.executable, *words], check=True)
-    words = [str(HERE / "strangers.py"), str(options.data), "--name", f"left-out-{source}", "--size", "96"]
-    words += ["--drawn", "500", "--variety", "rarer", "--leave-out", source, "--also", str(hands)]
-    words += ["--start-from", start, "--network", NETWORK, "--work", str(work)]
-    chosen = (f"epochs={options.epochs}", "steps_per_epoch=140", "ema_momentum=0.995", "source_exponent=0.42")
-    subprocess.run([sys.executable, *words, *(word for choice in chosen for word in ("--set", choice))], check=True)
+    for source, figures in zip(done, calibration.sources, strict=True):
+        report = json.loads(report_of(source, work).read_text())
+        images = report["images"]
+        rows.append({
+            "source": source, "images": images, "correct": round(report["accuracy"] * images),
+            "correct_mirrored": round(report["accuracy_mirrored"] * images),
+            "ece_before": figures.ece_before, "ece_after": figures.ece_after,
+        })  # fmt: skip
+    seen = chosen.epochs * chosen.steps_per_epoch * BATCH
+    return {"temperature": calibration.temperature, "network": chosen.network, "size": chosen.size,
+            "images_seen": seen, "rows": rows, "machine": describe_machine()}  # fmt: skip
 
 
 def report_of(source: str, work: Path) -> Path:
-    """Return where the figures of a source stand that was left out."""
+    """Return where the report on a source is that was left out."""
     return work / f"left-out-{source}" / "evaluation" / source / "report.json"
 
 
-def answered(source: str, work: Path) -> Answers:
-    """Return the answers to a source that was left out."""
-    read = read_predictions(report_of(source, work).with_name("predictions.csv"))
-    return Answers(source, read.uncalibrated(), read.labels)
+def predictions_for(source: str, work: Path) -> Answers:
+    """Return the uncalibrated predictions for a source that was left out."""
+    stored = read_predictions(report_of(source, work).with_name("predictions.csv"))
+    return Answers(source, stored.uncalibrated(), stored.labels)
 
 
-def markdown(values: dict[str, Any], options: argparse.Namespace) -> str:
-    """Render the table."""
-    seen = options.epochs * 140 * 64
-    lines = [
-        "# Each source left out of a training, and read afterwards", "",
-        f"Trainings of `{NETWORK}` at 96x96 with {seen:,} images each, from weights that had seen 179,000 drawn "
-        "hands and no photograph. ECE: of these answers as they are, and at the temperature that is fitted to all of "
-        "them, every source counting alike. 95% intervals (Wilson).", "",
-        "| left out | images | accuracy | mirrored | ECE | at the temperature |", "|---|---:|---:|---:|---:|---:|",
-    ]  # fmt: skip
+def markdown(values: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    rows = []
     for row in values["rows"]:
         count = row["images"]
-        low, high = wilson_interval(row["right"], count)
-        lines.append(
-            f"| `{row['source']}` | {count:,} | {row['right'] / count:.1%} ({low:.1%}-{high:.1%}) "
-            f"| {row['right_mirrored'] / count:.1%} | {row['ece_before']:.3f} | {row['ece_after']:.3f} |"
-        )
-    lines += ["", f"Temperature {values['temperature']:.3f}.", "", machine_line(values["machine"]), ""]
-    return "\n".join(lines)
+        accuracy = accuracy_cell(row["correct"], count)
+        mirrored = f"{row['correct_mirrored'] / count:.1%}"
+        rows.append([f"`{row['source']}`", accuracy, mirrored, f"{row['ece_before']:.3f}", f"{row['ece_after']:.3f}"])
+    return page(
+        "# Each source left out of training, and classified afterwards",
+        "",
+        f"Trainings of `{values['network']}` at {values['size']}x{values['size']} with {values['images_seen']:,} "
+        "images each, from weights that had seen 179,000 synthetic hands and no photograph. ECE: of the predictions "
+        "before calibration, and at the temperature that is fitted to all of them, every source counting alike. 95% "
+        "intervals (Wilson).",
+        "",
+        *markdown_table(["source left out", "accuracy", "mirrored", "ECE", "ECE at the temperature"], rows),
+        "",
+        f"Temperature {values['temperature']:.3f}.",
+        "",
+        machine_line(values["machine"]),
+    )
+
+
+def main() -> None:
+    """Train, evaluate, fit, write."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("arrays", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("pretrained-work") / "leave-one-source-out")
+    parser.add_argument("--only", nargs="+", choices=LEFT_OUT, default=list(LEFT_OUT))
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--per-class", type=int, default=600, help="copy-paste images per class")
+    parser.add_argument("--judge", type=Path, metavar="MODEL", help="which cut-outs are good; default: pretrained")
+    options = parser.parse_args()
+    chosen = LeaveOneOut(
+        sources=tuple(options.only), epochs=options.epochs, copy_paste=CopyPaste(per_class=options.per_class)
+    )
+    values = leave_one_source_out(options.data, options.arrays, options.work, LOG, chosen, options.judge)
+    write_result("leave-one-source-out", values, markdown(values), folder=RESULTS)
 
 
 if __name__ == "__main__":
