@@ -144,7 +144,7 @@ def _providers(words: list[str]) -> list[str]:
     names = [name.strip() for word in words for name in word.split(",") if name.strip()]
     if "all" in names:
         return providers.offered()
-    return ["auto" if name.casefold() == "auto" else providers.get(name).name for name in names]
+    return [providers.our_name_or_auto(name) for name in names]
 
 
 def _number(word: str, option: str) -> int:

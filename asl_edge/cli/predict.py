@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +13,6 @@ import typer
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
-    from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.streams.sinks import Sink, TextSink
 
 
@@ -76,103 +73,62 @@ def predict(
     Exit code 0 when every image was answered, 1 when some could not be read (they are named on standard error and the
     rest goes on), 2 when none could or the command is wrong.
     """
+    import warnings
+
     from asl_edge.cli import discard
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would start for nothing
-    from asl_edge.runtime.engine.providers import parse_options
-    from asl_edge.runtime.predict import predict_sources
+    from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning, parse_options
+    from asl_edge.runtime.model_options import ModelOptions
+    from asl_edge.runtime.predict import PredictConfig, predict_sources
     from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
+    options = ModelOptions(
+        provider=provider,
+        strict=strict,
+        provider_options=parse_options(provider_option),
+        threads=threads,
+        zoom=zoom,
+    )
+    config = PredictConfig(batch_size=batch_size, threshold=threshold, top_k=top_k, adaptation=adapted)
     with ExitStack() as stack:
-        options = parse_options(provider_option)
         if explain_placement:
             from asl_edge.runtime.diagnostics.node_placement import in_words, placement
 
-            _tell(in_words(placement(model, provider=provider, threads=threads, provider_options=options)), quiet=True)
+            _tell(in_words(placement(model, options)), quiet=True)
         sinks = _video_sinks(stack, sources, show, save_video)
-        predictor = _open(
-            model, adapted, sources, provider, strict, options, threads, batch_size, show, threshold, top_k, zoom
-        )
-        stack.enter_context(predictor)
-        sinks.append(stack.enter_context(_text_sink(as_json, as_csv, predictor.top_k)))
+        sinks.append(stack.enter_context(_text_sink(as_json, as_csv)))
+        stack.enter_context(warnings.catch_warnings())
+        for category in (ProviderWarning, EngineBuildNotice):
+            warnings.simplefilter("always", category)
         try:
-            tally = predict_sources(
-                predictor,
+            summary = predict_sources(
                 sources,
                 sinks,
+                model=model,
+                options=options,
+                config=config,
                 on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
             )
         except BrokenPipeError:
             discard(sys.stdout)  # whoever read our lines has had enough (`| head`)
             return
-    if not (as_json or as_csv) and tally.answered + len(tally.skipped) > 1:
-        unsure = f", {tally.not_sure} not sure" if tally.not_sure else ""
-        skipped = f", {len(tally.skipped)} skipped" if tally.skipped else ""
-        used = predictor.providers_used[0]
-        at_once = f", {predictor.workers} batches side by side" if predictor.workers > 1 else ""
-        _tell(f"{tally.answered} answered{unsure}{skipped}; {tally.mean_ms:.1f} ms each on {used}{at_once}", quiet=True)
-    if tally.skipped:
-        raise typer.Exit(1 if tally.answered else 2)
-
-
-def _open(
-    model: Path | None,
-    adapted: Path | None,
-    sources: list[str],
-    provider: str,
-    strict: bool,
-    provider_options: dict[str, str],
-    threads: int | None,
-    batch_size: int | None,
-    show: bool,
-    threshold: float | None,
-    top_k: int,
-    zoom: bool,
-) -> Predictor:
-    """Open the predictor, and say what it warns of."""
-    import threading
-    import warnings
-
-    from asl_edge.imaging.preprocess import opencv
-    from asl_edge.runtime.engine import providers
-    from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning
-    from asl_edge.runtime.predict import batch_size_for, expected, workers_for
-    from asl_edge.runtime.predictor import Predictor
-
-    size = batch_size or batch_size_for(sources, shown=show)
-    providers.onnxruntime()
-    # Most of opening a model is ONNX Runtime's own, during which Python is free to import what reads images. Where
-    # that cannot be imported, the first image says so.
-    threading.Thread(target=_quietly, args=(opencv,)).start()
-    with warnings.catch_warnings():
-        for category in (ProviderWarning, EngineBuildNotice):
-            warnings.simplefilter("always", category)
-        return Predictor(
-            model,
-            provider=provider,
-            strict=strict,
-            provider_options=provider_options,
-            threads=threads,
-            batch_size=size,
-            workers=workers_for(sources, size, threads),
-            threshold=threshold,
-            top_k=top_k,
-            expected=expected(sources),
-            adaptation=adapted,
-            zoom=zoom,
+    if not (as_json or as_csv) and summary.answered + len(summary.skipped) > 1:
+        unsure = f", {summary.not_sure} not sure" if summary.not_sure else ""
+        skipped = f", {len(summary.skipped)} skipped" if summary.skipped else ""
+        used = summary.providers_used[0]
+        at_once = f", {summary.workers} batches side by side" if summary.workers > 1 else ""
+        _tell(
+            f"{summary.answered} answered{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{at_once}",
+            quiet=True,
         )
+    if summary.skipped:
+        raise typer.Exit(1 if summary.answered else 2)
 
 
-def _quietly(function: Callable[[], object]) -> None:
-    from asl_edge.errors import AslEdgeError
-
-    with contextlib.suppress(AslEdgeError):
-        function()
-
-
-def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
+def _text_sink(as_json: bool, as_csv: bool) -> TextSink:
     """Return the sink on standard output."""
     from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, TableSink
 
@@ -180,7 +136,7 @@ def _text_sink(as_json: bool, as_csv: bool, top_k: int) -> TextSink:
         sys.stdin.reconfigure(errors="surrogateescape")  # names of files need not be text
     if as_json:
         return JsonLinesSink(sys.stdout)
-    return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout, top_k)
+    return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout)
 
 
 def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:

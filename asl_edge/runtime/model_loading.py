@@ -1,40 +1,120 @@
-"""Where a predictor's model comes from: an `.onnx` file, the model in the box, or the fitting precision of a bundle."""
+"""Choosing, opening and testing the model that runs: a file, the pretrained model, or one precision of a bundle."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from asl_edge.errors import ModelError
+from asl_edge.process.warn import warn
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
 from asl_edge.runtime.engine.precision import wants_proof
-from asl_edge.runtime.engine.providers import AUTO_ORDER, PrecisionWarning, ProviderWarning
-from asl_edge.runtime.engine.session import OpenedSession, Opening, open_session
+from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PrecisionWarning, ProviderWarning
+from asl_edge.runtime.engine.session import OpenedSession, Opening, OpenRequest, open_session
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
 from asl_edge.runtime.engine.tuned import read_tuned
+from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.onnx_file.safety import reject_external_weights
 from asl_edge.runtime.pretrained import resolve
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from asl_edge.runtime.model_options import ModelChanges
+
 
 def find_model(
-    model: str | os.PathLike[str] | None, *, provider: str = "auto", precision: str | None = None
+    model: str | os.PathLike[str] | None, options: ModelOptions | None = None, **changes: Unpack[ModelChanges]
 ) -> ModelSource:
     """Find the model that a path or a word means, and read its spec.
 
     Args:
-        model: an `.onnx` file, a bundle, None or `box` for the model in the box.
-        provider: for which a bundle's precision is chosen; of `auto` the first that this ONNX Runtime offers.
-        precision: the precision to take of a bundle, instead of the one that suits best.
+        model: an `.onnx` file, a bundle, None or `pretrained` for the pretrained model.
+        options: `precision` is the one to take of a bundle; None for the one that suits `provider` best, of `auto` the
+            first that this ONNX Runtime offers. The others do not matter here.
+        changes: fields of the options by name, over those of `options`.
 
     Raises:
         ModelError: see `asl_edge.runtime.onnx_file.metadata.read_spec` and `asl_edge.runtime.bundle.reader.Bundle`.
         ProviderError: the provider is unknown.
     """
+    return _choose(resolve(model), changed(options, changes))
+
+
+def open_model(
+    model: str | os.PathLike[str] | None,
+    options: ModelOptions | None = None,
+    *,
+    expected: int | None = None,
+    profile: str | os.PathLike[str] | None = None,
+    **changes: Unpack[ModelChanges],
+) -> tuple[ModelSource, OpenedSession]:
+    """Choose a model, open a session for it, and test INT8 of a bundle before it is used.
+
+    Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
+    counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
+    provider than a bundle's precision was chosen for, the precision for that one is taken. A bundle's INT8 is used once
+    its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`); where they fail, another precision is
+    taken, with a PrecisionWarning, or ModelError raised if it was named or there is none.
+
+    Args:
+        model: as for `find_model`.
+        options: how to open it; None for the defaults.
+        expected: how many images there are to classify, None for many (see `opening_for`).
+        profile: beginning of the path of ONNX Runtime's profile.
+        changes: fields of the options by name, over those of `options`.
+
+    Raises:
+        ModelError, ProviderError, MissingPackageError: see `find_model` and `open_session`.
+    """
     path = resolve(model)
+    options = changed(options, changes)
+    options = replace(options, provider=providers.our_name_or_auto(options.provider))
+    wanted = _with_tuned_settings(path, options)
+    source = _choose(path, wanted)
+    opened_with = partial(_open, path, expected=expected, profile=profile)
+    opened = opened_with(source, wanted)
+    if isinstance(source.content, bytes) and wanted.precision is None and opened.used[0] != _likely(wanted.provider):
+        other = _choose(path, ModelOptions(provider=opened.used[0]))
+        if other.spec.precision != source.spec.precision:
+            with _without_provider_warnings():
+                source, opened = other, opened_with(other, replace(wanted, provider=opened.used[0]))
+    fault = _self_test(path, source, opened)
+    if fault is None:
+        return source, opened
+    message = f"{source.name} answers otherwise here than where it was made: {fault}"
+    instead = None if options.precision is not None else _without_proof(path, opened.used[0])
+    if instead is None:
+        raise ModelError(f"{message} It is not used. `asl-edge verify {path}` says more.")
+    warn(f"{message} {instead.spec.precision} is used instead.", PrecisionWarning)
+    with _without_provider_warnings():
+        return instead, opened_with(instead, wanted)
+
+
+def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) -> ModelOptions:
+    """Return options with what `asl-edge tune` found in place of what was not named."""
+    named = options.provider != AUTO or options.threads is not None or options.precision is not None
+    tuned = None if named or options.provider_options else read_tuned(path)
+    if tuned is None:
+        return options
+    return replace(
+        options,
+        provider=tuned.provider,
+        threads=tuned.threads if options.workers == 1 or tuned.provider != "cpu" else None,
+        precision=tuned.precision if is_bundle(path) else None,
+    )
+
+
+def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
+    """Return the model in a file, or in the precision of a bundle that is named or suits the provider best."""
     if not is_bundle(path):
         spec = read_spec(path)
         reject_external_weights(path)
@@ -43,112 +123,72 @@ def find_model(
     from asl_edge.runtime.engine.precision import best_for
 
     bundle = Bundle(path)
-    chosen = precision or best_for(bundle.models, _likely(provider)).precision
-    data, spec = bundle.onnx(chosen)
-    return ModelSource(f"{os.fspath(path)} ({chosen})", data, spec)
+    precision = options.precision or best_for(bundle.models, _likely(options.provider)).precision
+    data, spec = bundle.onnx(precision)
+    return ModelSource(f"{os.fspath(path)} ({precision})", data, spec)
 
 
-def open_model(
-    model: str | os.PathLike[str] | None,
-    *,
-    provider: str = "auto",
-    strict: bool = False,
-    threads: int | None = None,
-    workers: int = 1,
-    expected: int | None = None,
-    precision: str | None = None,
-    provider_options: Mapping[str, str] | None = None,
-    profile: str | os.PathLike[str] | None = None,
-    stacklevel: int = 2,
-) -> tuple[ModelSource, OpenedSession]:
-    """Find a model and open a session for it; arguments and errors as of `find_model` and `open_session`.
-
-    `expected` is how many images there are to answer, None for many (see `opening_for`).
-
-    Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
-    counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
-    provider than a bundle's precision was chosen for, the precision for that one is taken. A bundle's INT8 is used once
-    its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`); where they fail, another precision is
-    taken, with a PrecisionWarning, or ModelError raised if it was named or there is none.
-    """
-    named = precision is not None
-    if provider.strip().casefold() == "auto" and threads is None and precision is None and not provider_options:
-        tuned = read_tuned(resolve(model))
-        if tuned is not None:
-            provider, threads = tuned.provider, tuned.threads if workers == 1 or tuned.provider != "cpu" else None
-            precision = tuned.precision if is_bundle(resolve(model)) else None
-    found = find_model(model, provider=provider, precision=precision)
-
-    def opened_for(source: ModelSource, asked: str) -> OpenedSession:
-        settings = settings_for(asked, resolve(model), source, provider_options, stacklevel=stacklevel + 2)
-        return open_session(
-            source.content,
-            provider=asked,
-            strict=strict,
-            threads=threads,
-            workers=workers,
+def _open(
+    path: str | os.PathLike[str],
+    source: ModelSource,
+    options: ModelOptions,
+    expected: int | None,
+    profile: str | os.PathLike[str] | None,
+) -> OpenedSession:
+    return open_session(
+        source.content,
+        OpenRequest(
+            provider=options.provider,
+            strict=options.strict,
+            threads=options.threads,
+            workers=options.workers,
             opening=opening_for(source.spec.precision, expected),
             precision=source.spec.precision,
-            provider_options=settings,
+            provider_options=settings_for(options.provider, path, source, options.provider_options),
             profile=profile,
-            stacklevel=stacklevel + 2,
-        )
-
-    def opened_again(source: ModelSource, asked: str) -> OpenedSession:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ProviderWarning)  # the first attempt has said it
-            return opened_for(source, asked)
-
-    opened = opened_for(found, provider)
-    if isinstance(found.content, bytes) and precision is None and opened.used[0] != _likely(provider):
-        other = find_model(model, provider=opened.used[0])
-        if other.spec.precision != found.spec.precision:
-            found, opened = other, opened_again(other, opened.used[0])
-    reason = _reason_against(model, found, opened, stacklevel)
-    if reason is None:
-        return found, opened
-    said = f"{found.name} answers otherwise here than where it was made: {reason}"
-    instead = None if named else _without_proof(model, opened.used[0])
-    if instead is None:
-        raise ModelError(f"{said} It is not used. `asl-edge verify {resolve(model)}` says more.")
-    warnings.warn(f"{said} {instead.spec.precision} is used instead.", PrecisionWarning, stacklevel=stacklevel)
-    return instead, opened_again(instead, provider)
+        ),
+    )
 
 
-def _reason_against(
-    model: str | os.PathLike[str] | None, found: ModelSource, opened: OpenedSession, stacklevel: int
-) -> str | None:
+@contextmanager
+def _without_provider_warnings() -> Iterator[None]:
+    """Open another precision without the warnings that the first attempt has given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProviderWarning)
+        yield
+
+
+def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: OpenedSession) -> str | None:
     """Return why a model must not be used as it was opened, None where it may; warn where that cannot be told."""
-    if not wants_proof(found.spec.precision):
+    if not wants_proof(source.spec.precision):
         return None
-    if isinstance(found.content, str):
-        _warn_of_saturation(found, opened, stacklevel + 1)
+    if isinstance(source.content, str):
+        _warn_of_saturation(source, opened)
         return None
     from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples need not wait for it
 
-    return check(resolve(model), found.spec.precision, opened)
+    return check(path, source.spec.precision, opened)
 
 
-def _warn_of_saturation(found: ModelSource, opened: OpenedSession, stacklevel: int) -> None:
+def _warn_of_saturation(source: ModelSource, opened: OpenedSession) -> None:
     """Warn of INT8 on a processor that may add it up wrongly; a file has no examples that could prove it."""
     from asl_edge.runtime.engine.precision import has_vnni, processor
 
     if opened.used[0] in ("cpu", "openvino", "dnnl") and processor() == "x86" and has_vnni() is False:
-        warnings.warn(
-            f"{found.name} is INT8, and this processor has no VNNI: sums may saturate, so that answers differ. "
+        warn(
+            f"{source.name} is INT8, and this processor has no VNNI: sums may saturate, so that answers differ. "
             "Take another precision, or prove it with a bundle: asl-edge verify.",
             PrecisionWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
-def _without_proof(model: str | os.PathLike[str] | None, provider: str) -> ModelSource | None:
+def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource | None:
     """Return a bundle's best precision for a provider among those that are right everywhere."""
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
 
-    rest = [entry for entry in Bundle(resolve(model)).models if not wants_proof(entry.precision)]
-    return find_model(model, provider=provider, precision=best_for(rest, provider).precision) if rest else None
+    rest = [entry for entry in Bundle(path).models if not wants_proof(entry.precision)]
+    return _choose(path, ModelOptions(precision=best_for(rest, provider).precision)) if rest else None
 
 
 def opening_for(precision: str, expected: int | None) -> Opening:
@@ -170,8 +210,8 @@ def opening_for(precision: str, expected: int | None) -> Opening:
 
 
 def _likely(provider: str) -> str:
-    name = provider.strip().casefold()
-    if name != "auto":
+    """Return the provider that a session probably ends on; of `auto` the first that this ONNX Runtime offers."""
+    if not providers.is_auto(provider):
         return providers.get(provider).name
     offered = providers.offered()
     return next((candidate for candidate in AUTO_ORDER if candidate in offered), "cpu")

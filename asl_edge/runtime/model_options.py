@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    class ModelChanges(TypedDict, total=False):
+        """The fields of `ModelOptions` as keyword arguments: `Predictor(model, provider="cpu")`."""
+
+        provider: str
+        strict: bool
+        precision: str | None
+        threads: int | None
+        workers: int
+        provider_options: Mapping[str, str] | None
+        zoom: bool
 
 
 @dataclass(frozen=True)
@@ -24,3 +39,12 @@ class ModelOptions:
     """Handed to the provider that is named, as ONNX Runtime documents them."""
     zoom: bool = True
     """Run the zoom pass on images of small hands, where the model offers one (see `asl_edge.runtime.zoom`)."""
+
+
+def changed(options: ModelOptions | None, changes: ModelChanges) -> ModelOptions:
+    """Return `options`, or the defaults for None, with some fields replaced.
+
+    Raises:
+        TypeError: `changes` names a field that there is not.
+    """
+    return replace(options or ModelOptions(), **changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Union
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from asl_edge.errors import ImageError, ModelError, UserError
 from asl_edge.imaging.preprocess import Image, load, to_square
 from asl_edge.runtime.model_loading import open_model
+from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
@@ -23,8 +24,11 @@ from asl_edge.runtime.zoom import DETAIL, ZoomModel, crop, downscale, rows_to_zo
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from asl_edge.runtime.adaptation import Adaptation
     from asl_edge.runtime.engine.session import OpenedSession
+    from asl_edge.runtime.model_options import ModelChanges
 
     _Prepared = tuple[Item, Image | ImageError, float]
     """An item, its image as the network wants it (or why there is none), and the seconds that took."""
@@ -46,22 +50,18 @@ class Predictor:
     """Answers images with letters. Several threads may use one predictor at once.
 
     Args:
-        model: path of an `.onnx` file or a bundle made by `asl-edge export`; None or `box` takes the model in the box.
-        provider: our name of an execution provider, or `auto` for the best that works here.
-        strict: raise ProviderError where a ProviderWarning would say that another provider is used.
-        threads: threads within one operator; None for one a core that the process may use.
+        model: path of an `.onnx` file or a bundle made by `asl-edge export`; None or `pretrained` for the pretrained
+            model.
+        options: how the model is opened and run: provider, threads, workers, zoom pass and so on; None for the
+            defaults.
         batch_size: images that go through the network at once.
-        workers: batches that are read and answered side by side, each on its share of the cores: more images a
-            second, each of them later. On the CPU only; other providers answer one batch after the other.
-        threshold: confidence under which the answer is "not sure"; None takes the model's own, 0 answers always.
+        threshold: reject threshold: the prediction is "not sure" below this confidence. None takes the model's own,
+            0 accepts everything.
         top_k: how many classes a prediction lists.
-        expected: how many images there are to answer; for a few, opening fast counts most, and the weights stay in
+        expected: how many images there are to classify; for a few, opening fast counts most, and the weights stay in
             the model's file, which must not be overwritten meanwhile. None for many.
-        precision: which of a bundle's precisions to take; None for the one that suits the provider.
-        provider_options: handed to the provider that is named, as ONNX Runtime documents them.
         adaptation: what `asl-edge adapt` made for one person, or the path of its file.
-        zoom: look again at the part of an image that holds the hand, where the hand is small and the model can
-            tell (see `asl_edge.runtime.zoom`).
+        changes: fields of `ModelOptions` by name, over those of `options`: `Predictor(model, provider="cpu")`.
 
     Raises:
         ModelError: the model file is missing, damaged, without a spec, or of another kind.
@@ -78,19 +78,14 @@ class Predictor:
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
+        options: ModelOptions | None = None,
         *,
-        provider: str = "auto",
-        strict: bool = False,
-        threads: int | None = None,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        workers: int = 1,
         threshold: float | None = None,
         top_k: int = 3,
         expected: int | None = None,
-        precision: str | None = None,
-        provider_options: Mapping[str, str] | None = None,
         adaptation: Adaptation | str | os.PathLike[str] | None = None,
-        zoom: bool = True,
+        **changes: Unpack[ModelChanges],
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size must be 1 or more. Received: {batch_size}")
@@ -99,24 +94,15 @@ class Predictor:
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
         self.batch_size = batch_size
-        found, opened = open_model(
-            model,
-            provider=provider,
-            strict=strict,
-            threads=threads,
-            workers=workers,
-            expected=expected,
-            precision=precision,
-            provider_options=provider_options,
-            stacklevel=3,
-        )
-        self.model = found.name
-        self.spec: ModelSpec = found.spec
+        options = changed(options, changes)
+        source, opened = open_model(model, options, expected=expected)
+        self.model = source.name
+        self.spec: ModelSpec = source.spec
         self.top_k = min(top_k, len(self.spec.classes))
         self.threshold = self.spec.reject_threshold if threshold is None else threshold
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
-        self.zoom = zoom_model_of(self.model, self.spec, opened.session.get_outputs()) if zoom else None
+        self.zoom = zoom_model_of(self.model, self.spec, opened.session.get_outputs()) if options.zoom else None
         """How the hand is found for a second look; None where the model looks once."""
         self.image_size = self.spec.input_size * (1 if self.zoom is None else DETAIL)
         """Side of the images that `prepare` returns."""

@@ -333,7 +333,7 @@ def test_only_the_command_that_is_run_is_imported() -> None:
         "sys.exit(' '.join(name for name in sys.modules if name.startswith('asl_edge.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert set(done.stderr.split()) == {"asl_edge.cli", "asl_edge.cli.predict", "asl_edge.errors"}
+    assert set(done.stderr.split()) == {"asl_edge._version", "asl_edge.cli", "asl_edge.cli.predict", "asl_edge.errors"}
 
 
 def test_every_command_file_is_a_command() -> None:

@@ -15,7 +15,7 @@ from asl_edge.runtime.bundle import verified
 from asl_edge.runtime.bundle.reader import Bundle
 from asl_edge.runtime.engine.model_source import ModelSource
 from asl_edge.runtime.engine.precision import wants_proof
-from asl_edge.runtime.engine.providers import ProviderWarning, is_named
+from asl_edge.runtime.engine.providers import AUTO, ProviderWarning, our_name_or_auto
 from asl_edge.runtime.engine.session import OpenedSession, open_session
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
 from asl_edge.runtime.onnx_file.metadata import check_signature
@@ -85,6 +85,7 @@ def verify_bundle(
         ModelError: the bundle was changed, or lacks a precision.
         ProviderError: the provider is unknown, or does not really work here.
     """
+    provider = our_name_or_auto(provider)
     bundle.check()
     results = tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
     _record(bundle.path, [result for result in results if wants_proof(result.precision)])
@@ -134,7 +135,7 @@ def compare(bundle: Bundle, precision: str, opened: OpenedSession) -> GoldenResu
 
 def _exact(provider: str, precision: str) -> dict[str, str]:
     """Return options under which a provider computes as a precision promises: TensorRT would round float32 to half."""
-    return {"trt_fp16_enable": "0"} if is_named(provider, "tensorrt") and precision in ("fp32", "fp16-weights") else {}
+    return {"trt_fp16_enable": "0"} if provider == "tensorrt" and precision in ("fp32", "fp16-weights") else {}
 
 
 def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None) -> GoldenResult:
@@ -143,12 +144,12 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
     name = f"{entry.member} in {bundle.path}"
     with warnings.catch_warnings():
         # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
-        warnings.simplefilter("ignore" if provider == "auto" else "default", ProviderWarning)
+        warnings.simplefilter("ignore" if provider == AUTO else "default", ProviderWarning)
         settings = settings_for(provider, bundle.path, ModelSource(name, data, spec), _exact(provider, precision))
         opened = open_session(
             data,
             provider=provider,
-            strict=provider != "auto",
+            strict=provider != AUTO,
             threads=threads,
             precision=spec.precision,
             provider_options=settings,

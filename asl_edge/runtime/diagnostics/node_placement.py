@@ -6,16 +6,22 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asl_edge.errors import AslEdgeError
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.model_loading import open_model
+from asl_edge.runtime.model_options import ModelOptions
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from asl_edge.runtime.model_options import ModelChanges
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,8 @@ class Placement:
 
 def placement(
     model: str | os.PathLike[str] | None = None,
-    *,
-    provider: str = "auto",
-    threads: int | None = None,
-    provider_options: Mapping[str, str] | None = None,
+    options: ModelOptions | None = None,
+    **changes: Unpack[ModelChanges],
 ) -> Placement:
     """Run a model once and count which of its nodes ran where.
 
@@ -44,23 +48,16 @@ def placement(
     provider that takes whole subgraphs (TensorRT, OpenVINO, CoreML, QNN) shows each as one node.
 
     Args:
-        model: an `.onnx` file, a bundle, or None for the model in the box.
-        provider: our name of an execution provider, or `auto`.
-        threads: threads within one operator.
-        provider_options: see `asl_edge.runtime.engine.session.open_session`.
+        model: an `.onnx` file, a bundle, or None for the pretrained model.
+        options: how to open it; None for the defaults.
+        changes: fields of the options by name, over those of `options`.
 
     Raises:
         ModelError, ProviderError: see `open_model`.
         AslEdgeError: ONNX Runtime wrote no profile that could be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found, opened = open_model(
-            model,
-            provider=provider,
-            threads=threads,
-            provider_options=provider_options,
-            profile=Path(folder, "profile"),
-        )
+        found, opened = open_model(model, options, profile=Path(folder, "profile"), **changes)
         size = found.spec.input_size
         opened.session.run([OUTPUT_NAME], {INPUT_NAME: np.zeros((1, size, size, 3), np.uint8)})
         file = opened.session.end_profiling()

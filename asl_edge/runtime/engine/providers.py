@@ -65,6 +65,9 @@ PROVIDERS: dict[str, Provider] = {
     )
 }
 
+AUTO = "auto"
+"""The word for the best provider that works here."""
+
 AUTO_ORDER = ("cuda", "rocm", "migraphx", "openvino", "directml", "coreml", "cpu")
 """What `auto` tries, best first. TensorRT is left to be asked for: its first session builds an engine for minutes."""
 
@@ -111,9 +114,18 @@ def get(name: str) -> Provider:
     return provider
 
 
-def is_named(word: str, name: str) -> bool:
-    """Tell whether a word that may also be `auto` means our provider `name`."""
-    return word.strip().casefold() != "auto" and get(word).name == name
+def is_auto(word: str) -> bool:
+    """Whether a provider's name is `auto`, in any case: the best that works here."""
+    return word.strip().casefold() == AUTO
+
+
+def our_name_or_auto(word: str) -> str:
+    """Return `auto`, or our name of the provider called `word`.
+
+    Raises:
+        ProviderError: there is no such provider.
+    """
+    return AUTO if is_auto(word) else get(word).name
 
 
 def offered() -> list[str]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ProviderError
+from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.io_binding import buffers_for
-from asl_edge.runtime.engine.providers import AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
+from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 from asl_edge.runtime.machine import fast_cores, threads_here
 from asl_edge.runtime.onnx_file.external_weights import map_model
 
@@ -58,91 +58,33 @@ class OpenedSession:
         return run
 
 
-def open_session(
-    model: str | os.PathLike[str] | bytes,
-    *,
-    provider: str = "auto",
-    strict: bool = False,
-    threads: int | None = None,
-    workers: int = 1,
-    opening: Opening = "lasting",
-    precision: str | None = None,
-    provider_options: Mapping[str, str] | None = None,
-    profile: str | os.PathLike[str] | None = None,
-    stacklevel: int = 2,
-) -> OpenedSession:
-    """Open a session for a model file, or for the bytes of one.
+@dataclass(frozen=True)
+class OpenRequest:
+    """What a session shall be like."""
 
-    Args:
-        model: path of an `.onnx` file, or its content.
-        provider: our name of an execution provider, or `auto` for the best that works.
-        strict: raise instead of warning when the session does not use what was asked for.
-        threads: threads within one operator; None for one a core that the process may use.
-        workers: runs that shall go side by side: more images a second than one run on all cores, each of them later.
-            On the CPU only, where they share the cores if `threads` is None; other providers get 1.
-        opening: how much of the time for the first answers may go into making later ones faster; counts on the CPU.
-        precision: the model's, as its spec names it, for what a provider can make of it.
-        provider_options: handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself;
-            not for `auto`, since every provider has its own.
-        profile: beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called.
-        stacklevel: as in `warnings.warn`: whose line a warning names, 2 for the caller's.
+    provider: str = "auto"
+    """Our name of an execution provider, or `auto` for the best that works."""
+    strict: bool = False
+    """Raise instead of warning when the session does not use what was asked for."""
+    threads: int | None = None
+    """Threads within one operator; None for one per core that the process may use."""
+    workers: int = 1
+    """Runs that shall go side by side: more images per second than one run on all cores, each of them later.
 
-    Returns:
-        The session, and the providers that it really uses: `get_available_providers()` lists CUDA on a machine
-        without a GPU, and a provider that cannot start is left out by ONNX Runtime in silence.
-
-    Raises:
-        ModelError: the model cannot be loaded.
-        ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
-        MissingPackageError: ONNX Runtime is not installed.
+    On the CPU only, where they share the cores if `threads` is None; other providers get 1.
     """
-    if threads is not None and threads < 1:
-        raise ProviderError(f"threads must be 1 or more. Received: {threads}")
-    if workers < 1:
-        raise ProviderError(f"workers must be 1 or more. Received: {workers}")
-    if provider_options and provider.strip().casefold() in ("auto", "cpu"):
-        raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
-    wishes = _Wishes(threads, opening, precision, provider_options or {}, profile)
-    if provider.strip().casefold() == "auto":
-        candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
-    else:
-        candidates = [providers.get(provider)]
-        providers.refuse_not_offered(candidates[0])
-    failures: list[str] = []
-    for candidate in candidates:
-        if candidate.name == "cpu":
-            break
-        session, reason = _try(model, candidate, wishes._replace(opening="lasting"))
-        if session is not None:
-            return OpenedSession(session, _name(provider), _used(session), threads)
-        failures.append(f"{candidate.name} does not work here ({reason})")
-    if failures:
-        message = "; ".join(failures) + f". {_remedy()}"
-        if strict:
-            raise ProviderError(message)
-        warnings.warn(f"{message} Running on cpu instead.", ProviderWarning, stacklevel=stacklevel)
-    if workers > 1 and threads is None:
-        wishes = wishes._replace(threads=max(1, fast_cores() // workers))
-    return OpenedSession(_open_on_cpu(model, wishes), _name(provider), ("cpu",), wishes.threads, workers)
-
-
-def try_provider(
-    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None
-) -> tuple[Any, str]:
-    """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
-    return _try(model, provider, _Wishes(threads, "lasting", None, {}, None))
-
-
-class _Wishes(NamedTuple):
-    """What a session shall be like, whatever provider it ends on."""
-
-    threads: int | None
-    opening: Opening
-    precision: str | None
-    provider_options: Mapping[str, str]
-    profile: str | os.PathLike[str] | None
+    opening: Opening = "lasting"
+    """How much of the time for the first images may go into making later ones faster; counts on the CPU."""
+    precision: str | None = None
+    """The model's precision, as its spec names it, for what a provider can make of it."""
+    provider_options: Mapping[str, str] | None = None
+    """Handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself; not for `auto`,
+    since every provider has its own."""
+    profile: str | os.PathLike[str] | None = None
+    """Beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called."""
 
     def session_options(self) -> Any:
+        """Return the `onnxruntime.SessionOptions`; ONNX Runtime logs nothing but what ends the process."""
         options = session_options(self.threads, self.opening, self.precision, severity=_FATAL_ONLY)
         if self.profile is not None:
             options.enable_profiling = True
@@ -150,14 +92,82 @@ class _Wishes(NamedTuple):
         return options
 
 
-def _try(model: str | os.PathLike[str] | bytes, provider: Provider, wishes: _Wishes) -> tuple[Any, str]:
+def open_session(
+    model: str | os.PathLike[str] | bytes, request: OpenRequest | None = None, **changes: Any
+) -> OpenedSession:
+    """Open a session for a model file, or for the bytes of one.
+
+    Args:
+        model: path of an `.onnx` file, or its content.
+        request: what the session shall be like; None for the defaults.
+        changes: fields of the request by name, over those of `request`: `open_session(model, provider="cpu")`.
+
+    Returns:
+        The session, and the providers that it really uses: `get_available_providers()` lists CUDA on a machine
+        without a GPU, and ONNX Runtime silently leaves out a provider that cannot start.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
+        MissingPackageError: ONNX Runtime is not installed.
+    """
+    request = _checked(replace(request or OpenRequest(), **changes))
+    if request.provider == AUTO:
+        candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
+    else:
+        candidates = [providers.get(request.provider)]
+        providers.refuse_not_offered(candidates[0])
+    failures: list[str] = []
+    for candidate in candidates:
+        if candidate.name == "cpu":
+            break
+        session, reason = _try(model, candidate, replace(request, opening="lasting"))
+        if session is not None:
+            return OpenedSession(session, request.provider, _used(session), request.threads)
+        failures.append(f"{candidate.name} does not work here ({reason})")
+    if failures:
+        message = "; ".join(failures) + f". {_remedy()}"
+        if request.strict:
+            raise ProviderError(message)
+        warn(f"{message} Running on cpu instead.", ProviderWarning)
+    if request.workers > 1 and request.threads is None:
+        request = replace(request, threads=max(1, fast_cores() // request.workers))
+    session = _open_on_cpu(model, request)
+    return OpenedSession(session, request.provider, ("cpu",), request.threads, request.workers)
+
+
+def _checked(request: OpenRequest) -> OpenRequest:
+    """Return a request with our name of its provider.
+
+    Raises:
+        ProviderError: the provider is unknown, or a number is out of its range.
+    """
+    if request.threads is not None and request.threads < 1:
+        raise ProviderError(f"threads must be 1 or more. Received: {request.threads}")
+    if request.workers < 1:
+        raise ProviderError(f"workers must be 1 or more. Received: {request.workers}")
+    provider = providers.our_name_or_auto(request.provider)
+    if request.provider_options and provider in (AUTO, "cpu"):
+        raise ProviderError("Provider options belong to one provider other than the CPU; name it with --provider.")
+    return replace(request, provider=provider)
+
+
+def try_provider(
+    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None
+) -> tuple[Any, str]:
+    """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
+    return _try(model, provider, OpenRequest(threads=threads))
+
+
+def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: OpenRequest) -> tuple[Any, str]:
     runtime = providers.onnxruntime()
     said = _first_line(providers.preload_libraries(provider))
-    options = wishes.session_options()
+    options = request.session_options()
     if provider.name == "openvino":  # which takes the whole graph and does it better (4.22 ms against 4.31)
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings = {**providers.options_for(provider, wishes.threads, wishes.precision), **wishes.provider_options}
-    if "precision" in wishes.provider_options and "load_config" not in wishes.provider_options:
+    named = request.provider_options or {}
+    settings = {**providers.options_for(provider, request.threads, request.precision), **named}
+    if "precision" in named and "load_config" not in named:
         settings.pop("load_config", None)  # in which asl-edge asks OpenVINO for one
     chosen = [(provider.ort_name, settings), ("CPUExecutionProvider", {})]
     if provider.name == "tensorrt" and "cuda" in providers.offered():  # for what TensorRT does not take
@@ -175,12 +185,12 @@ def _try(model: str | os.PathLike[str] | bytes, provider: Provider, wishes: _Wis
     return session, ""
 
 
-def _open_on_cpu(model: str | os.PathLike[str] | bytes, wishes: _Wishes) -> Any:
-    if wishes.opening != "lasting" and not isinstance(model, bytes):
-        session = _open_mapped(model, wishes)
+def _open_on_cpu(model: str | os.PathLike[str] | bytes, request: OpenRequest) -> Any:
+    if request.opening != "lasting" and not isinstance(model, bytes):
+        session = _open_mapped(model, request)
         if session is not None:
             return session
-    options = wishes.session_options()
+    options = request.session_options()
     name = "The model" if isinstance(model, bytes) else f"{os.fspath(model)}: the model"
     try:
         return _make(model, options, [("CPUExecutionProvider", {})])
@@ -192,7 +202,7 @@ def _open_on_cpu(model: str | os.PathLike[str] | bytes, wishes: _Wishes) -> Any:
         ) from error
 
 
-def _open_mapped(model: str | os.PathLike[str], wishes: _Wishes) -> Any:
+def _open_mapped(model: str | os.PathLike[str], request: OpenRequest) -> Any:
     """Return a session that uses the weights where they lie in the model's file; None where that cannot be.
 
     Not for a session that lasts: whoever wrote over the file would change its weights, or end the process.
@@ -202,7 +212,7 @@ def _open_mapped(model: str | os.PathLike[str], wishes: _Wishes) -> Any:
     mapped = map_model(model)
     if mapped is None:
         return None
-    options = wishes.session_options()
+    options = request.session_options()
     try:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", mapped.folder)
         session = _make(mapped.graph, options, [("CPUExecutionProvider", {})])
@@ -247,10 +257,6 @@ def _make(model: str | os.PathLike[str] | bytes, options: Any, chosen: list[tupl
 
 def _used(session: Any) -> tuple[str, ...]:
     return tuple(providers.our_name(name) for name in session.get_providers())
-
-
-def _name(provider: str) -> str:
-    return "auto" if provider.strip().casefold() == "auto" else providers.get(provider).name
 
 
 def _remedy() -> str:

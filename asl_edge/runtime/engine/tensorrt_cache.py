@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
 from asl_edge.runtime.engine.providers import EngineBuildNotice
@@ -58,21 +58,19 @@ def settings_for(
     model: str | os.PathLike[str],
     source: ModelSource,
     provider_options: Mapping[str, str] | None,
-    *,
-    stacklevel: int = 2,
 ) -> dict[str, str]:
     """Return provider options for a session: one's own over those that a model and its place ask for.
 
-    Warns with EngineBuildNotice where TensorRT has to build an engine first.
+    `provider` is our name of one, or `auto`. Warns with EngineBuildNotice where TensorRT has to build an engine first.
     """
     settings = dict(provider_options or {})
-    if not providers.is_named(provider, "tensorrt"):
+    if provider != "tensorrt":
         return settings
     providers.refuse_not_offered(providers.get(provider))
     version = str(providers.onnxruntime().__version__)
     prepared, notice = prepared_settings(model, source.content, source.spec, version)
     if notice:
-        warnings.warn(notice, EngineBuildNotice, stacklevel=stacklevel + 1)
+        warn(notice, EngineBuildNotice)
     return prepared | settings
 
 

@@ -65,30 +65,33 @@ class TextSink(ABC):
 
 
 class TableSink(TextSink):
-    """Aligned columns; the name stands last, since its length is not known before."""
+    """Aligned columns, with a heading that names them.
 
-    def __init__(self, file: TextIO, top_k: int = 3) -> None:
+    The name of the image stands last, since its length is not known before. How many classes are listed the first
+    prediction decides.
+    """
+
+    def __init__(self, file: TextIO) -> None:
         super().__init__(file)
-        self._others = max(0, top_k - 1)
-        self._width = 14 * self._others
-        self._heading_due = True
+        self._others: int | None = None
+        """Classes beside the answer; None before the first line."""
 
     def _line(self, prediction: Prediction) -> str:
+        heading_due = self._others is None
+        if self._others is None:
+            self._others = len(prediction.top) - 1
+        width = 14 * self._others
         # Where the answer does not name the best class, it stands first among the candidates.
         candidates = prediction.top[1:] if prediction.accepted else prediction.top[: self._others]
         others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in candidates)
         name = on_one_line(prediction.source)
         if prediction.frame is not None:
             name += f" frame {prediction.frame}"
-        line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  "
-        if self._others:
-            line += f"{others:<{self._width}}"
-        line += f"{prediction.ms:8.1f}  {name}"
-        if self._heading_due:
-            self._heading_due = False
-            then = f"{'then':<{self._width}}" if self._others else ""
-            return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  image\n{line}"
-        return line
+        line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  {others:<{width}}{prediction.ms:8.1f}  {name}"
+        if not heading_due:
+            return line
+        then = f"{'then' if width else '':<{width}}"
+        return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  image\n{line}"
 
 
 class JsonLinesSink(TextSink):

@@ -80,9 +80,9 @@ def test_ones_own_precision_for_openvino_counts(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(providers, "options_for", lambda *_: {"num_of_threads": "2", "load_config": "ours"})
     monkeypatch.setattr(session, "_make", lambda model, options, chosen: given.append(chosen[0][1]))
     for options in ({}, {"precision": "FP32"}, {"precision": "FP32", "load_config": "mine"}):
-        wishes = session._Wishes(2, "lasting", "int8", options, None)
+        request = session.OpenRequest(threads=2, precision="int8", provider_options=options)
         with contextlib.suppress(AttributeError):  # what was made is no session
-            session._try(b"", providers.get("openvino"), wishes)
+            session._try(b"", providers.get("openvino"), request)
     assert given == [
         {"num_of_threads": "2", "load_config": "ours"},
         {"num_of_threads": "2", "precision": "FP32"},

@@ -10,6 +10,7 @@ from asl_edge.errors import ProviderError
 from asl_edge.runtime import model_loading
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.providers import EngineBuildNotice
+from asl_edge.runtime.engine.session import OpenRequest
 from asl_edge.runtime.engine.tensorrt_cache import cache_folder, prepared_settings, tensorrt_options
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.spec import ModelSpec
@@ -66,9 +67,9 @@ def test_the_build_is_announced_before_the_session_is_made(
         monkeypatch.setattr(model_loading.providers, "refuse_not_offered", lambda _: None)
         real = model_loading.open_session
 
-        def opened(*values: object, **options: object) -> object:
-            happened.append(options["provider_options"])
-            return real(*values, provider="cpu")  # type: ignore[arg-type]
+        def opened(content: str, request: OpenRequest) -> object:
+            happened.append(request.provider_options)
+            return real(content, provider="cpu")
 
         monkeypatch.setattr(model_loading, "open_session", opened)
         open_model(model, provider="TensorRT", provider_options={"trt_fp16_enable": "0", "device_id": "1"})

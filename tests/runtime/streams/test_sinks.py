@@ -93,7 +93,7 @@ def test_csv() -> None:
 
 def test_the_table_is_aligned() -> None:
     file = io.StringIO()
-    with TableSink(file, top_k=3) as sink:
+    with TableSink(file) as sink:
         sink.write(SURE)
         sink.write(UNSURE)
 
@@ -135,7 +135,7 @@ def test_a_name_never_breaks_the_table(name: str, shown: str) -> None:
 
 def test_a_table_without_alternatives() -> None:
     file = io.StringIO()
-    TableSink(file, top_k=1).write(Prediction("a.jpg", "A", 1.0, (("A", 1.0),), 1.0))
+    TableSink(file).write(Prediction("a.jpg", "A", 1.0, (("A", 1.0),), 1.0))
 
     assert file.getvalue().splitlines()[0].split() == ["letter", "sure", "ms", "image"]
 
