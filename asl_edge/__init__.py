@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from asl_edge.export.file_or_bundle import export
     from asl_edge.export.int8.quantize import QuantizationConfig
     from asl_edge.runtime.model_options import ModelOptions
+    from asl_edge.runtime.predict import PredictConfig
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.streams.prediction import Prediction
     from asl_edge.spec import ModelSpec
@@ -29,6 +30,7 @@ __all__ = [
     "Int8Choices",
     "ModelOptions",
     "ModelSpec",
+    "PredictConfig",
     "Prediction",
     "Predictor",
     "PrepareConfig",
@@ -53,6 +55,7 @@ _LAZY = {
     "Int8Choices": "asl_edge.export.build",
     "ModelOptions": "asl_edge.runtime.model_options",
     "ModelSpec": "asl_edge.spec",
+    "PredictConfig": "asl_edge.runtime.predict",
     "Prediction": "asl_edge.runtime.streams.prediction",
     "Predictor": "asl_edge.runtime.predictor",
     "PrepareConfig": "asl_edge.data.prepare.prepare",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from asl_edge.bench.scenarios import Effort
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.data.prepare.prepare import OnProgress, PrepareConfig, PrepareReport
-    from asl_edge.errors import ImageError
     from asl_edge.evaluation.report import EvaluationReport
     from asl_edge.export.verify import Verification
     from asl_edge.runtime.adapt import AdaptationReport
@@ -148,9 +147,7 @@ def evaluate(model: PathLike, data: PathLike, **choices: Any) -> EvaluationRepor
     return run(resolve(model), data, **choices)
 
 
-def verify(
-    model: PathLike, against: PathLike | None = None, **choices: Any
-) -> Verification | tuple[GoldenResult, ...]:
+def verify(model: PathLike, against: PathLike | None = None, **choices: Any) -> Verification | tuple[GoldenResult, ...]:
     """Compare an exported file with its source, or run a bundle's golden examples on this device.
 
     Args:
@@ -191,8 +188,7 @@ def predict(
     sources: PathLike | Sequence[PathLike],
     model: PathLike | None = None,
     *,
-    on_skip: Callable[[str, ImageError], None] | None = None,
-    batch_size: int | None = None,
+    on_skip: Callable[[str, str], None] | None = None,
     **choices: Any,
 ) -> list[Prediction]:
     """Classify images, folders, patterns and videos, as `asl-edge predict` does.
@@ -204,8 +200,8 @@ def predict(
         model: an `.onnx` file or a bundle; None for the pretrained model.
         on_skip: called with name and reason of an image that cannot be read, which is then left out. Without it such
             an image raises.
-        batch_size: images classified at once; None chooses it.
-        choices: of `Predictor`, such as `provider`, `threshold`, `top_k`, `adaptation`, `zoom`.
+        choices: fields of `PredictConfig` (`batch_size`, `threshold`, `top_k`, `adaptation`) and of `ModelOptions`
+            (`provider`, `strict`, `precision`, `threads`, `zoom`, ...) by name.
 
     Returns:
         One prediction per image or frame, in order.
@@ -220,20 +216,43 @@ def predict(
         >>> predictions[0].label, predictions[0].accepted
         ('A', True)
     """
-    from asl_edge.runtime.predict import batch_size_for, expected, workers_for
-    from asl_edge.runtime.predictor import Predictor
-    from asl_edge.runtime.streams.sources import is_live, items
+    from dataclasses import fields
+
+    from asl_edge.errors import ImageError
+    from asl_edge.runtime.predict import PredictConfig, predict_sources
+    from asl_edge.runtime.streams.sources import is_live
+
+    def refuse(source: str, reason: str) -> None:
+        raise ImageError(f"{source}: {reason}")
 
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(source) for source in given]
     for name in names:
         if is_live(name):
             raise UserError(f"{name} has no end, so it cannot become a list. Use Predictor.stream for it.")
-    size = batch_size or batch_size_for(names)
-    workers = workers_for(names, size, choices.get("threads"))
-    choices = {"workers": workers, "expected": expected(names), **choices}
-    with Predictor(model, batch_size=size, **choices) as predictor:
-        return [prediction for _, prediction in predictor.stream(items(names), on_skip=on_skip)]
+    config = PredictConfig(
+        **{each.name: choices.pop(each.name) for each in fields(PredictConfig) if each.name in choices}
+    )
+    collected = _Collected()
+    predict_sources(names, [collected], model=model, config=config, on_skip=on_skip or refuse, **choices)
+    return collected.predictions
+
+
+class _Collected:
+    """A sink that keeps every prediction."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Prediction] = []
+
+    def __enter__(self) -> _Collected:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+    def write(self, prediction: Prediction, frame: object = None) -> None:
+        """Keep a prediction."""
+        self.predictions.append(prediction)
 
 
 def adapt(

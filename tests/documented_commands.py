@@ -39,7 +39,11 @@ def commands_in(text: str) -> list[list[str]]:
     fenced = _FENCED.findall(text)
     inline = _INLINE.findall(_FENCED.sub("", text))
     lines = [line for block in fenced for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
-    return [found.split() for line in [*lines, *(" ".join(one.split()) for one in inline)] for found in _COMMAND.findall(line)]
+    return [
+        found.split()
+        for line in [*lines, *(" ".join(one.split()) for one in inline)]
+        for found in _COMMAND.findall(line)
+    ]
 
 
 def faults(text: str) -> list[str]:

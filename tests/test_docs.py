@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def load_generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -39,7 +40,8 @@ def test_the_image_of_predictions_is_what_predict_shows() -> None:
     stored = cv2.imread(str(GENERATE.PREDICTION_IMAGE))
     now = GENERATE.prediction_image()
 
-    assert stored is not None and stored.shape == now.shape
+    assert stored is not None
+    assert stored.shape == now.shape
     # Another processor rounds a confidence to another percent, or a pixel of a hand to another value.
     assert np.mean(np.abs(stored.astype(int) - now) > 8) < 0.01, AGAIN
 

@@ -20,7 +20,8 @@ def quick(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, measured: 
     (tests / "one").mkdir()
     (tests / "one" / "test_one.py").write_text(
         "import pytest\n@pytest.fixture\ndef heavy(): pass\n"
-        "def test_fast(): pass\n@pytest.mark.parametrize('n', 'ab')\ndef test_slow(n): pass\ndef test_uses(heavy): pass\n"
+        "def test_fast(): pass\ndef test_uses(heavy): pass\n"
+        "@pytest.mark.parametrize('n', 'ab')\ndef test_slow(n): pass\n"
     )
     (tests / "two").mkdir()
     (tests / "two" / "test_two.py").write_text("def test_slower(): pass\ndef test_slowest(): pass\n")
@@ -31,9 +32,7 @@ def quick(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, measured: 
     return {line.split("::")[1].split()[0] for line in done.outlines if "PASSED" in line}
 
 
-def test_slow_tests_and_slow_fixtures_are_left_out(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_tests_and_slow_fixtures_are_left_out(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = {
         "files": {
             "one/test_one.py": {"seconds": 3.0, "slow": {"test_slow": 2.0}},

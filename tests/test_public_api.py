@@ -51,9 +51,7 @@ def test_every_public_function_has_an_example() -> None:
     assert [name for name in FUNCTIONS if not examples_of(name).examples] == []
 
 
-def test_the_examples_run(
-    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_examples_run(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """All of them in one test, in the order of the work: a model that was trained, exported, verified and run."""
     monkeypatch.chdir(work)
     runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
@@ -103,7 +101,9 @@ def test_predict_takes_paths_patterns_and_folders(work: Path, colour_model: Path
     assert {prediction.label for prediction in several} <= set("ABC")
 
 
-def test_predict_raises_for_an_unreadable_image_or_leaves_it_out(work: Path, tmp_path: Path, colour_model: Path) -> None:
+def test_predict_raises_for_an_unreadable_image_or_leaves_it_out(
+    work: Path, tmp_path: Path, colour_model: Path
+) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     good = work / "hands" / "A" / "A1.jpg"
