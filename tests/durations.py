@@ -1,7 +1,7 @@
 """Which tests are slow, as measured: the order of a whole run, and what `bootstrap.py test --quick` leaves out.
 
-`pytest --record-durations` writes tests/durations.json at the end of a whole run: the seconds of every file, the names
-of its slow tests, and the fixtures that are slow to set up. From it
+`pytest --record-durations` writes tests/durations.json at the end of a run: the processor seconds of every file that
+ran, the names of its slow tests, and the fixtures that are slow to set up; what did not run keeps its figures. From it
 
 - files start in the order of their length, the longest first, so that parallel processes end together;
 - every test that is slow, that uses a slow fixture, or whose file was never measured, is marked `slow`, except the
@@ -11,8 +11,8 @@ of its slow tests, and the fixtures that are slow to set up. From it
 from __future__ import annotations
 
 import json
+import os
 import re
-import time
 from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
@@ -22,7 +22,7 @@ import pytest
 
 FILE = Path(__file__).parent / "durations.json"
 SLOW_TEST, SLOW_FIXTURE = 0.4, 1.0
-"""Seconds from which on a test or a fixture is slow."""
+"""Processor seconds from which on a test or a fixture is slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,35 +74,53 @@ def _without_parameters(nodeid: str) -> str:
     return re.sub(r"\[.*", "", nodeid.partition("::")[2], flags=re.DOTALL)
 
 
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and of those that it has waited for.
+
+    Not the time on the clock, which says more of what else the machine was doing.
+    """
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 class _Recorder:
     """Adds up what tests and fixtures take; with parallel processes, in each of them and then here."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._tests: dict[str, float] = defaultdict(float)
-        self._fixtures: dict[str, float] = defaultdict(float)
+        self._tests: dict[str, float] = {}
+        self._fixtures: dict[str, float] = {}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
-        began = time.perf_counter()
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        began = _cpu_seconds()
         try:
             return (yield)
         finally:
-            seconds = time.perf_counter() - began
-            self._fixtures[fixturedef.argname] = max(self._fixtures[fixturedef.argname], seconds)
+            self._tests[item.nodeid] = _cpu_seconds() - began
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._tests[report.nodeid] += report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        began = _cpu_seconds()
+        try:
+            return (yield)
+        finally:
+            self._keep_longest({fixturedef.argname: _cpu_seconds() - began})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        for name, seconds in getattr(node, "workeroutput", {}).get("fixtures", {}).items():
-            self._fixtures[name] = max(self._fixtures[name], seconds)
+        output = getattr(node, "workeroutput", {})
+        self._tests |= output.get("tests", {})
+        self._keep_longest(output.get("fixtures", {}))
+
+    def _keep_longest(self, fixtures: dict[str, float]) -> None:
+        for name, seconds in fixtures.items():
+            self._fixtures[name] = max(self._fixtures.get(name, 0.0), seconds)
 
     def pytest_sessionfinish(self) -> None:
         output = getattr(self._config, "workeroutput", None)
         if output is not None:  # one of several processes: the first one writes for all
-            output["fixtures"] = dict(self._fixtures)
+            output |= {"tests": self._tests, "fixtures": self._fixtures}
             return
         files: dict[str, dict[str, Any]] = {}
         for nodeid, seconds in sorted(self._tests.items()):
@@ -115,5 +133,7 @@ class _Recorder:
         for entry in files.values():
             entry["seconds"] = round(entry["seconds"], 1)
         fixtures = {name: round(took, 1) for name, took in sorted(self._fixtures.items()) if took >= SLOW_FIXTURE}
-        written = {"files": files, "fixtures": fixtures}
+        before = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+        here = {file: entry for file, entry in before.get("files", {}).items() if (FILE.parent / file).exists()}
+        written = {"files": here | files, "fixtures": before.get("fixtures", {}) | fixtures}
         FILE.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", encoding="utf-8")
