@@ -230,12 +230,12 @@ def _export_bundle(
 
 
 def _throughput_in_words(report: ThroughputReport) -> str:
-    if report.plain_ms is None or report.fourier_ms is None:
+    if report.plain_ms is None or report.fft_ms is None:
         return "Throughput: no convolution is large enough for its Fourier transform; the graph is that for latency."
     verdict = "taken" if report.taken else "not taken"
     return (
         f"Throughput, {report.batch_size} images at once on this machine: {report.plain_ms:.0f} ms, with "
-        f"{', '.join(report.convolutions)} through the Fourier transform {report.fourier_ms:.0f} ms: {verdict}."
+        f"{', '.join(report.convolutions)} through the Fourier transform {report.fft_ms:.0f} ms: {verdict}."
     )
 
 

@@ -48,10 +48,10 @@ def main() -> None:
     options = parser.parse_args()
     import onnx
 
-    from asl_edge.export.graph.macs import multiply_adds
+    from asl_edge.export.graph.macs import macs_per_image
 
     model = onnx.load(options.fp32)
-    arithmetic = multiply_adds(model)
+    arithmetic = macs_per_image(model)
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     weights = {node.name: sizes[node.input[1]] for node in model.graph.node if node.name in arithmetic}
     # A layer that ONNX Runtime fuses with its ReLU goes by the name of the ReLU.
