@@ -38,9 +38,9 @@ _SIDE = 320
 _HEAD = """\
 # Command-line reference
 
-Made from the program by `python docs/generate.py`; `asl-edge COMMAND --help` prints the same. Exit codes: 0 success,
-1 failure, 2 a mistake that the message says how to fix, 130 interrupted by Ctrl-C. `--debug`, anywhere on the line,
-shows the traceback of an error.
+Made from the program by `python docs/generate.py`; `--help` after a command prints the same. Exit codes: 0 success, 1
+failure, 2 a mistake that the message says how to fix, 130 interrupted by Ctrl-C. `--debug`, anywhere on the line, shows
+the traceback of an error.
 """
 
 
