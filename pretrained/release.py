@@ -56,7 +56,14 @@ class Promise:
 
 
 def release(
-    run: Path, data: Path, arrays: Path, temperature: float, out: Path, promise: Promise | None = None
+    run: Path,
+    data: Path,
+    arrays: Path,
+    temperature: float,
+    out: Path,
+    promise: Promise | None = None,
+    *,
+    precision: str = PRECISION,
 ) -> ExportResult:
     """Calibrate, evaluate and export a run.
 
@@ -67,6 +74,7 @@ def release(
         temperature: of the probabilities.
         out: the `.onnx` file to write.
         promise: what the threshold is chosen for.
+        precision: of the file (see `asl_edge.export.build.build`).
 
     Raises:
         DataError: a development set is missing or too small.
@@ -78,16 +86,16 @@ def release(
         draft = Path(work) / "draft.onnx"
         plain = calibration.Calibration(temperature, None, promise.target, None, None, (), (), promise.about)
         calibration.write_calibration(run, plain)
-        export_run(run, draft, precision=PRECISION)
+        export_run(run, draft, precision=precision)
         chosen = choose_threshold(draft, {name: sets[name] for name in THRESHOLD_SETS}, promise)
         calibration.write_calibration(run, replace(chosen, temperature=temperature, target=promise.target))
-        export_run(run, draft, precision=PRECISION)
+        export_run(run, draft, precision=precision)
         reports = evaluate_several(draft, list(sets.values()), mirrored=True)
         shutil.rmtree(run / "evaluation", ignore_errors=True)
         write_several(reports, run / "evaluation")
     for name, report in zip(reports.names, reports.reports, strict=True):
         print(f"{name}: {report.images} images, {report.accuracy:.1%}, mirrored {report.accuracy_mirrored or 0:.1%}")
-    return export_run(run, out, precision=PRECISION)
+    return export_run(run, out, precision=precision)
 
 
 def choose_threshold(model: Path, sets: dict[str, Path], promise: Promise) -> calibration.Calibration:

@@ -263,7 +263,7 @@ def check_precision(precision: str, optimized: bool = True) -> None:
 def slower_where(precision: str, target: str = "x86") -> str | None:
     """Return in a sentence where a precision is no gain, or None where it is one everywhere it runs.
 
-    Measured in benchmarks/results/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
+    Measured in benchmarks/results/speed/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
     """
     if precision == "fp16":
         return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."

@@ -32,7 +32,7 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For people, rooms and cameras that no training image shows; see benchmarks/results/model-in-the-box.
+    # For people, rooms and cameras that no training image shows; see pretrained/log.md.
     "strangers": TrainConfig(
         recipe="strangers",
         network="alexnet-edge-8",

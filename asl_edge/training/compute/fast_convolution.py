@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LEAST_SAVING = 4.25
 """So many times fewer multiply-adds make up for the smaller matrices and for float32 instead of bfloat16; see
-benchmarks/results/convolution.md."""
+benchmarks/results/speed/convolution.md."""
 
 _LEAST_SAVING_BESIDE_AMX = 10.0
 """The same where bfloat16 is computed four times as fast as float32 (reckoned, not measured)."""
