@@ -23,7 +23,7 @@ from tiny_bundles import IMAGES, answers, members_of, npy, tiny, write
 
 from asl_edge.cli import main
 from asl_edge.errors import ModelError, ProviderError
-from asl_edge.runtime import machine
+from asl_edge.runtime import machine, model_loading
 from asl_edge.runtime.bundle import golden_test as golden_module
 from asl_edge.runtime.bundle import reader as bundle_module
 from asl_edge.runtime.bundle.detection import MANIFEST, is_bundle
@@ -474,8 +474,6 @@ def test_a_proof_that_cannot_be_kept_beside_goes_to_the_cache(tmp_path: Path) ->
 
 
 def test_int8_of_8_bits_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asl_edge.runtime import model_loading
-
     file = tmp_path / "int8.onnx"
     file.write_bytes(tiny("int8"))
     real = model_loading.open_session
