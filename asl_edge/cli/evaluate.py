@@ -80,9 +80,10 @@ def evaluate(
     from asl_edge.cli.output.console import print_next
     from asl_edge.files.writable import refuse_unwritable_folder
     from asl_edge.labels import parse_classes
+    from asl_edge.spec import check_fit
 
-    if fit not in (None, "crop", "stretch", "pad"):
-        raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
+    if fit is not None:
+        check_fit(fit, "--fit", UserError)
     if not _is_onnx(model) and (provider is not None or strict):
         raise UserError("--provider and --strict are for .onnx files; Keras chooses its device itself.")
     if out is not None:

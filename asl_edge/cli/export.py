@@ -230,12 +230,12 @@ def _export_bundle(
 
 
 def _throughput_in_words(report: ThroughputReport) -> str:
-    if report.plain_ms is None or report.fourier_ms is None:
+    if report.plain_ms is None or report.fft_ms is None:
         return "Throughput: no convolution is large enough for its Fourier transform; the graph is that for latency."
     verdict = "taken" if report.taken else "not taken"
     return (
         f"Throughput, {report.batch_size} images at once on this machine: {report.plain_ms:.0f} ms, with "
-        f"{', '.join(report.convolutions)} through the Fourier transform {report.fourier_ms:.0f} ms: {verdict}."
+        f"{', '.join(report.convolutions)} through the Fourier transform {report.fft_ms:.0f} ms: {verdict}."
     )
 
 
@@ -260,10 +260,10 @@ def describe(classes: str | None, fit: str | None, bgr: bool | None, pixels: str
     from asl_edge.errors import UserError
     from asl_edge.export.source.open_source import Described, Pixels
     from asl_edge.labels import parse_classes
-    from asl_edge.spec import Fit
+    from asl_edge.spec import Fit, check_fit
 
-    if fit not in (None, "crop", "stretch", "pad"):
-        raise UserError(f"--fit must be crop, stretch or pad. Received: {fit}")
+    if fit is not None:
+        check_fit(fit, "--fit", UserError)
     if pixels not in ("auto", "0-1", "0-255"):
         raise UserError(f"--pixels must be auto, 0-1 or 0-255. Received: {pixels}")
     return Described(

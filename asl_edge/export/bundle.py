@@ -1,4 +1,4 @@
-"""Bundles: one model in several precisions, golden examples and papers, in one file that a device can prove."""
+"""Bundles: one model in several precisions with golden examples and documents, in one file that a device can verify."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import UserError
 from asl_edge.export.build import BuiltGraph, ConvertedModel, Int8Choices, build, check_precision, prepare, written_card
-from asl_edge.export.export import checked_file, refuse_out_of_tolerance, writing
+from asl_edge.export.export import checked_file, reject_out_of_tolerance, writing
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
 from asl_edge.runtime.bundle.detection import MANIFEST, SUFFIX
@@ -26,15 +26,15 @@ from asl_edge.runtime.bundle.reader import FORMAT
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
 GOLDEN = 24
-"""Golden examples, unless another number is asked for."""
+"""Golden examples by default."""
 FEWEST_GOLDEN = 16
 DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
 
 TOLERANCES: Mapping[str, float] = {"fp32": 1e-4, "fp16": 2e-2, "fp16-weights": 1e-4, "int8": 5e-2}
-"""Largest difference of a probability to what the same file answered where the bundle was made. Other kernels sum in
-another order (float32), round between layers otherwise (half), or round halves another way (INT8)."""
+"""Largest difference of a probability from the one computed where the bundle was made. Other kernels sum in another
+order (float32), round differently between layers (half precision), or break ties differently when rounding (INT8)."""
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run makes the same bytes, whenever it is bundled
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run gives the same bytes, whenever it is bundled
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class BundleResult:
     golden_from: str
     """Where the examples came from, in words."""
     verified: tuple[GoldenResult, ...]
-    """The bundle, read back and run here."""
+    """The golden tests of the bundle, read back and run on this machine."""
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,18 +83,18 @@ def export_bundle(
     real_examples: bool = False,
     on_step: Callable[[str], None] | None = None,
 ) -> BundleResult:
-    """Export a model in several precisions, prove each, and put them into one file with golden examples.
+    """Export a model in several precisions, verify each, and put them into one file with golden examples.
 
     Args:
-        source: as of `asl_edge.export.export.export_run`.
+        source: as for `asl_edge.export.export.export_run`.
         out: the `.aslz` file to write; an older one is replaced in one step.
         precisions: which, each once.
         data: real images for the comparison with Keras; the run's own by default.
         described: class names and the rest, for a model outside a run.
         int8: the choices for `int8`.
         golden: how many examples, 16 or more.
-        real_examples: take the examples from the images of the comparison instead of drawing them: whoever gets the
-            bundle can see them.
+        real_examples: take the examples from the images of the comparison instead of synthetic hands. Whoever gets
+            the bundle can see them.
         on_step: called with a sentence on each step.
 
     Raises:
@@ -109,17 +109,17 @@ def export_bundle(
     _check_choices(precisions, golden)
     say = on_step or (lambda text: None)
     say("Converting")
-    prepared = prepare(source, data=data, described=described)
-    card = written_card(prepared.source)
-    images, golden_from = _examples(prepared, golden, real_examples)
+    converted = prepare(source, data=data, described=described)
+    card = written_card(converted.source)
+    images, golden_from = _examples(converted, golden, real_examples)
     models: list[BuiltGraph] = []
     for precision in precisions:
-        say(f"Making {precision}, and comparing it with Keras")
-        models.append(build(prepared, precision, int8))
-        refuse_out_of_tolerance(models[-1], path)
-    entries, members = _entries(models, card, images, prepared.source.colour)
-    members |= _papers(prepared, models, card)
-    manifest = _manifest(prepared, members, entries, golden_from)
+        say(f"Building {precision} and comparing it with Keras")
+        models.append(build(converted, precision, int8))
+        reject_out_of_tolerance(models[-1], path)
+    entries, members = _entries(models, card, images, converted.source.colour)
+    members |= _documents(converted, models, card)
+    manifest = _manifest(converted, members, entries, golden_from)
     replaced = path.exists()
     verified: list[GoldenResult] = []
 
@@ -129,7 +129,9 @@ def export_bundle(
             verified.extend(verify_bundle(Bundle(temporary), provider="cpu"))
             for result in verified:
                 if not result.passed:
-                    raise UserError(f"{path} is not written: read back, {result.precision} fails. {result.failures[0]}")
+                    raise UserError(
+                        f"{path} was not written: {result.precision} fails its golden test. {result.failures[0]}"
+                    )
 
     say("Writing, reading back and running the golden examples")
     writing(path, write)
@@ -143,7 +145,7 @@ def export_bundle(
         golden=len(images),
         golden_from=golden_from,
         verified=tuple(verified),
-        notes=prepared.source.notes + prepared.images.notes + tuple(note for built in models for note in built.notes),
+        notes=converted.source.notes + converted.images.notes + tuple(note for built in models for note in built.notes),
     )
 
 
@@ -153,13 +155,13 @@ def _check_choices(precisions: Sequence[str], golden: int) -> None:
     for precision in precisions:
         check_precision(precision)
     if golden < FEWEST_GOLDEN:
-        raise UserError(f"A bundle has {FEWEST_GOLDEN} golden examples or more. Received: {golden}")
+        raise UserError(f"A bundle needs at least {FEWEST_GOLDEN} golden examples. Received: {golden}")
 
 
 def _entries(
     models: Sequence[BuiltGraph], card: str | None, images: npt.NDArray[np.uint8], colour: str
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Return what the manifest says of each model, and the members: models, examples, their answers."""
+    """Return the manifest's entry for each model, and the members: models, examples and their expected outputs."""
     members: dict[str, bytes] = {"golden/images.npy": _npy(images)}
     entries = []
     for built in models:
@@ -179,13 +181,13 @@ def _entries(
     return entries, members
 
 
-def _examples(prepared: ConvertedModel, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:
-    """Return examples, uint8 (N, S, S, 3), RGB: drawn hands, or images of the comparison spread over them."""
-    source, given = prepared.source, prepared.images
+def _examples(converted: ConvertedModel, count: int, real: bool) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return examples, uint8 (N, S, S, 3), RGB: synthetic hands, or evenly spaced images of the comparison."""
+    source, given = converted.source, converted.images
     if real:
         rows = np.unique(np.linspace(0, len(given.images) - 1, count).astype(np.int64))
         if len(rows) < FEWEST_GOLDEN:
-            raise UserError(f"{len(rows)} images are too few for golden examples; {FEWEST_GOLDEN} are needed.")
+            raise UserError(f"{len(rows)} images are too few for golden examples; at least {FEWEST_GOLDEN} are needed.")
         images = given.images[rows]
         return (images[..., ::-1].copy() if source.colour == "BGR" else images), given.described
     from asl_edge.data.synthetic import draw_hand
@@ -194,15 +196,15 @@ def _examples(prepared: ConvertedModel, count: int, real: bool) -> tuple[npt.NDA
     from asl_edge.labels import CLASSES
 
     names = [name for name in source.classes if name in CLASSES] or list(CLASSES)
-    drawn = [
+    examples = [
         draw_hand(names[number % len(names)], np.random.default_rng([2026, number]), max(source.input_size, MIN_SIZE))
         for number in range(count)
     ]
-    return np.stack([to_square(image, source.input_size) for image in drawn]), "drawn hands"
+    return np.stack([to_square(image, source.input_size) for image in examples]), "synthetic hands"
 
 
 def _answers(model: bytes, images: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
-    """Return what a model answers on the CPU, one image at a time, as devices do."""
+    """Return a model's probabilities on the CPU, one image at a time, as on a device."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(model, provider="cpu").session
@@ -214,18 +216,18 @@ def _answers(model: bytes, images: npt.NDArray[np.uint8], colour: str) -> npt.ND
     return np.concatenate(rows).astype(np.float32)
 
 
-def _papers(prepared: ConvertedModel, models: Sequence[BuiltGraph], card: str | None) -> dict[str, bytes]:
+def _documents(converted: ConvertedModel, models: Sequence[BuiltGraph], card: str | None) -> dict[str, bytes]:
     spec = asdict(models[0].spec)
-    for name in ("precision", "parity", "quantization"):  # these differ from model to model, and stand in each
+    for name in ("precision", "parity", "quantization"):  # these differ between the models, and each holds its own
         spec.pop(name)
-    labels = "".join(f"{name}\n" for name in prepared.source.classes)
-    sources = ", ".join(map(str, prepared.source.trained_on.get("sources", ()))) or "not recorded"
+    labels = "".join(f"{name}\n" for name in converted.source.classes)
+    sources = ", ".join(map(str, converted.source.trained_on.get("sources", ()))) or "not recorded"
     notice = (
         "The program that made this bundle, asl-edge, is under the Apache License 2.0.\n"
-        f"The weights were learned from these sources of images: {sources}.\n"
-        "Their licences bind what may be done with the weights; what is known of them is in MODEL_CARD.md.\n"
+        f"The weights were trained on images from these sources: {sources}.\n"
+        "Their licences limit how the weights may be used; MODEL_CARD.md holds what is known of them.\n"
     )
-    written = card or f"# {prepared.source.network}\n\nNo model card was written for this model.\n"
+    written = card or f"# {converted.source.network}\n\nNo model card was written for this model.\n"
     return {
         "spec.json": json.dumps(spec, ensure_ascii=False, indent=1, sort_keys=True).encode(),
         "labels.txt": labels.encode(),
@@ -235,16 +237,16 @@ def _papers(prepared: ConvertedModel, models: Sequence[BuiltGraph], card: str | 
 
 
 def _manifest(
-    prepared: ConvertedModel, members: Mapping[str, bytes], entries: list[dict[str, Any]], golden_from: str
+    converted: ConvertedModel, members: Mapping[str, bytes], entries: list[dict[str, Any]], golden_from: str
 ) -> dict[str, Any]:
     from asl_edge._version import __version__
 
     major, minor = (int(part) for part in __version__.split(".")[:2])
     return {
         "format": FORMAT,
-        # A release that changes the predictor so that older bundles answer otherwise raises the second number.
+        # A release whose predictor gives other results for older bundles raises the second number.
         "asl_edge": {"made_with": __version__, "at_least": f"{major}.{minor}.0", "below": f"{major + 1}.0"},
-        "network": prepared.source.network,
+        "network": converted.source.network,
         "models": entries,
         "golden": {"images": "golden/images.npy", "from": golden_from},
         "members": {
@@ -260,7 +262,7 @@ def _write_zip(path: Path, manifest: Mapping[str, Any], members: Mapping[str, by
         for name, data in {MANIFEST: content, **members}.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o100644 << 16
-            # Weights hardly shrink, and stored ones open faster.
+            # Weights hardly compress, and stored ones open faster.
             entry.compress_type = zipfile.ZIP_STORED if name.startswith("models/") else zipfile.ZIP_DEFLATED
             opened.writestr(entry, data)
 

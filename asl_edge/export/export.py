@@ -1,4 +1,4 @@
-"""Export: a Keras model becomes one `.onnx` file, which exists only if it agrees with Keras on real images."""
+"""Export a Keras model to one `.onnx` file, which is written only if it agrees with Keras on real images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from asl_edge.errors import AslEdgeError, ModelError, UserError
 from asl_edge.export.build import (
     BuiltGraph,
+    ConvertedModel,
     Int8Choices,
     OptimizeFor,
     build,
@@ -38,42 +39,94 @@ class ExportResult:
 
     model_path: Path
     report_path: Path
+    """The parity report, JSON."""
     replaced: bool
-    """Whether an older file stood there."""
-    spec: ModelSpec
-    parity: ParityReport
-    parameters: int
+    """Whether an older file was replaced."""
     size_bytes: int
     sha256: str
-    load_seconds: float
-    """Importing Keras and reading the model."""
-    conversion_seconds: float
-    """Keras to an ONNX graph in memory, half precision included."""
-    optimization_seconds: float
-    """The exact work on the graph, with a comparison after every pass."""
-    passes: tuple[PassReport, ...]
-    """What that work did; empty where it was not wanted."""
-    quantization: QuantizationReport | None
-    """How INT8 came about; None for other precisions."""
-    throughput: ThroughputReport | None
-    """What was measured where throughput was asked for; None otherwise."""
-    parity_seconds: float
-    notes: tuple[str, ...]
-    """What was assumed, in sentences for the person."""
+    parameters: int
+    converted: ConvertedModel
+    """The float32 graph that every precision is made from."""
+    built: BuiltGraph
+    """The graph in the precision that was written."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The spec inside the file."""
+        return self.built.spec
+
+    @property
+    def parity(self) -> ParityReport:
+        """How the file agrees with Keras."""
+        return self.built.parity
+
+    @property
+    def passes(self) -> tuple[PassReport, ...]:
+        """What the exact work on the graph did; empty where it was switched off."""
+        return self.converted.passes
+
+    @property
+    def quantization(self) -> QuantizationReport | None:
+        """How INT8 came about; None for other precisions."""
+        return self.built.quantization
+
+    @property
+    def throughput(self) -> ThroughputReport | None:
+        """What was measured where throughput was asked for; None otherwise."""
+        return self.built.throughput
+
+    @property
+    def load_seconds(self) -> float:
+        """Importing Keras and reading the model."""
+        return self.converted.load_seconds
+
+    @property
+    def conversion_seconds(self) -> float:
+        """From Keras to an ONNX graph in memory, half precision included."""
+        return self.converted.conversion_seconds + self.built.seconds
+
+    @property
+    def optimization_seconds(self) -> float:
+        """The exact work on the graph, with a comparison after every pass."""
+        return self.converted.optimization_seconds
+
+    @property
+    def parity_seconds(self) -> float:
+        """The comparison with Keras."""
+        return self.built.parity_seconds
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, in sentences for the person."""
+        return self.converted.source.notes + self.converted.images.notes + self.built.notes
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
         return {
-            **{name: value for name, value in vars(self).items() if isinstance(value, bool | int | float | str)},
             "model_path": str(self.model_path),
             "report_path": str(self.report_path),
+            "replaced": self.replaced,
+            "parameters": self.parameters,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "load_seconds": self.load_seconds,
+            "conversion_seconds": self.conversion_seconds,
+            "optimization_seconds": self.optimization_seconds,
+            "parity_seconds": self.parity_seconds,
             "spec": asdict(self.spec),
             "parity": self.parity.to_dict(),
-            "passes": [report.to_dict() for report in self.passes],
-            "quantization": None if self.quantization is None else self.quantization.to_dict(),
-            "throughput": None if self.throughput is None else self.throughput.to_dict(),
+            **_how_it_was_made(self.converted, self.built),
             "notes": list(self.notes),
         }
+
+
+def _how_it_was_made(converted: ConvertedModel, built: BuiltGraph) -> dict[str, Any]:
+    """Return what result and parity report share, as plain values for JSON."""
+    return {
+        "passes": [report.to_dict() for report in converted.passes],
+        "quantization": None if built.quantization is None else built.quantization.to_dict(),
+        "throughput": None if built.throughput is None else built.throughput.to_dict(),
+    }
 
 
 def export_run(
@@ -87,17 +140,16 @@ def export_run(
     int8: Int8Choices | None = None,
     optimize_for: OptimizeFor = "latency",
 ) -> ExportResult:
-    """Export a model to ONNX and prove it.
+    """Export a model to ONNX and verify it against Keras.
 
     Args:
         source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
-        out: the `.onnx` file to write; its folder is made. An older file is replaced in one step. Without it
-            `model.onnx` (`model-fp16.onnx`) in the run folder or beside the file.
+        out: the `.onnx` file to write; its folder is created, an older file is replaced in one step. By default
+            `model.onnx` (`model-fp16.onnx` and so on) in the run folder or next to the file.
         precision: see `asl_edge.export.build.build`; by default `fp32`, or `fp16-weights` for `size`.
         data: real images for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
         described: class names and the rest, for a model outside a run.
-        optimized: bring the graph to its shortest form (`asl_edge.export.passes.optimize`); False leaves it as
-            converted.
+        optimized: optimise the graph (`asl_edge.export.passes.optimize`); False leaves it as converted.
         int8: the choices for `int8`.
         optimize_for: see `asl_edge.export.build.build`.
 
@@ -111,54 +163,48 @@ def export_run(
     model_path = _checked_out(out, Path(source), precision)
     given = Path(resolve(source))
     if given.exists() and model_path.exists() and model_path.samefile(given):
-        raise UserError(f"{model_path} would be replaced by what is made from it. Name another file with --out.")
-    prepared = prepare(source, data=data, described=described, optimized=optimized)
-    built = build(prepared, precision, int8, optimize_for=optimize_for)
-    refuse_out_of_tolerance(built, model_path)
-    card = written_card(prepared.source)
+        raise UserError(f"{model_path} would be overwritten by its own export. Name another file with --out.")
+    converted = prepare(source, data=data, described=described, optimized=optimized)
+    built = build(converted, precision, int8, optimize_for=optimize_for)
+    reject_out_of_tolerance(built, model_path)
     replaced = model_path.exists()
-    size, digest = _write(model_path, built, prepared.images, card)
-    report_path = model_path.with_suffix(".parity.json")
+    size, digest = _write(model_path, built, converted.images, written_card(converted.source))
     result = ExportResult(
         model_path=model_path,
-        report_path=report_path,
+        report_path=model_path.with_suffix(".parity.json"),
         replaced=replaced,
-        spec=built.spec,
-        parity=built.parity,
-        parameters=prepared.source.model.count_params(),
         size_bytes=size,
         sha256=digest,
-        load_seconds=prepared.load_seconds,
-        conversion_seconds=prepared.conversion_seconds + built.seconds,
-        optimization_seconds=prepared.optimization_seconds,
-        passes=prepared.passes,
-        quantization=built.quantization,
-        throughput=built.throughput,
-        parity_seconds=built.parity_seconds,
-        notes=prepared.source.notes + prepared.images.notes + built.notes,
+        parameters=converted.source.model.count_params(),
+        converted=converted,
+        built=built,
     )
-    report = {
-        "model": model_path.name,
-        "sha256": digest,
-        "source": str(source),
-        **built.parity.to_dict(),
-        "quantization": None if built.quantization is None else built.quantization.to_dict(),
-        "throughput": None if built.throughput is None else built.throughput.to_dict(),
-        "passes": [item.to_dict() for item in prepared.passes],
-        "made_with": built.spec.made_with,
-    }
-    writing(report_path, lambda: atomic.write_json(report_path, report))
+    _write_report(result, str(source))
     return result
 
 
-def refuse_out_of_tolerance(built: BuiltGraph, path: Path) -> None:
-    """Raise OutOfToleranceError where a graph disagrees with Keras, saying that `path` is not written."""
+def _write_report(result: ExportResult, source: str) -> None:
+    """Write the parity report next to the model."""
+    report = {
+        "model": result.model_path.name,
+        "sha256": result.sha256,
+        "source": source,
+        **result.parity.to_dict(),
+        **_how_it_was_made(result.converted, result.built),
+        "made_with": result.spec.made_with,
+    }
+    writing(result.report_path, lambda: atomic.write_json(result.report_path, report))
+
+
+def reject_out_of_tolerance(built: BuiltGraph, path: Path) -> None:
+    """Raise OutOfToleranceError where a graph disagrees with Keras; its message says that `path` was not written."""
     if built.parity.passed:
         return
     remedy = "" if built.spec.precision == "fp32" else " Export with --precision fp32."
-    untouched = " The older file there is untouched." if path.exists() else ""
+    untouched = " The existing file is unchanged." if path.exists() else ""
     raise OutOfToleranceError(
-        f"{path} is not written: its answers differ from Keras's. {' '.join(built.parity.failures)}{remedy}{untouched}",
+        f"{path} was not written: its outputs differ from Keras's. "
+        f"{' '.join(built.parity.failures)}{remedy}{untouched}",
         built.parity,
     )
 
@@ -171,7 +217,7 @@ def _checked_out(out: str | os.PathLike[str] | None, source: Path, precision: st
 
 
 def checked_file(path: Path, suffix: str, option: str) -> Path:
-    """Return the path of a file to write, or raise UserError where it cannot be one; `option` is what named it."""
+    """Return the path of a file to write; raise UserError where it cannot be one (`option` named it)."""
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name the file to write: {option} {path / f'model{suffix}'}")
     if path.suffix != suffix:
@@ -190,14 +236,14 @@ def _write(path: Path, built: BuiltGraph, images: ParityImages, card: str | None
     def write() -> None:
         with atomic.replacing(path) as temporary:
             temporary.write_bytes(data)
-            _try_out(temporary, built.spec, images)
+            _smoke_test(temporary, built.spec, images)
 
     writing(path, write)
     return len(data), hashlib.sha256(data).hexdigest()
 
 
-def _try_out(path: Path, spec: ModelSpec, images: ParityImages) -> None:
-    """Open the file as a device will, before it gets its name: what it promises, for one image and for several."""
+def _smoke_test(path: Path, spec: ModelSpec, images: ParityImages) -> None:
+    """Open the file as a device will, before it gets its final name, and run one image and several."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(path, provider="cpu", opening="short").session
@@ -207,16 +253,18 @@ def _try_out(path: Path, spec: ModelSpec, images: ParityImages) -> None:
         for count in (1, min(7, len(images.images))):
             answers = session.run([OUTPUT_NAME], {INPUT_NAME: images.images[:count]})[0]
             if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
-                raise ModelError(f"{count} images gave {answers.dtype} {answers.shape} instead of probabilities.")
+                raise ModelError(f"{count} images gave {answers.dtype} {answers.shape}, not probabilities.")
     finally:
-        del session  # which holds the file; a traceback would keep it, and Windows removes no file that is held
+        del session  # it holds the file open; a traceback would keep it, and Windows cannot remove an open file
 
 
 def writing(path: Path, write: Callable[[], object]) -> None:
-    """Call `write`, and say in one sentence why `path` cannot be written."""
+    """Call `write`; turn an OSError into a sentence that says why `path` cannot be written."""
     try:
         write()
     except OSError as error:
         reason = error.strerror or str(error)
         kind = UserError if isinstance(error, PermissionError) else AslEdgeError
-        raise kind(f"{path} cannot be written: {reason}. Make room or name another place with --out.") from error
+        raise kind(
+            f"{path} cannot be written: {reason}. Free some space, or choose another place with --out."
+        ) from error

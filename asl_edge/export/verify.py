@@ -1,4 +1,4 @@
-"""Verification: an exported file, compared again with the model that it is said to come from."""
+"""Compare an exported file again with the model that it was made from."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def verify(
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
 ) -> Verification:
-    """Compare an exported file with a run, a `.keras` file or the tutorial's pair, by its precision's tolerances.
+    """Compare an exported file with a run, a `.keras` file or the tutorial's pair, within its precision's tolerances.
 
     Args:
         model: the `.onnx` file.
-        against: as `source` of `asl_edge.export.export.export_run`.
+        against: as `source` for `asl_edge.export.export.export_run`.
         data: real images for the comparison; the run's own by default.
-        described: what is known of a model outside a run; what is not given is taken from the file's own spec.
+        described: what is known about a model outside a run; what is not given is taken from the file's own spec.
 
     Raises:
-        ParityError: the file has other classes, another input or other answers (`OutOfToleranceError`).
+        ParityError: the file has other classes, another input or other outputs (`OutOfToleranceError`).
         ModelError, RunError, DataError, MissingPackageError: a part cannot be read or is missing.
     """
     path = Path(model)
@@ -84,17 +84,17 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # protobuf's DecodeError has moved between its releases
-        raise ModelError(f"{path} is damaged or no ONNX file ({error}).") from error
+        raise ModelError(f"{path} is damaged or not an ONNX file ({error}).") from error
     if not graph.graph.node:
-        raise ModelError(f"{path} is damaged or no ONNX file: it holds no graph.")
+        raise ModelError(f"{path} is damaged or not an ONNX file: it has no graph.")
     check(graph)
     return graph, ModelSpec.from_metadata({entry.key: entry.value for entry in graph.metadata_props})
 
 
 def _completed(described: Described, spec: ModelSpec, against: Path) -> Described:
-    """Fill in what a model outside a run cannot say from the spec of the file that was made of it."""
+    """Fill in what a model outside a run does not say, from the spec of the file that was made from it."""
     if against.suffix == ".onnx" or resolve(against) != against or enclosing_run(against) is not None:
-        return described  # they say it themselves
+        return described  # these carry their own
     return replace(
         described,
         classes=described.classes or spec.classes,
@@ -110,23 +110,25 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
         ("fit", spec.fit, source.fit),
         ("colour order", spec.colour, source.colour),
     )
-    differences = [f"{name} {here} here, {there} there" for name, here, there in pairs if here != there]
+    differences = [
+        f"{name} is {here} in the file and {there} in the source" for name, here, there in pairs if here != there
+    ]
     types = load("onnx").TensorProto
     outputs = [(OUTPUT_NAME, types.FLOAT, [len(spec.classes)])]
     if spec.features is not None:
         outputs.append((FEATURES_NAME, types.FLOAT, [spec.features]))
     if spec.zoom:
         outputs.append((MAPS_NAME, types.FLOAT, [len(spec.classes), 0, 0]))
-    promised = (
+    specified = (
         (graph.graph.input, INPUT_NAME, [(INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3])]),
         (graph.graph.output, OUTPUT_NAME, outputs),
     )
-    for values, name, wanted in promised:
+    for values, name, wanted in specified:
         found = [
             (v.name, v.type.tensor_type.elem_type, [d.dim_value for d in v.type.tensor_type.shape.dim][1:])
             for v in values
         ]
         if found != wanted:
-            differences.append(f"the graph's {name} is {found}, not as its spec says")
+            differences.append(f"the graph's {name} is {found}, which contradicts its spec")
     if differences:
         raise ParityError(f"{path} was not made from {source.path}: {'; '.join(differences)}.")

@@ -84,7 +84,7 @@ def test_out_holds_the_files(run_command: Run, colour_model: Path, hands: Path, 
     assert f"Files in {tmp_path / 'report'}:" in out
 
 
-@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is no folder"), ("ro/e", "no right to write in")])
+@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is not a folder"), ("ro/e", "permission denied: ")])
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
     run_command: Run,
     colour_model: Path,
@@ -245,8 +245,8 @@ def test_several_sources_as_json_and_files(
     assert code == 0
     values = json.loads(out)
     assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
-    assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
-    assert (values["all"]["right"], values["all"]["images"]) == (9, 10)
+    assert [(source["name"], source["correct"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
+    assert (values["all"]["correct"], values["all"]["images"]) == (9, 10)
     assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
     assert values["all"]["selective_accuracy"] is None
     assert values["all"]["correct_mirrored"] == 9  # a flat colour turned is the same

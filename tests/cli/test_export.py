@@ -54,7 +54,7 @@ def test_out_of_tolerance_shows_the_worst_and_exits_1(
     code, printed, advice = run(capsys, *half)
     assert code == 1
     assert "Worst images" in printed, advice
-    assert "half.onnx is not written" in advice
+    assert "half.onnx was not written" in advice
     assert "--precision fp32" in advice
     code, printed, _ = run(capsys, *half, "--json")
     values = json.loads(printed, parse_constant=pytest.fail)  # NaN is no JSON

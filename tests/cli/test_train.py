@@ -91,6 +91,13 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
     assert run(with_manifest, "--out", tmp_path / "run", "--no-check", *QUICK) == 0
 
 
+def test_set_help_lists_every_choice(capsys):
+    assert run("--set", "help") == 0
+    printed = capsys.readouterr().out
+    assert "label_smoothing" in printed
+    assert "at least 0 and below 1" in " ".join(printed.split())
+
+
 def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.training.loop import epoch_checkpointer
 
@@ -109,7 +116,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
     assert f"asl-edge train {colour_arrays} --out {out} --resume" in printed
     assert run(colour_arrays, "--out", out, "--resume") == 0  # classes and colours as begun
     printed = capsys.readouterr().err
-    assert "Going on after epoch 1 of 2" in printed
+    assert "Resuming after epoch 1 of 2" in printed
     assert "Epoch 1/2" not in printed
 
 

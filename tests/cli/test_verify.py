@@ -52,7 +52,7 @@ def test_other_classes_exit_1(
     other = make_run(tmp_path / "other", mini_model, images=4, classes=["C", "B", "A"])
     code, printed, advice = run(capsys, "verify", model, "--against", other, "--json")
     assert (code, json.loads(printed)["parity"]) == (1, None)
-    assert "classes A,B,C here, C,B,A there" in advice
+    assert "classes is A,B,C in the file and C,B,A in the source" in advice
 
 
 def test_mistakes_exit_2(model: Path, mini_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

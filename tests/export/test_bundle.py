@@ -45,7 +45,7 @@ def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = export_bundle(trained, out, golden=16)
     assert [built.spec.precision for built in result.models] == ["fp32", "fp16", "int8"]
     assert all(item.passed for item in result.verified)
-    assert result.golden_from == "drawn hands"
+    assert result.golden_from == "synthetic hands"
     return out
 
 
@@ -117,7 +117,7 @@ def test_a_precision_that_fails_leaves_the_older_bundle(
         return real(prepared, precision, int8)
 
     monkeypatch.setattr(bundle_module, "build", wrong)
-    with pytest.raises(OutOfToleranceError, match="untouched"):
+    with pytest.raises(OutOfToleranceError, match="existing file is unchanged"):
         export_bundle(trained, out, precisions=("fp32",))
     assert out.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [out]
@@ -180,5 +180,5 @@ def test_bundle_and_out_exclude_each_other(trained: Path, tmp_path: Path, capsys
         assert "--bundle" in advice
     code, printed, advice = run(capsys, "export", trained, "--bundle", out, "--precision", "fp32,fp16")
     assert code == 0
-    assert "2 precisions, 24 golden examples (drawn hands)" in printed
+    assert "2 precisions, 24 golden examples (synthetic hands)" in printed
     assert f"asl-edge verify {out}" in advice

@@ -57,7 +57,7 @@ def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path)
     plain = export_run(mini_run, tmp_path / "plain.onnx", optimized=False)
     short = export_run(mini_run, tmp_path / "short.onnx")
     assert plain.passes == ()
-    assert short.passes[0].name == "fold factors and addends into weights"
+    assert short.passes[0].name == "fold scale and shift into weights"
     sessions = [onnxruntime.InferenceSession(str(tmp_path / name)) for name in ("plain.onnx", "short.onnx")]
     kinds = [[node.op_type for node in onnx.load(tmp_path / name).graph.node] for name in ("plain.onnx", "short.onnx")]
     assert "Mul" in kinds[0]
@@ -111,7 +111,7 @@ def test_a_wrong_weight_leaves_no_file(
     mini_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, factor: float, precision: str
 ) -> None:
     spoil(monkeypatch, name, factor)
-    with pytest.raises(OutOfToleranceError, match="is not written: its answers differ") as raised:
+    with pytest.raises(OutOfToleranceError, match="was not written: its outputs differ") as raised:
         export_run(mini_run, tmp_path / "model.onnx", precision=precision)
     assert raised.value.exit_code == 1
     assert len(raised.value.report.worst) == 10
@@ -144,7 +144,7 @@ def test_an_older_file_survives_a_failed_export_and_is_replaced_by_a_good_one(
     out.write_bytes(b"older")
     with monkeypatch.context() as patched:
         spoil(patched, "conv1/kernel", 2.0)
-        with pytest.raises(OutOfToleranceError, match="older file there is untouched"):
+        with pytest.raises(OutOfToleranceError, match="existing file is unchanged"):
             export_run(mini_run, out)
     assert out.read_bytes() == b"older"
     assert export_run(mini_run, out).replaced is True
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_nothing(mini_run: Path, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written.*Make room"):
+        with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written.*Free some space"):
             export_run(mini_run, tmp_path / "model.onnx")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -26,7 +26,7 @@ from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.process.signals import sigterm_as_interrupt
-from asl_edge.spec import Fit
+from asl_edge.spec import Fit, check_fit
 
 __all__ = ["OURS", "PrepareConfig", "PrepareReport", "SplitPlan", "prepare"]
 
@@ -69,8 +69,7 @@ class PrepareConfig:
         """Check every field."""
         if not 8 <= self.size <= MAX_SIZE:
             raise DataError(f"--size must be between 8 and {MAX_SIZE} pixels. Received: {self.size}")
-        if self.fit not in ("crop", "stretch", "pad"):
-            raise DataError(f"--fit must be crop, stretch or pad. Received: {self.fit!r}")
+        check_fit(self.fit, "--fit", DataError)
         if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
             raise DataError(f"--workers must be between 1 and {MAX_WORKERS}. Received: {self.workers}")
         if self.classes is not None and len(self.classes) < 1:

@@ -1,4 +1,4 @@
-"""Editing an ONNX graph in memory: weights into place, constants folded, readable names."""
+"""Editing an ONNX graph in memory: initializers, constant folding, shapes and readable names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANDOM = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 )
 
-_SHAPE_SIZES = 16  # numbers that a shape has at most
+_SHAPE_SIZES = 16  # a shape has at most so many dimensions
 _LAYOUT = frozenset(("Transpose", "Reshape", "Squeeze", "Unsqueeze"))
 
 
@@ -26,7 +26,7 @@ def inputs_to_initializers(model: onnx.ModelProto, weights: Mapping[str, tuple[s
     Args:
         model: changed in place.
         weights: input name -> (name of the initializer, its array). Inputs that are neither here nor used by any node
-            disappear as well.
+            are removed as well.
     """
     onnx = load("onnx")
     graph = model.graph
@@ -42,10 +42,10 @@ def inputs_to_initializers(model: onnx.ModelProto, weights: Mapping[str, tuple[s
 
 
 def fold_constants(model: onnx.ModelProto) -> None:
-    """Compute every node whose inputs are all constant, and keep its result in its place.
+    """Compute every node whose inputs are all constant, and store its result instead.
 
-    Exact: the values are those that ONNX Runtime would compute when it loads the file, in the same float32 arithmetic.
-    Nodes whose result would be larger than what they are made from (a broadcast) are left alone.
+    Exact: these are the values that ONNX Runtime would compute when it loads the file, in the same float32 arithmetic.
+    Nodes whose result would be larger than their inputs (a broadcast) are left alone.
     """
     onnx = load("onnx")
     graph = model.graph
@@ -75,9 +75,9 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def fix_shapes(model: onnx.ModelProto) -> None:
-    """Give every Reshape that computes its shape at run time a constant one, where only one dimension is unknown.
+    """Give every Reshape that computes its shape at run time a constant shape, where only one dimension is unknown.
 
-    Exact: the unknown dimension becomes -1, which ONNX fills with what is left. Keras's Flatten is such a Reshape.
+    Exact: the unknown dimension becomes -1, which ONNX infers. Keras's Flatten is such a Reshape.
     """
     onnx = load("onnx")
     graph = model.graph
@@ -99,7 +99,7 @@ def fix_shapes(model: onnx.ModelProto) -> None:
 
 
 def without_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a model but for its initializers, which are nearly all of its bytes."""
+    """Copy a model without its initializers, which are nearly all of its bytes."""
     onnx = load("onnx")
     graph = onnx.helper.make_graph([], model.graph.name, model.graph.input, model.graph.output)
     graph.node.extend(model.graph.node)
@@ -126,7 +126,7 @@ def infer(model: onnx.ModelProto) -> onnx.GraphProto:
     onnx = load("onnx")
     light = without_initializers(model)
     for tensor in model.graph.initializer:
-        if len(tensor.dims) <= 1 and sum(tensor.dims) <= _SHAPE_SIZES:  # it may be a shape, whose values count
+        if len(tensor.dims) <= 1 and sum(tensor.dims) <= _SHAPE_SIZES:  # it may be a shape, whose values matter
             light.graph.initializer.append(tensor)
         else:
             light.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
@@ -134,7 +134,7 @@ def infer(model: onnx.ModelProto) -> onnx.GraphProto:
 
 
 def shapes_of(model: onnx.ModelProto, *, of_type: int | None = None) -> dict[str, list[int | None]]:
-    """Return the inferred shapes of a graph's tensors, None for open dimensions; `of_type` alone where given."""
+    """Return the inferred shapes of a graph's tensors, None for dynamic dimensions; only of element type `of_type`."""
     known = infer(model)
     return {
         value.name: [
@@ -150,20 +150,25 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: load("onnx").helper.get_attribute_value(item) for item in node.attribute}
 
 
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return one attribute of a node as a plain value, or `default` where it has none of that name."""
+    return attributes(node).get(name, default)
+
+
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    """Return a model as bytes, with float32 tensors as further outputs."""
+    """Return a model as bytes, with more float32 tensors as outputs."""
     onnx = load("onnx")
     present = {value.name for value in model.graph.output}
     graph = onnx.GraphProto()
     graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names if name not in present
     )
-    # Messages that are written one after the other are merged, so more outputs need no copy of the weights.
+    # Concatenated protobuf messages are merged, so more outputs need no copy of the weights.
     return bytes(model.SerializeToString() + onnx.ModelProto(graph=graph).SerializeToString())
 
 
 def drop_unused(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> None:
-    """Remove nodes and initializers whose results nothing reads, but for the tensors in `keep`."""
+    """Remove nodes and initializers whose results nothing reads, except for the tensors in `keep`."""
     graph = model.graph
     used = {value.name for value in graph.output} | set(keep)
     kept_nodes = []
@@ -184,8 +189,8 @@ def tidy_names(model: onnx.ModelProto, *, keep: Collection[str], layers: Collect
     Args:
         model: changed in place.
         keep: tensor names that stay as they are.
-        layers: names of the Keras model and its layers. The first, the model's own, is dropped where it leads; the
-            number that TensorFlow appends to the others when they are called again is dropped as well.
+        layers: names of the Keras model and its layers. The first, the model's own, is dropped where it comes first;
+            the number that TensorFlow appends to a layer that is called again is dropped as well.
     """
     graph = model.graph
     kept = set(keep)
@@ -198,13 +203,13 @@ def tidy_names(model: onnx.ModelProto, *, keep: Collection[str], layers: Collect
             if name in stored and role and scope:
                 names[name] = f"{scope}/{role}"
                 stored.discard(name)  # a constant that several nodes share is named after the first of them
-    taken = set(kept)
+    used = set(kept)
     for old, base in names.items():
         name, again = base, 1
-        while name in taken:
+        while name in used:
             again += 1
             name = f"{base}_{again}"
-        taken.add(name)
+        used.add(name)
         names[old] = name
     rename(graph, names)
     for node in graph.node:
@@ -212,7 +217,7 @@ def tidy_names(model: onnx.ModelProto, *, keep: Collection[str], layers: Collect
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Rename tensors wherever they stand: inputs, outputs, initializers and nodes."""
+    """Rename tensors wherever they occur: inputs, outputs, initializers and nodes."""
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = names.get(name, name)
@@ -224,7 +229,7 @@ def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 
 
 def _value_of(node: onnx.NodeProto, constants: Mapping[str, Any], model: onnx.ModelProto) -> Any:
-    """Return the array that a node with constant inputs gives, or None when it is not to be folded."""
+    """Return the result of a node with constant inputs, or None when it must not be folded."""
     onnx = load("onnx")
     inputs = [name for name in node.input if name]
     if node.domain not in ("", "ai.onnx") or node.op_type in _RANDOM or len(node.output) != 1:
@@ -234,7 +239,7 @@ def _value_of(node: onnx.NodeProto, constants: Mapping[str, Any], model: onnx.Mo
     if any(name not in constants for name in inputs):
         return None
     arrays = {name: onnx.numpy_helper.to_array(constants[name]) for name in inputs}
-    if node.op_type == "Transpose":  # the one fold that moves megabytes: no detour through the evaluator
+    if node.op_type == "Transpose":  # the only fold that moves megabytes: no detour through the evaluator
         permutation = next((list(item.ints) for item in node.attribute if item.name == "perm"), None)
         return arrays[inputs[0]].transpose(permutation).copy()
     from onnx.reference import ReferenceEvaluator
@@ -255,7 +260,7 @@ def _tensor_names(graph: onnx.GraphProto) -> list[str]:
 
 def _tidy(name: str, layers: list[str]) -> str:
     """`alexnet_1/norm1_1/batchnorm/mul_1:0` becomes `norm1/batchnorm/mul_1`."""
-    # tf2onnx numbers what it adds through all conversions of a process; the same network shall have the same names.
+    # tf2onnx numbers what it adds across all conversions of a process; the same network must get the same names.
     parts = re.sub(r"__\d+$", "/input", re.sub(r":0$", "", name)).split("/")
     for index, part in enumerate(parts[:-1]):
         again = re.fullmatch(r"(.+)_\d+", part)
@@ -267,7 +272,7 @@ def _tidy(name: str, layers: list[str]) -> str:
 
 
 def _role(node: onnx.NodeProto, index: int) -> str:
-    """What a constant is to the node that reads it."""
+    """Return the role of a constant for the node that reads it."""
     if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return ("", "kernel", "bias")[index]
     if node.op_type == "Add":

@@ -1,4 +1,4 @@
-"""What a model answers before and after its softmax, from Keras and from an ONNX graph."""
+"""Logits and probabilities of a model, from Keras and from an ONNX graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_SIZE = 32
 
 
 class Outputs(NamedTuple):
-    """Answers to N images."""
+    """What a model gives for N images."""
 
     logits: npt.NDArray[np.float32]
     """float32 array of shape (N, C): the softmax's input."""
@@ -32,7 +32,7 @@ class Outputs(NamedTuple):
 
 
 def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
-    """Return what a model answers once its logits are divided by `temperature`."""
+    """Return the outputs with the logits divided by `temperature`."""
     if temperature == 1.0:
         return outputs
     logits = outputs.logits / np.float32(temperature)
@@ -53,29 +53,30 @@ def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
     tf = load("tensorflow")
     with _without_softmax(model) as softmax, tf.device("/CPU:0"):
 
-        def answer(batch: Any) -> tuple[Any, Any]:
+        def run(batch: Any) -> tuple[Any, Any]:
             logits = model(batch, training=False)
             return logits, softmax(logits)
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
-        traced = tf.function(answer, input_signature=signature, autograph=False).get_concrete_function()
+        traced = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
         parts = [tuple(part.numpy() for part in traced(tf.constant(batch))) for batch in _batches(images)]
     return _joined(parts)
 
 
-def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> Outputs:
+def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8], precision: str | None = None) -> Outputs:
     """Run an ONNX model with ONNX Runtime on the CPU; its logits become a second output, in memory only.
 
     Args:
         model: output `probabilities`, made by a Softmax; not changed.
         images: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        precision: the model's, where it is not a float32 one (see `asl_edge.runtime.engine.session.open_session`).
 
     Raises:
         ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
     """
     from asl_edge.runtime.engine.session import open_session
 
-    opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu")
+    opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu", precision=precision)
     names = [softmax_input(model), OUTPUT_NAME]
     parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(images)]
     return _joined(parts)
@@ -84,13 +85,13 @@ def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> Outpu
 def tensors(
     model: onnx.ModelProto, names: list[str], images: npt.NDArray[np.uint8], batch_size: int = 16
 ) -> Iterator[list[npt.NDArray[Any]]]:
-    """Yield what a graph computes in the named tensors, a batch after the other: all at once would take gigabytes.
+    """Yield the values of the named tensors batch by batch: all at once would take gigabytes.
 
     Args:
         model: not changed.
-        names: of tensors.
+        names: of the tensors.
         images: uint8 array of shape (N, S, S, 3), in the model's colour order.
-        batch_size: images at once.
+        batch_size: images per batch.
     """
     from asl_edge.runtime.engine.session import open_session
 
@@ -100,7 +101,7 @@ def tensors(
 
 
 def softmax_input(model: onnx.ModelProto) -> str:
-    """Return the name of the logits: the tensor that goes into the final Softmax.
+    """Return the name of the logits: the input of the final Softmax.
 
     Raises:
         ModelError: the probabilities are not made by a Softmax.
@@ -125,7 +126,7 @@ def _joined(parts: list[tuple[Any, ...]]) -> Outputs:
 
 @contextlib.contextmanager
 def _without_softmax(model: keras.Model) -> Iterator[Callable[[Any], Any]]:
-    """Make `model` answer with its logits for a while; gives the softmax that was taken away."""
+    """Make `model` return its logits inside the block; yields the softmax that was taken out."""
     keras = load_keras()
     layer = _last_layer(model)
     if isinstance(layer, keras.layers.Softmax):

@@ -1,4 +1,4 @@
-"""How much arithmetic the nodes of a graph take."""
+"""Multiply-accumulate operations (MACs) of the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import onnx
 
 
-def multiply_adds(model: onnx.ModelProto) -> dict[str, int]:
-    """Return multiply-adds of one image, by the name of the node, for convolutions and products with stored weights.
+def macs_per_image(model: onnx.ModelProto) -> dict[str, int]:
+    """Return the MACs per image by node name, for convolutions and matrix products with stored weights.
 
-    A convolution takes outputs x (weights of one filter) of them, a product as many as it has weights.
+    A convolution takes (output positions) x (weights), a matrix product as many as it has weights.
     """
     stored = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     shapes = shapes_of(model)

@@ -41,14 +41,14 @@ def load_keras() -> Any:
     if backend != "tensorflow":
         raise UserError(
             f"Export needs Keras on TensorFlow, and this process runs it on {backend}. "
-            "Start it anew with KERAS_BACKEND=tensorflow."
+            "Start a new process with KERAS_BACKEND=tensorflow."
         )
     load("tensorflow").config.experimental.enable_tensor_float_32_execution(False)
     return keras
 
 
 def load_tf2onnx() -> Any:
-    """Return the module `tf2onnx.convert`, which keeps its progress to itself.
+    """Return the module `tf2onnx.convert`, with its progress output silenced.
 
     Raises:
         MissingPackageError: it is not installed.
@@ -72,8 +72,7 @@ def load(name: str) -> Any:
     except ImportError as error:
         extra = "cpu" if package == "onnxruntime" else "train"
         raise MissingPackageError(
-            f"Exporting needs {package}, which cannot be imported ({error}). "
-            f"Install it: pip install 'asl-edge[{extra}]'"
+            f"Export needs {package}, which cannot be imported ({error}). Install it: pip install 'asl-edge[{extra}]'"
         ) from error
 
 
@@ -86,7 +85,7 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     if "onnxruntime" not in found:
-        # It may come from a distribution of another name (onnxruntime-gpu, onnxruntime-openvino).
+        # It may come from a distribution with another name (onnxruntime-gpu, onnxruntime-openvino).
         found["onnxruntime"] = str(load("onnxruntime").__version__)
     return found
 

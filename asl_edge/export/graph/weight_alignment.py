@@ -1,6 +1,6 @@
-"""Where in an `.onnx` file the weights begin: at multiples of what processors load at once.
+"""Alignment of the weights in an `.onnx` file: they begin at multiples of what processors load at once.
 
-Then a device can use them where they lie, without copying them first (`asl_edge.runtime.onnx_file.external_weights`).
+A device can then use them where they are in the file, without a copy (`asl_edge.runtime.onnx_file.external_weights`).
 Spaces in a tensor's `doc_string`, which nothing reads, fill the gap.
 """
 
@@ -13,7 +13,7 @@ _DOC_STRING = 12
 
 
 def aligned(model: bytes) -> bytes:
-    """Return the same model, with every large tensor's values at a multiple of 64 bytes in it.
+    """Return the same model with the values of every large tensor at a multiple of 64 bytes.
 
     Args:
         model: the content of an `.onnx` file, as one message that holds one graph.
@@ -22,8 +22,8 @@ def aligned(model: bytes) -> bytes:
     item = next((item for item in fields(view) if item.number == GRAPH), None)
     if item is None or isinstance(item.value, int):
         return model
-    # The length before the graph takes more bytes the longer the graph is, and all that follows moves with it. Where
-    # two lengths of it ask for each other's graphs, another multiple's worth of spaces leaves that place behind.
+    # The longer the graph, the more bytes its length field takes, and everything behind it moves. Where two lengths of
+    # that field keep asking for each other's graph, another alignment's worth of spaces breaks the tie.
     for spaces in (0, ALIGNMENT, 2 * ALIGNMENT):
         body = b""
         for _ in range(5):
@@ -35,7 +35,7 @@ def aligned(model: bytes) -> bytes:
 
 
 def _graph(graph: memoryview, start: int, spaces: int) -> bytes:
-    """Return a graph that will begin at `start` of its file, the first large tensor with so many spaces at least."""
+    """Return a graph that will begin at `start` of its file; the first large tensor gets at least `spaces` spaces."""
     parts: list[bytes] = []
     position = start
     for item in fields(graph):
@@ -50,7 +50,7 @@ def _graph(graph: memoryview, start: int, spaces: int) -> bytes:
 
 
 def _tensor(tensor: memoryview, position: int, fewest: int) -> bytes | None:
-    """Return the field of a tensor that will stand at `position` of the file; None where it may stay as it is."""
+    """Return the field of a tensor that will begin at `position` of the file; None where it can stay as it is."""
     kept, values = [], None
     for item in fields(tensor):
         if item.number == RAW_DATA:

@@ -1,4 +1,4 @@
-"""Factors and addends along one axis of a tensor, one after the other, and through changes of shape."""
+"""Scale and shift along one axis of a tensor: composition, and how they pass through a reshape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Affine(NamedTuple):
     """y = scale x + shift along one axis of a tensor."""
 
     axis: int | None
-    """None where one factor and one addend hold for all of it."""
+    """None where one scale and one shift hold for the whole tensor."""
     scale: Vector
     """float64 (C,), or (1,) where the axis is None."""
     shift: Vector
@@ -23,7 +23,7 @@ class Affine(NamedTuple):
 
 
 def composed(first: Affine, then: Affine) -> Affine | None:
-    """Return what two amount to, None where they go along different axes."""
+    """Return the composition of two, None where they act along different axes."""
     if None not in (first.axis, then.axis) and first.axis != then.axis:
         return None
     axis = then.axis if first.axis is None else first.axis
@@ -31,7 +31,7 @@ def composed(first: Affine, then: Affine) -> Affine | None:
 
 
 def axis_of(constant: list[int], shape: list[int | None]) -> tuple[int | None] | None:
-    """Return the only axis of a tensor along which a constant differs, as a tuple of one; None if there are several."""
+    """Return the only axis of a tensor along which a constant varies, as a tuple of one; None if there are several."""
     axes = [index + len(shape) - len(constant) for index, size in enumerate(constant) if size != 1]
     if len(axes) > 1 or (axes and shape[axes[0]] != math.prod(constant)):
         return None
@@ -39,7 +39,7 @@ def axis_of(constant: list[int], shape: list[int | None]) -> tuple[int | None] |
 
 
 def reshaped(affine: Affine, source: list[int | None], target: list[int | None]) -> Affine | None:
-    """Follow an affine along axis A through a change of shape that keeps the order of the elements."""
+    """Carry an affine along one axis through a reshape, which keeps the order of the elements."""
     inner, wanted = source[1:], target[1:]
     if affine.axis in (None, 0) or None in inner or None in wanted or source[0] != target[0]:
         return None
@@ -54,7 +54,7 @@ def reshaped(affine: Affine, source: list[int | None], target: list[int | None])
         full = np.broadcast_to(vector.reshape(along), sizes).reshape(new)
         values.append(full)
     axes = [index for index, size in enumerate(new) if size != 1]
-    # All of the image's values must stand along one axis again, or the channels alone must.
+    # All values of one image must vary along a single axis again.
     for axis in axes or [0]:
         first = tuple(slice(None) if index == axis else 0 for index in range(len(new)))
         vectors = [value[first] for value in values]

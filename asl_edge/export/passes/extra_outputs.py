@@ -1,4 +1,4 @@
-"""The head of an exported graph: calibration before the softmax; the features and class maps as further outputs."""
+"""Calibration before the softmax, and the features and class maps as extra outputs of a graph."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _PRODUCTS = frozenset(("MatMul", "Gemm"))
 _SAME_NUMBERS = frozenset(("Squeeze", "Flatten", "Reshape", "Identity", "Cast", "QuantizeLinear", "DequantizeLinear"))
 _ON_THE_WAY = frozenset(("Add", "Mul", "Cast", "Identity"))
-"""What may stand between the last product and the softmax: bias, temperature, a change of precision."""
+"""What may come between the last matrix product and the softmax: bias, temperature, a change of precision."""
 
 
 def apply_temperature(model: onnx.ModelProto, temperature: float) -> None:
-    """Multiply the logits by 1 / `temperature` before the softmax; the order of the classes stays.
+    """Multiply the logits by 1 / `temperature` before the softmax; the ranking of the classes does not change.
 
     Args:
         model: float32, changed in place.
-        temperature: above 0; at 1 nothing is added.
+        temperature: above 0; 1 adds nothing.
 
     Raises:
         ModelError: the probabilities are not made by a Softmax.
@@ -45,12 +45,12 @@ def apply_temperature(model: onnx.ModelProto, temperature: float) -> None:
 
 
 def offer_features(model: onnx.ModelProto, tensor: str | None = None) -> int | None:
-    """Make what the last layer computes the logits from a second output, `features`, float32 (N, F).
+    """Make the input of the last layer a second output, `features`, float32 (N, F).
 
     Args:
         model: changed in place; in half precision the features are cast to float32.
-        tensor: what `features_tensor` said before the graph was optimised, so that the features stay those of Keras's
-            last layer; None looks for it.
+        tensor: what `features_tensor` returned before the graph was optimised, so that the features stay those of
+            Keras's last layer; None looks for it.
 
     Returns:
         F, or None where the network has no last layer of that kind; the graph is then as it was.
@@ -84,7 +84,7 @@ def offer_features(model: onnx.ModelProto, tensor: str | None = None) -> int | N
 
 
 def last_layer(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the weights (F, C) and bias (C,) that make the logits of the features.
+    """Return the weights (F, C) and bias (C,) that map the features to the logits.
 
     Raises:
         ModelError: the network has no last layer of that kind.
@@ -95,7 +95,7 @@ def last_layer(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDA
     weights: npt.NDArray[np.float32] | None = None
     bias: npt.NDArray[np.float32] = np.zeros(1, np.float32)
     while tensor is not None and (weights is None or tensor != end):
-        # Normalised features may be kept beside the product that they were folded into.
+        # Normalised features may be kept although they were folded into the product.
         readers = [node for node in model.graph.node if tensor in node.input]
         node = next((node for node in readers if weights is not None or node.op_type in _PRODUCTS), readers[0])
         constants = [stored[name] for name in node.input if name in stored]
@@ -112,19 +112,21 @@ def last_layer(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDA
             break
         tensor = str(node.output[0])
     if weights is None or tensor != end:
-        raise ModelError("Framing needs a last layer of weights alone. Take zoom.json out of the run.")
+        raise ModelError(
+            "The zoom pass needs a network that ends in a dense layer. Remove zoom.json from the run folder."
+        )
     return weights.astype(np.float32), np.broadcast_to(bias, weights.shape[1:]).astype(np.float32)
 
 
 def offer_maps(model: onnx.ModelProto, layer: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]) -> None:
-    """Make the last layer at each place of the last feature maps a further output, `class_maps`, float32 (N, C, h, w).
+    """Make the last layer, applied at each position of the feature maps, an output `class_maps`, float32 (N, C, h, w).
 
     Args:
         model: with the output `features`; changed in place.
         layer: see `last_layer`.
 
     Raises:
-        ModelError: the features are no mean over maps.
+        ModelError: the features are not a mean over feature maps.
     """
     onnx = load("onnx")
     graph = model.graph
@@ -135,8 +137,8 @@ def offer_maps(model: onnx.ModelProto, layer: tuple[npt.NDArray[np.float32], npt
     node = makers.get(tensor)
     if node is None or node.op_type not in ("GlobalAveragePool", "ReduceMean"):
         raise ModelError(
-            "Framing needs a network whose features are a mean over maps, such as alexnet-edge-8. Take zoom.json "
-            "out of the run."
+            "The zoom pass needs a network whose features are a mean over feature maps, such as alexnet-edge-8. "
+            "Remove zoom.json from the run folder."
         )
     maps = str(node.input[0])
     weights, bias = layer
@@ -154,7 +156,7 @@ def offer_maps(model: onnx.ModelProto, layer: tuple[npt.NDArray[np.float32], npt
 
 
 def features_tensor(model: onnx.ModelProto) -> str | None:
-    """Return the name of what the last product makes the logits from, or None where there is no such product.
+    """Return the name of the last matrix product's input, or None where no matrix product makes the logits.
 
     Raises:
         ModelError: the probabilities are not made by a Softmax.
@@ -174,5 +176,5 @@ def features_tensor(model: onnx.ModelProto) -> str | None:
 
 
 def _is_stored(node: Any, stored: set[str]) -> bool:
-    """Whether a node only turns a stored weight into another type."""
+    """Whether a node only casts a stored weight to another type."""
     return node is not None and node.op_type == "Cast" and node.input[0] in stored

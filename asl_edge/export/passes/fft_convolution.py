@@ -1,24 +1,26 @@
-"""Large convolutions by way of their discrete Fourier transform, in plain ONNX operators: the same function, less work.
+"""Large convolutions computed with FFTs, in plain ONNX operators: the same function with less arithmetic.
 
-A convolution (as networks have it: a cross-correlation) of an L x L image is, frequency by frequency, a product with
-the conjugate of the kernel's transform. Of the L x L results of the circular correlation the first L - k + 1 in each
-direction are those of the plain one. AlexNet's second convolution (11x11 on 27x27) takes a fifteenth of the arithmetic
-so; its weights, now one for each frequency, take eight times the memory, which is why this pays with several images
-at once.
+A convolution (in networks, a cross-correlation) of an L x L image is, frequency by frequency, a product with the
+conjugate of the kernel's transform. Of the L x L results of the circular correlation, the first L - k + 1 in each
+direction are those of the plain one. This takes a fifteenth of the arithmetic for AlexNet's second convolution (11x11
+on 27x27). Its weights, now one per frequency, take eight times the memory, so it pays off with several images per
+batch.
 
-All transforms are multiplications by constant matrices from the left, so that channels and images stay side by side
-in memory and few steps change the layout. Padding costs nothing: its rows are left out of the matrices.
+All transforms are multiplications by constant matrices from the left, so that channels and images stay contiguous in
+memory and few steps change the layout. Padding costs nothing: its rows are left out of the matrices.
 
 Source of the method: Mathieu, Henaff, LeCun, "Fast Training of Convolutional Networks through FFTs" (2014).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.export.graph.builder import GraphBuilder
 from asl_edge.export.graph.edit import attributes, drop_unused, shapes_of
 from asl_edge.export.graph.toolchain import load
 
@@ -30,14 +32,14 @@ SMALLEST_KERNEL = 7
 
 
 def large_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the convolutions that can go through their transform: 7x7 or larger, stride 1, one group."""
+    """Return the names of the convolutions that can be computed with FFTs: 7x7 or larger, stride 1, one group."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     shapes = shapes_of(model)
     return [node.name for node in model.graph.node if _suits(node, stored, shapes)]
 
 
-def through_fourier(model: onnx.ModelProto, names: list[str]) -> None:
-    """Replace convolutions, in place.
+def with_ffts(model: onnx.ModelProto, names: list[str]) -> None:
+    """Replace convolutions by FFT convolutions, in place.
 
     Args:
         model: float32.
@@ -49,10 +51,11 @@ def through_fourier(model: onnx.ModelProto, names: list[str]) -> None:
     nodes = []
     for node in model.graph.node:
         if node.name in names:
-            made, constants = _replaced(node, stored, shapes)
-            nodes += made
+            part = _fft_convolution(node, stored, shapes)
+            nodes += part.nodes
             model.graph.initializer.extend(
-                onnx.numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()
+                onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+                for name, value in part.constants.items()
             )
         else:
             nodes.append(type(node).FromString(node.SerializeToString()))
@@ -83,27 +86,41 @@ def _suits(node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[
     )
 
 
-def _matrices(
-    kernel: npt.NDArray[np.float64],
-    image: tuple[int, int],
-    before: tuple[int, int],
-    padded: tuple[int, int],
-    result: tuple[int, int],
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the transforms of images and back, and the transformed kernel, as matrices by name.
+@dataclass(frozen=True)
+class _Sizes:
+    """Extents of one convolution, each as (rows, columns)."""
+
+    image: tuple[int, int]
+    before: tuple[int, int]
+    """Padding above the image and to its left."""
+    padded: tuple[int, int]
+    """The image with all padding."""
+    result: tuple[int, int]
+    filters: int
+    channels: int
+
+    @property
+    def half(self) -> int:
+        """Frequencies along the columns that are computed: the image is real, so half of them are enough."""
+        return self.padded[1] // 2 + 1
+
+    @property
+    def frequencies(self) -> int:
+        """Frequencies that are computed."""
+        return self.padded[0] * self.half
+
+
+def _matrices(kernel: npt.NDArray[np.float64], sizes: _Sizes) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the forward and inverse transforms, and the transformed kernel, as matrices by name.
 
     Args:
         kernel: (filters, channels, rows, columns).
-        image: height and width.
-        before: padding above it and to its left.
-        padded: height and width with all padding.
-        result: height and width of what the convolution gives.
+        sizes: of the convolution.
     """
-    (height, width), (top, left), (tall, wide), (out_rows, out_columns) = image, before, padded, result
-    filters, channels = kernel.shape[:2]
-    half = wide // 2 + 1
-    # Frequency u along the rows, v along the columns; the image is real, so that half of the v are enough.
-    u, v = np.arange(tall), np.arange(half)
+    (height, width), (top, left), (tall, wide) = sizes.image, sizes.before, sizes.padded
+    out_rows, out_columns = sizes.result
+    # Frequency u along the rows, v along the columns.
+    u, v = np.arange(tall), np.arange(sizes.half)
     along_width = 2 * np.pi * np.outer(v, np.arange(left, left + width)) / wide
     along_height = 2 * np.pi * np.outer(u, np.arange(top, top + height)) / tall
     back_height = 2 * np.pi * np.outer(np.arange(out_rows), u) / tall
@@ -111,87 +128,88 @@ def _matrices(
     # Every v but the first (and the last of an even length) stands for two frequencies.
     twice = np.where((v == 0) | (2 * v == wide), 1.0, 2.0) / (tall * wide)
     transformed = np.conj(np.fft.rfft2(kernel, (tall, wide))).transpose(2, 3, 0, 1)  # (u, v, filters, channels)
-    weights = np.stack([transformed.real, transformed.imag], axis=2).reshape(tall * half, 2 * filters, channels)
-
-    def rotation(angle: npt.NDArray[np.float64], sign: float) -> npt.NDArray[np.float64]:
-        """Multiplication by exp(sign i angle), of real and imaginary parts one below the other."""
-        cosine, sine = np.cos(angle), sign * np.sin(angle)
-        return np.block([[cosine, -sine], [sine, cosine]])
-
+    weights = np.stack([transformed.real, transformed.imag], axis=2)
     return {
         "columns_re": np.cos(along_width),
         "columns_im": -np.sin(along_width),
-        "rows": rotation(along_height, -1.0),
-        "kernel": weights,
-        "back_rows": rotation(back_height, 1.0),
+        "rows": _rotation(along_height, -1.0),
+        "kernel": weights.reshape(sizes.frequencies, 2 * sizes.filters, sizes.channels),
+        "back_rows": _rotation(back_height, 1.0),
         "back_columns_re": np.cos(back_width) * twice,
         "back_columns_im": -np.sin(back_width) * twice,
     }
 
 
-def _replaced(
-    node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[int | None]]
-) -> tuple[list[Any], dict[str, npt.NDArray[Any]]]:
-    onnx = load("onnx")
+def _rotation(angle: npt.NDArray[np.float64], sign: float) -> npt.NDArray[np.float64]:
+    """Return multiplication by exp(sign i angle), for real parts above imaginary parts."""
+    cosine, sine = np.cos(angle), sign * np.sin(angle)
+    return np.block([[cosine, -sine], [sine, cosine]])
+
+
+def _fft_convolution(node: onnx.NodeProto, stored: dict[str, Any], shapes: dict[str, list[int | None]]) -> GraphBuilder:
+    """Return the nodes and constants that take the place of a convolution."""
+    to_array = load("onnx").numpy_helper.to_array
     source, end = str(node.input[0]), str(node.output[0])
-    kernel = np.asarray(onnx.numpy_helper.to_array(stored[node.input[1]]), np.float64)
+    kernel = np.asarray(to_array(stored[node.input[1]]), np.float64)
+    sizes = _sizes_of(node, kernel, shapes[source])
+    part = GraphBuilder(f"{end}/fourier")  # files of earlier versions have this prefix
+    for name, matrix in _matrices(kernel, sizes).items():
+        part.constant(name, matrix.astype(np.float32))
+    spectrum = _add_forward_transform(part, source, sizes)
+    real, imaginary = _add_product(part, spectrum, sizes)
+    result = _add_inverse_transform(part, real, imaginary, sizes)
+    if len(node.input) > 2 and node.input[2]:
+        bias = np.asarray(to_array(stored[node.input[2]]), np.float32)
+        result = part.add("Add", [result, part.constant("bias", bias.reshape(sizes.filters, 1))], "biased")
+    part.add_named("Transpose", [result], [end], node.name, perm=[3, 2, 0, 1])
+    return part
+
+
+def _sizes_of(node: onnx.NodeProto, kernel: npt.NDArray[np.float64], shape: list[int | None]) -> _Sizes:
     filters, channels, rows, columns = kernel.shape
-    height, width = (int(size or 0) for size in shapes[source][2:])
+    height, width = (int(size or 0) for size in shape[2:])
     top, left, bottom, right = attributes(node).get("pads", [0, 0, 0, 0])
     tall, wide = height + top + bottom, width + left + right
-    out_rows, out_columns = tall - rows + 1, wide - columns + 1
-    half = wide // 2 + 1
-    frequencies = tall * half
+    result = tall - rows + 1, wide - columns + 1
+    return _Sizes((height, width), (top, left), (tall, wide), result, filters, channels)
 
-    def named(part: str) -> str:
-        return f"{end}/fourier/{part}"
 
-    matrices = _matrices(kernel, (height, width), (top, left), (tall, wide), (out_rows, out_columns))
-    constants = {named(part): matrix.astype(np.float32) for part, matrix in matrices.items()}
-    made: list[Any] = []
+def _add_forward_transform(part: GraphBuilder, source: str, sizes: _Sizes) -> str:
+    """Return the spectrum, (u v, channels, 2 N): real parts of all images, then imaginary ones."""
+    height, width = sizes.image
+    image = part.add("Transpose", [source], "turned", perm=[2, 3, 1, 0])  # (height, width, channels, N)
+    image = part.reshape(image, "flat", [height, width, -1])
+    parts = [part.add("MatMul", [part.named(f"columns_{name}"), image], f"spectrum_{name}") for name in ("re", "im")]
+    both = part.add("Concat", parts, "by_columns", axis=0)  # (2 height, v, channels N)
+    both = part.reshape(both, "rows_first", [2 * height, -1])
+    both = part.add("MatMul", [part.named("rows"), both], "spectrum")  # (2 u, v channels N)
+    both = part.reshape(both, "by_frequency", [2, sizes.frequencies, sizes.channels, -1])
+    both = part.add("Transpose", [both], "frequency_first", perm=[1, 2, 0, 3])
+    return part.reshape(both, "factors", [sizes.frequencies, sizes.channels, -1])
 
-    def add(kind: str, inputs: list[str], part: str, **attributes: Any) -> str:
-        made.append(onnx.helper.make_node(kind, inputs, [part], name=part, **attributes))
-        return part
 
-    def shaped(tensor: str, part: str, shape: list[int]) -> str:
-        constants[named(f"{part}_shape")] = np.array(shape, np.int64)
-        return add("Reshape", [tensor, named(f"{part}_shape")], named(part))
+def _add_product(part: GraphBuilder, spectrum: str, sizes: _Sizes) -> tuple[str, str]:
+    """Return real and imaginary part of the product with the kernel's transform, (u v, filters, N) each."""
+    product = part.add("MatMul", [part.named("kernel"), spectrum], "product")  # (u v, 2 filters, 2 N)
+    product = part.reshape(product, "product_parts", [sizes.frequencies, 2, sizes.filters, 2, -1])
+    by_real, by_imaginary = part.split(product, ("by_real", "by_imaginary"), "halves", axis=1)
+    r_times_r, r_times_i = part.split(by_real, ("r_times_r", "r_times_i"), "quarters_r", axis=3)
+    i_times_r, i_times_i = part.split(by_imaginary, ("i_times_r", "i_times_i"), "quarters_i", axis=3)
+    return part.add("Sub", [r_times_r, i_times_i], "real"), part.add("Add", [r_times_i, i_times_r], "imaginary")
 
-    image = add("Transpose", [source], named("turned"), perm=[2, 3, 1, 0])  # (height, width, channels, N)
-    image = shaped(image, "flat", [height, width, -1])
-    parts = [add("MatMul", [named(f"columns_{part}"), image], named(f"spectrum_{part}")) for part in ("re", "im")]
-    both = add("Concat", parts, named("by_columns"), axis=0)  # (2 height, v, channels N)
-    both = shaped(both, "rows_first", [2 * height, -1])
-    both = add("MatMul", [named("rows"), both], named("spectrum"))  # (2 u, v channels N)
-    both = shaped(both, "by_frequency", [2, frequencies, channels, -1])
-    both = add("Transpose", [both], named("frequency_first"), perm=[1, 2, 0, 3])
-    both = shaped(both, "factors", [frequencies, channels, -1])  # (u v, channels, 2 N)
-    product = add("MatMul", [named("kernel"), both], named("product"))  # (u v, 2 filters, 2 N)
-    product = shaped(product, "product_parts", [frequencies, 2, filters, 2, -1])
-    halves = [named("by_real"), named("by_imaginary")]
-    made.append(onnx.helper.make_node("Split", [product], halves, name=named("halves"), axis=1))
-    quarters = {}
-    for which, name in zip("ri", halves, strict=True):
-        quarters[which] = [named(f"{which}_times_r"), named(f"{which}_times_i")]
-        made.append(onnx.helper.make_node("Split", [name], quarters[which], name=named(f"quarters_{which}"), axis=3))
-    real = add("Sub", [quarters["r"][0], quarters["i"][1]], named("real"))
-    imaginary = add("Add", [quarters["r"][1], quarters["i"][0]], named("imaginary"))
-    both = add("Concat", [shaped(real, "real_rows", [tall, -1]), shaped(imaginary, "imaginary_rows", [tall, -1])],
-               named("both"), axis=0)  # fmt: skip
-    both = add("MatMul", [named("back_rows"), both], named("rows_again"))  # (2 out_rows, v filters N)
-    both = shaped(both, "parts_again", [2 * out_rows, half, -1])
-    again = [named("real_again"), named("imaginary_again")]
-    made.append(onnx.helper.make_node("Split", [both], again, name=named("split_again"), axis=0))
+
+def _add_inverse_transform(part: GraphBuilder, real: str, imaginary: str, sizes: _Sizes) -> str:
+    """Return the convolution's result, (out_rows, out_columns, filters, N), without its bias."""
+    out_rows, out_columns = sizes.result
+    tall = sizes.padded[0]
+    rows = [part.reshape(real, "real_rows", [tall, -1]), part.reshape(imaginary, "imaginary_rows", [tall, -1])]
+    both = part.add("Concat", rows, "both", axis=0)
+    both = part.add("MatMul", [part.named("back_rows"), both], "rows_again")  # (2 out_rows, v filters N)
+    both = part.reshape(both, "parts_again", [2 * out_rows, sizes.half, -1])
+    again = part.split(both, ("real_again", "imaginary_again"), "split_again", axis=0)
     sums = [
-        add("MatMul", [named(f"back_columns_{part}"), name], named(f"sum_{part}"))
-        for part, name in zip(("re", "im"), again, strict=True)
+        part.add("MatMul", [part.named(f"back_columns_{name}"), tensor], f"sum_{name}")
+        for name, tensor in zip(("re", "im"), again, strict=True)
     ]
-    result = add("Add", sums, named("sum"))  # (out_rows, out_columns, filters N)
-    result = shaped(result, "result", [out_rows, out_columns, filters, -1])
-    if len(node.input) > 2 and node.input[2]:
-        bias = np.asarray(onnx.numpy_helper.to_array(stored[node.input[2]]), np.float32)
-        constants[named("bias")] = bias.reshape(filters, 1)
-        result = add("Add", [result, named("bias")], named("biased"))
-    made.append(onnx.helper.make_node("Transpose", [result], [end], name=node.name, perm=[3, 2, 0, 1]))
-    return made, constants
+    result = part.add("Add", sums, "sum")  # (out_rows, out_columns, filters N)
+    return part.reshape(result, "result", [out_rows, out_columns, sizes.filters, -1])

@@ -1,11 +1,11 @@
-"""FP16: weights and arithmetic in half precision, input and output as they were.
+"""FP16: weights and arithmetic in half precision, input and output unchanged.
 
 ONNX Runtime's own converter (`onnxruntime.transformers.float16`) rounds between neighbouring nodes that it keeps in
-float32, by a pair of Casts. Here whole regions keep their precision, with one Cast where they meet:
+float32, by a pair of Casts. Here the graph has three regions of one precision each, with one Cast where they meet:
 
-- from the image to the first weights float32, so that 1/255 is not rounded for every pixel alike;
-- from there to the logits half precision;
-- the softmax float32, so that probabilities near 0 and 1 are not rounded.
+- float32 from the image to the first weights, so that rounding 1/255 does not shift every pixel;
+- half precision from there to the logits;
+- float32 for the softmax, so that probabilities near 0 and 1 are not rounded.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             needed[name].add(index in chosen)
 
     def in_half(name: str) -> str:
-        """Return the name of a weight's half precision copy: its own, unless both copies are needed."""
+        """Return the name of a weight's half-precision copy: its own, unless both copies are needed."""
         return f"{name}/half" if False in needed[name] else name
 
     nodes: list[Any] = []
     casts: set[str] = set()
 
     def cast(name: str, to: int) -> str:
-        """Return the name of a tensor in the wanted type, adding one Cast for all nodes that want it."""
+        """Return the name of a tensor in another type, adding one Cast for all nodes that need it."""
         converted = f"{name}/{'half' if to == types.FLOAT16 else 'float'}"
         if converted not in casts:
             casts.add(converted)
@@ -76,7 +76,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             _retype(node, types)
         nodes.append(node)
     for name in outputs & produced_in_half:
-        raise ModelError(f"The output {name} would be in half precision: the network must end in a softmax.")
+        raise ModelError(f"The output {name} would be in half precision. The network must end in a softmax.")
     replaced = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(replaced)
@@ -89,7 +89,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, int]:
-    """Element type of every tensor of a graph whose types were inferred."""
+    """Return the element type of every tensor of a graph whose types were inferred."""
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for values in (graph.input, graph.output, graph.value_info):
         kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
@@ -97,12 +97,12 @@ def _types(graph: onnx.GraphProto) -> dict[str, int]:
 
 
 def _nodes_in_half(graph: onnx.GraphProto, kinds: dict[str, int], types: Any) -> set[int]:
-    """Indices of the nodes that compute in half: the first with weights and all after them, but softmax and such."""
+    """Return the indices of nodes in half precision: from the first with weights on, except softmax etc."""
     behind_weights: set[str] = set()
     chosen = set()
     for index, node in enumerate(graph.node):  # ONNX keeps nodes in topological order
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ModelError(f"Half precision of a network with control flow ({node.op_type}) is not supported.")
+            raise ModelError(f"Half precision is not supported for a network with control flow ({node.op_type}).")
         if node.op_type in _WEIGHTED or behind_weights.intersection(node.input):
             behind_weights.update(node.output)
             floats = any(kinds.get(name) == types.FLOAT for name in (*node.input, *node.output))
@@ -112,7 +112,7 @@ def _nodes_in_half(graph: onnx.GraphProto, kinds: dict[str, int], types: Any) ->
 
 
 def _retype(node: onnx.NodeProto, types: Any) -> None:
-    """Turn float32 in the attributes of a node into half: the target of a Cast, the value of a constant."""
+    """Turn float32 in the attributes of a node into half precision: the target of a Cast, the value of a constant."""
     onnx = load("onnx")
     for attribute in node.attribute:
         if attribute.name in ("to", "dtype") and attribute.i == types.FLOAT:
@@ -126,7 +126,7 @@ def rounded(tensor: onnx.TensorProto) -> Any:
     array = load("onnx").numpy_helper.to_array(tensor)
     if not (np.abs(array) <= _LARGEST).all():
         raise ModelError(
-            f"{tensor.name} holds weights beyond {_LARGEST:.0f}, the largest number of half precision. "
+            f"{tensor.name} has weights above {_LARGEST:.0f}, the largest number in half precision. "
             "Export with --precision fp32."
         )
     return array.astype(np.float16)

@@ -1,4 +1,4 @@
-"""Weights stored in half precision, arithmetic in float32: half the file, and the speed that it had."""
+"""Weights stored in half precision, arithmetic in float32: half the file size at the same speed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import onnx
 
 _SMALLEST = 1024
-"""Of fewer elements (biases, batch normalisation) the bytes do not count, but their precision does."""
+"""Smaller tensors (biases, batch normalisation) stay in float32: their size does not matter, their precision does."""
 
 
 def store_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of a float32 model whose large weights are stored in half precision, with a Cast behind each.
+    """Return a copy of a float32 model that stores its large weights in half precision, with a Cast behind each.
 
-    ONNX Runtime computes the Casts once, when it opens the file.
+    ONNX Runtime computes the Casts once, when it loads the file.
 
     Args:
         model: a checked float32 model, such as `asl_edge.export.source.keras_to_onnx.to_onnx` makes.

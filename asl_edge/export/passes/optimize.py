@@ -1,4 +1,4 @@
-"""Exact work on a graph: fewer nodes, the same function; compared after every pass."""
+"""Exact graph optimisation: fewer nodes, the same function, compared after every pass."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import onnx
 
 _COMPARED = 32
-"""Images that every pass is compared on; the finished file is compared on all of them."""
+"""Number of images that every pass is compared on; the finished file is compared on all of them."""
 _LIMIT = 1e-4
-"""Largest difference of a logit, as a share of the largest logit: the tenth part of what float32 is held to."""
+"""Largest difference of a logit, relative to the largest logit: a tenth of what float32 files are held to."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,29 @@ class PassReport:
 def optimize(
     model: onnx.ModelProto, images: npt.NDArray[np.uint8], *, keep: Collection[str] = ()
 ) -> tuple[PassReport, ...]:
-    """Bring a float32 graph to its shortest form, and prove each step.
+    """Optimise a float32 graph, and verify each step.
 
-    Constants are computed; multiplications, additions and batch normalisations by constants go into the weights next
-    to them (see `asl_edge.export.passes.fold_affine`); images change their layout as bytes, not as floats.
+    Constants are computed; multiplications, additions and batch normalisations by constants are folded into adjacent
+    weights (see `asl_edge.export.passes.fold_affine`); images change their layout as bytes, not as floats.
 
     Args:
         model: as `asl_edge.export.source.keras_to_onnx.to_onnx` makes it; changed in place.
         images: uint8 (N, S, S, 3), to compare on.
-        keep: tensors, besides the graph's outputs, that must go on having the values that they have.
+        keep: tensors, besides the graph's outputs, that must keep their values.
 
     Returns:
         A report of each pass that changed something.
 
     Raises:
-        ParityError: a pass changed the answers, which is a fault of asl-edge; the message names `--no-optimize`.
+        ParityError: a pass changed the outputs, which is a fault in asl-edge; the message names `--no-optimize`.
         ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
     """
     sample = images[:_COMPARED]
     passes: dict[str, Callable[[onnx.ModelProto], object]] = {
         "compute constants": fold_constants,
-        "drop what only passes on": drop_identities,
-        "fold factors and addends into weights": lambda graph: fold_affine(graph, keep=keep),
-        "change layout of bytes": layout_before_cast,
+        "drop identities": drop_identities,
+        "fold scale and shift into weights": lambda graph: fold_affine(graph, keep=keep),
+        "transpose bytes": layout_before_cast,
     }
     reports = []
     before = onnx_outputs(model, sample).logits
@@ -78,7 +78,7 @@ def optimize(
         difference = float(np.abs(after - before).max()) / largest
         if not difference < _LIMIT:
             raise ParityError(
-                f"Optimising the graph changed its answers: after the pass {name!r} a logit differs by "
+                f"Optimising the graph changed its outputs: after the pass {name!r} a logit differs by "
                 f"{difference:.2g} of the largest one. Export with --no-optimize, and report this network."
             )
         reports.append(PassReport(name, nodes, len(model.graph.node), difference))
@@ -88,7 +88,7 @@ def optimize(
 
 
 def drop_identities(model: onnx.ModelProto) -> None:
-    """Take out nodes that give what they get, but for those that give an output of the graph."""
+    """Remove nodes that return their input, except for those that make an output of the graph."""
     graph = model.graph
     outputs = {value.name for value in graph.output}
     other: dict[str, str] = {}
@@ -109,7 +109,7 @@ def drop_identities(model: onnx.ModelProto) -> None:
 
 
 def layout_before_cast(model: onnx.ModelProto) -> None:
-    """Turn a Transpose behind the Cast of the images into one before it, which moves a quarter of the bytes."""
+    """Move a Transpose from behind the Cast of the images to before it, where it moves a quarter of the bytes."""
     types = load("onnx").TensorProto
     graph = model.graph
     inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type == types.UINT8}
@@ -123,7 +123,7 @@ def layout_before_cast(model: onnx.ModelProto) -> None:
         transpose = readers[0]
         if transpose.output[0] in outputs:
             continue
-        # Each node keeps its place and takes the other's work; the tensor between them is one of bytes now.
+        # Each node keeps its position and takes over the other's operation; the tensor between them holds bytes now.
         moved = [type(node).FromString(node.SerializeToString()) for node in (transpose, cast)]
         for node, work in zip((cast, transpose), moved, strict=True):
             node.op_type = work.op_type
@@ -134,5 +134,5 @@ def layout_before_cast(model: onnx.ModelProto) -> None:
 
 
 def _skeleton(model: onnx.ModelProto) -> bytes:
-    """Everything but the weights: no pass leaves it as it is and changes the weights."""
+    """Return everything but the weights: no pass changes the weights alone."""
     return b"".join(node.SerializeToString(deterministic=True) for node in model.graph.node)

@@ -1,4 +1,4 @@
-"""Whether a graph that could be faster with several images at once is so on this machine: measured, not assumed."""
+"""Whether FFT convolutions make a graph faster with large batches on this machine: measured, not assumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.export.graph.edit import copy_of
-from asl_edge.export.passes.fft_convolution import large_convolutions, through_fourier
+from asl_edge.export.passes.fft_convolution import large_convolutions, with_ffts
 from asl_edge.spec import INPUT_NAME
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 _ROUNDS = 7
 _WORTH = 1.05
-"""From this ratio of medians the larger file is worth it."""
+"""The larger file is worth it from this ratio of medians."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,25 @@ class ThroughputReport:
     """What was measured."""
 
     convolutions: tuple[str, ...]
-    """Those that could go through their Fourier transform."""
+    """Those that could be computed with FFTs."""
     batch_size: int
     plain_ms: float | None
-    """Median of a batch; None where there was nothing to measure."""
-    fourier_ms: float | None
+    """Median time of a batch; None where there was nothing to measure."""
+    fft_ms: float | None
+    """The same with FFT convolutions."""
     taken: bool
+    """Whether the graph with FFT convolutions was taken."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self)
+        return {**asdict(self), "fourier_ms": self.fft_ms}  # the name of earlier versions, for one release
 
 
 def for_throughput(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> tuple[onnx.ModelProto, ThroughputReport]:
-    """Return the faster of a graph and its likeness with large convolutions through their Fourier transform.
+    """Return the faster of a graph and the same graph with FFT convolutions.
 
-    Both run on the CPU of this machine, in turns, with 32 images at once; the second is taken from 1.05 times the
-    speed on.
+    Both run on the CPU of this machine, alternating, in batches of 32 images; the second is taken where it is at least
+    1.05 times as fast.
 
     Args:
         model: float32, as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
@@ -56,7 +58,7 @@ def for_throughput(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> tup
     from asl_edge.runtime.engine.session import open_session
 
     other = copy_of(model)
-    through_fourier(other, names)
+    with_ffts(other, names)
     batch = np.resize(images, (BATCH_SIZE, *images.shape[1:]))
     sessions = [open_session(graph.SerializeToString(), provider="cpu").session for graph in (model, other)]
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -64,9 +66,9 @@ def for_throughput(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> tup
         for session, mine in zip(sessions, seconds, strict=True):
             started = time.perf_counter()
             session.run(None, {INPUT_NAME: batch})
-            if number:  # the first is for warming up
+            if number:  # the first run warms up
                 mine.append(time.perf_counter() - started)
-    plain, fourier = (1000 * median(mine) for mine in seconds)
-    taken = plain >= _WORTH * fourier
-    report = ThroughputReport(tuple(names), BATCH_SIZE, plain, fourier, taken)
+    plain, fft = (1000 * median(mine) for mine in seconds)
+    taken = plain >= _WORTH * fft
+    report = ThroughputReport(tuple(names), BATCH_SIZE, plain, fft, taken)
     return (other if taken else model), report

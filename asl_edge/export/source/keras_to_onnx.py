@@ -1,10 +1,10 @@
-"""Keras to ONNX: the network is traced with its large weights as inputs, which become initializers afterwards.
+"""Keras to ONNX: the network is traced with its large weights as inputs; these become initializers afterwards.
 
-tf2onnx copies every constant of the graph several times, which takes half a minute for 28 million parameters. Traced
-as inputs, the weights never pass through TensorFlow's graph at all, and conversion takes a second or two. Small
-weights (biases, batch normalisation) stay constants, so that the graph optimisers of TensorFlow and tf2onnx can do
-their exact work on them: batch normalisation becomes one multiplication and one addition, and no Transpose but the
-unavoidable one from NHWC to NCHW is left.
+tf2onnx copies every constant of the graph several times, which takes half a minute for 28 million parameters. As
+inputs, the weights never pass through TensorFlow's graph, and conversion takes a second or two. Small weights (biases,
+batch normalisation) stay constants, so that the graph optimisers of TensorFlow and tf2onnx can do their exact work on
+them: batch normalisation becomes one multiplication and one addition, and the only Transpose left is the unavoidable
+one from NHWC to NCHW.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ OPSET = 17
 """Version of the ONNX operators: read by ONNX Runtime 1.12 and later, TensorRT 8.6 and later."""
 
 IR_VERSION = 8
-"""Version of the ONNX file format that belongs to opset 17: read by ONNX Runtime 1.12 and later."""
+"""Version of the ONNX file format that goes with opset 17: read by ONNX Runtime 1.12 and later."""
 
 BATCH = "N"
 """Name of the dynamic batch dimension."""
 
-_LARGE = 16_384  # elements from which a weight is traced as an input
+_LARGE = 16_384  # a weight with at least so many elements is traced as an input
 
 
 class Conversion(NamedTuple):
-    """An ONNX model in memory, and what making it took."""
+    """An ONNX model in memory, and how long the conversion took."""
 
     model: onnx.ModelProto
     seconds: float
@@ -65,7 +65,7 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     try:
         with quiet_stderr():
             proto, _ = convert.from_function(function, input_signature=signature, opset=OPSET)
-    except Exception as error:  # tf2onnx raises whatever it meets
+    except Exception as error:  # tf2onnx raises all kinds of exceptions
         raise ModelError(f"tf2onnx cannot convert this network: {error}") from error
     weights = {f"weight_{index}": (_weight_name(v, model), v.numpy()) for index, v in enumerate(large)}
     graph_editing.inputs_to_initializers(proto, weights)
@@ -85,7 +85,7 @@ def check(model: onnx.ModelProto) -> None:
     onnx = load("onnx")
     foreign = sorted({node.domain for node in model.graph.node if node.domain not in ("", "ai.onnx")})
     if foreign:
-        raise ModelError(f"The graph needs operators outside standard ONNX, of domain {', '.join(foreign)}.")
+        raise ModelError(f"The graph needs operators outside standard ONNX, from {', '.join(foreign)}.")
     version = max(entry.version for entry in model.opset_import)
     unknown = sorted({node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, version)})
     if unknown:
@@ -103,7 +103,7 @@ def _traced(model: keras.Model, large: list[Any]) -> tuple[Any, list[Any]]:
     values = [variable.numpy() for variable in small]
 
     def call(image: Any, *weights: Any) -> dict[str, Any]:
-        # Constants are made here, inside the trace: made outside they would be captured and stay opaque.
+        # Constants are made inside the trace: made outside, they would be captured and stay opaque.
         constants = [tf.constant(value) for value in values]
         mapping = [*zip(small, constants, strict=True), *zip(large, weights, strict=True)]
         with keras.StatelessScope(state_mapping=mapping):

@@ -1,4 +1,4 @@
-"""What is exported: a run folder, a `.keras` file or the tutorial's pair, opened as one kind of thing."""
+"""Opening what is to be exported: a run folder, a `.keras` file, an exported file or the tutorial's pair of files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asl_edge.training.runs.folder import RunFolder
 
 Pixels = Literal["auto", "0-1", "0-255"]
-"""Range of the numbers that a network with a float input was trained on."""
+"""Range of the pixel values that a network with a float input was trained on."""
 
 _KINDS = "a run folder, a .keras file, an .onnx file or the tutorial's model.json"
 
@@ -43,21 +43,21 @@ class Source:
     network: str
     run: RunFolder | None = None
     """The run folder that it belongs to; None for a file that stands alone."""
-    told: ModelSpec | None = None
-    """What an exported file says of itself; None for all others."""
-    told_card: str | None = None
+    own_spec: ModelSpec | None = None
+    """The spec inside an exported file; None for everything else."""
+    own_card: str | None = None
     """The model card in an exported file."""
     notes: tuple[str, ...] = field(default=())
     """What was assumed, in sentences for the person."""
 
     @property
     def trained_on(self) -> dict[str, Any]:
-        """What the run, or the exported file, says about its images and its making; empty without either.
+        """What the run or the exported file says about its training; empty without either.
 
-        Paths are left out: the model travels, and they would tell about the machine that it was trained on.
+        Paths are left out: the model travels, and they would reveal details of the machine it was trained on.
         """
         if self.run is None:
-            return {} if self.told is None else self.told.trained_on
+            return {} if self.own_spec is None else self.own_spec.trained_on
         config = self.run.config
         names = ("recipe", "epochs", "seed", "dtype_policy", "augmentation", "flip_probability")
         chosen = {name: config[name] for name in names if name in config}
@@ -66,7 +66,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Described:
-    """What a person says of a model that cannot say it itself; None leaves it to the model or to the default."""
+    """What the caller says about a model that does not say it itself; None leaves it to the model or the default."""
 
     classes: Sequence[str] | None = None
     fit: Fit | None = None
@@ -87,46 +87,42 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
     """Open what is to be exported.
 
     Args:
-        path: a run folder (its `best.keras`), any `.keras` file (inside a run folder it takes what the run says),
-            the tutorial's `model.json`, or an `.onnx` file that was exported before, unless it is INT8; `box` is the
-            model in the box.
+        path: a run folder (its `best.keras`), any `.keras` file (one inside a run folder uses what the run says),
+            the tutorial's `model.json`, or an exported `.onnx` file, unless it is INT8; `pretrained` is the
+            pretrained model.
         described: class names and the rest, for a model outside a run.
 
     Raises:
         ModelError: the file is missing, damaged or of another kind, has no known classes or another number of them,
-            or is no classifier of square images.
+            or is not a classifier of square images.
         RunError: the run folder is incomplete, or what was described contradicts it.
         MissingPackageError: Keras or TensorFlow is not installed.
     """
     path, described = Path(resolve(path)), described or Described()
     if not path.exists():
-        raise ModelError(
-            f"There is nothing at {path}. Give a run folder, a .keras file, an .onnx file or the tutorial's model.json."
-        )
+        raise ModelError(f"{path} does not exist. Give {_KINDS}.")
     if path.is_file() and path.suffix == ".onnx":
         return _exported(path, described)
     run = enclosing_run(path)
     if path.is_file() and path.suffix not in (".keras", ".json"):
-        raise ModelError(
-            f"{path} is no model that can be exported. Give a run folder, a .keras file, an .onnx file or model.json."
-        )
+        raise ModelError(f"{path} is not a model that can be exported. Give {_KINDS}.")
     if described.weights is not None and path.suffix != ".json":
-        raise ModelError("--weights belongs to a model.json; a run folder or .keras file holds its own weights.")
+        raise ModelError("--weights goes with a model.json only; a run folder or .keras file holds its own weights.")
     load_keras()
-    # On the CPU from the start: there the comparison runs, and not every operation may read a GPU's variables from it.
+    # On the CPU from the start: the comparison runs there, and not every operation can read a GPU's variables.
     with load("tensorflow").device("/CPU:0"):
         return _source(path, _as_float32(_load_model(path, run, described)), run, described)
 
 
 def _exported(path: Path, described: Described) -> Source:
-    """Build the network of an exported file again, with its weights; batch normalisations do what the file does."""
+    """Rebuild the network of an exported file with its weights; its batch normalisations reproduce the file's."""
     from asl_edge.runtime.onnx_file.metadata import read_metadata
     from asl_edge.training import networks
     from asl_edge.training.pretrained.onnx_layers import from_onnx
     from asl_edge.training.pretrained.source import open_pretrained
 
     if described != Described():
-        raise ModelError(f"{path} says of itself what it is. Leave --classes, --fit, --rgb/--bgr and the like out.")
+        raise ModelError(f"{path} carries its own spec. Leave out --classes, --fit, --rgb/--bgr and the like.")
     pretrained = open_pretrained(str(path))
     metadata = read_metadata(path)
     spec = ModelSpec.from_metadata(metadata)
@@ -134,7 +130,7 @@ def _exported(path: Path, described: Described) -> Source:
     with load("tensorflow").device("/CPU:0"):
         if spec.network not in networks.names():
             raise ModelError(
-                f"{path} holds the network {spec.network}, which asl-edge does not know. Export what it was made of."
+                f"{path} holds the unknown network {spec.network}. Export the model that it was made from."
             )
         network = networks.build(spec.network, len(spec.classes), spec.input_size)
         found = from_onnx(network, pretrained)
@@ -143,11 +139,11 @@ def _exported(path: Path, described: Described) -> Source:
                 if layer.weights:
                     layer.set_weights(found[layer.name])
         except ValueError as error:
-            raise ModelError(f"{path} is no {spec.network} of this version of asl-edge ({error}).") from error
+            raise ModelError(f"{path} does not match {spec.network} in this version of asl-edge ({error}).") from error
         return Source(
             path, _as_float32(network), spec.classes, spec.input_size, spec.fit, spec.colour, spec.network,
-            told=spec, told_card=metadata.get(CARD_KEY),
-            notes=(f"Made again from the weights in {path.name}: compared with those, not with the run's own.",),
+            own_spec=spec, own_card=metadata.get(CARD_KEY),
+            notes=(f"Rebuilt from the weights in {path.name}; compared with those, not with the original run.",),
         )  # fmt: skip
 
 
@@ -206,7 +202,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
     else:
         if described.classes is None:
             raise ModelError(
-                f"{path} does not say what its {model.output_shape[-1]} outputs mean. "
+                f"{path} does not name the classes of its {model.output_shape[-1]} outputs. "
                 "Name them in order: --classes A,B,C"
             )
         classes, network = tuple(described.classes), model.name
@@ -214,7 +210,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
         fit = described.fit or ("stretch" if tutorial else "crop")
         colour = described.colour or ("BGR" if tutorial else "RGB")
         if described.fit is None or described.colour is None:
-            notes.append(f"{path.name} says nothing of its images: taken to be {colour}, made square by {fit}.")
+            notes.append(f"{path.name} does not say how its images were prepared; assuming {colour} and fit {fit}.")
     if model.output_shape[-1] != len(classes):
         raise ModelError(
             f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
@@ -239,8 +235,8 @@ def _with_uint8_input(model: keras.Model, size: int, pixels: Pixels, notes: list
     rescales = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in _all_layers(model)[:3])
     if pixels == "auto":
         pixels = "0-255" if rescales else "0-1"
-        how = "rescales them itself" if rescales else "is taken to want them between 0 and 1, as the tutorial's does"
-        notes.append(f"The network takes floats and {how} (--pixels says otherwise).")
+        how = "rescales them itself" if rescales else "is assumed to expect values from 0 to 1, as the tutorial's does"
+        notes.append(f"The network takes floats and {how} (use --pixels to change this).")
     images = keras.Input((size, size, 3), dtype="uint8", name=INPUT_NAME)
     scale = 1 / 255 if pixels == "0-1" else 1.0
     scaled = keras.layers.Rescaling(scale, dtype="float32", name="rescale_uint8")(images)

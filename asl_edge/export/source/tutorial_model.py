@@ -24,7 +24,7 @@ def load_tutorial_model(json_path: Path, weights_path: Path | None = None) -> ke
     Args:
         json_path: what `model.to_json()` wrote, in Keras 2 (2019, as in the tutorial) or Keras 3.
         weights_path: what `model.save_weights()` or Keras 2's `ModelCheckpoint` wrote (`.h5`, `.hdf5`); without it
-            `model.weights.h5` or `model_weights.h5` beside the JSON file.
+            `model.weights.h5` or `model_weights.h5` next to the JSON file.
 
     Raises:
         ModelError: a file is missing, damaged or of another kind, or the two do not belong together.
@@ -32,14 +32,14 @@ def load_tutorial_model(json_path: Path, weights_path: Path | None = None) -> ke
     """
     weights_path = weights_path or _weights_beside(json_path)
     if not weights_path.is_file():
-        raise ModelError(f"There is no weights file at {weights_path}.")
+        raise ModelError(f"{weights_path} does not exist. Name the weights file: --weights model_weights.h5")
     config = _read_config(json_path)
     load_keras()
     try:
         model = _legacy_model(config) if _is_legacy(config) else _keras_3_model(json_path)
     except ModelError:
         raise
-    except Exception as error:  # Keras raises whatever a wrong configuration leads to
+    except Exception as error:  # Keras raises all kinds of exceptions for a wrong configuration
         raise ModelError(f"Keras cannot build the network that {json_path} describes: {error}") from error
     _load_weights(model, weights_path, json_path)
     return model
@@ -50,7 +50,7 @@ def _weights_beside(json_path: Path) -> Path:
         if (json_path.parent / name).is_file():
             return json_path.parent / name
     raise ModelError(
-        f"{json_path} holds a network without its weights, and neither {' nor '.join(_WEIGHT_NAMES)} stands beside it. "
+        f"{json_path} holds a network without its weights, and there is no {' or '.join(_WEIGHT_NAMES)} next to it. "
         "Name the file: --weights model_weights.h5"
     )
 
@@ -59,7 +59,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as a network's JSON ({error}).") from error
+        raise ModelError(f"{path} cannot be read as the JSON of a network ({error}).") from error
     if not isinstance(config, dict) or "class_name" not in config or "config" not in config:
         raise ModelError(f"{path} does not describe a Keras network; write it with model.to_json().")
     return config
@@ -79,7 +79,7 @@ def _legacy_model(config: dict[str, Any]) -> keras.Model:
     keras = load_keras()
     if config["class_name"] != "Sequential":
         raise ModelError(
-            f"Of Keras 2, Sequential networks can be read. Received: {config['class_name']}. "
+            f"Only Sequential networks of Keras 2 are supported. Received: {config['class_name']}. "
             "Load it in Keras 2, save it as a .keras file, and export that."
         )
     body = config["config"]
@@ -104,21 +104,21 @@ def _load_weights(model: keras.Model, path: Path, json_path: Path) -> None:
     try:
         with path.open("rb") as file:
             if file.read(len(_HDF5_MAGIC)) != _HDF5_MAGIC:
-                raise ModelError(f"{path} is damaged or no HDF5 file.")
+                raise ModelError(f"{path} is damaged or not an HDF5 file.")
         with load("h5py").File(path, "r") as file:
             legacy = "layer_names" in file.attrs or "model_weights" in file
         wanted = ".h5" if legacy else ".weights.h5"
         if path.name.endswith(".weights.h5") != legacy and path.name.endswith((".h5", ".hdf5")):
             model.load_weights(path)
             return
-        # Keras chooses the format by the file's name, which people change.
+        # Keras chooses the format by the file name, which people change.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, f"weights{wanted}")
             shutil.copyfile(path, copy)
             model.load_weights(copy)
     except ModelError:
         raise
-    except Exception as error:  # h5py and Keras raise whatever a wrong file leads to
+    except Exception as error:  # h5py and Keras raise all kinds of exceptions for a wrong file
         raise ModelError(
             f"The weights in {path} do not fit the network in {json_path}, or are damaged: {error}"
         ) from error

@@ -21,7 +21,7 @@ def test_keras_runs_on_tensorflow_and_the_environment_is_left_alone(monkeypatch:
 def test_keras_already_on_another_backend_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     keras = toolchain.load_keras()
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(UserError, match=r"runs it on jax\. Start it anew with KERAS_BACKEND=tensorflow"):
+    with pytest.raises(UserError, match=r"runs it on jax\. Start a new process with KERAS_BACKEND=tensorflow"):
         toolchain.load_keras()
 
 

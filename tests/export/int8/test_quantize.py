@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from asl_edge.errors import DataError, ModelError, RunError, UserError
 from asl_edge.export.build import Int8Choices
 from asl_edge.export.export import export_run
-from asl_edge.export.graph.macs import multiply_adds
+from asl_edge.export.graph.macs import macs_per_image
 from asl_edge.export.int8.equalization import equalize
 from asl_edge.export.int8.mixed_precision_search import quantize_measured
 from asl_edge.export.int8.quantize import (
@@ -278,7 +278,7 @@ def test_int8_wants_the_optimised_graph_and_images(mini_run: Path, tmp_path: Pat
 
 def test_the_arithmetic_of_each_layer() -> None:
     # Rows x columns of the result, filters, weights of one filter.
-    assert multiply_adds(network()) == {
+    assert macs_per_image(network()) == {
         "conv1/c": 7 * 7 * 8 * 4 * 4 * 3,
         "conv2/c": 6 * 6 * 12 * 3 * 3 * 8,
         "conv3/c": 5 * 5 * 10 * 2 * 2 * 12,

@@ -1,4 +1,4 @@
-"""Large convolutions through their Fourier transform: the same function in plain operators."""
+"""Large convolutions with FFTs: the same function in plain operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from asl_edge.export.passes.fft_convolution import large_convolutions, through_fourier
+from asl_edge.export.passes.fft_convolution import large_convolutions, with_ffts
 
 
 def network(
@@ -69,7 +69,7 @@ def test_the_function_stays(
     before = answers(model, data)
     names = large_convolutions(model)
     assert names == ["conv"]
-    through_fourier(model, names)
+    with_ffts(model, names)
     onnx.checker.check_model(model, full_check=True)
     assert "Conv" not in {node.op_type for node in model.graph.node}
     assert not {node.domain for node in model.graph.node} - {""}
@@ -129,7 +129,7 @@ def test_throughput_is_measured_and_said(
     # Whatever was faster here, both are right.
     prepared = prepare(run)
     names = large_convolutions(prepared.graph)
-    through_fourier(prepared.graph, names)
+    with_ffts(prepared.graph, names)
     assert build(prepared, "fp32").parity.passed
     assert build(prepared, "fp16-weights").parity.passed
 

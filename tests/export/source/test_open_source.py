@@ -50,14 +50,14 @@ def test_a_keras_file_inside_a_run_takes_what_the_run_says(
 def test_a_keras_file_alone_needs_class_names(mini_run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.keras"
     shutil.copy(mini_run / "best.keras", alone)
-    with pytest.raises(ModelError, match=r"3 outputs mean.*--classes A,B,C"):
+    with pytest.raises(ModelError, match=r"3 outputs.*--classes A,B,C"):
         open_source(alone)
     with pytest.raises(ModelError, match="3 outputs. Received 2 class names: A,B"):
         open_source(alone, Described(classes=("A", "B")))
     source = open_source(alone, Described(classes=("X", "Y", "Z"), fit="stretch", colour="BGR"))
     assert (source.classes, source.fit, source.colour, source.run) == (("X", "Y", "Z"), "stretch", "BGR", None)
     assert source.notes == ()
-    assert "RGB, made square by crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
+    assert "assuming RGB and fit crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
 
 
 def test_a_config_json_of_another_program_makes_no_run(mini_run: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def float_model(rescales: bool = False) -> Any:
 @pytest.mark.parametrize(
     ("rescales", "pixels", "divisor", "said"),
     [
-        (False, "auto", 255, "between 0 and 1"),
+        (False, "auto", 255, "values from 0 to 1"),
         (True, "auto", 1, "rescales them itself"),
         (False, "0-255", 1, None),
         (False, "0-1", 255, None),
@@ -142,14 +142,14 @@ def test_a_run_that_contradicts_its_own_model(mini_model: Any, make_run: Any, tm
 
 
 def test_paths_that_hold_no_model(mini_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nothing at"):
+    with pytest.raises(ModelError, match="does not exist"):
         open_source(tmp_path / "missing")
     with pytest.raises(RunError, match="no run folder"):
         open_source(tmp_path)
     (tmp_path / "image.jpg").write_bytes(b"image")
-    with pytest.raises(ModelError, match="no model that can be exported"):
+    with pytest.raises(ModelError, match="not a model that can be exported"):
         open_source(tmp_path / "image.jpg")
-    with pytest.raises(ModelError, match="--weights belongs to a model.json"):
+    with pytest.raises(ModelError, match="--weights goes with a model.json only"):
         open_source(mini_run, Described(weights=tmp_path / "w.h5"))
 
 
