@@ -190,8 +190,8 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (["{model}", "{hands}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{model}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{run}", "{hands}", "--provider", "cuda"], "--provider and --strict are for .onnx files"),
-        (["{hands}", "{hands}"], "no run folder"),
-        (["{model}", "{model}"], "is a file and no zip"),
+        (["{hands}", "{hands}"], "not a run folder"),
+        (["{model}", "{model}"], "is a file but not a zip"),
         (["{model}"], "Missing argument 'DATA...'"),
     ],
 )

@@ -262,7 +262,7 @@ def test_what_stands_in_the_way(tmp_path, write_images):
     with pytest.raises(DataError, match=r"letter\.txt"):
         run(out, source, overwrite=True)
     assert (out / "letter.txt").exists()
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         run(out / "letter.txt", source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
@@ -400,3 +400,25 @@ def test_the_random_split_of_video_frames_leaks_and_blocks_leak_less(tmp_path, r
     near = {method: leak.near_duplicates[1].images for method, leak in leaks.items()}
     assert near["random"] > 10 * near["blocks"]
     assert len(leaks["random"].near_duplicates[1].examples) == 5
+
+
+def test_the_package_has_the_function_under_its_name_whatever_was_imported_first(tmp_path, write_images):
+    """`prepare` is also a module there; the function must win."""
+    script = (
+        "import asl_edge.data.prepare.discovery, asl_edge.data.prepare.prepare as function\n"
+        "from asl_edge.data.prepare import PrepareConfig, PrepareReport, prepare\n"
+        "import asl_edge.data.prepare.prepare\n"
+        "from asl_edge.data.prepare import prepare as again\n"
+        "assert callable(prepare) and prepare is again is function\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+
+
+def test_a_line_in_the_log_tells_the_counts(tmp_path, write_images, caplog):
+    source = write_images(tmp_path / "in", per_class=20)
+    (source / "A" / "A21.png").write_bytes(b"no image")
+    with caplog.at_level("INFO", logger="asl_edge"):
+        report = run(tmp_path / "out", source)
+    sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert f"{sizes['train']} train, {sizes['validation']} validation, {sizes['test']} test images; 1 skipped" in line

@@ -108,7 +108,7 @@ class TestKeras:
     def test_damaged_file(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "model.keras"
         path.write_bytes(content)
-        with pytest.raises(ModelError, match="damaged or no Keras model"):
+        with pytest.raises(ModelError, match="damaged or not a Keras model"):
             open_classifier(path, classes=["A", "B"])
 
     def test_without_keras_the_message_names_the_extra(self, mini_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,5 +142,5 @@ class TestKeras:
             open_classifier(tmp_path)
 
     def test_folder_that_is_no_run(self, tmp_path: Path) -> None:
-        with pytest.raises(RunError, match="no run folder"):
+        with pytest.raises(RunError, match="not a run folder"):
             open_classifier(tmp_path)
