@@ -98,7 +98,7 @@ def test_the_command(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         main(["tune", str(model), "--provider", "cpu", "--rounds", "1", "--runs", "2"])
     printed = capsys.readouterr()
     assert not ended.value.code
-    assert "taken" in printed.out
+    assert "chosen" in printed.out
     assert "remembered for this machine" in printed.out
     assert "asl-edge predict" in printed.err
     assert json.loads(tuned_path(model).read_text(encoding="utf-8"))["chosen"]["provider"] == "cpu"

@@ -45,8 +45,8 @@ def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: py
     assert code == 0
     assert "24 images of 3 classes" in printed
     assert "neighbours" not in printed
-    assert "each image answered by a fit on the others" in " ".join(printed.split())
-    assert "on another day or in another place expect less" in " ".join(printed.split())
+    assert "each image is classified by a fit on the others" in " ".join(printed.split())
+    assert "expect less on another day or in another place" in " ".join(printed.split())
     assert f"--adapted {tmp_path / 'mine.npz'} --model {model}" in advice
     words = ("predict", hands, "--model", model, "--json")
     labels = {}
@@ -60,11 +60,12 @@ def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: py
 
 def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a.npz"
-    code, printed, _ = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
+    code, printed, advice = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
     values = json.loads(printed)
     assert (code, values["images"], values["classes"]) == (0, 24, ["A", "B", "C"])
     assert 0 <= values["accuracy_before"] <= values["accuracy_after"] <= 1
     assert out.is_file()
+    assert f"--adapted {out} --model {model}" in advice
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
     assert "Skipped 12 images" in err
     assert f"{hands / 'A' / 'bad00.jpg'}: the file is empty" in err
     assert "and 2 more" in err
-    assert "--split train says nothing here" in err
+    assert "--split train has no effect here" in err
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (["{model}", "{hands}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{model}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{run}", "{hands}", "--provider", "cuda"], "--provider and --strict are for .onnx files"),
-        (["{hands}", "{hands}"], "not a run folder"),
+        (["{hands}", "{hands}"], "is not a run folder"),
         (["{model}", "{model}"], "is a file but not a zip"),
         (["{model}"], "Missing argument 'DATA...'"),
     ],
@@ -278,7 +278,7 @@ def test_notes_that_hold_for_every_source_are_said_once(
     assert code == 0
     assert err.count("--fit crop is used") == 1
     assert f"rooms: Not used: {rooms / 'nobody'}" in err
-    assert err.count("--split train says nothing here") == 2
+    assert err.count("--split train has no effect here") == 2
 
 
 def test_a_source_that_cannot_be_used_ends_it_without_figures(
