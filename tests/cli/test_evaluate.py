@@ -245,8 +245,8 @@ def test_several_sources_as_json_and_files(
     assert code == 0
     values = json.loads(out)
     assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
-    assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
-    assert (values["all"]["right"], values["all"]["images"]) == (9, 10)
+    assert [(source["name"], source["correct"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
+    assert (values["all"]["correct"], values["all"]["images"]) == (9, 10)
     assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
     assert values["all"]["selective_accuracy"] is None
     assert values["all"]["correct_mirrored"] == 9  # a flat colour turned is the same
