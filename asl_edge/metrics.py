@@ -15,25 +15,25 @@ Ints = npt.NDArray[np.integer]
 
 
 def accuracy(probabilities: AnyFloats, labels: Ints) -> float:
-    """Share of images whose most probable class is the right one.
+    """Share of images whose most probable class is correct.
 
     Args:
         probabilities: float array of shape (N, C).
-        labels: integer array of shape (N,), the right column of each row.
+        labels: integer array of shape (N,), the correct column of each row.
     """
     _check(probabilities, labels)
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
 def top_k_accuracy(probabilities: AnyFloats, labels: Ints, k: int = 3) -> float:
-    """Share of images whose right class is among the `k` most probable; ties go to the lower column."""
+    """Share of images whose correct class is among the `k` most probable; ties go to the lower column."""
     _check(probabilities, labels)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 
 
 def confusion_counts(predicted: Ints, labels: Ints, classes: int) -> npt.NDArray[np.int64]:
-    """Count images by right class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
+    """Count images by true class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
     counts = np.bincount(labels.astype(np.int64) * classes + predicted.astype(np.int64), minlength=classes * classes)
     return counts.reshape(classes, classes)
 
@@ -61,18 +61,18 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
 
 
 def answered(probabilities: AnyFloats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Tell which images are answered at `threshold`; bool array of shape (N,).
+    """Return which images are accepted at `threshold`; bool array of shape (N,).
 
     Args:
         probabilities: float array of shape (N, C).
-        threshold: confidence under which the answer is "not sure".
+        threshold: confidence below which the answer is "not sure".
     """
     # In double precision, as the predictor compares: NumPy would round the threshold to the array's own precision.
     return np.asarray(probabilities.max(axis=1).astype(np.float64) >= threshold)
 
 
 def coverage_and_accuracy(probabilities: AnyFloats, labels: Ints, threshold: float) -> tuple[float, float | None]:
-    """Share of images answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
+    """Coverage at `threshold`, and selective accuracy: that of the accepted images, None if there are none."""
     _check(probabilities, labels)
     sure = answered(probabilities, threshold)
     if not sure.any():
@@ -102,7 +102,7 @@ def with_temperature(probabilities: AnyFloats, temperature: float) -> npt.NDArra
 
     Args:
         probabilities: float array of shape (N, C).
-        temperature: above 1 makes confidences smaller, below 1 larger; the order of the classes stays.
+        temperature: above 1 makes confidences smaller, below 1 larger; the order of the classes does not change.
 
     Returns:
         float32 array of shape (N, C), each row adding up to 1.

@@ -272,10 +272,26 @@ def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str 
 def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
     from asl_edge.training.config import read_settings
 
+    if "help" in settings:
+        _print_settings()
+        raise typer.Exit
     for name, value in read_settings(settings).items():
         if changes.get(name) is not None:
             raise UserError(f"{name} is given by an option and by --set. Leave one of them out.")
         changes[name] = value
+
+
+def _print_settings() -> None:
+    """Print every choice that --set takes."""
+    from rich.table import Table
+
+    from asl_edge.cli.output.console import out
+    from asl_edge.training.config import describe_settings
+
+    table = Table("name", "values", "default", "meaning", box=None, pad_edge=False)
+    for setting in describe_settings():
+        table.add_row(*setting)
+    out.print(table, markup=False)
 
 
 def _minutes(time_budget: str, epochs: int | None) -> float:

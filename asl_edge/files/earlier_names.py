@@ -29,6 +29,9 @@ _RENAMED = {
 }
 """Key as 0.1 development versions wrote it -> key today."""
 
+_CHOSEN_BY_PEOPLE = frozenset(("evaluation", "made_with"))
+"""Keys of dictionaries by names that are not ours (of sources, of packages): a source may be called `pictures`."""
+
 _RENAMED_VALUES = {
     ("recipe", "strangers"): "signer-independent",
     ("start_from", "box"): "pretrained",
@@ -40,10 +43,21 @@ _RENAMED_VALUES = {
 def with_current_names(values: Any) -> Any:
     """Return parsed JSON with the keys and names of earlier versions renamed, at every depth; the rest is unchanged."""
     if isinstance(values, dict):
-        return {_RENAMED.get(key, key): current_value(key, with_current_names(value)) for key, value in values.items()}
+        return {current_key(key): current_value(key, _below(key, value)) for key, value in values.items()}
     if isinstance(values, list):
         return [with_current_names(value) for value in values]
     return values
+
+
+def _below(key: str, value: Any) -> Any:
+    if key in _CHOSEN_BY_PEOPLE and isinstance(value, dict):
+        return {name: with_current_names(inner) for name, inner in value.items()}
+    return with_current_names(value)
+
+
+def current_key(key: str) -> str:
+    """Return the current name of a key that an earlier version wrote; a key that was not renamed is unchanged."""
+    return _RENAMED.get(key, key)
 
 
 def current_value(key: str, value: Any) -> Any:

@@ -81,7 +81,7 @@ def quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _heeding_ctrl_c() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the end of the block if it came within: TensorFlow's imports lose it, or rename it."""
+    """Raise KeyboardInterrupt after the block if Ctrl-C came within: TensorFlow's imports swallow it, or rename it."""
     before = signal.getsignal(signal.SIGINT)
     if not callable(before) or threading.current_thread() is not threading.main_thread():
         yield

@@ -23,7 +23,7 @@ from asl_edge.metrics import Floats
 from asl_edge.spec import MAPS_NAME, ModelSpec
 
 DETAIL = 2
-"""For the zoom pass, images keep so many times the network's input size as pixels per side."""
+"""For the zoom pass, images are kept at this multiple of the network's input size."""
 
 _SMALLEST = 0.35
 """Smallest side of a crop, as a share of the image's side: below, it has too few pixels."""
@@ -107,7 +107,7 @@ def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomMod
     Args:
         path: name of the model in messages.
         spec: the model's spec.
-        outputs: the outputs of a session of it.
+        outputs: the outputs of its session.
 
     Raises:
         ModelError: what the spec says does not fit the graph.
@@ -118,7 +118,7 @@ def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomMod
     if len(zoom.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
         has = ", ".join(output.name for output in outputs)
         raise ModelError(
-            f"{path}: its zoom is for {len(zoom.weights)} features and wants the output {MAPS_NAME}; it has "
+            f"{path}: its zoom is for {len(zoom.weights)} features and requires the output {MAPS_NAME}; it has "
             f"{spec.features} features and the outputs {has}. Export it again with `asl-edge export`."
         )
     return zoom

@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from asl_edge.errors import RunError, UserError
-from asl_edge.files.earlier_names import current_value, with_current_names
+from asl_edge.files.earlier_names import current_key, current_value, with_current_names
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
@@ -192,9 +192,9 @@ class TrainConfig:
     keep: Keep = field(default="best3", metadata={"help": "Checkpoints to keep: the best three and the last, or all."})
     checkpoint_minutes: float = field(
         default=10.0,
-        metadata={"gt": 0, "help": "Within an epoch, everything needed to resume is saved every so many minutes."},
+        metadata={"gt": 0, "help": "Minutes between saves of everything needed to resume, within an epoch."},
     )
-    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same, counted in batches."})
+    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same in batches."})
     time_budget_minutes: float | None = field(
         default=None, metadata={"gt": 0, "help": "Train for as many epochs as end within this many minutes."}
     )
@@ -364,6 +364,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not (name and equals and text):
             raise UserError(f"A choice is written as NAME=VALUE, such as label_smoothing=0.05. Received: {setting!r}")
+        name = current_key(name)
         if name not in names:
             close = get_close_matches(name, names, 1)
             hint = f" Did you mean {close[0]}?" if close else ""

@@ -34,7 +34,7 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For signers, rooms and cameras that no training image shows; the pretrained model began with it.
+    # For signers, rooms and cameras that no training image shows; see pretrained/log.md.
     SIGNER_INDEPENDENT: TrainConfig(
         recipe=SIGNER_INDEPENDENT,
         network="alexnet-edge-8",

@@ -121,14 +121,14 @@ class _Network:
         return cls(model, pool, layers[-1])
 
     def infer(self, images: Image, with_maps: bool = True) -> tuple[Floats, Floats, Floats | None]:
-        """Run the network; see `asl_edge.runtime.zoom.Infer`. Class maps come along either way."""
+        """Run the network; see `asl_edge.runtime.zoom.Infer`. Class maps are returned either way."""
         parts = []
         for at in range(0, len(images), _BATCH):
-            maps, answers = (
+            maps, outputs = (
                 np.asarray(part, np.float32) for part in self._model.predict_on_batch(images[at : at + _BATCH])
             )
             class_maps = (maps @ self._kernel + self._bias).transpose(0, 3, 1, 2)
-            parts.append((answers, maps.mean(axis=(1, 2)), class_maps))
+            parts.append((outputs, maps.mean(axis=(1, 2)), class_maps))
         probabilities, features, class_maps = (np.concatenate(column) for column in zip(*parts, strict=True))
         return probabilities, features, class_maps
 
@@ -139,7 +139,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     Args:
         model: uint8 (N, S, S, 3) RGB to probabilities, with its trained weights.
         arrays: what it was trained on.
-        seed: chooses images, sizes, places and backgrounds.
+        seed: chooses images, sizes, positions and backgrounds.
 
     Returns:
         What was fitted; None where the network cannot locate hands, or there are too few images.
@@ -161,7 +161,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     detailed = network.size * DETAIL
     small = np.stack([scaled_down(deciding[row], rng.uniform(*_SMALL), detailed, rng) for row in rows])
     (small_one, small_two), (whole_one, whole_two) = (
-        [answers.argmax(axis=1) == labels[rows] for answers in _probabilities(network, zoom, images, nothing)]
+        [values.argmax(axis=1) == labels[rows] for values in _probabilities(network, zoom, images, nothing)]
         for images in (small, deciding[rows])
     )
     better, worse = int((small_two & ~small_one).sum()), int((small_one & ~small_two).sum())
@@ -255,13 +255,14 @@ def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomM
         ) from error
     low, high = (math.log(share) for share in _SHARES)
     shares = np.exp(rng.uniform(low, high, _EXAMPLES))
-    features = np.concatenate(
-        [
-            network.infer(np.stack([scaled_down(images[rng.integers(len(images))], share, network.size, rng)
-                                   for share in shares[at : at + _BATCH]]))[1]
-            for at in range(0, _EXAMPLES, _BATCH)
+    parts = []
+    for at in range(0, _EXAMPLES, _BATCH):
+        examples = [
+            scaled_down(images[rng.integers(len(images))], share, network.size, rng)
+            for share in shares[at : at + _BATCH]
         ]
-    )  # fmt: skip
+        parts.append(network.infer(np.stack(examples))[1])
+    features = np.concatenate(parts)
     ridge = RidgeCV(_PENALTIES).fit(np.sqrt(np.maximum(features, 0)), np.log(shares))
     weights = tuple(round(float(value), 6) for value in ridge.coef_)
     return ZoomModel(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)

@@ -71,14 +71,14 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "damaged or no adaptation"),
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "damaged or not an adaptation"),
         (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
-        (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is no folder"),
+        (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),
         (("adapt", "{hands}", "--out", ".", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "..", "--model", "{model}"), "--out names the file to write"),
-        (("adapt", "{hands}", "--out", "{hand}/mine.npz", "--model", "{model}"), "is no folder"),
+        (("adapt", "{hands}", "--out", "{hand}/mine.npz", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{hands}/..", "--model", "{model}"), "--out names the file to write"),
     ],
 )

@@ -84,7 +84,7 @@ def test_out_holds_the_files(run_command: Run, colour_model: Path, hands: Path, 
     assert f"Files in {tmp_path / 'report'}:" in out
 
 
-@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is no folder"), ("ro/e", "no right to write in")])
+@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is not a folder"), ("ro/e", "permission denied: ")])
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
     run_command: Run,
     colour_model: Path,

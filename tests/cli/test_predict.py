@@ -143,7 +143,7 @@ def test_a_video_is_not_saved_over_itself(run: Run, colour_model: Path, video: P
 
 
 @pytest.mark.parametrize(
-    ("place", "message"), [("afile/x.mp4", "afile is no folder"), ("ro/x.mp4", "no right to write")]
+    ("place", "message"), [("afile/x.mp4", "afile is not a folder"), ("ro/x.mp4", "permission denied")]
 )
 def test_a_video_where_none_can_be_written(
     run: Run, colour_model: Path, video: Path, tmp_path: Path, place: str, message: str

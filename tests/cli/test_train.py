@@ -91,6 +91,13 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
     assert run(with_manifest, "--out", tmp_path / "run", "--no-check", *QUICK) == 0
 
 
+def test_set_help_lists_every_choice(capsys):
+    assert run("--set", "help") == 0
+    printed = capsys.readouterr().out
+    assert "label_smoothing" in printed
+    assert "at least 0 and below 1" in " ".join(printed.split())
+
+
 def test_interrupted_says_how_to_resume_and_resumes(colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.training.loop import epoch_checkpointer
 

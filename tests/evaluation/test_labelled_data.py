@@ -151,7 +151,7 @@ class TestFolder:
         data = open_labelled_data(tmp_path, ABC)
         assert [len(batch.labels) for batch in data.batches(2)] == [2, 1, 2, 1]  # the batch of 6 and 7 is not there
         assert [Path(path).name for path, _ in data.skipped] == ["A3.png", "A6.png", "A7.png"]
-        assert "cut off" in data.skipped[1][1]
+        assert "truncated" in data.skipped[1][1]
         assert len(data) == 9
 
     def test_unknown_classes_are_counted_and_left_out(self, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path)
     plain = export_run(mini_run, tmp_path / "plain.onnx", optimized=False)
     short = export_run(mini_run, tmp_path / "short.onnx")
     assert plain.passes == ()
-    assert short.passes[0].name == "fold factors and addends into weights"
+    assert short.passes[0].name == "fold scale and shift into weights"
     sessions = [onnxruntime.InferenceSession(str(tmp_path / name)) for name in ("plain.onnx", "short.onnx")]
     kinds = [[node.op_type for node in onnx.load(tmp_path / name).graph.node] for name in ("plain.onnx", "short.onnx")]
     assert "Mul" in kinds[0]
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_nothing(mini_run: Path, tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written.*Make room"):
+        with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written.*Free some space"):
             export_run(mini_run, tmp_path / "model.onnx")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

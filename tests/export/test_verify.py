@@ -68,14 +68,17 @@ def test_other_classes_size_fit_and_colour_fail(
 ) -> None:
     four = make_run(tmp_path / "four", make_mini_model(4), images=4)
     large = make_run(tmp_path / "large", make_mini_model(size=40), images=4)
-    for run, message in ((four, "classes A,B,C here, A,B,C,D there"), (large, "input size 32 here, 40 there")):
+    for run, message in (
+        (four, "classes is A,B,C in the file and A,B,C,D in the source"),
+        (large, "input size is 32 in the file and 40 in the source"),
+    ):
         with pytest.raises(ParityError, match=message):
             verify(exported["fp32"], run)
     changes: list[tuple[dict[str, Any], str]] = [
-        ({"classes": ("A", "C", "B")}, "classes A,C,B here, A,B,C there"),
-        ({"fit": "pad"}, "fit pad here, crop there"),
-        ({"colour": "BGR"}, "colour order BGR here, RGB there"),
-        ({"input_size": 64}, "input size 64 here"),
+        ({"classes": ("A", "C", "B")}, "classes is A,C,B in the file and A,B,C in the source"),
+        ({"fit": "pad"}, "fit is pad in the file and crop in the source"),
+        ({"colour": "BGR"}, "colour order is BGR in the file and RGB in the source"),
+        ({"input_size": 64}, "input size is 64 in the file"),
     ]
     for change, message in changes:
         changed = with_spec(exported["fp32"], tmp_path / "changed.onnx", **change)

@@ -21,7 +21,7 @@ from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import Item
-from asl_edge.runtime.zoom import ZoomModel, centres, crop, zoom_pass
+from asl_edge.runtime.zoom import ZoomModel, centres, crop, downscale, rows_to_zoom, zoom_pass
 
 CLASSES = ("A", "B", "nothing")
 FRAMING = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
@@ -304,6 +304,21 @@ def test_the_hand_is_where_a_letter_is_read(row: int, column: int, nothing: int 
     (x,), (y,) = centres(maps, nothing)
     assert x == pytest.approx((column + 0.5) / 7, abs=0.01)
     assert y == pytest.approx((row + 0.5) / 5, abs=0.01)
+
+
+def test_rows_to_zoom_are_those_whose_crop_is_smaller_than_the_image() -> None:
+    crop_boxes = np.array([[0, 0, 1], [0.1, 0.2, 0.5], [0, 0, 0.999]], np.float32)
+    assert rows_to_zoom(crop_boxes).tolist() == [1, 2]
+    assert rows_to_zoom(crop_boxes[:0]).tolist() == []
+
+
+def test_downscale_is_what_preprocessing_does() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    assert downscale(images, 40) is images, "nothing is copied where nothing changes"
+    small = downscale(images, 20)
+    for image, smaller in zip(images, small, strict=True):
+        np.testing.assert_array_equal(smaller, to_square(image, 20))
+    assert downscale(images[:0], 20).shape == (0, 20, 20, 3)
 
 
 def test_a_frame_is_that_part_of_the_image() -> None:

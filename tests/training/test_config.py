@@ -129,6 +129,7 @@ def test_an_unknown_recipe_is_named_with_the_known_ones():
         ("drop_last=True", {"drop_last": True}),
         ("on_device=off", {"on_device": "off"}),
         ("steps_per_epoch=5", {"steps_per_epoch": 5}),
+        ("second_look=false", {"zoom": False}),  # as earlier versions called it
     ],
 )
 def test_settings_as_people_write_them(setting: str, expected: dict[str, object]) -> None:

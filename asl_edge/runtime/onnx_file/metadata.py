@@ -1,4 +1,4 @@
-"""Reading what a model file says of itself, without ONNX Runtime and without loading its weights."""
+"""Reads a model file's metadata, without ONNX Runtime and without loading its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
     """Read the spec of an `.onnx` file; takes about a millisecond, whatever the size of the model.
 
     Raises:
-        ModelError: there is no such file, it is no ONNX file, or carries no spec that this asl-edge can follow.
+        ModelError: there is no such file, it is not an ONNX file, or it has no spec that this asl-edge can use.
     """
     metadata = read_metadata(path)
     try:
@@ -34,14 +34,14 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
 
 
 def reject_other_preprocessing(spec: ModelSpec, name: str) -> None:
-    """Refuse a model that was trained on images prepared otherwise than this asl-edge does.
+    """Refuse a model that was trained with another version of the image preprocessing.
 
     Raises:
         ModelError: it was; the message begins with `name`.
     """
     if spec.preprocess_version != PREPROCESS_VERSION:
         raise ModelError(
-            f"{name}: the model wants images prepared by version {spec.preprocess_version} of the preprocessing, "
+            f"{name}: the model requires images prepared by version {spec.preprocess_version} of the preprocessing, "
             f"this asl-edge has version {PREPROCESS_VERSION}. "
             + (
                 "Upgrade asl-edge."
@@ -55,30 +55,30 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read the metadata entries of an `.onnx` file, skipping over its graph.
 
     Raises:
-        ModelError: there is no such file, or it is no ONNX file; names what it is instead where that can be told.
+        ModelError: there is no such file, or it is not an ONNX file; the message says what it seems to be instead.
     """
     file_path = Path(path)
-    _refuse_what_is_no_file(file_path)
+    _refuse_folder_or_missing(file_path)
     try:
         with file_path.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ValueError("the file is empty")
-            # Not closed by hand: the last view of it does that.
+            # Not closed explicitly: that happens with its last view.
             return _metadata_of(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
-        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
+        raise ModelError(f"{path} is not an ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
 
 
 def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
     """Check a session's inputs and outputs against the spec and the contract of asl-edge models.
 
-    The contract: one input `image`, uint8 of shape (N, size, size, 3) with N left open, and an output
+    The contract: one input `image`, uint8 of shape (N, size, size, 3) with N variable, and an output
     `probabilities`, float32 of shape (N, number of classes).
 
     Raises:
-        ModelError: they do not fit; the message holds what was expected and what the model has.
+        ModelError: they do not fit; the message says what was expected and what the model has.
     """
     size, classes = spec.input_size, len(spec.classes)
     expected = f"uint8 (N, {size}, {size}, 3)"
@@ -93,12 +93,12 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
         or list(image.shape[1:]) != [size, size, 3]
     ):
         raise ModelError(
-            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N open. It has {found}. "
+            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N variable. It has {found}. "
             "Export it again with `asl-edge export`."
         )
     found = ", ".join(f"{item.name}: {_kind(item)}" for item in outputs) or "none"
     output = next((item for item in outputs if item.name == OUTPUT_NAME), None)
-    # The last axis may be symbolic after graph surgery; the first answer shows its length then.
+    # The last axis may be symbolic after graph surgery; its length shows in the first run then.
     if (
         output is None
         or output.type != "tensor(float)"
@@ -115,7 +115,7 @@ def _kind(item: Any) -> str:
     return f"{item.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(str(axis) for axis in item.shape)})"
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _refuse_folder_or_missing(path: Path) -> None:
     if path.is_dir():
         kind = "a run folder" if (path / "best.keras").exists() else "a folder"
         raise ModelError(

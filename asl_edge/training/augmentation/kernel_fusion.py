@@ -9,7 +9,7 @@ from asl_edge.runtime.machine import available_cores
 from asl_edge.training.compute.backend import has_gpu
 
 Work = Callable[[Any, Any, Any, Any], Any]
-"""Called with (images, originals, drawn, batch): images as the previous stage left them, uint8 or float32
+"""Called with (images, originals, sampled, batch): images as the previous stage left them, uint8 or float32
 (N, S, S, 3), 0 to 255; the uint8 images that the first stage got; what was sampled for them, in named tuples of
 tensors; the whole batch that `images` are a part of. Returns float32 images."""
 
@@ -23,11 +23,11 @@ class Stage(NamedTuple):
 
     work: Work
     takes_others: bool = False
-    """Whether an image depends on others of the batch; otherwise the stage gets only a part of it as `batch`."""
+    """Whether an image depends on others of the batch; if not, the stage gets only a part of it as `batch`."""
 
 
 def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any, Any], Any]:
-    """Return a function of (images, drawn) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
+    """Return a function of (images, sampled) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
 
     `shared` names the fields of what is sampled that belong to the whole batch; all others have a row per image.
 
@@ -62,27 +62,27 @@ def to_uint8(images: Any) -> Any:
     return ops.cast(ops.clip(images + 0.5, 0.0, 255.0), "uint8")
 
 
-def rows_of(drawn: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
+def rows_of(sampled: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
     """Return what was sampled for the images from `first` to `end` (not included) of a batch; see `fuse`."""
-    if drawn is None:
+    if sampled is None:
         return None
-    if not isinstance(drawn, tuple):
-        return drawn[first:end]
-    names = getattr(drawn, "_fields", range(len(drawn)))
+    if not isinstance(sampled, tuple):
+        return sampled[first:end]
+    names = getattr(sampled, "_fields", range(len(sampled)))
     values = [
         value if name in shared else rows_of(value, first, end, shared)
-        for name, value in zip(names, drawn, strict=True)
+        for name, value in zip(names, sampled, strict=True)
     ]
-    return type(drawn)(*values) if hasattr(drawn, "_fields") else tuple(values)
+    return type(sampled)(*values) if hasattr(sampled, "_fields") else tuple(values)
 
 
 def _run(stages: Sequence[Stage]) -> Callable[[Any, Any], Any]:
     import keras
 
-    def run(images: Any, drawn: Any) -> Any:
+    def run(images: Any, sampled: Any) -> Any:
         changed = images
         for stage in stages:
-            changed = stage.work(changed, images, drawn, changed)
+            changed = stage.work(changed, images, sampled, changed)
         return changed if keras.backend.standardize_dtype(changed.dtype) == "uint8" else to_uint8(changed)
 
     return run
@@ -94,13 +94,13 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
 
     at_once = _run(stages)
 
-    def in_parts(images: Any, drawn: Any) -> Any:
+    def in_parts(images: Any, sampled: Any) -> Any:
         count = tensorflow.shape(images)[0]
         # Parts of the same size as far as possible, since every size is compiled separately.
         size = (count + parts - 1) // parts
         bounds = [(size * part, tensorflow.minimum(size * (part + 1), count)) for part in range(parts)]
         originals = [images[first:end] for first, end in bounds]
-        own = [rows_of(drawn, first, end, shared) for first, end in bounds]
+        own = [rows_of(sampled, first, end, shared) for first, end in bounds]
         changed = originals
         for stage in stages:
             batch = tensorflow.concat(changed, 0) if stage.takes_others else None
@@ -110,16 +110,16 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
             ]
         return tensorflow.concat(changed, 0)
 
-    def run(images: Any, drawn: Any) -> Any:
+    def run(images: Any, sampled: Any) -> Any:
         if parts == 1 or not stages:
-            return at_once(images, drawn)
+            return at_once(images, sampled)
         count = images.shape[0]
         if count is not None:
-            return (in_parts if count >= parts * _FEWEST_IMAGES else at_once)(images, drawn)
+            return (in_parts if count >= parts * _FEWEST_IMAGES else at_once)(images, sampled)
         changed = tensorflow.cond(
             tensorflow.shape(images)[0] >= parts * _FEWEST_IMAGES,
-            lambda: in_parts(images, drawn),
-            lambda: at_once(images, drawn),
+            lambda: in_parts(images, sampled),
+            lambda: at_once(images, sampled),
         )
         return tensorflow.ensure_shape(changed, images.shape)
 
@@ -129,8 +129,8 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
 def _compiled_for_tensorflow(work: Work) -> Work:
     import tensorflow
 
-    def rounded(images: Any, originals: Any, drawn: Any, batch: Any) -> Any:
-        return to_uint8(work(images, originals, drawn, batch))
+    def rounded(images: Any, originals: Any, sampled: Any, batch: Any) -> Any:
+        return to_uint8(work(images, originals, sampled, batch))
 
     compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
     # TensorFlow identifies functions by their lines: it takes all stages for one that is traced too often, and warns.

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.training.augmentation.mixup_cutmix import Mixing, mix_labels
-from asl_edge.training.augmentation.pipeline import build_change, draw
+from asl_edge.training.augmentation.pipeline import build_change, sample_changes
 from asl_edge.training.augmentation.policy import Augmentation
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed
             if not training:
                 return images
             # Separate, so that the random values do not depend on how the changes are compiled.
-            drawn = draw(augmentation, keras.ops.shape(images)[0], images.shape[1], self.seed_generator)
+            sampled = sample_changes(augmentation, keras.ops.shape(images)[0], images.shape[1], self.seed_generator)
             if last is not None:
-                last.put(drawn.mixing)
-            return change(images, drawn)
+                last.put(sampled.mixing)
+            return change(images, sampled)
 
         def compute_output_spec(self, images: Any, training: bool = False) -> Any:
             return keras.KerasTensor(images.shape, dtype="uint8")

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import keras
 
 _LEAST_SAVING = 4.25
-"""FFTs must need so many times fewer multiply-adds to make up for smaller matrices and for float32 instead of bfloat16;
-see benchmarks/results/convolution.md."""
+"""Smallest reduction in multiply-adds that makes up for smaller matrices and for float32 instead of bfloat16; see
+benchmarks/results/speed/convolution.md."""
 
 _LEAST_SAVING_WITH_AMX = 10.0
 """The same where bfloat16 is computed four times as fast as float32 (estimated, not measured)."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from asl_edge.errors import AslEdgeError, MissingPackageError, TrainingError, UserError
 
 LOST_AFTER_SECONDS = 20
-"""A host that is silent for so long is lost; one whose process ends is noticed at once."""
+"""A host that is silent for this long is lost; one whose process ends is noticed at once."""
 
 _BEAT_SECONDS = 2.0
 _GRACE_SECONDS = 3.0
@@ -164,7 +164,7 @@ class WatchTimes:
     """How long the watch over the other hosts waits, in seconds."""
 
     lost_after: float = LOST_AFTER_SECONDS
-    """A host that is silent for so long is lost."""
+    """A host that is silent for this long is lost."""
     beat: float = _BEAT_SECONDS
     """Time between two signs of life."""
     grace: float = _GRACE_SECONDS

@@ -53,7 +53,7 @@ class EpochCheckpointer:
 
         Args:
             setup: the training's choices. Of several hosts one writes.
-            training: what Keras trains, and its batches, which are told epoch and step.
+            training: what Keras trains, and its batches, whose epoch and step are set.
             stored: the float32 twin of the network, which is saved.
             clock: seconds from any fixed moment on.
         """

@@ -1,4 +1,4 @@
-"""What a person is told when a training stops early: full disks, Ctrl-C, and what the run folder keeps."""
+"""Messages for people when a training stops early: full disks, Ctrl-C, and what the run folder keeps."""
 
 from __future__ import annotations
 

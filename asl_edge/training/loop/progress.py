@@ -26,7 +26,7 @@ class Progress:
         """Epoch `epoch` of `epochs` (from 1) begins; it has `images` images."""
 
     def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
-        """So many images of this epoch are done, with this mean loss and share of the time spent waiting for data."""
+        """`images` images of this epoch are done; their mean loss, and the share of the time spent waiting for data."""
 
     def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
         """An epoch is complete and saved; `row` is its line of the history, `best` whether it is the best so far."""

@@ -1,4 +1,4 @@
-"""ResumeState: where a run stands, and everything that brings a training to that place, bit for bit."""
+"""ResumeState: the position of a run, and everything that brings a training back to it, bit for bit."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ResumeState:
         restore([average for _, average in pairs], values_of(variable for variable, _ in pairs))
 
     def restore(self) -> bool:
-        """Bring network, optimizer and history to where the run stands; False if nothing of it was saved yet.
+        """Bring network, optimizer and history to the position of the run; False if nothing of it was saved yet.
 
         Raises:
             RunError: the state or its checkpoint is missing or damaged, or belongs to another network.

@@ -1,4 +1,4 @@
-"""Setup: all that is decided before the first step of a training, handed from one stage of it to the next."""
+"""Setup: everything that is decided before the first step of a training, passed from one stage of it to the next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """One training: what it trains, on what, where, and who is told. `dataclasses.replace` makes a variant of it."""
+    """One training: what is trained, on what data, where. `dataclasses.replace` makes a variant of it for a trial."""
 
     run: Path
     """The run folder."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Clock = Callable[[], float]
-"""Seconds from any fixed moment on."""
+clock: Callable[[], float] = time.perf_counter
+"""Seconds from any moment on; tests replace it with one that they control."""
 
 _STEPS = 12
 _WARM_UP = 3
@@ -70,21 +70,17 @@ class StepTimes:
     """Evaluating `best.keras` at the end on validation and test, as it is stored: in float32, without FFTs."""
 
     def epoch(self, steps: int) -> float:
-        """Return the seconds of an epoch of so many steps."""
+        """Return the seconds of an epoch of `steps` steps."""
         return steps * self.step + self.validation + self.save
 
 
-def fit_epochs_to_budget(setup: Setup, *, clock: Clock = time.perf_counter) -> TrainConfig:
+def fit_epochs_to_budget(setup: Setup) -> TrainConfig:
     """Try a few steps; return the setup's config with as many epochs as its time budget allows from now on.
 
     The learning rate schedule then ends when the time does. Where not even one epoch fits, it is cut short.
-
-    Args:
-        setup: its config has a time budget.
-        clock: measures both the trial and what is left of the budget.
     """
     began = clock()
-    times, steps = measure(setup, clock=clock)
+    times, steps = measure(setup)
     spent = clock() - began
     config = plan_epochs(setup.config, times, steps, spent)
     _log.debug("time budget: %s, %d steps per epoch", times, steps)
@@ -125,16 +121,16 @@ def _seconds_left(config: TrainConfig, times: StepTimes, spent: float) -> float:
     return 60 * config.time_budget_minutes * (1 - _RESERVE) - spent - times.scoring - times.save
 
 
-def measure(setup: Setup, *, clock: Clock = time.perf_counter) -> tuple[StepTimes, int]:
+def measure(setup: Setup) -> tuple[StepTimes, int]:
     """Train a throw-away network for a few steps; return how long its parts take, and the steps of a whole epoch."""
     config, arrays = setup.config, setup.arrays
     steps = build_training_model(_trial(setup, epochs=max(config.epochs, 2))).batches.steps
-    training, step = _train_steps(setup, clock)
+    training, step = _train_steps(setup)
     images = validation_batches(arrays, as_rows=training.batches.as_rows)[0][0]
-    validation = _seconds_per_image(training.model, images, clock)
+    validation = _seconds_per_image(training.model, images)
     stored = build_stored_network(setup)
     with single_device():
-        scoring = _seconds_per_image(stored, validation_batches(arrays)[0][0], clock)
+        scoring = _seconds_per_image(stored, validation_batches(arrays)[0][0])
     with tempfile.TemporaryDirectory() as folder:
         began = clock()
         training.network.save(Path(folder) / "trial.keras")
@@ -143,12 +139,12 @@ def measure(setup: Setup, *, clock: Clock = time.perf_counter) -> tuple[StepTime
     return StepTimes(step, validation * count, save, scoring * (count + arrays.count("test"))), steps
 
 
-def seconds_per_step(setup: Setup, *, clock: Clock = time.perf_counter) -> float:
+def seconds_per_step(setup: Setup) -> float:
     """Train a throw-away network for a few steps; return how long one step takes."""
-    return _train_steps(setup, clock)[1]
+    return _train_steps(setup)[1]
 
 
-def _seconds_per_image(model: keras.Model, batch: Any, clock: Clock) -> float:
+def _seconds_per_image(model: keras.Model, batch: Any) -> float:
     model.predict_on_batch(batch)  # compiles
     began = clock()
     model.predict_on_batch(batch)
@@ -159,7 +155,7 @@ def _trial(setup: Setup, **changes: Any) -> Setup:
     return replace(setup, config=replace(setup.config, **changes), devices=ONE_DEVICE)
 
 
-def _train_steps(setup: Setup, clock: Clock) -> tuple[TrainingModel, float]:
+def _train_steps(setup: Setup) -> tuple[TrainingModel, float]:
     """Return what was trained, and the seconds of a step after the first ones."""
     import keras
 

@@ -163,7 +163,7 @@ def _train(setup: Setup, lock: RunLock, *, resume: bool, overwrite: bool) -> Tra
 
 
 def _build(setup: Setup, initial: InitialWeights | None) -> EpochCheckpointer:
-    """Build and compile the network, and bring it to where the run stands."""
+    """Build and compile the network, and bring it to the position of the run."""
     run, config, progress = setup.run, setup.config, setup.progress
     with setup.devices.scope():
         training = build_training_model(setup)

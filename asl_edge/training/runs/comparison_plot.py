@@ -19,7 +19,7 @@ _FORMATS = (".png", ".svg", ".pdf")
 _MOST_MARKED = 40
 """With more epochs than this, markers would hide the lines."""
 _ONE_LINE = 100
-"""Labels of so many characters together fit next to each other."""
+"""Labels with fewer characters than this together fit next to each other."""
 
 
 def check_plot(path: str | os.PathLike[str]) -> None:

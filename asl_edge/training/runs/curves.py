@@ -44,24 +44,24 @@ def plot_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(10, 4.4), dpi=120, layout="constrained")
     figure.suptitle(title)
     loss, accuracy = figure.subplots(1, 2)
     best = next(row for row in history if row["epoch"] == best_epoch(history))
-    name = f"best epoch ({best['epoch']:.0f})"
-    _plot(loss, history, "loss", best, f"{name}: {best['val_loss']:.3f}")
-    _plot(accuracy, history, "accuracy", best, f"{name}: {best['val_accuracy']:.1%}")
+    where = f"in the best epoch ({best['epoch']:.0f})"
+    _plot(loss, history, "loss", best)
+    loss.set_title(f"validation loss {best['val_loss']:.3f} {where}", fontsize="medium")
     loss.set_ylim(bottom=0)
-    loss.legend(loc="upper right")
+    _plot(accuracy, history, "accuracy", best)
+    accuracy.set_title(f"validation accuracy {best['val_accuracy']:.1%} {where}", fontsize="medium")
     accuracy.set_ylim(0, 1.04)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    accuracy.legend(loc="lower right")
+    # Outside: wherever it stood inside, some run's lines would be below it.
+    figure.legend(handles=loss.get_lines(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _plot(
-    axes: Axes, history: Sequence[Mapping[str, float]], name: str, best: Mapping[str, float], best_label: str
-) -> None:
+def _plot(axes: Axes, history: Sequence[Mapping[str, float]], name: str, best: Mapping[str, float]) -> None:
     """Plot one metric in training and validation, and mark the best epoch."""
     from matplotlib.ticker import MaxNLocator
 
@@ -69,8 +69,14 @@ def _plot(
     style = ".-" if len(epochs) < _MOST_MARKED else "-"
     axes.plot(epochs, [row[name] for row in history], style, color=_TRAINING, label="training")
     axes.plot(epochs, [row[f"val_{name}"] for row in history], style, color=_VALIDATION, label="validation")
-    ring: dict[str, Any] = {"markersize": 9, "markerfacecolor": "none", "markeredgecolor": _BEST, "markeredgewidth": 2}
-    axes.plot([best["epoch"]], [best[f"val_{name}"]], "o", label=best_label, **ring)
+    ring: dict[str, Any] = {
+        "markersize": 9,
+        "linestyle": "",
+        "markerfacecolor": "none",
+        "markeredgecolor": _BEST,
+        "markeredgewidth": 2,
+    }
+    axes.plot([best["epoch"]], [best[f"val_{name}"]], "o", label="best epoch", **ring)
     axes.set(xlabel="epoch", ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

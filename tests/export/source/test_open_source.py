@@ -50,14 +50,14 @@ def test_a_keras_file_inside_a_run_takes_what_the_run_says(
 def test_a_keras_file_alone_needs_class_names(mini_run: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.keras"
     shutil.copy(mini_run / "best.keras", alone)
-    with pytest.raises(ModelError, match=r"3 outputs mean.*--classes A,B,C"):
+    with pytest.raises(ModelError, match=r"3 outputs.*--classes A,B,C"):
         open_source(alone)
     with pytest.raises(ModelError, match="3 outputs. Received 2 class names: A,B"):
         open_source(alone, Described(classes=("A", "B")))
     source = open_source(alone, Described(classes=("X", "Y", "Z"), fit="stretch", colour="BGR"))
     assert (source.classes, source.fit, source.colour, source.run) == (("X", "Y", "Z"), "stretch", "BGR", None)
     assert source.notes == ()
-    assert "RGB, made square by crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
+    assert "assuming RGB and fit crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
 
 
 def test_a_config_json_of_another_program_makes_no_run(mini_run: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def float_model(rescales: bool = False) -> Any:
 @pytest.mark.parametrize(
     ("rescales", "pixels", "divisor", "said"),
     [
-        (False, "auto", 255, "between 0 and 1"),
+        (False, "auto", 255, "values from 0 to 1"),
         (True, "auto", 1, "rescales them itself"),
         (False, "0-255", 1, None),
         (False, "0-1", 255, None),

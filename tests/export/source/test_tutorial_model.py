@@ -167,7 +167,7 @@ def test_files_of_the_keras_of_2019(tmp_path: Path, bare_list: bool, checkpoint:
     np.testing.assert_allclose(source.model.predict(images(), verbose=0), expected(model), atol=1e-6)
     # As the tutorial reads images: OpenCV's BGR, stretched.
     assert (source.colour, source.fit, source.input_size) == ("BGR", "stretch", 24)
-    assert any("BGR, made square by stretch" in note for note in source.notes)
+    assert any("assuming BGR and fit stretch" in note for note in source.notes)
 
 
 def test_files_of_keras_3_with_the_weights_found_beside(tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ def test_files_that_do_not_belong_together_or_are_damaged(tmp_path: Path, mini_m
     cases = {
         other: "do not fit",
         cut: "do not fit|damaged",
-        text: "no HDF5 file",
-        tmp_path / "none.h5": "no weights file",
+        text: "not an HDF5 file",
+        tmp_path / "none.h5": "none.h5 does not exist",
     }
     for path, message in cases.items():
         with pytest.raises(ModelError, match=message):
@@ -228,7 +228,7 @@ def test_files_that_do_not_belong_together_or_are_damaged(tmp_path: Path, mini_m
     [
         ("{", "cannot be read"),
         ("[1, 2]", "does not describe"),
-        ('{"class_name": "Model", "config": {}, "keras_version": "2.2.4"}', "Sequential networks can be read"),
+        ('{"class_name": "Model", "config": {}, "keras_version": "2.2.4"}', "Only Sequential networks"),
         (
             '{"class_name": "Sequential", "config": [{"class_name": "Magic", "config": {}}], "keras_version": "2.2.4"}',
             "no layer 'Magic'",

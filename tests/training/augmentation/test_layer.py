@@ -15,8 +15,8 @@ from asl_edge.training import networks
 from asl_edge.training.augmentation import Augmentation, get, with_augmentation
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
 from asl_edge.training.augmentation.mixup_cutmix import mix_images, mix_labels
-from asl_edge.training.augmentation.pipeline import draw
-from asl_edge.training.loop.epoch_checkpointer import reseed
+from asl_edge.training.augmentation.pipeline import sample_changes
+from asl_edge.training.loop.resume_state import reseed
 
 MIXED = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
 
@@ -108,7 +108,7 @@ def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_ima
 def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_images, tensors, to_numpy, mixup):
     augmentation = Augmentation(mixup_probability=mixup, cutmix_probability=1 - mixup)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
-    mixing = draw(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
+    mixing = sample_changes(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
     images = np.rint(to_numpy(mix_images(tensors(noisy_images), mixing)) + 1e-4).astype(np.uint8)
     mixed = to_numpy(mix_labels(tensors(labels), mixing, 32))
     assert ((mixed > 0).sum(axis=1) == 2).sum() >= 3

@@ -415,7 +415,7 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
     (tmp_path / "letter.txt").write_text("dear")
     (tmp_path / "folder").mkdir()
     for name, message in (
-        ("cut.onnx", "cut.onnx is no ONNX model, or is damaged: it is cut off"),
+        ("cut.onnx", "cut.onnx is not an ONNX model, or is damaged: it is truncated"),
         ("empty.onnx", "the file is empty"),
         ("alone/cut.keras", "cut.keras is damaged or no Keras model"),
         ("letter.txt", "Training cannot start from .*letter.txt. Name a run folder, a .keras"),
@@ -429,7 +429,7 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
     # Damage within the graph, behind which the metadata stands.
     at = whole.index(b"logits/kernel")
     (tmp_path / "bits.onnx").write_bytes(whole[: at - 8] + b"\xff" * 8 + whole[at:])
-    with pytest.raises(ModelError, match=r"bits.onnx is damaged or no ONNX model|bits.onnx is no ONNX model"):
+    with pytest.raises(ModelError, match=r"bits.onnx is damaged or no ONNX model|bits.onnx is not an ONNX model"):
         loaded("mini", tmp_path / "bits.onnx", four)
     with pytest.raises(ModelError, match="rescales pixels|its layers are"):
         loaded("mini", with_spec(colour_model, tmp_path / "colour.onnx", network="mini"), four)
@@ -605,7 +605,7 @@ def begin(arrays, out, wanted, *hosts, **environment):
 def histories(*processes):
     """What each process has printed; none of them stays, whatever happens."""
     try:
-        printed = [process.communicate(timeout=180) for process in processes]
+        printed = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             with process:

@@ -42,12 +42,13 @@ def test_the_lines_are_the_history(epochs: int) -> None:
         assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([best], [rows[best - 1][f"val_{name}"]])
 
 
-def test_the_legends_name_the_lines_and_the_best_epoch() -> None:
-    loss, accuracy = (
-        [text.get_text() for text in axes.get_legend().get_texts()] for axes in plot_curves(history(4), "").axes
-    )
-    assert loss == ["training", "validation", "best epoch (3): 0.400"]
-    assert accuracy == ["training", "validation", "best epoch (3): 80.0%"]
+def test_the_legend_and_the_titles_name_the_lines_and_the_best_epoch() -> None:
+    figure = plot_curves(history(4), "")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation", "best epoch"]
+    assert [axes.get_title() for axes in figure.axes] == [
+        "validation loss 0.400 in the best epoch (3)",
+        "validation accuracy 80.0% in the best epoch (3)",
+    ]
 
 
 def test_epochs_are_whole_and_accuracy_is_in_percent() -> None:
