@@ -181,9 +181,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     assert spec["temperature"] == calibration.temperature
 
 
-def test_the_pretrained_model_recognises_synthetic_hands(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_pretrained_model_recognises_synthetic_hands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from asl_edge.data.synthetic.drawing import draw_hand
 
     for number in range(6):
