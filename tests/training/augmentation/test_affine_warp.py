@@ -44,7 +44,7 @@ def test_the_identity_moves_nothing(noisy_images, tensors, to_numpy, side):
 )
 def test_flips_and_turns_are_numpy_s(noisy_images, tensors, to_numpy, side, coefficients, expected):
     images = noisy_images[:, :side, :side]
-    maps = tensors([about_the_centre(*coefficients, side)] * len(images))
+    maps = tensors([about_the_centre(*coefficients, side)] * len(images))  # type: ignore[call-arg]
     assert to_numpy(warp(images, maps)) == pytest.approx(expected(images).astype(np.float32), abs=1e-3)
 
 
