@@ -197,8 +197,8 @@ def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource |
 def opening_for(precision: str, expected: int | None) -> Opening:
     """Return how a session for so many images should be opened.
 
-    The way whose opening and answers take least time together, by benchmarks/results/speed/session-opening.md (one image at a
-    time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
+    The way whose opening and answers take least time together, by benchmarks/results/speed/session-opening.md (one image
+    at a time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
     table are opened as float32 is, but for fewer images.
     """
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
