@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, RunError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
-from asl_edge.evaluation.source_metrics import read_figures
+from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.graph.edit import copy_of
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load, versions
@@ -402,7 +402,7 @@ def _spec(
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
         zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
-        evaluation=evaluation if source.run is None else read_figures(source.run.path),
+        evaluation=evaluation if source.run is None else read_source_metrics(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),

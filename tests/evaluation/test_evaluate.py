@@ -42,7 +42,7 @@ def sample_arrays(mini_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_figures_as_counted_by_hand(colour_model: Path, colour_images: Path) -> None:
     report = evaluate(colour_model, colour_images)
-    assert (report.right, report.images, report.top_3_accuracy) == (11, 12, 1.0)
+    assert (report.correct, report.images, report.top_3_accuracy) == (11, 12, 1.0)
     assert report.accuracy == pytest.approx(11 / 12)
     assert report.accuracy_interval == pytest.approx((0.6461, 0.9851), abs=1e-4)  # Wilson, 11 of 12
     assert report.confusion.tolist() == [[4, 0, 0], [1, 3, 0], [0, 0, 4]]
@@ -67,7 +67,7 @@ def test_keras_and_its_export_give_the_same_figures(mini_run: Path, sample_array
     exported = export_run(mini_run, tmp_path / "model.onnx").model_path
     before, after = evaluate(mini_run, sample_arrays), evaluate(exported, sample_arrays)
     np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-5)
-    assert before.right == 270
+    assert before.correct == 270
     different = {"model", "expected_calibration_error"}
     figures = [{k: v for k, v in report.to_dict().items() if k not in different} for report in (before, after)]
     assert figures[0] == figures[1]
@@ -99,7 +99,7 @@ def test_classes_without_images_and_images_without_class(
     make_colour_model(tmp_path / "model.onnx", spec={"classes": ("A", "space", "C")})
     report = evaluate(tmp_path / "model.onnx", colour_images)
     assert report.left_out == {"B": 4}
-    assert (report.right, report.images) == (8, 8)
+    assert (report.correct, report.images) == (8, 8)
     assert report.per_class is not None
     assert [row.name for row in report.per_class] == ["A", "C"]
 
@@ -121,7 +121,7 @@ def test_answers_that_are_no_numbers(
     make_colour_model: Callable[..., None], colour_images: Path, tmp_path: Path
 ) -> None:
     make_colour_model(tmp_path / "model.onnx", scale=float("nan"))
-    with pytest.raises(ModelError, match="no number"):
+    with pytest.raises(ModelError, match="NaN or infinite"):
         evaluate(tmp_path / "model.onnx", colour_images)
 
 
@@ -191,7 +191,7 @@ def test_memory_does_not_grow_with_the_arrays(colour_model: Path, tmp_path: Path
 
     before = anonymous()
     report = evaluate(colour_model, tmp_path, on_progress=watch)
-    assert report.right == 24_000
+    assert report.correct == 24_000
     assert peak - before < 25e6
 
 

@@ -1,4 +1,4 @@
-"""What the JPEG library says of damaged images: OpenCV returns them as if they were whole, half of them grey."""
+"""The JPEG library's warnings about damaged images, which OpenCV returns as if they were intact, partly grey."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import io
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import IO
+
+from asl_edge.process.native_stderr import capture_stderr
 
 _COMPLAINT = re.compile(
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*\n?"
@@ -40,10 +41,10 @@ class NativeWarnings:
 
 
 def is_harmless(complaint: str, data: bytes) -> bool:
-    """Tell whether an image lost nothing, though the library complained.
+    """Whether an image is intact although the library warned.
 
-    Webcams fill a frame up with zeros before its end. Other bytes are rather pixels that the decoder, having lost its
-    place in damaged data, did not come to.
+    Webcams pad a frame with zeros before its end. Other extra bytes are probably pixels that the decoder did not reach
+    because it lost its place in damaged data.
     """
     extraneous = _EXTRANEOUS.search(complaint)
     if extraneous is None:
@@ -58,30 +59,31 @@ def capture_native_warnings() -> Iterator[NativeWarnings]:
 
     Afterwards everything but the JPEG library's complaints is passed on.
     """
+    with capture_stderr() as capture:
+        if capture is None:
+            yield NativeWarnings(None)
+            return
+        capture.pass_on = lambda captured: _COMPLAINT.sub(b"", captured)
+        with _python_writes_to(capture.real):
+            yield NativeWarnings(capture.file)
+
+
+@contextlib.contextmanager
+def _python_writes_to(descriptor: int) -> Iterator[None]:
+    """Let `sys.stderr` write to `descriptor`, if it is the process's own."""
     before = sys.stderr
-    try:
-        before.flush()
-        descriptor = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no usable standard error, as in a process without a console
-        yield NativeWarnings(None)
+    if not _writes_to_descriptor_2(before):
+        yield
         return
-    with tempfile.TemporaryFile(buffering=0) as heard, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as real:
-        is_descriptor_2 = _writes_to_descriptor_2(before)
-        os.dup2(heard.fileno(), 2)
-        if is_descriptor_2:
-            assert isinstance(real, io.TextIOWrapper)
-            real.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
-            sys.stderr = real
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream:
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
+        sys.stderr = stream
         try:
-            yield NativeWarnings(heard)
+            yield
         finally:
-            if is_descriptor_2:
-                real.flush()
-                sys.stderr = before
-            os.dup2(descriptor, 2)
-            heard.seek(0)
-            os.write(descriptor, _COMPLAINT.sub(b"", heard.read()))
-            os.close(descriptor)
+            stream.flush()
+            sys.stderr = before
 
 
 def _writes_to_descriptor_2(stream: object) -> bool:

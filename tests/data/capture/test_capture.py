@@ -281,9 +281,9 @@ class TestPlaces:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "A").touch()
         for out in (tmp_path / "mine", tmp_path / "mine" / "A"):
-            with pytest.raises(UserError, match="A is no folder"):
+            with pytest.raises(UserError, match="A is not a folder"):
                 capture(CaptureConfig(("A",), out, ("97",)))
-        with read_only(tmp_path / "ro") as folder, pytest.raises(UserError, match="no right to write"):
+        with read_only(tmp_path / "ro") as folder, pytest.raises(UserError, match="permission denied"):
             capture(CaptureConfig(("A",), folder, ("97",)))
 
     def test_a_disk_that_fills_up_keeps_the_images_before(self, tmp_path: Path) -> None:

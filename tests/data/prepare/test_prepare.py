@@ -131,7 +131,7 @@ def test_bad_images_are_skipped_listed_and_change_nothing_else(tmp_path, write_i
     report = run(tmp_path / "out", good)
     assert {Path(path).name for path, _ in report.skipped} == set(bad)
     reasons = {Path(path).name: reason for path, reason in report.skipped}
-    assert "cut off" in reasons["A2_cut.png"]
+    assert "truncated" in reasons["A2_cut.png"]
     assert "empty" in reasons["A3_empty.png"]
     assert "not an image" in reasons["A4_text.jpg"]
     assert "damaged" in reasons["A5_nonsense.png"]

@@ -11,6 +11,7 @@ import pytest
 
 from asl_edge.errors import MissingPackageError, ModelError, ProviderError, RunError
 from asl_edge.evaluation.classifiers.open_classifier import open_classifier
+from asl_edge.runtime.model_options import ModelOptions
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ class TestOnnx:
 
     def test_unknown_provider(self, colour_model: Path) -> None:
         with pytest.raises(ProviderError, match="abacus"):
-            open_classifier(colour_model, provider="abacus")
+            open_classifier(colour_model, ModelOptions(provider="abacus"))
 
     def test_damaged_file(self, tmp_path: Path) -> None:
         (tmp_path / "model.onnx").write_bytes(b"nothing of the kind")
@@ -182,5 +183,5 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 def test_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_bytes(b"x")
-    with pytest.raises(ModelError, match="no model that evaluate knows"):
+    with pytest.raises(ModelError, match="not a supported model"):
         open_classifier(tmp_path / "model.pt")

@@ -234,13 +234,13 @@ def test_no_byte_can_change_unseen(data: st.DataObject, tmp_path_factory: pytest
 def test_a_path_that_leaves_is_refused(tmp_path: Path, name: str) -> None:
     entry = zipfile.ZipInfo("placeholder")
     entry.filename = name
-    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"x")]), "no plain file inside")
+    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"x")]), "not a plain file inside")
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
     entry = zipfile.ZipInfo("link")
     entry.external_attr = 0o120777 << 16
-    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"/etc/passwd")]), "no plain file inside")
+    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"/etc/passwd")]), "not a plain file inside")
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_more_or_fewer_members_than_said_are_refused(tmp_path: Path) -> None:
     ("change", "match"),
     [
         ({"format": 2}, "format 2, this asl-edge reads 1"),
-        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "wants asl-edge 7.0 or newer"),
+        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "requires asl-edge 7.0 or newer"),
         ({"asl_edge": {"at_least": "0.0.1", "below": "0.0.2"}}, "below 0.0.2"),
         ({"asl_edge": None}, "which asl-edge can read it"),
         ({"asl_edge": {"at_least": "x", "below": "y"}}, "which asl-edge can read it"),
@@ -301,9 +301,9 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, change: dict[st
 
 def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
     for name, content, match in (
-        ("empty.aslz", b"", "no bundle"),
-        ("text.aslz", b"hello", "no bundle"),
-        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "no bundle"),
+        ("empty.aslz", b"", "not a bundle"),
+        ("text.aslz", b"hello", "not a bundle"),
+        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "not a bundle"),
     ):
         (tmp_path / name).write_bytes(content)
         assert_refused(tmp_path / name, match)
@@ -353,7 +353,7 @@ def own_operator(model: Any) -> None:
         (lambda model: model.opset_import.add(domain="com.microsoft", version=1), "com.microsoft"),
         (external, r"\.\./\.\./secret\.bin"),
         (external_in_a_branch, "hidden.bin"),
-        (own_operator, "defines operators by itself"),
+        (own_operator, "defines its own operators"),
     ],
 )
 def test_strange_models_are_refused_before_they_are_run(
@@ -427,12 +427,12 @@ def vnni(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_int8_that_answers_otherwise_here_is_not_used(tmp_path: Path) -> None:
     path = write(tmp_path / "wrong.aslz", change=_other_answers)
     for _ in range(2):  # the second time it is known
-        with pytest.warns(PrecisionWarning, match=r"answers otherwise here .* fp32 is used instead") as said:
+        with pytest.warns(PrecisionWarning, match=r"gives other results here .* fp32 is used instead") as said:
             found, opened = open_model(path, provider="cpu")
         assert len(said) == 1
         assert said[0].filename == __file__
         assert (found.spec.precision, opened.used) == ("fp32", ("cpu",))
-    with pytest.raises(ModelError, match=r"answers otherwise here .* `asl-edge verify"):
+    with pytest.raises(ModelError, match=r"gives other results here .* asl-edge verify"):
         open_model(path, provider="cpu", precision="int8")
     alone = write(tmp_path / "alone.aslz", {"int8": tiny("int8", bias=0.001)}, change=_other_answers)
     with pytest.raises(ModelError, match="It is not used"):
@@ -507,11 +507,11 @@ def _long_tag(number: int, content: bytes) -> bytes:
 
 def test_numbers_of_fields_that_readers_take_differently_are_refused(tmp_path: Path) -> None:
     hidden = tiny() + _long_tag(8, field(1, b"com.microsoft"))
-    with pytest.raises(ModelError, match="no protocol buffer"):
+    with pytest.raises(ModelError, match="not a protocol buffer"):
         reject_unsafe_model(hidden, "m")
     file = tmp_path / "m.onnx"
     file.write_bytes(hidden)
-    with pytest.raises(ModelError, match="no protocol buffer"):
+    with pytest.raises(ModelError, match="not a protocol buffer"):
         read_spec(file)
 
 
@@ -529,7 +529,7 @@ def test_a_file_that_defines_operators_is_refused(tmp_path: Path) -> None:
     model.functions.append(helper.make_function("own", "F", [], ["y"], [constant], [helper.make_opsetid("", 17)]))
     file = tmp_path / "m.onnx"
     file.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="defines operators by itself"):
+    with pytest.raises(ModelError, match="defines its own operators"):
         Predictor(file)
 
 
@@ -546,5 +546,5 @@ def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixt
             main([*words, "--provider", "cpu"])
         assert ended.value.code == 0
         told = capfd.readouterr().err
-        assert f"{path} (int8) answers otherwise here than where it was made" in told
-        assert "model_source.py" not in told
+        assert f"{path} (int8) gives other results here than where it was exported" in told
+        assert "model_loading.py" not in told

@@ -173,7 +173,7 @@ class TestAnyTracker:
 
     def test_failing_at_the_begin_is_explained(self, run, standing):
         standing.fails = True
-        with pytest.raises(UserError, match=r"W&B cannot be begun: No API key configured\. .*WANDB_MODE=offline"):
+        with pytest.raises(UserError, match=r"W&B cannot be started: No API key configured\. .*WANDB_MODE=offline"):
             Tracking(run, config(), ["wandb"])
         assert not (run / "tracking.json").exists()
 
