@@ -82,7 +82,9 @@ def _figures(spec: ModelSpec) -> str:
         )
     names = ("source", "images", "accuracy (95% interval)", "top-3", "coverage", "selective accuracy", "ECE")
     parts = ["## Evaluation", _table(names, rows)]
-    classes = [name for name in spec.classes if any(name in f.get("correct_per_class", {}) for f in spec.evaluation.values())]
+    classes = [
+        name for name in spec.classes if any(name in f.get("correct_per_class", {}) for f in spec.evaluation.values())
+    ]
     if classes:
         header = ("class", *spec.evaluation)
         by_class = [

@@ -90,7 +90,10 @@ def test_every_class_is_in_the_table(tmp_path, write_images, capsys):
         (["--split", "fair"], "blocks, random, source"),
         (["--split", "source"], "at least two"),
         (["--train-per-class", "5"], "Give both"),
-        (["--fractions", "0.70,0.15,0.15", "--train-per-class", "5", "--val-per-class", "2"], "cannot be combined with"),
+        (
+            ["--fractions", "0.70,0.15,0.15", "--train-per-class", "5", "--val-per-class", "2"],
+            "cannot be combined with",
+        ),
         (["--seed", "-1"], "--seed must be 0 or more"),
         (["--workers", "100000"], "between 1 and 256"),
         (["--train-per-class", "50", "--val-per-class", "5"], "Class A has 12 images"),
