@@ -26,8 +26,8 @@ import onnx
 
 from asl_edge.evaluation import calibration
 from asl_edge.evaluation.evaluate import evaluate
-from asl_edge.evaluation.multi_source import evaluate_several
-from asl_edge.evaluation.report_files import write_several
+from asl_edge.evaluation.multi_source import evaluate_sources
+from asl_edge.evaluation.report_files import write_multi_source_report
 from asl_edge.export.export import ExportResult, export_run
 from asl_edge.export.graph.weight_alignment import aligned
 from asl_edge.files import atomic
@@ -90,9 +90,9 @@ def release(
         chosen = choose_threshold(draft, {name: sets[name] for name in THRESHOLD_SETS}, promise)
         calibration.write_calibration(run, replace(chosen, temperature=temperature, target=promise.target))
         export_run(run, draft, precision=precision)
-        reports = evaluate_several(draft, list(sets.values()), mirrored=True)
+        reports = evaluate_sources(draft, list(sets.values()), mirrored=True)
         shutil.rmtree(run / "evaluation", ignore_errors=True)
-        write_several(reports, run / "evaluation")
+        write_multi_source_report(reports, run / "evaluation")
     for name, report in zip(reports.names, reports.reports, strict=True):
         print(f"{name}: {report.images} images, {report.accuracy:.1%}, mirrored {report.accuracy_mirrored or 0:.1%}")
     return export_run(run, out, precision=precision)
@@ -103,7 +103,7 @@ def choose_threshold(model: Path, sets: dict[str, Path], promise: Promise) -> ca
     answers = []
     for name, folder in sets.items():
         report = evaluate(model, folder)
-        answers.append(calibration.Answers(name, report.probabilities, report.labels))
+        answers.append(calibration.SourcePredictions(name, report.probabilities, report.labels))
     target = promise.target + promise.margin
     return calibration.calibrate(answers, temperature=1.0, target=target, every_source=True, about=promise.about)
 

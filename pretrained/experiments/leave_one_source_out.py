@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asl_edge.evaluation.calibration import Answers, calibrate
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.files import atomic
 from benchmarks.harness.machine import describe_machine, machine_line
@@ -118,10 +118,10 @@ def report_of(source: str, work: Path) -> Path:
     return work / f"left-out-{source}" / "evaluation" / source / "report.json"
 
 
-def predictions_for(source: str, work: Path) -> Answers:
+def predictions_for(source: str, work: Path) -> SourcePredictions:
     """Return the uncalibrated predictions for a source that was left out."""
     stored = read_predictions(report_of(source, work).with_name("predictions.csv"))
-    return Answers(source, stored.uncalibrated(), stored.labels)
+    return SourcePredictions(source, stored.uncalibrated(), stored.labels)
 
 
 def markdown(values: dict[str, Any]) -> str:

@@ -168,9 +168,11 @@ class TestZoomPass:
         assert passes.probabilities[0, 0] == first, "the first pass is left as it was"
 
     def test_a_network_without_maps_is_refused(self) -> None:
+        values = np.zeros((1, 2), np.float32)
         with pytest.raises(ValueError, match="class maps"):
-            zoom_pass(lambda images, _: (images[:, 0, 0], images[:, 0, 0], None), np.zeros((1, 9, 9, 3), np.uint8),
-                      self.ZOOM, None, 9)  # fmt: skip
+            zoom_pass(
+                lambda _images, _maps: (values, values, None), np.zeros((1, 9, 9, 3), np.uint8), self.ZOOM, None, 9
+            )
 
 
 def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> None:
