@@ -87,7 +87,13 @@ def export(
         ),
     ] = None,
     calibration_count: Annotated[
-        int, typer.Option("--calibration-count", metavar="N", help="How many of them.", rich_help_panel=_INT8)
+        int,
+        typer.Option(
+            "--calibration-count",
+            metavar="N",
+            help="How many of them, in addition to 256 synthetic hands.",
+            rich_help_panel=_INT8,
+        ),
     ] = 256,
     calibration_method: Annotated[
         str,

@@ -68,4 +68,6 @@ def _int8_in_words(report: QuantizationReport) -> str:
         f"({report.method}{wider}) from {report.calibration_images} images ({report.calibrated_on}); "
         f"{report.label_agreement:.2%} of the labels as in FP32"
     )
+    if report.clear_agreement is not None:
+        text += f", {report.clear_agreement:.2%} on clear images of synthetic hands"
     return f"{text}; in FP32: {', '.join(report.float_layers)}" if report.float_layers else text

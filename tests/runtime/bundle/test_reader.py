@@ -8,6 +8,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tiny_bundles import IMAGES, answers, members_of, npy, tiny, write
 
 from asl_edge.cli import main
 from asl_edge.errors import ModelError, ProviderError
-from asl_edge.runtime import machine
+from asl_edge.runtime import machine, model_loading
 from asl_edge.runtime.bundle import golden_test as golden_module
 from asl_edge.runtime.bundle import reader as bundle_module
 from asl_edge.runtime.bundle.detection import MANIFEST, is_bundle
@@ -30,6 +31,7 @@ from asl_edge.runtime.bundle.golden_test import verify_bundle
 from asl_edge.runtime.bundle.reader import Bundle, BundledModel
 from asl_edge.runtime.engine import precision as precision_module
 from asl_edge.runtime.engine.providers import PrecisionWarning
+from asl_edge.runtime.engine.session import session_options
 from asl_edge.runtime.model_loading import find_model, open_model
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.onnx_file.protobuf import field, heading
@@ -75,9 +77,8 @@ def test_what_is_a_bundle(path: Path, tmp_path: Path) -> None:
 def test_a_predictor_takes_the_precision_that_suits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 200
-    for vnni, wanted in ((True, "int8"), (False, "fp32")):
-        monkeypatch.setattr(precision_module, "processor", lambda: "x86")
-        monkeypatch.setattr(precision_module, "has_vnni", lambda vnni=vnni: vnni)
+    for kind, wanted in (("x86", "int8"), ("other", "fp32")):
+        monkeypatch.setattr(precision_module, "processor", lambda kind=kind: kind)
         with Predictor(path, provider="cpu") as predictor:
             assert predictor.spec.precision == wanted
             assert predictor.model == f"{path} ({wanted})"
@@ -91,7 +92,7 @@ def test_a_predictor_takes_the_precision_that_suits(path: Path, monkeypatch: pyt
     [
         ("cpu", "x86", True, "int8 x86"),
         ("cpu", "x86", None, "int8 x86"),
-        ("cpu", "x86", False, "fp32"),
+        ("cpu", "x86", False, "int8 x86"),
         ("cpu", "arm", None, "int8 arm"),
         ("cpu", "other", None, "fp32"),
         ("openvino", "x86", True, "int8 x86"),
@@ -472,16 +473,56 @@ def test_a_proof_that_cannot_be_kept_beside_goes_to_the_cache(tmp_path: Path) ->
     assert json.loads(file.read_text())["failures"] == {"int8 on cpu": ""}
 
 
-def test_a_file_of_int8_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_of_8_bits_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "int8.onnx"
     file.write_bytes(tiny("int8"))
+    real = model_loading.open_session
+
+    def as_openvino(*words: Any, **named: Any) -> Any:
+        return replace(real(*words, **named), used=("openvino",))
+
     monkeypatch.setattr(precision_module, "processor", lambda: "x86")
-    monkeypatch.setattr(precision_module, "has_vnni", lambda: False)
-    with pytest.warns(PrecisionWarning, match="no VNNI"):
-        open_model(file, provider="cpu")
-    for fact in (True, None):
+    for fact in (False, True, None):
         monkeypatch.setattr(precision_module, "has_vnni", lambda fact=fact: fact)
-        open_model(file, provider="cpu")  # warnings are errors in these tests
+        open_model(file, provider="cpu")  # exact on every processor; warnings are errors in these tests
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(model_loading, "open_session", as_openvino)
+            if fact is False:
+                with pytest.warns(PrecisionWarning, match="weights of 8 bits, and this processor has no VNNI"):
+                    open_model(file, provider="cpu")
+            else:
+                open_model(file, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "quantization", "wanted"),
+    [
+        ("int8", {}, True),
+        ("int8", {"weight_limit": 127}, True),
+        ("int8", {"weight_limit": 64}, False),
+        ("fp32", {}, False),
+    ],
+)
+def test_which_files_may_saturate(precision: str, quantization: dict[str, int], wanted: bool) -> None:
+    spec = ModelSpec(("A", "B"), 8, precision=precision, quantization=quantization)
+    assert precision_module.may_saturate(spec) is wanted
+
+
+@pytest.mark.parametrize(
+    ("precision", "vnni", "wanted"), [("int8", False, "1"), ("int8", True, None), ("fp32", False, None)]
+)
+def test_weights_of_8_bits_become_unsigned_without_vnni(
+    precision: str, vnni: bool, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that files of older versions are exact too: ONNX Runtime leaves weights of 7 bits as they are."""
+    monkeypatch.setattr(precision_module, "processor", lambda: "x86")
+    monkeypatch.setattr(precision_module, "has_vnni", lambda: vnni)
+    options = session_options(1, precision=precision)
+    if wanted is None:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry("session.x64quantprecision")
+    else:
+        assert options.get_session_config_entry("session.x64quantprecision") == wanted
 
 
 def test_a_bundle_whose_images_are_prepared_otherwise_is_refused(tmp_path: Path) -> None:
