@@ -1,7 +1,7 @@
 """What mkdocs does besides: pages of the repository outside `docs/` that the documentation links to join the site.
 
 In the repository a link such as `../benchmarks/README.md` leads to the file. On the site that file is a page below
-`repository/`, and the link is rewritten.
+`repository/`, and the link is rewritten. Of a link to a script or a folder the text is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KINDS = (
     "export/**/*.md",
     "requirements/*.md",
 )
-_LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)((?:#[^)\s]*)?\))")
+_LINK = re.compile(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)((?:#[^)\s]*)?)\)")
 
 
 def on_files(files: Files, config: Any, **_: Any) -> Files:
@@ -38,16 +38,18 @@ def on_files(files: Files, config: Any, **_: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
     """Rewrite links that lead from `docs/` to the rest of the repository, or back."""
     here: str = page.file.src_uri
     in_repository = here.removeprefix(f"{OUTSIDE}/") if here.startswith(f"{OUTSIDE}/") else f"docs/{here}"
 
     def rewritten(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(in_repository), link[2]))
-        if not (ROOT / target).is_file():
-            return link[0]  # a folder, or a fault that mkdocs names
+        text, to, anchor = link.groups()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(in_repository), to))
         on_site = target.removeprefix("docs/") if target.startswith("docs/") else f"{OUTSIDE}/{target}"
-        return link[1] + os.path.relpath(on_site, posixpath.dirname(here) or ".").replace(os.sep, "/") + link[3]
+        if files.get_file_from_path(on_site) is not None:
+            relative = os.path.relpath(on_site, posixpath.dirname(here) or ".").replace(os.sep, "/")
+            return f"[{text}]({relative}{anchor})"
+        return text if (ROOT / target).exists() else link[0]  # mkdocs names a link that leads nowhere
 
     return _LINK.sub(rewritten, markdown)

@@ -31,8 +31,7 @@ TERMS = {
     r"papers": "documents",
     r"(?<!there )(is|are) no (model|file|folder|image|bundle|spec|number|video|camera|class|run|network|zip)\b":
         "is not a ...",
-    r"(one|images|frames|runs|folder|line|prediction|row|batch) an? (class|image|second|core|source|line|epoch|round)":
-        "per ...",
+    r"(one|images|frames|runs|folder|line|row|batch) an? (class|image|second|core|source|line|epoch|round)": "per ...",
     r"read (correctly|right|wrong)": "classified",
 }  # fmt: skip
 """Pattern of whole words, in any case, and what to write instead."""
