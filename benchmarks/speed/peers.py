@@ -99,7 +99,7 @@ def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
-    for name, choices in (("fp32", None), ("int8", Int8Choices(wanted_agreement=agreement))):
+    for name, choices in (("fp32", None), ("int8", Int8Choices(target_agreement=agreement))):
         built = build(prepared, name, choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()

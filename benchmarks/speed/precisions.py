@@ -104,7 +104,7 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
     for name in ("fp32", THROUGHPUT, "fp16-weights", "fp16", "int8"):
         precision = "fp32" if name == THROUGHPUT else name
         goal: Any = "throughput" if name == THROUGHPUT else "latency"
-        built = build(prepared, precision, Int8Choices(wanted_agreement=options.agreement), optimize_for=goal)
+        built = build(prepared, precision, Int8Choices(target_agreement=options.agreement), optimize_for=goal)
         if built.throughput is not None and not built.throughput.taken:
             continue
         content = built.to_bytes(None)

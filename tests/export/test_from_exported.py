@@ -115,5 +115,5 @@ def test_a_network_that_answers_otherwise_than_its_file_is_refused(hands: Path, 
             node.op_type = "Sigmoid"
             break
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(ModelError, match="cannot be built again as a network"):
+    with pytest.raises(ModelError, match="cannot be rebuilt as a network"):
         export_run(tmp_path / "other.onnx", tmp_path / "made.onnx", data=hands)

@@ -12,7 +12,7 @@ from asl_edge.export.int8.scales import Floats, RoundedKernel, Scale
 
 
 class QdqGraph:
-    """A graph under construction whose tensors are quantized and dequantized.
+    """A graph under construction whose tensors are quantised and dequantised.
 
     Every constant and tensor is named after the one it was made from, such as `conv2/kernel/int8`.
     """
@@ -20,7 +20,7 @@ class QdqGraph:
     def __init__(self) -> None:
         self._parts = GraphBuilder("")
         self.dequantized: dict[str, str] = {}
-        """Name of a tensor -> name of its quantized and dequantized copy."""
+        """Name of a tensor -> name of its quantised and dequantised copy."""
 
     @property
     def nodes(self) -> list[Any]:
@@ -40,7 +40,7 @@ class QdqGraph:
         self.dequantized[name] = parts.add("DequantizeLinear", [quantized, *parameters], "dequantized")
 
     def dequantize_bytes(self, name: str, images: str) -> str:
-        """Dequantize the uint8 tensor `images` with scale 1 and zero point 0, in place of its float32 copy `name`."""
+        """Dequantise the uint8 tensor `images` with scale 1 and zero point 0, in place of its float32 copy `name`."""
         if name not in self.dequantized:
             parts = self._parts.with_prefix(name)
             inputs = [images, *_parameters(parts, Scale(1.0, 0, np.uint8))]
@@ -48,7 +48,7 @@ class QdqGraph:
         return self.dequantized[name]
 
     def step_of(self, name: str) -> float:
-        """Return the scale of a tensor that was dequantized, as the file holds it (float32)."""
+        """Return the scale of a tensor that was dequantised, as the file holds it (float32)."""
         return float(self.constants[f"{name}/scale"])
 
     def add_weights(self, name: str, kernel: RoundedKernel, axis: int) -> str:
@@ -64,7 +64,7 @@ class QdqGraph:
     def kept_in_float(self, name: str) -> str:
         """Return a tensor equal to `name` that does not come directly from a DequantizeLinear.
 
-        ONNX Runtime's WeightBiasQuantization would otherwise quantize the weights of the float32 layer that reads it,
+        ONNX Runtime's WeightBiasQuantization would otherwise quantise the weights of the float32 layer that reads it,
         with one scale for all channels. The maximum of x and the lowest float32 number is x.
         """
         parts = self._parts.with_prefix(name)
@@ -86,7 +86,7 @@ def _parameters(parts: GraphBuilder, scale: Scale) -> list[str]:
 def _dequantized_channels(
     parts: GraphBuilder, part: str, values: npt.NDArray[np.integer[Any]], scales: Floats, axis: int
 ) -> str:
-    """Store integers with one scale per channel and zero point 0; return the name of the dequantized tensor."""
+    """Store integers with one scale per channel and zero point 0; return the name of the dequantised tensor."""
     inputs = [
         parts.constant(part, values),
         parts.constant("scale", scales.astype(np.float32)),

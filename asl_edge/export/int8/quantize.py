@@ -1,4 +1,4 @@
-"""Post-training INT8 quantization: 8-bit weights and activations for the heavy layers, calibrated on real images.
+"""Post-training INT8 quantisation: 8-bit weights and activations for the heavy layers, calibrated on real images.
 
 A tensor x is stored as q = round(x / scale) + zero point. The file holds QuantizeLinear and DequantizeLinear around
 every heavy layer (ONNX's QDQ form), which each runtime turns into its own INT8 kernels: ONNX Runtime on a CPU, TensorRT
@@ -53,7 +53,7 @@ _FOLLOWING = frozenset(("Relu", "MaxPool", "Reshape", "Flatten", "Squeeze", "Tra
 
 @dataclass(frozen=True)
 class QuantizationConfig:
-    """Target and method of a quantization.
+    """Target and method of a quantisation.
 
     Raises:
         UserError: on construction, when a choice is unknown.
@@ -84,7 +84,7 @@ class QuantizationConfig:
 
     @property
     def symmetric(self) -> bool:
-        """Whether activations, like weights, are quantized symmetrically around 0."""
+        """Whether activations, like weights, are quantised symmetrically around 0."""
         return self.target != "x86"
 
 
@@ -99,7 +99,7 @@ def quantization_config(target: str, method: str, keep_float: str = "") -> Quant
 
 
 def heavy_nodes(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the nodes that are worth quantizing, in graph order: convolutions and dense layers.
+    """Return the names of the nodes that are worth quantising, in graph order: convolutions and dense layers.
 
     The last one is left out: it is small, and its rounding errors would go straight into the logits.
     """
@@ -113,7 +113,7 @@ def heavy_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def calibrate(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> dict[str, Range]:
-    """Run images through a float32 graph and return the range of every tensor that may be quantized.
+    """Run images through a float32 graph and return the range of every tensor that may be quantised.
 
     Args:
         model: as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
@@ -155,7 +155,7 @@ def to_int8(
             rounded to nearest.
 
     Raises:
-        ModelError: the network has no layer that can be quantized.
+        ModelError: the network has no layer that can be quantised.
     """
     config = config or QuantizationConfig()
     return _Quantizer(model, ranges, config, rounded or {}).result()
@@ -172,7 +172,7 @@ def chosen_nodes(model: onnx.ModelProto, config: QuantizationConfig) -> list[str
     unknown = sorted(set(config.keep_float) - {*layers, *layers.values()})
     if unknown:
         known = ", ".join(dict.fromkeys(layers.values()))
-        raise UserError(f"Cannot keep {', '.join(unknown)} in float32: the layers that INT8 quantizes are {known}.")
+        raise UserError(f"Cannot keep {', '.join(unknown)} in float32: the layers that INT8 quantises are {known}.")
     return [name for name in heavy if not {name, layers[name]} & set(config.keep_float)]
 
 
@@ -186,7 +186,7 @@ class _Quantizer:
         rounded: weights by node name; the others are rounded to nearest.
 
     Raises:
-        ModelError: no layer is left to quantize.
+        ModelError: no layer is left to quantise.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class _Quantizer:
         self._graph = QdqGraph()
 
     def result(self) -> onnx.ModelProto:
-        """Return the quantized model."""
+        """Return the quantised model."""
         scales, dequantized = self._activation_scales(), self._graph.dequantized
         for node in self._model.graph.node:
             copy = type(node).FromString(node.SerializeToString())
@@ -236,7 +236,7 @@ class _Quantizer:
         return out
 
     def _activation_scales(self) -> dict[str, Scale]:
-        """Return the tensors to be quantized to 8 bits, with their scales.
+        """Return the tensors to be quantised to 8 bits, with their scales.
 
         These are the inputs of the chosen layers, their results (behind ReLU), and the tensors in between that only
         select or reorder values.
@@ -256,7 +256,7 @@ class _Quantizer:
         return scales
 
     def _behind_relu(self, node: Any) -> str:
-        """Return the tensor in which the result of a layer is quantized: behind ReLU if one follows."""
+        """Return the tensor in which the result of a layer is quantised: behind ReLU if one follows."""
         following = self._readers[node.output[0]]
         relu = len(following) == 1 and following[0].op_type == "Relu"
         return str(following[0].output[0] if relu else node.output[0])
@@ -287,7 +287,7 @@ class _Quantizer:
         return chosen._replace(scale=chosen.scale * self._config.headroom)
 
     def _quantize_layer(self, node: Any) -> None:
-        """Give a layer a quantized input, int8 weights and an int32 bias; `node` is changed."""
+        """Give a layer a quantised input, int8 weights and an int32 bias; `node` is changed."""
         source, weights = str(node.input[0]), str(node.input[1])
         if self._is_image(source):
             node.input[0] = self._graph.dequantize_bytes(source, self._producers[source].input[0])
@@ -330,7 +330,7 @@ def _array(tensor: Any) -> npt.NDArray[Any]:
 
 
 def _activations(model: onnx.ModelProto) -> set[str]:
-    """Return the names of all tensors that may be quantized: inputs and results of the heavy nodes, before and behind
+    """Return the names of all tensors that may be quantised: inputs and results of the heavy nodes, before and behind
     ReLU."""
     heavy, readers = set(heavy_nodes(model)), _readers(model)
     names: set[str] = set()
