@@ -11,6 +11,7 @@ from asl_edge.data.synthetic.background import draw_background
 from asl_edge.data.synthetic.poses import POSES, RARE, READ_FROM_BEHIND, Pose, idle_pose
 from asl_edge.data.synthetic.shading import Light, Skin
 from asl_edge.data.synthetic.skeleton import Build, Vectors, random_build
+from asl_edge.data.synthetic.skin_tones import NAIL_TONE, PALM_TONE, SKIN_TONES
 from asl_edge.errors import DataError
 from asl_edge.imaging.preprocess import Image
 
@@ -22,14 +23,6 @@ _FILL: dict[Framing, tuple[float, float, float]] = {"any": (0.74, 0.15, 0.34), "
 
 MARGIN = 1.2
 """The background is this much larger than the image, so that the camera can move over it."""
-
-# Reflectances as sRGB, from very light to very dark skin (after the ten tones of the Monk Skin Tone scale).
-_TONES = np.array(
-    [(242, 208, 190), (232, 188, 166), (222, 170, 146), (208, 152, 124), (188, 130, 100), (158, 104, 78),
-     (126, 80, 60), (98, 62, 47), (74, 47, 37)], np.float64,
-)  # fmt: skip
-_PALM_TONE = np.array((226, 168, 150), np.float64)  # palms hold little pigment, so they differ less than backs
-_NAIL_TONE = np.array((232, 186, 172), np.float64)
 
 
 @dataclass(frozen=True)
@@ -174,13 +167,13 @@ def linear(srgb: Vectors) -> Vectors:
 
 
 def _random_skin(rng: np.random.Generator) -> Skin:
-    depth = rng.uniform(0, len(_TONES) - 1)
-    low = min(int(depth), len(_TONES) - 2)
-    tone = _TONES[low] + (_TONES[low + 1] - _TONES[low]) * (depth - low)
-    darkness = depth / (len(_TONES) - 1)
+    depth = rng.uniform(0, len(SKIN_TONES) - 1)
+    low = min(int(depth), len(SKIN_TONES) - 2)
+    tone = SKIN_TONES[low] + (SKIN_TONES[low + 1] - SKIN_TONES[low]) * (depth - low)
+    darkness = depth / (len(SKIN_TONES) - 1)
     warm = rng.normal(0, 1, 3) * (5, 4, 6)
-    palm = tone + (_PALM_TONE - tone) * (0.2 + 0.25 * darkness) + warm
-    nail = palm + (_NAIL_TONE - palm) * 0.45
+    palm = tone + (PALM_TONE - tone) * (0.2 + 0.25 * darkness) + warm
+    nail = palm + (NAIL_TONE - palm) * 0.45
     sleeve = linear(rng.uniform(10, 240) + rng.normal(0, 25, 3)) if rng.random() < 0.15 else None
     return Skin(
         palm=linear(palm),

@@ -1,38 +1,23 @@
-"""Twice SIGKILL in a training: nothing is lost (benchmarks/kill_campaign.py does it 200 times to an AlexNet)."""
+"""SIGKILL twice in a training: nothing is lost (benchmarks/reliability/kill_campaign.py does it 200 times)."""
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
-
-
-@pytest.fixture
-def kill_campaign(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("kill_campaign", BENCHMARKS / "kill_campaign.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from benchmarks.reliability.fault_injection import make_arrays, outcome, train_in_a_process
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="SIGKILL at a chosen place is found through /proc")
-def test_killed_twice_the_history_and_the_weights_are_the_undisturbed_runs(
-    kill_campaign: ModuleType, tmp_path: Path
-) -> None:
-    arrays = kill_campaign.make_arrays(tmp_path, 64)
+def test_killed_twice_the_history_and_the_weights_are_the_undisturbed_runs(tmp_path: Path) -> None:
+    arrays = make_arrays(tmp_path, 64)
 
     def train(run: Path, plan: dict[str, object] | None) -> subprocess.CompletedProcess[str]:
-        return kill_campaign.train_in_a_process(run, arrays, 2, plan, "alexnet-edge")
+        return train_in_a_process(run, arrays, 2, plan, "alexnet-edge")
 
     undisturbed = train(tmp_path / "undisturbed", None)
     assert undisturbed.returncode == 0, undisturbed.stderr
@@ -48,5 +33,5 @@ def test_killed_twice_the_history_and_the_weights_are_the_undisturbed_runs(
     assert "inside the write of .weights.01-" in places[0]
     finished = train(run, None)
     assert finished.returncode == 0, finished.stderr
-    assert kill_campaign.outcome(run) == kill_campaign.outcome(tmp_path / "undisturbed")
+    assert outcome(run) == outcome(tmp_path / "undisturbed")
     assert not list(run.rglob(".*.partial*"))

@@ -1,0 +1,1 @@
+"""Measurements, each of which writes a result that is committed."""

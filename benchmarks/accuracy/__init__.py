@@ -1,0 +1,1 @@
+"""How accurate: on unseen signers, under changes of the image, after adapting."""

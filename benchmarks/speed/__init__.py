@@ -1,0 +1,1 @@
+"""How fast: images per second, latency, start-up."""

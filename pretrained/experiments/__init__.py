@@ -1,0 +1,1 @@
+"""Trainings that decide something; none of them is shipped."""
