@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+clock = time.perf_counter
+"""Seconds from any moment on. Tests put one in its place that they move themselves."""
+
 _TOTALS = ("VDD_IN", "POM_5V_IN", "5V_IN")
 """Rails that feed a whole Jetson module; where a board has none of them, all its rails are added up."""
 
@@ -121,7 +124,7 @@ class RailMeter:
         self.name = f"board ({total[0] if total else ' + '.join(rails)})"
         self._joules = 0.0
         self._watts = self._power()
-        self._then = time.perf_counter()
+        self._then = clock()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -130,7 +133,7 @@ class RailMeter:
     def joules(self) -> float:
         """See `Meter.joules`."""
         with self._lock:
-            now, watts = time.perf_counter(), self._power()
+            now, watts = clock(), self._power()
             self._joules += (self._watts + watts) / 2 * (now - self._then)
             self._then, self._watts = now, watts
             return self._joules

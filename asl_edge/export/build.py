@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from asl_edge.errors import ModelError, RunError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
@@ -24,7 +25,7 @@ from asl_edge.export.int8.mixed_precision_search import (
     quantize_measured,
 )
 from asl_edge.export.int8.quantize import QuantizationConfig
-from asl_edge.export.parity import ParityReport, compare
+from asl_edge.export.parity import ParityReport, compare, compare_unlike_training
 from asl_edge.export.parity_images import (
     CALIBRATION_IMAGES,
     ParityImages,
@@ -44,9 +45,10 @@ from asl_edge.export.passes.optimize import PassReport, optimize
 from asl_edge.export.passes.throughput import ThroughputReport, for_throughput
 from asl_edge.export.source.keras_to_onnx import check, to_onnx
 from asl_edge.export.source.open_source import Described, Source, open_source
+from asl_edge.export.synthetic_hands import DESCRIBED, calibration_hands, unlike_training
 from asl_edge.files.earlier_names import current_or_earlier
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
-from asl_edge.runtime.engine.precision import has_vnni, processor
+from asl_edge.runtime.engine.precision import processor
 from asl_edge.runtime.zoom import ZoomModel
 from asl_edge.spec import CARD_KEY, INPUT_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, MODEL_CARD_FILE, ZOOM_FILE
@@ -71,7 +73,7 @@ class Int8Choices:
     calibration: str | os.PathLike[str] | None = None
     """Prepared arrays or a folder of images to take ranges from; the run's training sample by default."""
     count: int = CALIBRATION_IMAGES
-    """Most images of them."""
+    """Most images of them; synthetic hands come in addition."""
     wanted_agreement: float = DEFAULT_AGREEMENT
     """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
 
@@ -98,6 +100,10 @@ class ConvertedModel:
     """How the hand is found for a second look; None for a model that looks once."""
     expected: Outputs
     """Keras's answers to the images, calibrated."""
+    unlike: npt.NDArray[np.uint8]
+    """Images unlike those of training, uint8 (N, S, S, 3), in the model's colour order."""
+    unlike_expected: Outputs
+    """Keras's answers to them, calibrated."""
     passes: tuple[PassReport, ...]
     load_seconds: float
     conversion_seconds: float
@@ -168,6 +174,7 @@ def prepare(
     expected = at_temperature(keras_outputs(opened.model, images.images), temperature)
     if opened.own_spec is not None:
         _refuse_other_answers(opened, expected, images)
+    unlike = unlike_training(opened)
     return ConvertedModel(
         source=opened,
         images=images,
@@ -177,6 +184,8 @@ def prepare(
         calibration=calibration,
         zoom=zoom,
         expected=expected,
+        unlike=unlike,
+        unlike_expected=at_temperature(keras_outputs(opened.model, unlike), temperature),
         passes=passes,
         load_seconds=load_seconds,
         conversion_seconds=converted.seconds,
@@ -226,9 +235,9 @@ def _zoom(source: Source) -> ZoomModel | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Mend it or take it away.") from error
+        raise RunError(f"{path} cannot be read ({error}). Fix or delete the file.") from error
     if not isinstance(values, dict):
-        raise RunError(f"{path} holds no object. Mend it or take it away.")
+        raise RunError(f"{path} holds no object. Fix or delete the file.")
     return ZoomModel.from_dict(values)
 
 
@@ -258,10 +267,7 @@ def slower_where(precision: str, target: str = "x86") -> str | None:
     """
     if precision == "fp16":
         return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."
-    if precision == "int8" and target == "x86":
-        here = " This machine has none." if processor() == "x86" and has_vnni() is False else ""
-        return f"int8 for x86 wants VNNI (Intel since 2019, AMD since Zen 4); without it answers may differ.{here}"
-    if precision == "int8" and processor() != "arm":
+    if precision == "int8" and target != "x86" and processor() != "arm":
         return f"int8 for {target} is compared on this machine's processor; prove it on the device: asl-edge verify."
     return None
 
@@ -276,8 +282,8 @@ def build(
         precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
             precision and arithmetic in float32, or `int8`; input and output stay the same.
         int8: the choices for `int8`.
-        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` go through their Fourier
-            transform where that is faster on this machine (see `asl_edge.export.passes.throughput`).
+        optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` are computed with FFTs
+            where that is faster on this machine (see `asl_edge.export.passes.throughput`).
 
     Raises:
         UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
@@ -300,11 +306,12 @@ def build(
         calibrated = calibration_images(source, int8.calibration, int8.count)
         graph, quantization = quantize_measured(
             prepared.graph,
-            calibrated.images,
+            np.concatenate([calibrated.images, calibration_hands(source)]),
             images.images,
             int8.config,
+            unlike=prepared.unlike,
             wanted=int8.wanted_agreement,
-            calibrated_on=calibrated.described,
+            calibrated_on=f"{calibrated.described}, and synthetic hands",
         )
         notes = calibrated.notes
     else:
@@ -315,7 +322,9 @@ def build(
     check(graph)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    parity = _compared(prepared.expected, source, graph, images, precision)
+    parity = _compared(
+        (prepared.expected, prepared.unlike_expected), source, graph, (images, prepared.unlike), precision
+    )
     parity_seconds = time.perf_counter() - started
     spec = _spec(prepared, parity, precision, features, quantization)
     return BuiltGraph(graph, spec, parity, quantization, throughput, seconds, parity_seconds, notes)
@@ -325,20 +334,30 @@ def parity_of(
     source: Source, graph: onnx.ModelProto, images: ParityImages, precision: str, temperature: float = 1.0
 ) -> ParityReport:
     """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
-    expected = at_temperature(keras_outputs(source.model, images.images), temperature)
-    return _compared(expected, source, graph, images, precision)
+    unlike = unlike_training(source)
+    expected, unlike_expected = (
+        at_temperature(keras_outputs(source.model, batch), temperature) for batch in (images.images, unlike)
+    )
+    return _compared((expected, unlike_expected), source, graph, (images, unlike), precision)
 
 
 def _compared(
-    expected: Outputs, source: Source, graph: onnx.ModelProto, images: ParityImages, precision: str
+    expected: tuple[Outputs, Outputs],
+    source: Source,
+    graph: onnx.ModelProto,
+    images: tuple[ParityImages, npt.NDArray[np.uint8]],
+    precision: str,
 ) -> ParityReport:
+    """Compare with what Keras answers to the images of the comparison, and to those unlike training."""
+    alike, unlike = images
     return compare(
-        expected,
-        onnx_outputs(graph, images.images),
+        expected[0],
+        onnx_outputs(graph, alike.images, precision),
         precision=precision,
         classes=source.classes,
-        labels=images.labels,
-        images_from=images.described,
+        labels=alike.labels,
+        images_from=alike.described,
+        unlike=compare_unlike_training(expected[1], onnx_outputs(graph, unlike, precision), DESCRIBED),
     )
 
 
@@ -352,7 +371,7 @@ def written_card(source: Source) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}). Mend it or take it away.") from error
+        raise UserError(f"{path} cannot be read as text ({error}). Fix or delete the file.") from error
 
 
 def _spec(

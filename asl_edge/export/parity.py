@@ -15,6 +15,8 @@ from asl_edge.export.graph.logits import Outputs
 from asl_edge.metrics import accuracy, expected_calibration_error
 
 WORST_SHOWN = 10
+CLEAR_MARGIN = 0.2
+"""Images unlike training are clear where the top two probabilities in Keras differ by more than this."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,22 @@ class ImageDifference:
 
 
 @dataclass(frozen=True)
+class UnlikeTraining:
+    """Agreement on images that the network was not trained on, where answers are closer; no limit holds for it."""
+
+    images: int
+    images_from: str
+    """Where the images came from, in words."""
+    label_agreement: float
+    """Share of all images with the same label."""
+    clear_images: int
+    """Images whose margin in Keras exceeds 0.2."""
+    clear_agreement: float
+    """Share of the clear images with the same label; 1.0 when there is none."""
+    max_probability_difference: float
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """Agreement of two models over the same images."""
 
@@ -95,6 +113,8 @@ class ParityReport:
     """Each rule that is broken, in words; empty when the models agree."""
     worst: tuple[ImageDifference, ...]
     """Images with another label first, then by the difference of their logits."""
+    unlike_training: UnlikeTraining | None = None
+    """The same on images unlike those of training; None where they were not compared."""
 
     @property
     def passed(self) -> bool:
@@ -108,6 +128,34 @@ class ParityReport:
     def summary(self) -> dict[str, Any]:
         """Return the figures that travel in the model's spec."""
         return {name: value for name, value in self.to_dict().items() if name not in ("worst", "failures")}
+
+
+def compare_unlike_training(expected: Outputs, answered: Outputs, images_from: str) -> UnlikeTraining:
+    """Compare an exported model's answers with Keras's on images unlike those of training.
+
+    Args:
+        expected: Keras's logits and probabilities, float32 (N, C) each, N at least 1.
+        answered: the exported model's, of the same shape.
+        images_from: where the images came from, in words.
+    """
+    clear = margins(expected.probabilities) > CLEAR_MARGIN
+    same = expected.logits.argmax(axis=1) == answered.logits.argmax(axis=1)
+    with np.errstate(invalid="ignore"):  # infinities are found where all answers are compared
+        difference = np.abs(answered.probabilities - expected.probabilities).max()
+    return UnlikeTraining(
+        images=len(same),
+        images_from=images_from,
+        label_agreement=float(same.mean()),
+        clear_images=int(clear.sum()),
+        clear_agreement=float(same[clear].mean()) if clear.any() else 1.0,
+        max_probability_difference=float(difference),
+    )
+
+
+def margins(probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """Return by how much the largest probability of each row exceeds the second, (N,); `probabilities` is (N, C)."""
+    top_two = np.sort(probabilities, axis=1)[:, -2:]
+    return np.asarray(top_two[:, -1] - top_two[:, 0])
 
 
 class OutOfToleranceError(ParityError):
@@ -137,6 +185,7 @@ def compare(
     classes: tuple[str, ...],
     labels: npt.NDArray[np.integer] | None = None,
     images_from: str = "",
+    unlike: UnlikeTraining | None = None,
 ) -> ParityReport:
     """Compare an exported model's answers with Keras's.
 
@@ -147,6 +196,7 @@ def compare(
         classes: names of the C columns.
         labels: right column of each image, integers of shape (N,), if they are known.
         images_from: where the images came from, in words.
+        unlike: what was found on images unlike those of training.
 
     Raises:
         ModelError: the precision is unknown.
@@ -160,9 +210,8 @@ def compare(
         probability_differences = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
         logit_differences = np.abs(answered.logits - expected.logits).max(axis=1)
     largest_logit = float(np.abs(expected.logits).max())
-    top_two = np.sort(expected.probabilities, axis=1)[:, -2:]
-    margins = top_two[:, 1] - top_two[:, 0]
-    close = margins <= tolerances.close_margin
+    margin = margins(expected.probabilities)
+    close = margin <= tolerances.close_margin
     # By the logits: of two probabilities that both round to 1.0 the first column would win.
     here, there = expected.logits.argmax(axis=1), answered.logits.argmax(axis=1)
     changed = here != there
@@ -173,7 +222,7 @@ def compare(
             truth=None if labels is None else classes[int(labels[row])],
             expected=classes[here[row]],
             answered=classes[there[row]],
-            margin=float(margins[row]),
+            margin=float(margin[row]),
             probability_difference=float(probability_differences[row]),
             logit_difference=float(logit_differences[row]),
         )
@@ -182,7 +231,7 @@ def compare(
     clear = int((~close).sum())
     report = ParityReport(
         precision=precision,
-        images=len(margins),
+        images=len(margin),
         images_from=images_from,
         label_agreement=float((~changed).mean()),
         clear_images=clear,
@@ -200,6 +249,7 @@ def compare(
         tolerances=tolerances,
         failures=(),
         worst=worst,
+        unlike_training=unlike,
     )
     finite = all(bool(np.isfinite(array).all()) for array in (*expected, *answered))
     return _with_failures(report, finite)

@@ -171,13 +171,16 @@ def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: Opened
 
 
 def _warn_of_saturation(source: ModelSource, opened: OpenedSession) -> None:
-    """Warn of INT8 on a processor that may add it up wrongly; a file has no examples that could prove it."""
-    from asl_edge.runtime.engine.precision import has_vnni, processor
+    """Warn of INT8 that a provider may add up wrongly on this processor; a file has no examples that could prove it.
 
-    if opened.used[0] in ("cpu", "openvino", "dnnl") and processor() == "x86" and has_vnni() is False:
+    On `cpu` ONNX Runtime is told to compute exactly (see `asl_edge.runtime.engine.session.session_options`).
+    """
+    from asl_edge.runtime.engine.precision import may_saturate, products_saturate
+
+    if opened.used[0] in ("openvino", "dnnl") and may_saturate(source.spec) and products_saturate():
         warn(
-            f"{source.name} is INT8, and this processor has no VNNI: sums may saturate, so that answers differ. "
-            "Take another precision, or prove it with a bundle: asl-edge verify.",
+            f"{source.name} is INT8 with 8-bit weights, and this processor has no VNNI: sums may saturate and change "
+            "predictions. Export it again, or run it with --provider cpu.",
             PrecisionWarning,
         )
 

@@ -14,6 +14,7 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
     from rich.table import Table
 
     from asl_edge.cli.output.console import out
+    from asl_edge.export.parity import CLEAR_MARGIN
 
     limits = report.tolerances
     table = Table("parity", "measured", "limit", box=box.SIMPLE_HEAD)
@@ -34,6 +35,14 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
         table.add_row("accuracy of the export", f"{report.accuracy_onnx:.2%}", "")
     if report.ece_keras is not None and report.ece_onnx is not None:
         table.add_row("ECE of Keras, of the export", f"{report.ece_keras:.3f}, {report.ece_onnx:.3f}", "")
+    if report.unlike_training is not None:
+        unlike = report.unlike_training
+        table.add_section()
+        table.add_row(f"unlike training: {unlike.images} {unlike.images_from}", "", "")
+        table.add_row("label agreement", f"{unlike.label_agreement:.2%}", "")
+        clear = f"{unlike.clear_agreement:.2%} of {unlike.clear_images}"
+        table.add_row(f"label agreement, margin over {CLEAR_MARGIN:g}", clear, "")
+        table.add_row("max probability difference", f"{unlike.max_probability_difference:.2g}", "")
     out.print(table)
     if worst:
         _print_worst(report)

@@ -63,19 +63,20 @@ def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
     return _joined(parts)
 
 
-def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> Outputs:
+def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8], precision: str | None = None) -> Outputs:
     """Run an ONNX model with ONNX Runtime on the CPU; its logits become a second output, in memory only.
 
     Args:
         model: output `probabilities`, made by a Softmax; not changed.
         images: uint8 array of shape (N, S, S, 3), in the model's colour order.
+        precision: the model's, where it is not a float32 one (see `asl_edge.runtime.engine.session.open_session`).
 
     Raises:
         ModelError: the probabilities are not made by a Softmax, or ONNX Runtime cannot run the model.
     """
     from asl_edge.runtime.engine.session import open_session
 
-    opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu")
+    opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu", precision=precision)
     names = [softmax_input(model), OUTPUT_NAME]
     parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(images)]
     return _joined(parts)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from asl_edge.export.graph.edit import attributes
 from asl_edge.export.graph.logits import tensors
 from asl_edge.export.graph.toolchain import load
-from asl_edge.export.int8.scales import Floats, RoundedKernel, least_error_scales
+from asl_edge.export.int8.scales import WEIGHT_LIMIT, Floats, RoundedKernel, least_error_scales
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +39,7 @@ _DAMPING = 0.03
 
 
 def round_layers(
-    model: onnx.ModelProto, names: Iterable[str], images: npt.NDArray[np.uint8]
+    model: onnx.ModelProto, names: Iterable[str], images: npt.NDArray[np.uint8], limit: int = WEIGHT_LIMIT
 ) -> dict[str, RoundedKernel]:
     """Round the weights of layers by what goes into them when they see images.
 
@@ -50,6 +50,7 @@ def round_layers(
         model: float32; not changed.
         names: of nodes Conv, Gemm or MatMul.
         images: uint8 (N, S, S, 3), of training.
+        limit: the largest whole number that a weight becomes.
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = {node.name: node for node in model.graph.node}
@@ -65,7 +66,7 @@ def round_layers(
             seen[node.name].append(_rows(node, kernels[node.name].shape, values[str(node.input[0])], places))
     return {
         node.name: round_compensated(
-            kernels[node.name], channel_axis(node, kernels[node.name].ndim), np.concatenate(seen.pop(node.name))
+            kernels[node.name], channel_axis(node, kernels[node.name].ndim), np.concatenate(seen.pop(node.name)), limit
         )
         for node in chosen
     }
@@ -76,25 +77,31 @@ def channel_axis(node: onnx.NodeProto, dimensions: int) -> int:
     return 0 if node.op_type == "Conv" or attributes(node).get("transB", 0) else dimensions - 1
 
 
-def round_compensated(kernel: Floats, axis: int, inputs: npt.NDArray[np.float32]) -> RoundedKernel:
+def round_compensated(
+    kernel: Floats, axis: int, inputs: npt.NDArray[np.float32], limit: int = WEIGHT_LIMIT
+) -> RoundedKernel:
     """Round a kernel so that the variance of its error over `inputs` is small.
 
     Args:
         kernel: weights; `axis` is that of the output channels.
         axis: of the output channels.
         inputs: float32 (M, K), what the K weights of a neuron are multiplied with. Overwritten.
+        limit: the largest whole number that a weight becomes.
     """
     moved = np.moveaxis(kernel, axis, 0)
     rows = moved.reshape(len(moved), -1).astype(np.float32)
     inputs -= inputs.mean(axis=0)
-    scales = least_error_scales(rows, np.square(inputs).mean(axis=0, dtype=np.float64) + np.finfo(np.float32).tiny)
+    importance = np.square(inputs).mean(axis=0, dtype=np.float64) + np.finfo(np.float32).tiny
+    scales = least_error_scales(rows, limit, importance)
     count = rows.shape[1]
     groups = np.array_split(np.arange(count), math.ceil(count / _GROUP))
-    whole = np.concatenate([_group(rows[:, group], scales, inputs[:, group]) for group in groups], axis=1)
+    whole = np.concatenate([_group(rows[:, group], scales, inputs[:, group], limit) for group in groups], axis=1)
     return RoundedKernel(np.moveaxis(whole.astype(np.int8).reshape(moved.shape), 0, axis), scales)
 
 
-def _group(rows: npt.NDArray[np.float32], scales: Floats, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _group(
+    rows: npt.NDArray[np.float32], scales: Floats, inputs: npt.NDArray[np.float32], limit: int
+) -> npt.NDArray[np.float32]:
     """Round columns one after the other, those of the largest inputs first; what is left to do takes up each error."""
     covariance = (inputs.T @ inputs).astype(np.float64) / len(inputs)
     variance = np.diag(covariance).copy()
@@ -110,7 +117,7 @@ def _group(rows: npt.NDArray[np.float32], scales: Floats, inputs: npt.NDArray[np
         mine, errors = left[:, block], np.empty_like(left[:, block])
         for column in range(mine.shape[1]):
             at = start + column
-            whole[:, at] = np.clip(np.rint(mine[:, column] / steps), -127, 127)
+            whole[:, at] = np.clip(np.rint(mine[:, column] / steps), -limit, limit)
             errors[:, column] = (mine[:, column] - whole[:, at] * steps) / upper[at, at]
             mine[:, column:] -= errors[:, column, None] * upper[at, None, at : block.stop]
         left[:, block.stop :] -= errors @ upper[block, block.stop :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from asl_edge.export.graph.macs import macs_per_image
 from asl_edge.export.int8.equalization import equalize
 from asl_edge.export.int8.gptq import round_layers
 from asl_edge.export.int8.quantize import QuantizationConfig, calibrate, chosen_nodes, heavy_nodes, to_int8
+from asl_edge.export.parity import CLEAR_MARGIN, margins
 
 if TYPE_CHECKING:
     import onnx
@@ -39,6 +40,11 @@ class QuantizationReport:
     label_agreement: float
     """With the float32 graph, over the images of the comparison."""
     wanted_agreement: float
+    weight_limit: int
+    """The largest whole number among the weights of INT8: up to 64, every processor sums exactly."""
+    clear_agreement: float | None
+    """With the float32 graph, over images unlike training whose top two probabilities differ by more than 0.2; None
+    where none were given, or none is clear."""
     layers: int
     """Heavy layers that could be quantised."""
     headroom: float
@@ -60,6 +66,7 @@ def quantize_measured(
     images: npt.NDArray[np.uint8],
     config: QuantizationConfig | None = None,
     *,
+    unlike: npt.NDArray[np.uint8] | None = None,
     wanted: float = DEFAULT_AGREEMENT,
     calibrated_on: str = "",
     on_step: Callable[[str], None] | None = None,
@@ -68,14 +75,16 @@ def quantize_measured(
 
     Wider ranges for the activations are tried first. Then go the layers that harm most for the arithmetic that they
     save; where that does not lead there, those that harm most. What a layer harms is measured on the calibration
-    images, with that layer alone in INT8; when to stop, on `images`. Layers that turn out not to have been the
-    fault go back to INT8 in the end, the largest first.
+    images, with that layer alone in INT8; when to stop, on `images` and on the clear images of `unlike`.
+    Layers that turn out not to have been the fault go back to INT8 in the end, the largest first.
 
     Args:
         model: as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
         calibration: uint8 (N, S, S, 3), of training.
         images: uint8 (M, S, S, 3), to count labels on.
         config: target, method and what stays in float32 in any case.
+        unlike: uint8 (K, S, S, 3), unlike those of training: of the images among them whose top two probabilities
+            differ by more than 0.2, as many labels must stay, but for one.
         wanted: share of labels that must stay; the search ends there, or when one layer is left in INT8.
         calibrated_on: where the calibration images came from, in words.
         on_step: called with a sentence on each step of the search.
@@ -84,18 +93,18 @@ def quantize_measured(
         ModelError: the network has no layer that could be quantised.
     """
     config = config or QuantizationConfig()
-    trial = _Trial(model, calibration, images, config, on_step or (lambda _: None))
+    trial = _Trial(model, calibration, (images, unlike), config, on_step or (lambda _: None))
     graph, agreement = trial.attempt(config)
-    if agreement < wanted and config.headroom == 1:
+    if agreement.least < wanted and config.headroom == 1:
         wider = replace(config, headroom=_HEADROOM)
         candidate, kept = trial.attempt(wider)
-        trial.say(f"{agreement:.2%} of the labels stay; {kept:.2%} with ranges {_HEADROOM:g} times as wide")
-        if kept > agreement:
+        trial.say(f"{agreement} of the labels stay; {kept} with ranges {_HEADROOM:g} times as wide")
+        if kept.least > agreement.least:
             graph, agreement, config = candidate, kept, wider
     taken: list[str] = []
     harm: dict[str, float] = {}
-    if agreement < wanted and len(trial.layers) > 1:
-        trial.say(f"{agreement:.2%} of the labels stay; searching for layers to leave in float32")
+    if agreement.least < wanted and len(trial.layers) > 1:
+        trial.say(f"{agreement} of the labels stay; searching for layers to leave in float32")
         harm = trial.harm(config)
         graph, agreement, taken = _search(trial, config, harm, wanted)
     report = QuantizationReport(
@@ -103,14 +112,34 @@ def quantize_measured(
         method=config.method,
         calibration_images=len(calibration),
         calibrated_on=calibrated_on,
-        label_agreement=agreement,
+        label_agreement=agreement.labels,
         wanted_agreement=wanted,
+        weight_limit=config.weight_limit,
+        clear_agreement=agreement.clear,
         layers=len(heavy_nodes(model)),
         headroom=config.headroom,
         float_layers=(*config.keep_float, *taken),
         sensitivity=harm,
     )
     return graph, report
+
+
+class _Agreement(NamedTuple):
+    """How many labels stay."""
+
+    labels: float
+    """Share over the images of the comparison."""
+    clear: float | None
+    """Share over the clear images unlike training; None where there is none."""
+    clear_images: int
+
+    @property
+    def least(self) -> float:
+        """What the search goes by. One clear image may change, since of a few hundred it is more than the share."""
+        return self.labels if self.clear is None else min(self.labels, self.clear + 1 / self.clear_images)
+
+    def __str__(self) -> str:
+        return f"{self.labels:.2%}" if self.clear is None else f"{self.labels:.2%} ({self.clear:.2%} unlike training)"
 
 
 class _Trial:
@@ -120,22 +149,36 @@ class _Trial:
         self,
         model: onnx.ModelProto,
         calibration: npt.NDArray[np.uint8],
-        images: npt.NDArray[np.uint8],
+        compared: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None],
         config: QuantizationConfig,
         say: Callable[[str], object],
     ) -> None:
         self.layers = chosen_nodes(model, config)
         self.model = equalize(model, self.layers, calibration)
-        self.calibration, self.images, self.say = calibration, images, say
+        self.calibration, self.say = calibration, say
+        self.images, unlike = compared
         self.ranges = calibrate(self.model, calibration)
-        self.rounded = round_layers(self.model, self.layers, calibration)
-        self.expected = onnx_outputs(model, images).logits.argmax(axis=1)
+        self.rounded = round_layers(self.model, self.layers, calibration, config.weight_limit)
+        self.expected = onnx_outputs(model, self.images).logits.argmax(axis=1)
+        self.clear = self.clear_expected = None
+        if unlike is not None and len(unlike):
+            sure = onnx_outputs(model, unlike)
+            rows = margins(sure.probabilities) > CLEAR_MARGIN
+            if rows.any():
+                self.clear, self.clear_expected = unlike[rows], sure.logits[rows].argmax(axis=1)
 
-    def attempt(self, config: QuantizationConfig, also_float: Sequence[str] = ()) -> tuple[onnx.ModelProto, float]:
-        """Return the graph with further layers in float32, and the share of labels that stay."""
+    def attempt(self, config: QuantizationConfig, also_float: Sequence[str] = ()) -> tuple[onnx.ModelProto, _Agreement]:
+        """Return the graph with further layers in float32, and how many labels stay."""
         graph = self.graph(config, also_float)
-        answered = onnx_outputs(graph, self.images).logits.argmax(axis=1)
-        return graph, float((answered == self.expected).mean())
+        same = self._labels(graph, self.images) == self.expected
+        if self.clear is None:
+            return graph, _Agreement(float(same.mean()), None, 0)
+        clear = self._labels(graph, self.clear) == self.clear_expected
+        return graph, _Agreement(float(same.mean()), float(clear.mean()), len(clear))
+
+    @staticmethod
+    def _labels(graph: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        return np.asarray(onnx_outputs(graph, images, "int8").logits.argmax(axis=1))
 
     def graph(self, config: QuantizationConfig, also_float: Sequence[str]) -> onnx.ModelProto:
         """Return the graph in INT8, but for what `config` keeps and for further layers."""
@@ -148,13 +191,13 @@ class _Trial:
         found = {}
         for name in self.layers:
             alone = self.graph(config, [layer for layer in self.layers if layer != name])
-            found[name] = _harm(reference, onnx_outputs(alone, self.calibration))
+            found[name] = _harm(reference, onnx_outputs(alone, self.calibration, "int8"))
         return found
 
 
 def _search(
     trial: _Trial, config: QuantizationConfig, harm: dict[str, float], wanted: float
-) -> tuple[onnx.ModelProto, float, list[str]]:
+) -> tuple[onnx.ModelProto, _Agreement, list[str]]:
     """Return a graph in which enough labels stay, or one layer alone is in INT8; its agreement; layers in float32."""
     work = macs_per_image(trial.model)
     # First what harms most for the arithmetic that it saves, so that a large convolution is given up last; where that
@@ -165,8 +208,8 @@ def _search(
         for name in order[:-1]:
             taken.append(name)
             graph, agreement = trial.attempt(config, taken)
-            trial.say(f"{agreement:.2%} with {', '.join(taken)} in float32")
-            if agreement >= wanted:
+            trial.say(f"{agreement} with {', '.join(taken)} in float32")
+            if agreement.least >= wanted:
                 return _with_fewer(trial, config, (graph, agreement, taken), work, wanted)
     return graph, agreement, taken
 
@@ -174,17 +217,17 @@ def _search(
 def _with_fewer(
     trial: _Trial,
     config: QuantizationConfig,
-    found: tuple[onnx.ModelProto, float, list[str]],
+    found: tuple[onnx.ModelProto, _Agreement, list[str]],
     work: dict[str, int],
     wanted: float,
-) -> tuple[onnx.ModelProto, float, list[str]]:
+) -> tuple[onnx.ModelProto, _Agreement, list[str]]:
     """Give layers back to INT8 that were not the fault, the largest first; the last one taken was."""
     for name in sorted(found[2][:-1], key=lambda layer: -work.get(layer, 0)):
         fewer = [layer for layer in found[2] if layer != name]
         graph, kept = trial.attempt(config, fewer)
-        if kept >= wanted:
+        if kept.least >= wanted:
             found = graph, kept, fewer
-            trial.say(f"{kept:.2%} with {name} in INT8 again")
+            trial.say(f"{kept} with {name} in INT8 again")
     return found
 
 

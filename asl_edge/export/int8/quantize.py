@@ -26,6 +26,7 @@ from asl_edge.export.graph.toolchain import load
 from asl_edge.export.int8.gptq import channel_axis
 from asl_edge.export.int8.scales import (
     BINS,
+    WEIGHT_LIMIT,
     Floats,
     Method,
     Range,
@@ -64,6 +65,8 @@ class QuantizationConfig:
     headroom: float = 1.0
     """How much wider the ranges of activations are than the calibration images asked for: other images may ask
     for more, and what lies outside is cut off."""
+    weight_limit: int = WEIGHT_LIMIT
+    """The largest whole number that a weight becomes. Above 64, products can saturate on x86 without VNNI."""
 
     def __post_init__(self) -> None:
         """Check the choices."""
@@ -75,6 +78,8 @@ class QuantizationConfig:
                 raise UserError(f"The {name} is one of {', '.join(choices)}. Received: {value!r}")
         if not 1 <= self.headroom <= 4:
             raise UserError(f"The headroom is 1 to 4. Received: {self.headroom:g}")
+        if not 1 <= self.weight_limit <= 127:
+            raise UserError(f"The weight limit is 1 to 127. Received: {self.weight_limit}")
 
     @property
     def symmetric(self) -> bool:
@@ -279,7 +284,7 @@ class _Quantizer:
             step = float(self.arrays[f"{source}/scale"])
         kernel = np.asarray(self.onnx.numpy_helper.to_array(self.stored[node.input[1]]), np.float64)
         axis = channel_axis(node, kernel.ndim)
-        whole, scales = self.rounded.get(node.name) or round_weights(kernel, axis)
+        whole, scales = self.rounded.get(node.name) or round_weights(kernel, axis, self.config.weight_limit)
         name = str(node.input[1])
         weights = [f"{name}/int8", f"{name}/scale", f"{name}/zero_point"]
         for key, value in zip(weights, (whole, scales.astype(np.float32), np.zeros(len(scales), np.int8)), strict=True):

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.runtime.engine.precision import LARGEST_EXACT_WEIGHT
+
 Floats = npt.NDArray[np.floating[Any]]
 Method = Literal["minmax", "mse", "percentile"]
 """How the range of an activation is chosen: all that was seen, the least squared error, or 99.99% of it."""
@@ -14,6 +16,14 @@ Method = Literal["minmax", "mse", "percentile"]
 BINS = 2048
 _PERCENTILE = 0.9999
 _LEAST_SCALE = 1e-12
+
+WEIGHT_LIMIT = LARGEST_EXACT_WEIGHT
+"""The largest whole number that a weight becomes: 64.
+
+x86 processors without VNNI multiply unsigned by signed bytes with `vpmaddubsw`, which adds two neighbouring products in
+16 bits and cuts off what does not fit. 255 * (64 + 64) = 32640 always fits into 32767; 255 * (127 + 127) does not. So
+weights of 7 bits are summed exactly on every processor, whatever pairs its kernels make.
+"""
 
 
 class Range(NamedTuple):
@@ -84,16 +94,16 @@ class RoundedKernel(NamedTuple):
     """Weights of a layer as whole numbers."""
 
     whole: npt.NDArray[np.int8]
-    """In the kernel's shape, -127 to 127."""
+    """In the kernel's shape, -64 to 64 unless another limit was asked for."""
     scales: Floats
     """float64 (channels,): what one step is worth in each output channel."""
 
 
-def round_weights(kernel: Floats, axis: int) -> RoundedKernel:
-    """Round weights to -127..127, one by one, with a scale for each output channel along `axis`."""
-    scales = least_error_scales(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1))
+def round_weights(kernel: Floats, axis: int, limit: int = WEIGHT_LIMIT) -> RoundedKernel:
+    """Round weights to -limit..limit, one by one, with a scale for each output channel along `axis`."""
+    scales = least_error_scales(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1), limit)
     steps = along(scales, axis, kernel.ndim)
-    return RoundedKernel(np.clip(np.rint(kernel / steps), -127, 127).astype(np.int8), scales)
+    return RoundedKernel(np.clip(np.rint(kernel / steps), -limit, limit).astype(np.int8), scales)
 
 
 def along(values: Floats, axis: int, dimensions: int) -> Floats:
@@ -103,21 +113,22 @@ def along(values: Floats, axis: int, dimensions: int) -> Floats:
     return values.reshape(shape)
 
 
-def least_error_scales(rows: Floats, importance: Floats | float = 1.0) -> Floats:
-    """Return for each row of weights the scale whose rounding to -127..127 has the least squared error.
+def least_error_scales(rows: Floats, limit: int = WEIGHT_LIMIT, importance: Floats | float = 1.0) -> Floats:
+    """Return for each row of weights the scale whose rounding to -limit..limit has the least squared error.
 
     Args:
         rows: (channels, K).
+        limit: the largest whole number.
         importance: (K,), what the squared error of each weight counts.
 
     Returns:
         float64 (channels,).
     """
     top = np.maximum(np.abs(rows).max(axis=1), _LEAST_SCALE)
-    best, scales = np.full(len(rows), np.inf), top / 127
+    best, scales = np.full(len(rows), np.inf), top / limit
     for share in np.linspace(0.5, 1.0, 26):
-        step = (top * share / 127)[:, None]
-        error = (((np.clip(np.rint(rows / step), -127, 127) * step - rows) ** 2) * importance).sum(axis=1)
+        step = (top * share / limit)[:, None]
+        error = (((np.clip(np.rint(rows / step), -limit, limit) * step - rows) ** 2) * importance).sum(axis=1)
         better = error < best
         best[better], scales[better] = error[better], step[better, 0]
     return np.asarray(scales, np.float64)

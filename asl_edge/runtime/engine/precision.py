@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from asl_edge.runtime.machine import processor_flags
+
+if TYPE_CHECKING:
+    from asl_edge.spec import ModelSpec
 
 _X86 = frozenset(("x86_64", "amd64", "i386", "i686"))
 _ARM = frozenset(("aarch64", "arm64", "armv7l", "armv8l"))
 _VNNI = frozenset(("avx512_vnni", "avx_vnni", "amx_int8"))
 _HALF_FIRST = ("cuda", "rocm", "migraphx", "coreml", "directml")
+
+LARGEST_EXACT_WEIGHT = 64
+"""Whole numbers up to which two products with bytes, added up, fit into 16 bits: 255 * (64 + 64) = 32640."""
 
 FULL = ("fp16-weights", "fp32", "fp16")
 """Arithmetic in float32: where nothing faster is known to be right."""
@@ -46,11 +52,28 @@ def has_vnni() -> bool | None:
     return bool(_VNNI & flags) if flags is not None else None
 
 
+def products_saturate() -> bool:
+    """Whether this processor is known to cut off sums of two products of bytes that do not fit into 16 bits.
+
+    That is x86 without VNNI. Files whose weights have 7 bits, as asl-edge writes them, never reach that far.
+    """
+    return processor() == "x86" and has_vnni() is False
+
+
+def may_saturate(spec: ModelSpec) -> bool:
+    """Whether a file's weights are so large that products saturate where processors do that: INT8 of 8 bits.
+
+    Older versions of asl-edge wrote such files, and other programs do.
+    """
+    limit = spec.quantization.get("weight_limit")
+    return spec.precision == "int8" and not (isinstance(limit, int) and limit <= LARGEST_EXACT_WEIGHT)
+
+
 def preference(provider: str) -> tuple[tuple[str, str | None], ...]:
     """Return precisions with INT8's target, best first, for one of our provider names on this machine.
 
-    INT8 on a CPU is several times as fast as float32, where the processor has instructions for it: on x86 without VNNI,
-    sums of two products saturate at 16 bits, so that answers may differ; there float32 comes first.
+    INT8 on a CPU is faster than float32, and several times as fast where the processor has instructions for it
+    (benchmarks/results/int8-processors.md). Activations of 0 to 255 (`x86`) run as well on Arm.
     """
     full = tuple((name, None) for name in FULL)
     if provider in _HALF_FIRST:
@@ -62,10 +85,10 @@ def preference(provider: str) -> tuple[tuple[str, str | None], ...]:
     if provider in ("cpu", "openvino", "dnnl"):
         kind = processor()
         if kind == "arm":
-            return (("int8", "arm"), ("int8", "tensorrt"), *full, ("int8", "x86"))
-        if kind == "x86" and has_vnni() is not False:
+            return (("int8", "arm"), ("int8", "x86"), ("int8", "tensorrt"), *full)
+        if kind == "x86":
             return (("int8", "x86"), *full, ("int8", "arm"))
-        return (*full, ("int8", kind))
+        return full
     return full
 
 

@@ -16,6 +16,7 @@ from asl_edge.errors import ModelError, ProviderError
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.io_binding import buffers_for
+from asl_edge.runtime.engine.precision import products_saturate
 from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 from asl_edge.runtime.machine import fast_cores, threads_here
 from asl_edge.runtime.onnx_file.external_weights import map_model
@@ -230,6 +231,9 @@ def session_options(
     chosen = threads or threads_here()
     if chosen is not None:
         options.intra_op_num_threads = chosen
+    if precision == "int8" and products_saturate():
+        # Weights of 8 bits, which older files have, become unsigned there: slower, and exact. Those of 7 bits stay.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if opening != "lasting":
         if not (opening == "mapped" and precision == "int8"):
             options.add_session_config_entry("session.disable_prepacking", "1")

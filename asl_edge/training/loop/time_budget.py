@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from asl_edge.data.arrays import PreparedArrays
 
+clock = time.perf_counter
+"""Seconds from any moment on. Tests put one in its place that they move themselves."""
+
 _STEPS = 12
 _WARM_UP = 3
 _VALIDATION_BATCH = 64
@@ -83,9 +86,9 @@ def fit_epochs_to_budget(
     The schedule of the learning rate then ends when the time does.
     """
     assert config.time_budget_minutes is not None
-    began = time.perf_counter()
+    began = clock()
     pace, steps = measure(config, arrays, compiled, means)
-    spent = time.perf_counter() - began
+    spent = clock() - began
     seconds = 60 * config.time_budget_minutes
     # Building takes about as long as it just did.
     left = seconds * (1 - _RESERVE) - spent - pace.scoring - pace.save
@@ -117,17 +120,17 @@ def measure(
         scoring = _seconds_an_image(stored, open_batches(arrays, "validation", _VALIDATION_BATCH)[0][0])
     count = arrays.count("validation")
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
+        began = clock()
         network.save(Path(folder) / "trial.keras")
-        save = 3 * (time.perf_counter() - began)  # the checkpoint, and the optimizer's state of up to twice its size
+        save = 3 * (clock() - began)  # the checkpoint, and the optimizer's state of up to twice its size
     return StepTimes(step, validation * count, save, scoring * (count + arrays.count("test"))), steps
 
 
 def _seconds_an_image(model: keras.Model, batch: Any) -> float:
     model.predict_on_batch(batch)  # compiles
-    began = time.perf_counter()
+    began = clock()
     model.predict_on_batch(batch)
-    return (time.perf_counter() - began) / len(batch)
+    return (clock() - began) / len(batch)
 
 
 def seconds_of_a_step(config: TrainConfig, arrays: PreparedArrays, compiled: Compiled, means: ComputePlan) -> float:
@@ -148,7 +151,7 @@ def _try_steps(
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
             float(logs["loss"])  # an accelerator may be behind
-            times.append(time.perf_counter())
+            times.append(clock())
 
     model.fit(for_keras(feed), epochs=1, callbacks=[Clock()], shuffle=False, verbose=0)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]

@@ -91,6 +91,13 @@ def free_port() -> int:
             return port
 
 
+def wait_for(said: list[str]) -> None:
+    """Wait until something is said: at once as a rule, and on a busy machine as long as it takes."""
+    deadline = time.monotonic() + 60
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def test_hosts_that_end_well_say_so_and_nobody_is_missed() -> None:
     address, said = f"127.0.0.1:{free_port()}", []
     with watched(Hosts(address, 2, 0), said.append):
@@ -108,7 +115,7 @@ def test_a_host_whose_process_ends_is_missed_at_once() -> None:
             other.sendall((2).to_bytes(4, "big"))
             time.sleep(0.2)
             assert said == []
-        time.sleep(0.5)
+        wait_for(said)
     assert said == [
         "Host 2 of 3 is gone, so the training cannot go on. What is saved stands; start the same command on all hosts "
         "again with --resume."
@@ -118,14 +125,13 @@ def test_a_host_whose_process_ends_is_missed_at_once() -> None:
 def test_a_host_that_falls_silent_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOST_AFTER_SECONDS", 0.5)
     port, said = free_port(), []
-    quiet = threading.Event()
     with (
         socket.create_server(("127.0.0.1", port + 1)) as coordinator,
         watched(Hosts(f"127.0.0.1:{port}", 2, 1), said.append),
     ):
         connection, _ = coordinator.accept()
-        with connection:
-            quiet.wait(1.2)
+        with connection:  # which says nothing
+            wait_for(said)
     assert [message[:6] for message in said] == ["Host 0"]
 
 
@@ -155,12 +161,13 @@ def test_a_host_that_fails_by_itself_ends_at_once(
 ) -> None:
     registered: list[object] = []
     monkeypatch.setattr(module.atexit, "register", lambda work, *arguments: registered.append((work, *arguments)))
+    monkeypatch.setattr(module, "_GRACE_SECONDS", 600)  # for those whose connection may have been cut; not for these
     began, said = time.monotonic(), []
     first = Hosts(f"127.0.0.1:{free_port()}", 2, 0)
     with watched(replace(first, index=1), said.append):
         with pytest.raises(type(error)), watched(first, lambda message: None):
             raise error
-        assert time.monotonic() - began < 1
-        time.sleep(0.5)
+        assert time.monotonic() - began < 300
+        wait_for(said)
     assert [message[:6] for message in said] == ["Host 0"]
     assert registered[0][1] == code
