@@ -236,7 +236,7 @@ class _Quantizer:
                     scales[source] = self.scale_of(source)
                 end = self.behind(node, readers)
                 if end not in outputs:
-                    scales[end] = self.scale_of(end)
+                    scales[end] = self.scale_of(self.pooled(end, readers))
             elif node.op_type in _FOLLOWING - {"Relu"} and source in scales and node.output[0] not in outputs:
                 scales[node.output[0]] = scales[source]
         return scales
@@ -246,6 +246,17 @@ class _Quantizer:
         following = readers[node.output[0]]
         relu = len(following) == 1 and following[0].op_type == "Relu"
         return str(following[0].output[0] if relu else node.output[0])
+
+    def pooled(self, name: str, readers: Mapping[str, list[Any]]) -> str:
+        """Return the tensor whose range a result needs: behind pooling where nothing else reads it.
+
+        Pooling with strides may leave out the last row and column. A channel that is active only there, where padding
+        is seen, would otherwise widen the range many times over for nothing (the more so once `equalize` enlarged it).
+        """
+        following = readers[name]
+        if len(following) == 1 and following[0].op_type == "MaxPool" and following[0].output[0] in self.ranges:
+            return str(following[0].output[0])
+        return name
 
     def is_bytes(self, name: str) -> bool:
         """Whether a tensor is the images, cast to float."""

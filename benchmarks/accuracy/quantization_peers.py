@@ -1,0 +1,653 @@
+"""INT8, FP16 and graph passes of the export vs. those of public libraries: same network, images, threads; one run.
+
+    python -m venv PEERS && PEERS/bin/pip install -r benchmarks/requirements-quantization-peers.txt
+    python -m venv INC && INC/bin/pip install -r benchmarks/requirements-neural-compressor.txt
+    python -m benchmarks.accuracy.quantization_peers --peers PEERS/bin/python [--neural-compressor INC/bin/python]
+        [--data DATA] [--work FOLDER] [--no-latency | --latency-only] [--rounds 12] [--runs 10]
+
+The network is the pretrained model's, in float32. Every library starts from the same file (INT8 and FP16: the graph as
+our passes leave it; graph passes: the graph as tf2onnx leaves it) and calibrates on the same images. The files are
+compared with float32 on images like those of training, on unseen signers, and on synthetic hands; none of these images
+calibrated anything. DATA holds the folders `phone` (calibration, and images like those of training), `dev-wall`,
+`dev-rooms` and `dev-webcam` (unseen signers), one folder per class; ASL_EDGE_DATA names it by default. Without it,
+synthetic hands are all there is.
+
+FOLDER keeps the files. `--latency-only` times those that are there and puts the times into the committed result, so
+that the timing, which wants a quiet machine, can be repeated alone. Writes
+results/accuracy/quantization-peers.{json,md}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.paired import paired_difference
+from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, read_result, write_result
+
+if TYPE_CHECKING:
+    import onnx
+
+NAME = "accuracy/quantization-peers"
+CALIBRATION, COMPARED, LIKE = 256, 512, 1000
+"""Images of training to calibrate on, to stop our search by, and to judge on: none twice."""
+CALIBRATION_HANDS, JUDGED_HANDS, JUDGED_SEED = 256, 464, 2029
+EVERY_WEBCAM = 3
+"""Neighbouring frames of one recording are nearly the same image."""
+CLEAR_MARGIN = 0.2
+THREADS = (1, 2)
+SAMPLES = 8
+RESAMPLES = 4000
+PARTS = {"int8": "asl-edge", "fp16": "asl-edge", "graph": "asl-edge"}
+"""Name of our row in each part."""
+FLOAT = "float32"
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass
+class Way:
+    """One row of a table."""
+
+    name: str
+    part: str
+    worker: str | None = None
+    """Name in `quantization_peer.WAYS`; None for a file that we write ourselves."""
+    options: dict[str, Any] = field(default_factory=dict)
+    compressor: bool = False
+    """Whether it runs in Neural Compressor's environment."""
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.part}-{self.name}.onnx".replace(" ", "_").replace(",", "").replace("/", "-")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to judge on."""
+
+    images: Images
+    """uint8 (N, S, S, 3), RGB."""
+    labels: npt.NDArray[np.int64]
+    """int64 (N,): columns of the model."""
+
+
+def ways() -> list[Way]:
+    """Return all that is compared; the first of each part is what the others are compared with."""
+    bits = {False: "8 bits", True: "7 bits"}
+    return [
+        Way(FLOAT, "int8"),
+        Way("asl-edge", "int8"),
+        Way("asl-edge, 8 bits", "int8"),
+        *(
+            Way(
+                f"onnxruntime {method}, {bits[reduced]}",
+                "int8",
+                "onnxruntime-int8",
+                {"method": method, "reduce_range": reduced},
+            )
+            for method in ("MinMax", "Entropy", "Percentile")
+            for reduced in (False, True)
+        ),
+        Way(
+            "onnxruntime MinMax, 7 bits, last layer in float32",
+            "int8",
+            "onnxruntime-int8",
+            {"method": "MinMax", "reduce_range": True, "last_float": True},
+        ),
+        Way(
+            "onnxruntime MinMax, 7 bits, from tf2onnx's graph",
+            "int8",
+            "onnxruntime-int8",
+            {"method": "MinMax", "reduce_range": True, "from": "graph-tf2onnx.onnx"},
+        ),
+        Way("neural-compressor, QDQ", "int8", "neural-compressor-int8", {"form": "QDQ"}, compressor=True),
+        Way("neural-compressor, QOperator", "int8", "neural-compressor-int8", {"form": "default"}, compressor=True),
+        Way("asl-edge", "fp16"),
+        Way("asl-edge, weights only", "fp16"),
+        Way("onnxconverter-common", "fp16", "onnxconverter-common-fp16"),
+        Way("onnxruntime.transformers", "fp16", "onnxruntime-fp16"),
+        Way("tf2onnx", "graph"),
+        Way("asl-edge", "graph"),
+        Way("onnxslim", "graph", "onnxslim-graph"),
+        Way("onnxoptimizer", "graph", "onnxoptimizer-graph"),
+        Way("onnxruntime, basic", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_BASIC"}),
+        Way("onnxruntime, extended", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_EXTENDED"}),
+    ]
+
+
+def main() -> None:
+    """Make the files, compare them, time them, write the results."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--peers", default=sys.executable, help="the Python that has the peers' requirements")
+    parser.add_argument("--neural-compressor", help="the Python that has Neural Compressor")
+    parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"))
+    parser.add_argument("--work", type=Path, help="folder that keeps the files; a temporary one by default")
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--no-latency", action="store_true", help="leave the timing for later")
+    when.add_argument("--latency-only", action="store_true", help="time the files in the work folder, nothing else")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=10)
+    options = parser.parse_args()
+    if options.latency_only and options.work is None:
+        parser.error("--latency-only needs the --work folder of an earlier run.")
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.work or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        results = read_result(NAME) if options.latency_only else measure(options, work)
+        if not options.no_latency:
+            results |= {"rounds": options.rounds, "runs": options.runs, "timed_on": describe_machine()}
+            results["latency"] = timed(work, results["rows"], options.rounds, options.runs)
+    results = json.loads(json.dumps(results))  # threads become text, as in the file
+    write_result(NAME, results, markdown(results))
+
+
+def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Make all files and compare them; return everything but the times."""
+    calibration, compared, judged, described = read_images(None if options.data is None else Path(options.data))
+    np.save(work / "calibration.npy", calibration)
+    np.save(work / "samples.npy", judged["synthetic hands"].images[:SAMPLES])
+    made = make_ours(work, calibration, compared)
+    rows: list[dict[str, Any]] = []
+    reference: dict[str, dict[str, tuple[Floats, Floats]]] = {}
+    for way in ways():
+        row: dict[str, Any] = {"name": way.name, "part": way.part, "file": way.file, **made.get(way.file, {})}
+        rows.append(row)
+        print(f"{way.part}: {way.name}", file=sys.stderr)
+        try:
+            if way.worker is not None:
+                row |= run_peer(way, options, work, made)
+            row |= described_file(work / way.file)
+            outputs = {name: run_file(work / way.file, group.images) for name, group in judged.items()}
+        except RuntimeError as error:
+            row["error"] = str(error)
+            continue
+        first = reference.setdefault("graph" if way.part == "graph" else FLOAT, outputs)
+        row["sets"] = {name: compare(outputs[name], first[name], judged[name].labels) for name in judged}
+        row["same"] = {
+            name: "".join("01"[int(same)] for same in labels(outputs[name]) == labels(first[name])) for name in judged
+        }
+    return {
+        "network": "alexnet-edge-8",
+        "images": {name: len(group.labels) for name, group in judged.items()},
+        "calibration": described,
+        "rows": rows,
+        "machine": describe_machine(),
+    }
+
+
+def read_images(data: Path | None) -> tuple[Images, Images, dict[str, ImageSet], str]:
+    """Return images to calibrate on, to stop our search by, and the sets to judge on; and calibration in words."""
+    from asl_edge.export.synthetic_hands import calibration_hands
+
+    source = pretrained_source()
+    hands = calibration_hands(source)[:CALIBRATION_HANDS]
+    synthetic = synthetic_hands(source)
+    if data is None:
+        half = len(hands) // 2
+        return hands[:half], hands[half:], {"synthetic hands": synthetic}, f"{half} synthetic hands"
+    phone = folder_images(data / "phone", source)
+    order = np.random.default_rng(0).permutation(len(phone.labels))
+    first, second, third = np.split(order[: CALIBRATION + COMPARED + LIKE], [CALIBRATION, CALIBRATION + COMPARED])
+    unseen = [
+        folder_images(data / "dev-wall", source),
+        folder_images(data / "dev-rooms", source, skip="aug_"),
+        folder_images(data / "dev-webcam", source, every=EVERY_WEBCAM),
+    ]
+    judged = {
+        "images like training": ImageSet(phone.images[third], phone.labels[third]),
+        "unseen signers": ImageSet(
+            np.concatenate([group.images for group in unseen]), np.concatenate([group.labels for group in unseen])
+        ),
+        "synthetic hands": synthetic,
+    }
+    described = f"{CALIBRATION} images of training and {len(hands)} synthetic hands"
+    return np.concatenate([phone.images[first], hands]), phone.images[second], judged, described
+
+
+def pretrained_source() -> Any:
+    """Return the pretrained model, ready to export."""
+    from asl_edge.export.source.open_source import open_source
+    from asl_edge.runtime.pretrained import pretrained_model
+
+    return open_source(pretrained_model())
+
+
+def folder_images(folder: Path, source: Any, *, skip: str = "", every: int = 1) -> ImageSet:
+    """Read images whose folder is a class of the model, as the model takes them.
+
+    Args:
+        folder: holds CLASS/IMAGE or PERSON/CLASS/IMAGE.
+        source: the model.
+        skip: leave out files whose names begin so.
+        every: take every so many images of each class.
+    """
+    from asl_edge.imaging.preprocess import load
+
+    columns = {name: column for column, name in enumerate(source.classes)}
+    images, labels = [], []
+    for place in sorted(path for path in folder.rglob("*") if path.is_dir() and path.name in columns):
+        files = sorted(file for file in place.iterdir() if file.is_file() and not (skip and file.name.startswith(skip)))
+        for file in files[::every]:
+            images.append(load(file, source.input_size, source.fit))
+            labels.append(columns[place.name])
+    return ImageSet(np.stack(images), np.array(labels, np.int64))
+
+
+def synthetic_hands(source: Any) -> ImageSet:
+    """Draw hands of other people, none of which calibrated anything or ended a search."""
+    from asl_edge.data.synthetic.drawing import draw_frame
+    from asl_edge.data.synthetic.scene import Variety, random_scene
+    from asl_edge.imaging.preprocess import to_square
+
+    varied = Variety(spread=1.5, left=0.5, backlit=0.2, idle=0.5, rare=0.3)
+    size = source.input_size
+    images, labels = np.empty((JUDGED_HANDS, size, size, 3), np.uint8), np.arange(JUDGED_HANDS) % len(source.classes)
+    for number, image in enumerate(images):
+        rng = np.random.default_rng([JUDGED_SEED, number])
+        scene = random_scene(source.classes[labels[number]], rng, size, variety=varied)
+        image[...] = to_square(draw_frame(scene, rng, size).image, size)
+    return ImageSet(images, labels)
+
+
+def make_ours(work: Path, calibration: Images, compared: Images) -> dict[str, dict[str, Any]]:
+    """Write float32, tf2onnx's graph and our own files; return what belongs to their rows, by file name."""
+    import onnx
+
+    from asl_edge.export.graph.edit import copy_of
+    from asl_edge.export.int8.mixed_precision_search import quantize_measured
+    from asl_edge.export.int8.quantize import QuantizationConfig
+    from asl_edge.export.passes.float16 import to_half
+    from asl_edge.export.passes.float16_weights import store_in_half
+    from asl_edge.export.passes.optimize import optimize
+    from asl_edge.export.synthetic_hands import unlike_training
+
+    source = pretrained_source()
+    plain = from_tf2onnx(source.model)
+    made: dict[str, dict[str, Any]] = {}
+
+    def write(part: str, name: str, build: Any) -> Any:
+        began = time.perf_counter()
+        graph = build()
+        file = Way(name, part).file
+        made[file] = {"seconds": time.perf_counter() - began}
+        onnx.save(graph, str(work / file))
+        return graph
+
+    def passes() -> onnx.ModelProto:
+        graph = copy_of(plain)
+        optimize(graph, compared)
+        return graph
+
+    write("graph", "tf2onnx", lambda: plain)
+    graph = write("graph", "asl-edge", passes)
+    write("int8", FLOAT, lambda: graph)
+    write("fp16", "asl-edge", lambda: to_half(graph))
+    write("fp16", "asl-edge, weights only", lambda: store_in_half(graph))
+    unlike = unlike_training(source)
+    for name, limit in (("asl-edge", 64), ("asl-edge, 8 bits", 127)):
+        config = QuantizationConfig(weight_limit=limit)
+        found: list[Any] = []
+
+        def build(config: QuantizationConfig = config, found: list[Any] = found) -> onnx.ModelProto:
+            found += quantize_measured(graph, calibration, compared, config, unlike=unlike)
+            return found[0]
+
+        write("int8", name, build)
+        made[Way(name, "int8").file]["quantization"] = found[1].to_dict()
+    made["last layer"] = {"name": [node.name for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")][-1]}
+    return made
+
+
+def from_tf2onnx(model: Any) -> onnx.ModelProto:
+    """Convert a Keras model with tf2onnx, and leave the graph as it is."""
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="image")]
+    function = tf.function(lambda image: {"probabilities": model(image, training=False)}, input_signature=signature)
+    graph: onnx.ModelProto = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)[0]
+    return graph
+
+
+def run_peer(way: Way, options: argparse.Namespace, work: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Let a library write its file, in its own environment.
+
+    Raises:
+        RuntimeError: it failed; the message holds the end of what it printed.
+    """
+    python = options.neural_compressor if way.compressor else options.peers
+    if python is None:
+        raise RuntimeError("not run: --neural-compressor was not given")
+    settings = dict(way.options)
+    start = settings.pop("from", "graph-tf2onnx.onnx" if way.part == "graph" else Way(FLOAT, "int8").file)
+    if settings.pop("last_float", False):
+        settings["keep_float"] = [made["last layer"]["name"]]
+    settings |= {"model": str(work / start), "out": str(work / way.file), "calibration": str(work / "calibration.npy")}
+    script = REPOSITORY / "benchmarks" / "accuracy" / "quantization_peer.py"
+    process = subprocess.run(
+        [str(Path(python).absolute()), str(script), str(way.worker), json.dumps(settings)],
+        cwd=work,  # Neural Compressor leaves its notes in the folder where it runs
+        capture_output=True,
+        text=True,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip()[-600:] or f"exit status {process.returncode}")
+    reply: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return reply
+
+
+def described_file(path: Path) -> dict[str, Any]:
+    """Return a file's size, nodes, operators outside standard ONNX, and what is known of its sums in INT8."""
+    import onnx
+
+    model = onnx.load(str(path))
+    return {
+        "bytes": path.stat().st_size,
+        "nodes": len(model.graph.node),
+        "foreign": sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}),
+        "casts": sum(node.op_type == "Cast" for node in model.graph.node),
+        "largest_pair": largest_pair(model),
+    }
+
+
+def largest_pair(model: onnx.ModelProto) -> int | None:
+    """Return the largest sum of two products of a byte and an int8 weight; None in a file without such weights.
+
+    x86 processors without VNNI add two neighbouring products in 16 bits (`vpmaddubsw`): above 32767 it is cut off.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    largest = None
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.INT8 or len(tensor.dims) < 2:
+            continue
+        whole = numpy_helper.to_array(tensor).astype(np.int64).ravel()
+        for signed in (whole, -whole):  # products of one sign add up; those of two signs do not
+            largest = max(largest or 0, 255 * int(np.sort(np.maximum(signed, 0))[-2:].sum()))
+    return largest
+
+
+def run_file(path: Path, images: Images) -> tuple[Floats, Floats]:
+    """Return logits and probabilities, float32 (N, C), by plain ONNX Runtime on the CPU."""
+    import onnx
+
+    model = onnx.load(str(path))
+    name = logits_name(model)
+    if name not in {value.name for value in model.graph.output}:
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
+    try:
+        session = open_plainly(model.SerializeToString(), 2)
+        parts = [
+            session.run([name, "probabilities"], {"image": images[row : row + 16]}) for row in range(0, len(images), 16)
+        ]
+    except Exception as error:  # ONNX Runtime's errors share no class
+        raise RuntimeError(f"ONNX Runtime cannot run it: {error}") from error
+    logits, probabilities = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return logits, probabilities
+
+
+def logits_name(model: onnx.ModelProto) -> str:
+    """Return the tensor that the last Softmax reads, past the nodes that only change its type."""
+    maker = {name: node for node in model.graph.node for name in node.output}
+    node = maker["probabilities"]
+    while node.op_type in ("Cast", "DequantizeLinear", "QuantizeLinear", "Identity"):
+        node = maker[node.input[0]]
+    return str(node.input[0])
+
+
+def open_plainly(model: str | bytes, threads: int) -> Any:
+    """Open a session with ONNX Runtime's defaults, but for the number of threads."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+
+
+def labels(outputs: tuple[Floats, Floats]) -> npt.NDArray[np.int64]:
+    """Return the predicted columns, int64 (N,)."""
+    return np.asarray(outputs[1].argmax(axis=1))
+
+
+def compare(
+    outputs: tuple[Floats, Floats], reference: tuple[Floats, Floats], truth: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """Return the agreement of two files' outputs, and their accuracies."""
+    same = labels(outputs) == labels(reference)
+    top = np.sort(reference[1], axis=1)[:, -2:]
+    clear = top[:, 1] - top[:, 0] > CLEAR_MARGIN
+    correct, before = labels(outputs) == truth, labels(reference) == truth
+    logits = np.abs(outputs[0].astype(np.float64) - reference[0])
+    return {
+        "agreement": float(same.mean()),
+        "clear_agreement": float(same[clear].mean()),
+        "clear_images": int(clear.sum()),
+        "accuracy": float(correct.mean()),
+        **paired_difference(correct, before),
+        "max_probability_difference": float(np.abs(outputs[1] - reference[1]).max()),
+        "max_logit_difference": float(logits.max()),
+        "largest_logit": float(np.abs(reference[0]).max()),
+    }
+
+
+def timed(work: Path, rows: list[dict[str, Any]], rounds: int, runs: int) -> dict[int, dict[str, list[float]]]:
+    """Return the median milliseconds of each round, by threads and file; files take turns, forwards and backwards."""
+    images = np.load(work / "samples.npy")
+    files = [row["file"] for row in rows if "error" not in row]
+    times: dict[int, dict[str, list[float]]] = {}
+    for threads in THREADS:
+        sessions = {file: open_plainly(str(work / file), threads) for file in files}
+        times[threads] = {file: [] for file in files}
+        for number in range(rounds):
+            for file in files if number % 2 == 0 else files[::-1]:
+                time.sleep(0.1)  # threads of the previous one stop spinning
+                turn = []
+                for run in range(-3, runs):
+                    image = images[run % len(images)][None]
+                    began = time.perf_counter_ns()
+                    sessions[file].run(["probabilities"], {"image": image})
+                    turn.append((time.perf_counter_ns() - began) / 1e6)
+                times[threads][file].append(median(turn[3:]))
+            print(f"{threads} threads: round {number + 1} of {rounds}", file=sys.stderr)
+        del sessions
+    return times
+
+
+def ratio(theirs: list[float], ours: list[float]) -> tuple[float, float, float]:
+    """Return the ratio of the medians of the rounds, and its 95% interval over resampled rounds (bootstrap)."""
+    one, other = np.array(theirs), np.array(ours)
+    rows = np.random.default_rng(0).integers(0, len(one), (RESAMPLES, len(one)))
+    ratios = np.median(one[rows], axis=1) / np.median(other[rows], axis=1)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(np.median(one) / np.median(other)), float(low), float(high)
+
+
+def against_ours(row: dict[str, Any], ours: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return how many more labels of a set stay than with our file, paired, with 95% interval."""
+    theirs, mine = (np.array([bit == "1" for bit in each["same"][group]]) for each in (row, ours))
+    return paired_difference(theirs, mine)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    counts = ", ".join(f"{count} {name}" for name, count in results["images"].items())
+    lines = [
+        "# Quantisation, FP16 and graph passes vs. public libraries",
+        "",
+        f"The pretrained model's network ({results['network']}), every file run by the same ONNX Runtime with its "
+        f"defaults. Calibrated on {results['calibration']}; compared with float32 on {counts}, none of which "
+        "calibrated anything or ended our search. 95% intervals: normal approximation for paired proportions; bootstrap over the "
+        "rounds for ratios of times.",
+        "",
+        "## INT8",
+        "",
+        "Per channel, uint8 activations, int8 weights, after `quant_pre_process`; every library starts from the graph "
+        "as our passes leave it. Labels: share that float32 gives too; points vs. ours: difference of that share on "
+        "the hardest set. Exact: two neighbouring products of a byte and a weight fit into 16 bits, so that x86 "
+        "without VNNI sums as every other processor does.",
+        "",
+        *int8_table(results),
+        "",
+        "## FP16",
+        "",
+        *fp16_table(results),
+        "",
+        "## Graph passes",
+        "",
+        "All start from the graph as tf2onnx leaves it. Difference: of a logit, relative to the largest logit.",
+        "",
+        *graph_table(results),
+        "",
+        *latency_note(results),
+        *(
+            f"Not run: {row['part']}, {row['name']}: `{row['error'].splitlines()[-1]}`\n"
+            for row in results["rows"]
+            if "error" in row
+        ),
+        f"Versions: {versions(results)}.",
+        "",
+        machine_line(results["machine"]),
+    ]
+    return page(*lines)
+
+
+def latency_note(results: dict[str, Any]) -> list[str]:
+    """Return how the times came about, as lines of text."""
+    if "latency" not in results:
+        return ["Times: not measured in this run.", ""]
+    return [
+        f"Times: one image, {results['rounds']} rounds of {results['runs']} runs, files in turns, forwards and "
+        "backwards; median of the rounds' medians, and in brackets its ratio to ours with its interval (above 1: ours "
+        f"is faster). Timed on {results['timed_on'].get('processor', 'the same machine')}.",
+        "",
+    ]
+
+
+def versions(results: dict[str, Any]) -> str:
+    """Return the libraries' versions in words."""
+    known: dict[str, set[str]] = {}
+    for row in results["rows"]:
+        for name, version in row.get("versions", {}).items():
+            known.setdefault(name, set()).add(version)
+    return ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in sorted(known.items()))
+
+
+def of_part(results: dict[str, Any], part: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the rows of a part that ran, and our own among them."""
+    rows = [row for row in results["rows"] if row["part"] == part and "error" not in row]
+    return rows, next(row for row in rows if row["name"] == PARTS[part])
+
+
+def int8_table(results: dict[str, Any]) -> list[str]:
+    """Return the table of INT8 as lines."""
+    rows, ours = of_part(results, "int8")
+    groups = list(results["images"])
+    hardest = "unseen signers" if "unseen signers" in groups else groups[-1]
+    head = ["file", "exact", "MB", "seconds to make", *(f"labels, {name}" for name in groups)]
+    head += [f"points vs. ours, {hardest}", f"accuracy, {hardest}", "points vs. float32", "largest difference"]
+    cells = []
+    for row in rows:
+        judged = row["sets"][hardest]
+        cells.append(
+            [
+                row["name"],
+                exact_cell(row),
+                f"{row['bytes'] / 1e6:.2f}",
+                "" if row["name"] == FLOAT else f"{row['seconds']:.0f}",
+                *(f"{row['sets'][name]['agreement']:.2%}" for name in groups),
+                "" if row is ours or row["name"] == FLOAT else points(against_ours(row, ours, hardest)),
+                f"{judged['accuracy']:.2%}",
+                "" if row["name"] == FLOAT else points(judged),
+                f"{judged['max_probability_difference']:.2f}",
+                *latency_cells(results, row, ours),
+            ]
+        )
+    return markdown_table([*head, *latency_head(results)], cells)
+
+
+def fp16_table(results: dict[str, Any]) -> list[str]:
+    """Return the table of FP16 as lines."""
+    rows, ours = of_part(results, "fp16")
+    groups = list(results["images"])
+    head = ["file", "nodes", "Casts", "MB", *(f"labels, {name}" for name in groups)]
+    head += ["largest difference of a probability", "of a logit"]
+    cells = [
+        [
+            row["name"],
+            row["nodes"],
+            row["casts"],
+            f"{row['bytes'] / 1e6:.2f}",
+            *(f"{row['sets'][name]['agreement']:.2%}" for name in groups),
+            f"{max(judged['max_probability_difference'] for judged in row['sets'].values()):.2g}",
+            f"{max(judged['max_logit_difference'] for judged in row['sets'].values()):.2g}",
+            *latency_cells(results, row, ours),
+        ]
+        for row in rows
+    ]
+    return markdown_table([*head, *latency_head(results)], cells)
+
+
+def graph_table(results: dict[str, Any]) -> list[str]:
+    """Return the table of graph passes as lines."""
+    rows, ours = of_part(results, "graph")
+    cells = [
+        [
+            row["name"],
+            row["nodes"],
+            ", ".join(row["foreign"]) or "none",
+            f"{max(judged['max_logit_difference'] / judged['largest_logit'] for judged in row['sets'].values()):.1e}",
+            *latency_cells(results, row, ours),
+        ]
+        for row in rows
+    ]
+    head = ["file", "nodes", "operators outside ONNX", "largest difference"]
+    return markdown_table([*head, *latency_head(results)], cells, "lrlr" + "r" * len(latency_head(results)))
+
+
+def exact_cell(row: dict[str, Any]) -> str:
+    """Return whether every x86 sums a file exactly."""
+    pair = row["largest_pair"]
+    return "" if pair is None else "yes" if pair < 2**15 else "no"
+
+
+def points(paired: dict[str, Any]) -> str:
+    """Return a paired difference in points with its interval."""
+    low, high = (100 * bound for bound in paired["difference_interval"])
+    return f"{100 * paired['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def latency_head(results: dict[str, Any]) -> list[str]:
+    """Return the titles of the columns of times."""
+    return [f"{count} thread{'s' * (count != '1')}, ms" for count in results.get("latency", {})]
+
+
+def latency_cells(results: dict[str, Any], row: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """Return a row's times, with ratios to ours."""
+    cells = []
+    for times in results.get("latency", {}).values():
+        mine, reference = times[row["file"]], times[ours["file"]]
+        value, low, high = ratio(mine, reference)
+        cells.append(f"{median(mine):.2f}" + ("" if row is ours else f" ({value:.2f}; {low:.2f} to {high:.2f})"))
+    return cells
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
