@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.files import atomic
 from benchmarks.harness.machine import describe_machine, machine_line
 from benchmarks.harness.paired import paired_difference
 from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, read_result, write_result
@@ -42,20 +44,25 @@ if TYPE_CHECKING:
     import onnx
 
 NAME = "accuracy/quantization-peers"
-CALIBRATION, COMPARED, LIKE = 256, 512, 1000
+CALIBRATION, COMPARED, LIKE = 256, 512, 580
 """Images of training to calibrate on, to stop our search by, and to judge on: none twice."""
-CALIBRATION_HANDS, JUDGED_HANDS, JUDGED_SEED = 256, 464, 2029
-EVERY_WEBCAM = 3
+CALIBRATION_HANDS, JUDGED_HANDS, JUDGED_SEED = 256, 290, 2029
+BATCH = 16
+EVERY_WEBCAM = 5
 """Neighbouring frames of one recording are nearly the same image."""
+FEW = 290
+"""Images of each set for FP16 and graph passes, which hardly change anything."""
 CLEAR_MARGIN = 0.2
 THREADS = (1, 2)
 SAMPLES = 8
 RESAMPLES = 4000
 PARTS = {"int8": "asl-edge", "fp16": "asl-edge", "graph": "asl-edge"}
 """Name of our row in each part."""
-FLOAT = "float32"
+FLOAT, TF2ONNX = "float32", "tf2onnx"
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Outputs = tuple[Floats, Floats]
+"""Logits and probabilities, float32 (N, C) each."""
 
 
 @dataclass
@@ -73,7 +80,12 @@ class Way:
     @property
     def file(self) -> str:
         """Name of its file."""
-        return f"{self.part}-{self.name}.onnx".replace(" ", "_").replace(",", "").replace("/", "-")
+        return f"{self.part}-{self.name}.onnx".replace(" ", "_").replace(",", "").replace("'", "")
+
+    @property
+    def start(self) -> str:
+        """Name of the file that the others of its part are made from, and compared with."""
+        return Way(TF2ONNX, "graph").file if self.part == "graph" else Way(FLOAT, "int8").file
 
 
 @dataclass(frozen=True)
@@ -85,11 +97,22 @@ class ImageSet:
     labels: npt.NDArray[np.int64]
     """int64 (N,): columns of the model."""
 
+    def few(self, count: int | None) -> ImageSet:
+        """Return `count` of them, evenly spread; all of them for None."""
+        rows = np.unique(np.linspace(0, len(self.labels) - 1, count or len(self.labels)).astype(np.int64))
+        return ImageSet(self.images[rows], self.labels[rows])
+
 
 def ways() -> list[Way]:
     """Return all that is compared; the first of each part is what the others are compared with."""
     bits = {False: "8 bits", True: "7 bits"}
     return [
+        Way(TF2ONNX, "graph"),
+        Way("asl-edge", "graph"),
+        Way("onnxslim", "graph", "onnxslim-graph"),
+        Way("onnxoptimizer", "graph", "onnxoptimizer-graph"),
+        Way("onnxruntime, basic", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_BASIC"}),
+        Way("onnxruntime, extended", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_EXTENDED"}),
         Way(FLOAT, "int8"),
         Way("asl-edge", "int8"),
         Way("asl-edge, 8 bits", "int8"),
@@ -113,7 +136,7 @@ def ways() -> list[Way]:
             "onnxruntime MinMax, 7 bits, from tf2onnx's graph",
             "int8",
             "onnxruntime-int8",
-            {"method": "MinMax", "reduce_range": True, "from": "graph-tf2onnx.onnx"},
+            {"method": "MinMax", "reduce_range": True, "from": Way(TF2ONNX, "graph").file},
         ),
         Way("neural-compressor, QDQ", "int8", "neural-compressor-int8", {"form": "QDQ"}, compressor=True),
         Way("neural-compressor, QOperator", "int8", "neural-compressor-int8", {"form": "default"}, compressor=True),
@@ -121,12 +144,6 @@ def ways() -> list[Way]:
         Way("asl-edge, weights only", "fp16"),
         Way("onnxconverter-common", "fp16", "onnxconverter-common-fp16"),
         Way("onnxruntime.transformers", "fp16", "onnxruntime-fp16"),
-        Way("tf2onnx", "graph"),
-        Way("asl-edge", "graph"),
-        Way("onnxslim", "graph", "onnxslim-graph"),
-        Way("onnxoptimizer", "graph", "onnxoptimizer-graph"),
-        Way("onnxruntime, basic", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_BASIC"}),
-        Way("onnxruntime, extended", "graph", "onnxruntime-graph", {"level": "ORT_ENABLE_EXTENDED"}),
     ]
 
 
@@ -157,37 +174,49 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Make all files and compare them; return everything but the times."""
+    """Make all files and compare them; return everything but the times.
+
+    Rows are kept in the work folder, so that a run that was interrupted continues with the next one.
+    """
     calibration, compared, judged, described = read_images(None if options.data is None else Path(options.data))
     np.save(work / "calibration.npy", calibration)
     np.save(work / "samples.npy", judged["synthetic hands"].images[:SAMPLES])
-    made = make_ours(work, calibration, compared)
-    rows: list[dict[str, Any]] = []
-    reference: dict[str, dict[str, tuple[Floats, Floats]]] = {}
+    ours, notes = Ours(calibration, compared), work / "rows.json"
+    rows: dict[str, dict[str, Any]] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
+    reference: dict[str, dict[str, Outputs]] = {}
     for way in ways():
-        row: dict[str, Any] = {"name": way.name, "part": way.part, "file": way.file, **made.get(way.file, {})}
-        rows.append(row)
+        if "error" not in rows.get(way.file, {"error": ""}):
+            continue
         print(f"{way.part}: {way.name}", file=sys.stderr)
+        row: dict[str, Any] = {"name": way.name, "part": way.part, "file": way.file}
+        groups = {name: group.few(None if way.part == "int8" else FEW) for name, group in judged.items()}
         try:
-            if way.worker is not None:
-                row |= run_peer(way, options, work, made)
+            row |= ours.write(way, work) if way.worker is None else run_peer(way, options, work)
             row |= described_file(work / way.file)
-            outputs = {name: run_file(work / way.file, group.images) for name, group in judged.items()}
+            outputs = run_file(work / way.file, groups)
+            if way.part not in reference:
+                reference[way.part] = run_file(work / way.start, groups)
         except RuntimeError as error:
             row["error"] = str(error)
-            continue
-        first = reference.setdefault("graph" if way.part == "graph" else FLOAT, outputs)
-        row["sets"] = {name: compare(outputs[name], first[name], judged[name].labels) for name in judged}
-        row["same"] = {
-            name: "".join("01"[int(same)] for same in labels(outputs[name]) == labels(first[name])) for name in judged
-        }
+        else:
+            before = reference[way.part]
+            row["sets"] = {name: compare(outputs[name], before[name], groups[name].labels) for name in groups}
+            row["same"] = {name: bits(labels(outputs[name]) == labels(before[name])) for name in groups}
+        rows[way.file] = row
+        atomic.write_text(notes, json.dumps(rows))
     return {
         "network": "alexnet-edge-8",
         "images": {name: len(group.labels) for name, group in judged.items()},
+        "few": FEW,
         "calibration": described,
-        "rows": rows,
+        "rows": [rows[way.file] for way in ways()],
         "machine": describe_machine(),
     }
+
+
+def bits(values: npt.NDArray[np.bool_]) -> str:
+    """Return booleans as digits."""
+    return "".join("01"[int(value)] for value in values)
 
 
 def read_images(data: Path | None) -> tuple[Images, Images, dict[str, ImageSet], str]:
@@ -264,53 +293,59 @@ def synthetic_hands(source: Any) -> ImageSet:
     return ImageSet(images, labels)
 
 
-def make_ours(work: Path, calibration: Images, compared: Images) -> dict[str, dict[str, Any]]:
-    """Write float32, tf2onnx's graph and our own files; return what belongs to their rows, by file name."""
-    import onnx
+class Ours:
+    """Our own files."""
 
-    from asl_edge.export.graph.edit import copy_of
-    from asl_edge.export.int8.mixed_precision_search import quantize_measured
-    from asl_edge.export.int8.quantize import QuantizationConfig
-    from asl_edge.export.passes.float16 import to_half
-    from asl_edge.export.passes.float16_weights import store_in_half
-    from asl_edge.export.passes.optimize import optimize
-    from asl_edge.export.synthetic_hands import unlike_training
+    def __init__(self, calibration: Images, compared: Images) -> None:
+        self.calibration, self.compared = calibration, compared
+        self.source = pretrained_source()
+        self.plain = from_tf2onnx(self.source.model)
 
-    source = pretrained_source()
-    plain = from_tf2onnx(source.model)
-    made: dict[str, dict[str, Any]] = {}
+    @cached_property
+    def graph(self) -> onnx.ModelProto:
+        """The graph as our passes leave it, from tf2onnx's."""
+        from asl_edge.export.graph.edit import copy_of
+        from asl_edge.export.passes.optimize import optimize
 
-    def write(part: str, name: str, build: Any) -> Any:
+        graph = copy_of(self.plain)
+        optimize(graph, self.compared)
+        return graph
+
+    def write(self, way: Way, work: Path) -> dict[str, Any]:
+        """Write a file; return what belongs to its row."""
+        import onnx
+
+        from asl_edge.export.passes.float16 import to_half
+        from asl_edge.export.passes.float16_weights import store_in_half
+
         began = time.perf_counter()
-        graph = build()
-        file = Way(name, part).file
-        made[file] = {"seconds": time.perf_counter() - began}
-        onnx.save(graph, str(work / file))
-        return graph
+        row: dict[str, Any] = {}
+        if way.name == TF2ONNX:
+            graph = self.plain
+        elif way.name == FLOAT or way.part == "graph":
+            graph = self.graph
+        elif way.part == "fp16":
+            graph = (store_in_half if "weights" in way.name else to_half)(self.graph)
+        else:
+            graph, row["quantization"] = self.int8(127 if "8 bits" in way.name else 64)
+        row["seconds"] = time.perf_counter() - began
+        onnx.save(graph, str(work / way.file))
+        return row
 
-    def passes() -> onnx.ModelProto:
-        graph = copy_of(plain)
-        optimize(graph, compared)
-        return graph
+    def int8(self, weight_limit: int) -> tuple[onnx.ModelProto, dict[str, Any]]:
+        """Return the graph in INT8, and how it came about."""
+        from asl_edge.export.int8.mixed_precision_search import quantize_measured
+        from asl_edge.export.int8.quantize import QuantizationConfig
+        from asl_edge.export.synthetic_hands import unlike_training
 
-    write("graph", "tf2onnx", lambda: plain)
-    graph = write("graph", "asl-edge", passes)
-    write("int8", FLOAT, lambda: graph)
-    write("fp16", "asl-edge", lambda: to_half(graph))
-    write("fp16", "asl-edge, weights only", lambda: store_in_half(graph))
-    unlike = unlike_training(source)
-    for name, limit in (("asl-edge", 64), ("asl-edge, 8 bits", 127)):
-        config = QuantizationConfig(weight_limit=limit)
-        found: list[Any] = []
-
-        def build(config: QuantizationConfig = config, found: list[Any] = found) -> onnx.ModelProto:
-            found += quantize_measured(graph, calibration, compared, config, unlike=unlike)
-            return found[0]
-
-        write("int8", name, build)
-        made[Way(name, "int8").file]["quantization"] = found[1].to_dict()
-    made["last layer"] = {"name": [node.name for node in graph.graph.node if node.op_type in ("Gemm", "MatMul")][-1]}
-    return made
+        graph, report = quantize_measured(
+            self.graph,
+            self.calibration,
+            self.compared,
+            QuantizationConfig(weight_limit=weight_limit),
+            unlike=unlike_training(self.source),
+        )
+        return graph, report.to_dict()
 
 
 def from_tf2onnx(model: Any) -> onnx.ModelProto:
@@ -324,7 +359,7 @@ def from_tf2onnx(model: Any) -> onnx.ModelProto:
     return graph
 
 
-def run_peer(way: Way, options: argparse.Namespace, work: Path, made: dict[str, Any]) -> dict[str, Any]:
+def run_peer(way: Way, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Let a library write its file, in its own environment.
 
     Raises:
@@ -334,9 +369,9 @@ def run_peer(way: Way, options: argparse.Namespace, work: Path, made: dict[str, 
     if python is None:
         raise RuntimeError("not run: --neural-compressor was not given")
     settings = dict(way.options)
-    start = settings.pop("from", "graph-tf2onnx.onnx" if way.part == "graph" else Way(FLOAT, "int8").file)
+    start = settings.pop("from", way.start)
     if settings.pop("last_float", False):
-        settings["keep_float"] = [made["last layer"]["name"]]
+        settings["keep_float"] = [last_layer(work / start)]
     settings |= {"model": str(work / start), "out": str(work / way.file), "calibration": str(work / "calibration.npy")}
     script = REPOSITORY / "benchmarks" / "accuracy" / "quantization_peer.py"
     process = subprocess.run(
@@ -349,6 +384,13 @@ def run_peer(way: Way, options: argparse.Namespace, work: Path, made: dict[str, 
         raise RuntimeError(process.stderr.strip()[-600:] or f"exit status {process.returncode}")
     reply: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return reply
+
+
+def last_layer(path: Path) -> str:
+    """Return the name of the last product with weights, which our INT8 leaves in float32."""
+    import onnx
+
+    return str([node.name for node in onnx.load(str(path)).graph.node if node.op_type in ("Gemm", "MatMul")][-1])
 
 
 def described_file(path: Path) -> dict[str, Any]:
@@ -383,23 +425,29 @@ def largest_pair(model: onnx.ModelProto) -> int | None:
     return largest
 
 
-def run_file(path: Path, images: Images) -> tuple[Floats, Floats]:
-    """Return logits and probabilities, float32 (N, C), by plain ONNX Runtime on the CPU."""
+def run_file(path: Path, groups: dict[str, ImageSet]) -> dict[str, Outputs]:
+    """Run a file over each set by plain ONNX Runtime on the CPU.
+
+    Raises:
+        RuntimeError: ONNX Runtime cannot run it.
+    """
     import onnx
 
     model = onnx.load(str(path))
     name = logits_name(model)
     if name not in {value.name for value in model.graph.output}:
         model.graph.output.append(onnx.ValueInfoProto(name=name))
+    found = {}
     try:
         session = open_plainly(model.SerializeToString(), 2)
-        parts = [
-            session.run([name, "probabilities"], {"image": images[row : row + 16]}) for row in range(0, len(images), 16)
-        ]
+        for group, given in groups.items():
+            batches = (given.images[row : row + BATCH] for row in range(0, len(given.labels), BATCH))
+            parts = [session.run([name, "probabilities"], {"image": batch}) for batch in batches]
+            logits, probabilities = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+            found[group] = (logits, probabilities)
     except Exception as error:  # ONNX Runtime's errors share no class
         raise RuntimeError(f"ONNX Runtime cannot run it: {error}") from error
-    logits, probabilities = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
-    return logits, probabilities
+    return found
 
 
 def logits_name(model: onnx.ModelProto) -> str:
@@ -421,14 +469,12 @@ def open_plainly(model: str | bytes, threads: int) -> Any:
     return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
-def labels(outputs: tuple[Floats, Floats]) -> npt.NDArray[np.int64]:
+def labels(outputs: Outputs) -> npt.NDArray[np.int64]:
     """Return the predicted columns, int64 (N,)."""
     return np.asarray(outputs[1].argmax(axis=1))
 
 
-def compare(
-    outputs: tuple[Floats, Floats], reference: tuple[Floats, Floats], truth: npt.NDArray[np.int64]
-) -> dict[str, Any]:
+def compare(outputs: Outputs, reference: Outputs, truth: npt.NDArray[np.int64]) -> dict[str, Any]:
     """Return the agreement of two files' outputs, and their accuracies."""
     same = labels(outputs) == labels(reference)
     top = np.sort(reference[1], axis=1)[:, -2:]
@@ -493,8 +539,8 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         f"The pretrained model's network ({results['network']}), every file run by the same ONNX Runtime with its "
         f"defaults. Calibrated on {results['calibration']}; compared with float32 on {counts}, none of which "
-        "calibrated anything or ended our search. 95% intervals: normal approximation for paired proportions; bootstrap over the "
-        "rounds for ratios of times.",
+        "calibrated anything or ended our search. 95% intervals: normal approximation for paired proportions; "
+        "bootstrap over the rounds for ratios of times.",
         "",
         "## INT8",
         "",
