@@ -92,15 +92,20 @@ def neural_compressor_int8(options: dict[str, Any]) -> None:
 
 
 def onnxconverter_common_fp16(options: dict[str, Any]) -> None:
-    """`convert_float_to_float16` of onnxconverter-common; input and output keep their types."""
-    convert = import_module("onnxconverter_common.float16").convert_float_to_float16
-    onnx.save(convert(onnx.load(options["model"]), keep_io_types=True), options["out"])
+    """`convert_float_to_float16` of onnxconverter-common."""
+    _to_half(import_module("onnxconverter_common.float16"), options)
 
 
 def onnxruntime_fp16(options: dict[str, Any]) -> None:
-    """`convert_float_to_float16` of ONNX Runtime's transformers tools; input and output keep their types."""
-    convert = import_module("onnxruntime.transformers.float16").convert_float_to_float16
-    onnx.save(convert(onnx.load(options["model"]), keep_io_types=True), options["out"])
+    """`convert_float_to_float16` of ONNX Runtime's transformers tools."""
+    _to_half(import_module("onnxruntime.transformers.float16"), options)
+
+
+def _to_half(module: Any, options: dict[str, Any]) -> None:
+    """Convert; input and output keep their types, and the operators of `keep` compute in float32."""
+    blocked = [*module.DEFAULT_OP_BLOCK_LIST, *options.get("keep", [])]
+    half = module.convert_float_to_float16(onnx.load(options["model"]), keep_io_types=True, op_block_list=blocked)
+    onnx.save(half, options["out"])
 
 
 def onnxslim_graph(options: dict[str, Any]) -> None:

@@ -144,6 +144,15 @@ def ways() -> list[Way]:
         Way("asl-edge, weights only", "fp16"),
         Way("onnxconverter-common", "fp16", "onnxconverter-common-fp16"),
         Way("onnxruntime.transformers", "fp16", "onnxruntime-fp16"),
+        Way("onnxconverter-common, Softmax in float32", "fp16", "onnxconverter-common-fp16", {"keep": ["Softmax"]}),
+        Way("onnxruntime.transformers, Softmax in float32", "fp16", "onnxruntime-fp16", {"keep": ["Softmax"]}),
+        Way("asl-edge, from tf2onnx's graph", "fp16"),
+        Way(
+            "onnxruntime.transformers, Softmax in float32, from tf2onnx's graph",
+            "fp16",
+            "onnxruntime-fp16",
+            {"keep": ["Softmax"], "from": Way(TF2ONNX, "graph").file},
+        ),
     ]
 
 
@@ -229,23 +238,22 @@ def read_images(data: Path | None) -> tuple[Images, Images, dict[str, ImageSet],
     if data is None:
         half = len(hands) // 2
         return hands[:half], hands[half:], {"synthetic hands": synthetic}, f"{half} synthetic hands"
-    phone = folder_images(data / "phone", source)
-    order = np.random.default_rng(0).permutation(len(phone.labels))
-    first, second, third = np.split(order[: CALIBRATION + COMPARED + LIKE], [CALIBRATION, CALIBRATION + COMPARED])
+    training = labelled_files(data / "phone", source)
+    order = np.random.default_rng(0).permutation(len(training))[: CALIBRATION + COMPARED + LIKE]
+    first, second, third = np.split(order, [CALIBRATION, CALIBRATION + COMPARED])
     unseen = [
-        folder_images(data / "dev-wall", source),
-        folder_images(data / "dev-rooms", source, skip="aug_"),
-        folder_images(data / "dev-webcam", source, every=EVERY_WEBCAM),
+        *labelled_files(data / "dev-wall", source),
+        *labelled_files(data / "dev-rooms", source, skip="aug_"),
+        *labelled_files(data / "dev-webcam", source, every=EVERY_WEBCAM),
     ]
     judged = {
-        "images like training": ImageSet(phone.images[third], phone.labels[third]),
-        "unseen signers": ImageSet(
-            np.concatenate([group.images for group in unseen]), np.concatenate([group.labels for group in unseen])
-        ),
+        "images like training": read_files([training[row] for row in third], source),
+        "unseen signers": read_files(unseen, source),
         "synthetic hands": synthetic,
     }
     described = f"{CALIBRATION} images of training and {len(hands)} synthetic hands"
-    return np.concatenate([phone.images[first], hands]), phone.images[second], judged, described
+    calibration, compared = (read_files([training[row] for row in rows], source).images for rows in (first, second))
+    return np.concatenate([calibration, hands]), compared, judged, described
 
 
 def pretrained_source() -> Any:
@@ -256,25 +264,29 @@ def pretrained_source() -> Any:
     return open_source(pretrained_model())
 
 
-def folder_images(folder: Path, source: Any, *, skip: str = "", every: int = 1) -> ImageSet:
-    """Read images whose folder is a class of the model, as the model takes them.
+def labelled_files(folder: Path, source: Any, *, skip: str = "", every: int = 1) -> list[tuple[Path, int]]:
+    """Return images whose folder is a class of the model, each with its column.
 
     Args:
         folder: holds CLASS/IMAGE or PERSON/CLASS/IMAGE.
         source: the model.
         skip: leave out files whose names begin so.
-        every: take every so many images of each class.
+        every: take every so many images of each folder.
     """
-    from asl_edge.imaging.preprocess import load
-
     columns = {name: column for column, name in enumerate(source.classes)}
-    images, labels = [], []
+    found = []
     for place in sorted(path for path in folder.rglob("*") if path.is_dir() and path.name in columns):
         files = sorted(file for file in place.iterdir() if file.is_file() and not (skip and file.name.startswith(skip)))
-        for file in files[::every]:
-            images.append(load(file, source.input_size, source.fit))
-            labels.append(columns[place.name])
-    return ImageSet(np.stack(images), np.array(labels, np.int64))
+        found += [(file, columns[place.name]) for file in files[::every]]
+    return found
+
+
+def read_files(files: list[tuple[Path, int]], source: Any) -> ImageSet:
+    """Read images as the model takes them."""
+    from asl_edge.imaging.preprocess import load
+
+    images = np.stack([load(file, source.input_size, source.fit) for file, _ in files])
+    return ImageSet(images, np.array([column for _, column in files], np.int64))
 
 
 def synthetic_hands(source: Any) -> ImageSet:
@@ -325,7 +337,8 @@ class Ours:
         elif way.name == FLOAT or way.part == "graph":
             graph = self.graph
         elif way.part == "fp16":
-            graph = (store_in_half if "weights" in way.name else to_half)(self.graph)
+            start = self.plain if TF2ONNX in way.name else self.graph
+            graph = (store_in_half if "weights" in way.name else to_half)(start)
         else:
             graph, row["quantization"] = self.int8(127 if "8 bits" in way.name else 64)
         row["seconds"] = time.perf_counter() - began
