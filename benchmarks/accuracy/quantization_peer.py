@@ -64,8 +64,6 @@ def onnxruntime_int8(options: dict[str, Any]) -> None:
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=getattr(quantization.CalibrationMethod, options["method"]),
             nodes_to_exclude=options.get("keep_float", []),
-            # The ranges are the same; without it, the activations of all images are held in memory.
-            extra_options={"CalibMaxIntermediateOutputs": 4} if options["method"] == "MinMax" else {},
         )
 
 
