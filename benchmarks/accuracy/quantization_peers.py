@@ -144,7 +144,7 @@ def ways() -> list[Way]:
         Way("asl-edge, weights only", "fp16"),
         Way("onnxconverter-common", "fp16", "onnxconverter-common-fp16"),
         Way("onnxruntime.transformers", "fp16", "onnxruntime-fp16"),
-        Way("onnxconverter-common, Softmax in float32", "fp16", "onnxconverter-common-fp16", {"keep": ["Softmax"]}),
+        Way("onnxconverter-common, Cast in float32", "fp16", "onnxconverter-common-fp16", {"keep": ["Cast"]}),
         Way("onnxruntime.transformers, Softmax in float32", "fp16", "onnxruntime-fp16", {"keep": ["Softmax"]}),
         Way("asl-edge, from tf2onnx's graph", "fp16"),
         Way(
