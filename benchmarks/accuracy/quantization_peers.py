@@ -619,7 +619,7 @@ def int8_table(results: dict[str, Any]) -> list[str]:
     rows, ours = of_part(results, "int8")
     groups = list(results["images"])
     hardest = "unseen signers" if "unseen signers" in groups else groups[-1]
-    head = ["file", "exact", "MB", "seconds to make", *(f"labels, {name}" for name in groups)]
+    head = ["file", "exact", "MB", *(f"labels, {name}" for name in groups)]
     head += [f"points vs. ours, {hardest}", f"accuracy, {hardest}", "points vs. float32", "largest difference"]
     cells = []
     for row in rows:
@@ -629,7 +629,6 @@ def int8_table(results: dict[str, Any]) -> list[str]:
                 row["name"],
                 exact_cell(row),
                 f"{row['bytes'] / 1e6:.2f}",
-                "" if row["name"] == FLOAT else f"{row['seconds']:.0f}",
                 *(f"{row['sets'][name]['agreement']:.2%}" for name in groups),
                 "" if row is ours or row["name"] == FLOAT else points(against_ours(row, ours, hardest)),
                 f"{judged['accuracy']:.2%}",
