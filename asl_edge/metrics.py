@@ -60,7 +60,7 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
     return low, 1.0 if right == total else min(1.0, centre + half)
 
 
-def answered(probabilities: AnyFloats, threshold: float) -> npt.NDArray[np.bool_]:
+def accepted(probabilities: AnyFloats, threshold: float) -> npt.NDArray[np.bool_]:
     """Return which images are accepted at `threshold`; bool array of shape (N,).
 
     Args:
@@ -74,7 +74,7 @@ def answered(probabilities: AnyFloats, threshold: float) -> npt.NDArray[np.bool_
 def coverage_and_accuracy(probabilities: AnyFloats, labels: Ints, threshold: float) -> tuple[float, float | None]:
     """Coverage at `threshold`, and selective accuracy: that of the accepted images, None if there are none."""
     _check(probabilities, labels)
-    sure = answered(probabilities, threshold)
+    sure = accepted(probabilities, threshold)
     if not sure.any():
         return 0.0, None
     right = probabilities.argmax(axis=1) == labels

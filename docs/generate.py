@@ -80,6 +80,8 @@ def _section(name: str, command: Any) -> Iterator[str]:
     for panel, members in panels.items():
         rows = "".join(f"\n| {_names(one)} | {_cell(_help(one))} | {_cell(_default(one))} |" for one in members)
         yield f"| {panel} | does | default |\n|---|---|---|{rows}"
+    if command.epilog:
+        yield f"```bash\n{command.epilog}\n```"
 
 
 def _paragraphs(text: str | None) -> list[str]:

@@ -41,7 +41,7 @@ from pretrained.dataset import (
 )
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
 
-RECIPE = "strangers"
+RECIPE = recipes.SIGNER_INDEPENDENT
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -74,11 +74,19 @@ def build_app(only: str | None = None) -> typer.Typer:
         below_a_command = second and first in COMMANDS
         if only == path or (only in (None, first) and not below_a_command):
             parent, name, panel = (groups[first], second, None) if second else (app, first, panels[first])
-            parent.command(name, cls=_Command, rich_help_panel=panel)(getattr(import_module(module), function))
+            parent.command(name, cls=_Command, rich_help_panel=panel)(
+                _resolved(getattr(import_module(module), function))
+            )
     for name, group in groups.items():
         if group.registered_commands:
             app.add_typer(group, name=name, rich_help_panel=panels[name])
     return app
+
+
+def _resolved(function: Callable[..., None]) -> Callable[..., None]:
+    """Evaluate the annotations of a command's function once; Typer would evaluate their text twice."""
+    function.__annotations__ = get_type_hints(function, include_extras=True)
+    return function
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

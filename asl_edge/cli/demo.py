@@ -42,7 +42,7 @@ def demo(
             err.print(f"  {command}", style="cyan", markup=False)
 
         def step_ends(self, step: Step) -> None:
-            err.print(f"  {step.says} ({step.seconds:.1f} s)", markup=False)
+            err.print(f"  {step.result} ({step.seconds:.1f} s)", markup=False)
 
     names = tuple(parse_classes(classes))
     config = DemoConfig(out=out, classes=names, per_class=per_class, epochs=epochs, seed=seed, overwrite=overwrite)
@@ -56,7 +56,7 @@ def demo(
     for name in ("step", "result", "seconds"):
         table.add_column(name, justify="right" if name == "seconds" else "left")
     for step in result.steps:
-        table.add_row(step.title, step.says, f"{step.seconds:.1f}")
+        table.add_row(step.title, step.result, f"{step.seconds:.1f}")
     console.print()
     console.print(table)
     console.print(f"Predictions as an image: {result.gallery}", markup=False)

@@ -74,7 +74,7 @@ Provider = Annotated[
         "--provider",
         "-p",
         metavar="NAME",
-        help=PROVIDERS,
+        help=f"Execution provider: {PROVIDERS}",
         rich_help_panel=HARDWARE,
     ),
 ]

@@ -130,17 +130,17 @@ def predict(
         except BrokenPipeError:
             discard(sys.stdout)  # the reader has closed the pipe (`| head`)
             return
-    if not (as_json or as_csv) and summary.answered + len(summary.skipped) > 1:
+    if not (as_json or as_csv) and summary.classified + len(summary.skipped) > 1:
         unsure = f", {summary.not_sure} not sure" if summary.not_sure else ""
         skipped = f", {len(summary.skipped)} skipped" if summary.skipped else ""
         used = summary.providers_used[0]
         parallel = f", {summary.workers} batches in parallel" if summary.workers > 1 else ""
         _tell(
-            f"{summary.answered} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
+            f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
             quiet=True,
         )
     if summary.skipped:
-        raise typer.Exit(1 if summary.answered else 2)
+        raise typer.Exit(1 if summary.classified else 2)
 
 
 def _text_sink(as_json: bool, as_csv: bool) -> TextSink:

@@ -146,7 +146,7 @@ def train(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other choice of the recipe. Repeatable.",
+            help="Any other choice; help lists them. Repeatable.",
             rich_help_panel=_OPTIMISATION,
         ),
     ] = None,
@@ -219,7 +219,7 @@ def train(
 
     A recipe is a named set of choices: default; tutorial trains as the tutorial does; signer-independent
     generalises to unseen signers and rooms; drawn is quick, for synthetic hands; finetune adapts a trained model to a
-    few images of your own. --set changes any single choice, such as --set optimizer=sgd; an unknown name lists them.
+    few images of your own. --set changes any single choice, such as --set optimizer=sgd; --set help lists them.
 
     Examples:
         asl-edge train arrays --out runs/first

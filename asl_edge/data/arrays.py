@@ -198,7 +198,8 @@ class PreparedArrays:
                 raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
             if found != entry["sha256"]:
                 raise DataError(
-                    f"{path} is damaged or was changed: its SHA-256 is not the manifest's. Prepare the arrays again."
+                    f"{path} is damaged or was changed: its SHA-256 differs from the manifest's. "
+                    "Prepare the arrays again."
                 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,9 @@ from asl_edge.runtime.model_options import ModelOptions
 from asl_edge.spec import Fit
 
 if TYPE_CHECKING:
-    from typing_extensions import TypedDict
+    from asl_edge.runtime.model_options import ModelChanges
 
-    class EvaluationChanges(TypedDict, total=False):
+    class EvaluationChanges(ModelChanges, total=False):
         """Fields of `EvaluationOptions` and `ModelOptions` as keyword arguments: `evaluate(m, d, split="train")`."""
 
         split: str
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
         threshold: float | None
         mirrored: bool
         batch_size: int
-        provider: str
-        strict: bool
-        precision: str | None
-        threads: int | None
-        workers: int
-        provider_options: Mapping[str, str] | None
-        zoom: bool
 
 
 DEFAULT_BATCH_SIZE = 64

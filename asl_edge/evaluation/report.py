@@ -226,7 +226,7 @@ class EvaluationReport:
         }
 
     def _accepted(self, threshold: float) -> npt.NDArray[np.bool_]:
-        return metrics.answered(self.probabilities, threshold)
+        return metrics.accepted(self.probabilities, threshold)
 
 
 def _listed(interval: tuple[float, float] | None) -> list[float] | None:

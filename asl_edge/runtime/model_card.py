@@ -82,15 +82,11 @@ def _figures(spec: ModelSpec) -> str:
         )
     names = ("source", "images", "accuracy (95% interval)", "top-3", "coverage", "selective accuracy", "ECE")
     parts = ["## Evaluation", _table(names, rows)]
-    classes = [
-        name for name in spec.classes if any(name in f.get("correct_per_class", {}) for f in spec.evaluation.values())
-    ]
+    counts = [figures.get("correct_per_class", {}) for figures in spec.evaluation.values()]
+    classes = [name for name in spec.classes if any(name in of_source for of_source in counts)]
     if classes:
         header = ("class", *spec.evaluation)
-        by_class = [
-            (name, *(_of_class(figures.get("correct_per_class", {}).get(name)) for figures in spec.evaluation.values()))
-            for name in classes
-        ]
+        by_class = [(name, *(_of_class(of_source.get(name)) for of_source in counts)) for name in classes]
         parts += ["Correctly classified, per class:", _table(header, by_class)]
     confused = [
         f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in pairs)
@@ -114,7 +110,7 @@ def _calibration(spec: ModelSpec) -> str:
     else:
         lines.append(
             f'Below a confidence of {spec.reject_threshold:.3f} the answer is "not sure". There, coverage was '
-            f"{_percent(kept.get('coverage'))} and selective accuracy {_percent(kept.get('accuracy_when_answered'))}."
+            f"{_percent(kept.get('coverage'))} and selective accuracy {_percent(kept.get('selective_accuracy'))}."
         )
     rows = [(f"{point[0]:.3f}", _percent(point[1]), _percent(point[2])) for point in spec.reject_curve]
     table = _table(("threshold", "coverage", "selective accuracy"), rows) if rows else ""

@@ -206,9 +206,9 @@ def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource |
 def opening_for(precision: str, expected: int | None) -> Opening:
     """Return how to open a session for so many images.
 
-    The way for which opening and classifying take least time together, by
-    benchmarks/results/speed/session-opening.md (one image at a time; up to 100, since a model that runs for longer
-    should not depend on its file). Precisions that are not in that table are opened like float32, but for fewer images.
+    The way for which opening and classifying take least time together, by benchmarks/results/speed/session-opening.md
+    (one image at a time; up to 100, since a model that runs for longer should not depend on its file). Precisions that
+    are not in that table are opened like float32, but for fewer images.
     """
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
         "fp16-weights": ((11, "once"),),

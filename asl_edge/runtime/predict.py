@@ -47,7 +47,7 @@ class PredictConfig:
 class Summary:
     """What became of all items, and what classified them."""
 
-    answered: int = 0
+    classified: int = 0
     """Items with a prediction, accepted or not."""
     not_sure: int = 0
     """Predictions below the reject threshold."""
@@ -63,7 +63,7 @@ class Summary:
     @property
     def mean_ms(self) -> float:
         """Mean milliseconds of a prediction; 0 when there is none."""
-        return self.milliseconds / self.answered if self.answered else 0.0
+        return self.milliseconds / self.classified if self.classified else 0.0
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _write_all(
             video_file.follow(item.frames_per_second)
         for sink in sinks:
             sink.write(prediction, item.whole)
-        summary.answered += 1
+        summary.classified += 1
         summary.not_sure += not prediction.accepted
         summary.milliseconds += prediction.ms
         if any(isinstance(sink, WindowSink) and sink.closed for sink in sinks):

@@ -1,26 +1,24 @@
-"""INT8 of the pretrained model on processors that multiply bytes in other ways: the same file, the same images.
+"""INT8 of the pretrained model on processors with other instructions: the same file, the same images.
 
-    python -m benchmarks.reliability.int8_processors --calibration FOLDER --images NAME=FOLDER [--images NAME=FOLDER ...]
-        [--processor "NAME=COMMAND" ...] [--graph NAME=FILE ...] [--emulated 24] [--older] [--out int8-processors]
+    python -m benchmarks.reliability.int8_processors --calibration FOLDER --images NAME=FOLDER [--images NAME=FOLDER]
+        [--processor "NAME=COMMAND"] [--graph NAME=FILE] [--emulated 24] [--older] [--out int8-processors]
 
-FOLDER is a folder of labelled images, one folder a class; those to calibrate on are of training, those to answer of
-people that training never saw. Three INT8 graphs are made, with weights of 8 bits and of 7, calibrated on FOLDER alone
-or on synthetic hands too, and compared with float32 on all images here. Then every COMMAND, which starts a Python with
-NumPy and ONNX Runtime on another processor, answers some of the images, and what differs from here is counted. Without
-`--processor` it is Haswell (AVX2, no VNNI), by qemu-user (Debian's package, version 7.2 or newer):
+FOLDER is a folder of labelled images, one folder per class: training images for `--calibration`, images of unseen
+signers for `--images`. Three INT8 graphs are made, with 8-bit and 7-bit weights, calibrated on FOLDER alone or with
+synthetic hands too, and compared with float32 on all images on this machine. Then every COMMAND, which starts a
+Python with NumPy and ONNX Runtime on another processor, classifies some of the images, and differences are counted.
+The default is Haswell (AVX2, no VNNI) under qemu-user (Debian's package, version 7.2 or newer):
 
     --processor "Haswell=qemu-x86_64 -cpu Haswell-noTSX python3"
     --processor "Cortex-A72=qemu-aarch64 -cpu cortex-a72 -L ROOT ROOT/usr/bin/python3"     (ROOT: a system for Arm)
 
-`--graph` adds an INT8 file of another version. `--older` compiles older_processor.c, which lets this processor run its
-AVX2 kernels: for all images, and for times that qemu cannot give. Times are CPU time of one thread, models in turns,
-ratios of medians.
-Writes results/int8-processors.{json,md}.
+`--graph` adds an INT8 file of another version. `--older` compiles older_processor.c, which makes this processor use
+its AVX2 kernels: for all images, and for times, which qemu cannot give. Times are CPU time of one thread, models
+alternating, medians. Writes results/reliability/int8-processors.{json,md}.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -35,9 +33,8 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results" / "reliability"
 ROUNDS, RUNS = 25, 8
-GRAPHS = {  # name -> largest weight, whether synthetic hands are calibrated on too
+GRAPHS = {  # name -> largest weight, whether synthetic hands are used for calibration too
     "8 bits, training images": (127, False),
     "7 bits, training images": (64, False),
     "7 bits, and synthetic hands": (64, True),
@@ -47,7 +44,7 @@ UNSIGNED = "unsigned"
 
 
 def answer(model: str, images: str, out: str) -> None:
-    """Answer images one at a time; needs nothing but NumPy and ONNX Runtime, so that any Python can run it."""
+    """Classify images one at a time; needs only NumPy and ONNX Runtime, so that any Python can run it."""
     session = _session(model)
     given = np.load(images)
     rows = [session.run(["probabilities"], {"image": given[row : row + 1]})[0] for row in range(len(given))]
@@ -83,21 +80,29 @@ def _session(model: str, exact: bool = False) -> Any:
 
 
 def main() -> None:
-    """Make the graphs, compare and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Make the graphs, compare them and write the result."""
+    from benchmarks.harness.report import argument_parser, write_result
+
+    parser = argument_parser(__doc__)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--images", action="append", required=True, metavar="NAME=FOLDER")
-    parser.add_argument("--every", type=int, default=1, help="take every so many images of each folder")
+    parser.add_argument("--every", type=int, default=1, help="take one of so many images of each folder")
     parser.add_argument("--processor", action="append", metavar="NAME=COMMAND")
     parser.add_argument("--graph", action="append", default=[], metavar="NAME=FILE")
-    parser.add_argument("--emulated", type=int, default=24, help="images that a processor answers")
+    parser.add_argument("--emulated", type=int, default=24, help="images that an emulated processor classifies")
     parser.add_argument("--older", action="store_true")
     parser.add_argument("--out", default="int8-processors")
     options = parser.parse_args()
-    haswell = f"Haswell (qemu-user)=qemu-x86_64 -cpu Haswell-noTSX {shlex.quote(sys.executable)}"
-    processors = dict(text.split("=", 1) for text in options.processor or [haswell])
+    report = measure(options)
+    write_result(f"reliability/{options.out}", report, markdown(report))
+
+
+def measure(options: Any) -> dict[str, Any]:
+    """Return agreement, differences between processors and times."""
     from benchmarks.harness.machine import describe_machine
 
+    haswell = f"Haswell (qemu-user)=qemu-x86_64 -cpu Haswell-noTSX {shlex.quote(sys.executable)}"
+    processors = dict(text.split("=", 1) for text in options.processor or [haswell])
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)
         sets = {name: read(Path(path), options.every) for name, path in (text.split("=", 1) for text in options.images)}
@@ -106,25 +111,23 @@ def main() -> None:
         report: dict[str, Any] = {"machine": describe_machine(), "calibration": options.calibration.name}
         report["bytes"] = {name: file.stat().st_size for name, file in files.items()}
         images, labels = (np.concatenate(parts) for parts in zip(*sets.values(), strict=True))
-        rows = np.random.default_rng(0).permutation(len(images))[: options.emulated]
+        rows = np.sort(np.random.default_rng(0).permutation(len(images))[: options.emulated])
         np.save(where / "all.npy", images)
-        np.save(where / "some.npy", images[np.sort(rows)])
+        np.save(where / "some.npy", images[rows])
         here = {name: run([sys.executable], file, where / "all.npy", where) for name, file in files.items()}
         report["here"] = compared(here, labels, {name: len(part[1]) for name, part in sets.items()})
-        with ThreadPoolExecutor() as side_by_side:  # emulation is slow, and its time is not measured
-            told = {
-                name: side_by_side.submit(others, shlex.split(command), files, here, np.sort(rows), where)
+        with ThreadPoolExecutor() as pool:  # emulation is slow, and its time is not measured
+            jobs = {
+                name: pool.submit(others, shlex.split(command), files, here, rows, where)
                 for name, command in processors.items()
             }
-            report["processors"] = {name: found.result() for name, found in told.items()}
+            report["processors"] = {name: job.result() for name, job in jobs.items()}
+        report["cpu_ms"] = {"here": timed([sys.executable], files, where)}
         if options.older:
             older = compile_older(where)
             report["older"] = others(older, files, here, np.arange(len(images)), where, labels=labels)
-        report["cpu_ms"] = {"here": timed([sys.executable], files, where)}
-        if options.older:
             report["cpu_ms"]["AVX2 kernels"] = timed(older, files, where)
-    (RESULTS / f"{options.out}.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / f"{options.out}.md").write_text(markdown(report))
+    return report
 
 
 def read(folder: Path, every: int) -> tuple[Any, Any]:
@@ -137,7 +140,7 @@ def read(folder: Path, every: int) -> tuple[Any, Any]:
     wanted = Wanted(spec.classes, spec.input_size, spec.fit)
     images, labels = [], []
     groups = sorted(path for path in folder.iterdir() if path.is_dir())
-    people = [folder] if any(path.name in spec.classes for path in groups) else groups  # or one folder a person
+    people = [folder] if any(path.name in spec.classes for path in groups) else groups  # or one folder per person
     for person in people:
         opened = open_labelled_data(person, wanted, split="test", bgr=False, classes=None, most=10**6)
         batches = list(opened.batches(64))
@@ -148,29 +151,29 @@ def read(folder: Path, every: int) -> tuple[Any, Any]:
 
 
 def make(calibration: Path, where: Path) -> dict[str, Path]:
-    """Write float32 and the INT8 graphs; no layer goes back to float32, so that arithmetic is compared with itself."""
+    """Write the float32 and INT8 graphs; no layer returns to float32, so that only the arithmetic differs."""
     from asl_edge.export.build import prepare
     from asl_edge.export.int8.mixed_precision_search import quantize_measured
     from asl_edge.export.int8.quantize import QuantizationConfig
     from asl_edge.export.parity_images import calibration_images
     from asl_edge.export.synthetic_hands import calibration_hands
 
-    prepared = prepare("box", data=calibration)
+    prepared = prepare("pretrained", data=calibration)
     seen = calibration_images(prepared.source, calibration).images
     files = {"float32": where / "float32.onnx"}
     files["float32"].write_bytes(prepared.graph.SerializeToString())
     for number, (name, (limit, synthetic)) in enumerate(GRAPHS.items()):
         print(name, file=sys.stderr)
-        chosen = np.concatenate([seen, calibration_hands(prepared.source)]) if synthetic else seen
+        images = np.concatenate([seen, calibration_hands(prepared.source)]) if synthetic else seen
         config = QuantizationConfig(weight_limit=limit)
-        graph, _ = quantize_measured(prepared.graph, chosen, prepared.images.images, config, wanted=0.0)
+        graph, _ = quantize_measured(prepared.graph, images, prepared.images.images, config, wanted=0.0)
         files[name] = where / f"int8-{number}.onnx"
         files[name].write_bytes(graph.SerializeToString())
     return files
 
 
 def run(command: list[str], model: Path, images: Path, where: Path) -> Any:
-    """Let a Python answer images; return probabilities."""
+    """Let a Python classify images; return probabilities."""
     with tempfile.NamedTemporaryFile(dir=where, suffix=".npy", delete=False) as file:
         out = Path(file.name)
     words = [*command, str(Path(__file__).resolve()), "--answer", str(model), str(images), str(out)]
@@ -191,7 +194,7 @@ def timed(command: list[str], files: dict[str, Path], where: Path) -> dict[str, 
 def others(
     command: list[str], files: dict[str, Path], here: dict[str, Any], rows: Any, where: Path, labels: Any = None
 ) -> dict[str, Any]:
-    """Return for each INT8 file how the answers of another processor differ from those here."""
+    """Return for each INT8 file how the predictions of another processor differ from those on this machine."""
     found = {}
     every = len(rows) == len(here[AS_EXPORTED])
     for name in (name for name in files if name != "float32"):
@@ -248,57 +251,100 @@ def compile_older(where: Path) -> list[str]:
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as tables."""
     from benchmarks.harness.machine import machine_line
+    from benchmarks.harness.report import page
 
-    here, sets = report["here"], [name for name in report["here"]["float32"] if name != "all"]
-    counted = [f"{name} ({here['float32'][name]['images']})" for name in sets]
-    lines = [
-        "# INT8 on processors that multiply bytes in other ways",
+    here = report["here"]
+    sets = [name for name in here["float32"] if name != "all"]
+    counted = ", ".join(f"{name} ({here['float32'][name]['images']})" for name in sets)
+    size = report["bytes"][AS_EXPORTED] / report["bytes"]["float32"]
+    return page(
+        "# INT8 on processors with other instructions",
         "",
-        f"The pretrained model, calibrated on images of `{report['calibration']}`, answers images of people unseen in "
-        f"training: {', '.join(counted)}. No layer stays in float32.",
+        f"The pretrained model, calibrated on `{report['calibration']}`, on images of unseen signers: {counted}. No "
+        "layer stays in float32.",
         "",
-        "## On this machine (VNNI): agreement with float32",
+        "## Agreement with float32 on this machine (VNNI)",
         "",
-        "| weights, calibrated on | "
-        + " | ".join(sets)
-        + " | margin over 0.2 | largest difference | mean | accuracy |",
-        "|---|" + "---:|" * (len(sets) + 4),
-    ]
+        *agreement_table(here, sets),
+        "",
+        "## The same file on other processors, compared with its predictions here",
+        "",
+        *processors_table(report),
+        *older_table(report),
+        "",
+        "## CPU time per image in milliseconds, one thread, models alternating, medians",
+        "",
+        *times_table(report["cpu_ms"]),
+        "",
+        f"The graph is {size:.0%} the size of the float32 one, with 7 bits as with 8 (both are stored as bytes).",
+        "",
+        f"Machine: {machine_line(report['machine'])}.",
+    )
+
+
+def agreement_table(here: dict[str, Any], sets: list[str]) -> list[str]:
+    """Return the agreement of each graph with float32, per set of images."""
+    from benchmarks.harness.report import markdown_table
+
+    head = ["weights, calibrated on", *sets, "margin over 0.2", "largest difference", "mean difference", "accuracy"]
+    rows = []
     for name, found in here.items():
         whole = found["all"]
-        lines.append(
-            f"| {name} | "
-            + " | ".join(f"{found[part]['label_agreement']:.2%}" for part in sets)
-            + f" | {whole['clear_agreement']:.2%} | {whole['max_probability_difference']:.2f} | "
-            f"{whole['mean_probability_difference']:.4f} | {whole['accuracy']:.2%} |"
+        rows.append(
+            [
+                name,
+                *(f"{found[part]['label_agreement']:.2%}" for part in sets),
+                f"{whole['clear_agreement']:.2%}",
+                f"{whole['max_probability_difference']:.2f}",
+                f"{whole['mean_probability_difference']:.4f}",
+                f"{whole['accuracy']:.2%}",
+            ]
         )
-    lines += ["", "## The same file elsewhere, beside its answers here", ""]
-    lines += ["| processor | weights, calibrated on | same label | largest difference |", "|---|---|---:|---:|"]
-    older = {"AVX2 kernels of this machine (older_processor.c)": report["older"]} if "older" in report else {}
-    for processor, files in (report["processors"] | older).items():
-        for name, found in files.items():
-            lines.append(
-                f"| {processor} | {name} | {found['labels_equal']} of {found['images']} | "
-                f"{found['max_probability_difference']:.1e} |"
-            )
-    if older:
-        lines += ["", "## AVX2 kernels: agreement with float32, all images", ""]
-        lines += ["| weights, calibrated on | same label | largest difference | accuracy |", "|---|---:|---:|---:|"]
-        for name, found in report["older"].items():
-            lines.append(
-                f"| {name} | {found['agreement_with_float32']:.2%} | {found['max_difference_to_float32']:.2f} | "
-                f"{found['accuracy']:.2%} |"
-            )
-    lines += ["", "## Time: CPU milliseconds per image, one thread, medians of models in turns", ""]
-    columns = list(report["cpu_ms"]["here"])
-    lines += ["| kernels | " + " | ".join(columns) + " | 7 bits / float32 |", "|---|" + "---:|" * (len(columns) + 1)]
-    for kernels, times in report["cpu_ms"].items():
-        ratio = times[AS_EXPORTED] / times["float32"]
-        lines.append(f"| {kernels} | " + " | ".join(f"{times[name]:.2f}" for name in columns) + f" | {ratio:.2f} |")
-    size = report["bytes"][AS_EXPORTED] / report["bytes"]["float32"]
-    lines += ["", f"The graph is {size:.0%} the size of the float32 one, with 7 bits as with 8 (both are bytes)."]
-    lines += ["", f"Machine: {machine_line(report['machine'])}."]
-    return "\n".join(lines) + "\n"
+    return markdown_table(head, rows)
+
+
+def processors_table(report: dict[str, Any]) -> list[str]:
+    """Return how each file's predictions differ on each processor."""
+    from benchmarks.harness.report import markdown_table
+
+    older = {"this machine's AVX2 kernels (older_processor.c)": report["older"]} if "older" in report else {}
+    rows = [
+        [processor, name, f"{found['labels_equal']} of {found['images']}", f"{found['max_probability_difference']:.1e}"]
+        for processor, files in (report["processors"] | older).items()
+        for name, found in files.items()
+    ]
+    return markdown_table(["processor", "weights, calibrated on", "same label", "largest difference"], rows, "llrr")
+
+
+def older_table(report: dict[str, Any]) -> list[str]:
+    """Return the agreement of the AVX2 kernels with float32; nothing where they were not measured."""
+    from benchmarks.harness.report import markdown_table
+
+    if "older" not in report:
+        return []
+    rows = [
+        [
+            name,
+            f"{found['agreement_with_float32']:.2%}",
+            f"{found['max_difference_to_float32']:.2f}",
+            f"{found['accuracy']:.2%}",
+        ]
+        for name, found in report["older"].items()
+    ]
+    head = ["weights, calibrated on", "same label", "largest difference", "accuracy"]
+    return ["", "## Agreement with float32 with AVX2 kernels, all images", "", *markdown_table(head, rows)]
+
+
+def times_table(times: dict[str, dict[str, float]]) -> list[str]:
+    """Return CPU times per kind of kernels."""
+    from benchmarks.harness.report import markdown_table
+
+    columns = list(times["here"])
+    rows = [
+        [kernels, *(f"{row[name]:.2f}" for name in columns), f"{row[AS_EXPORTED] / row['float32']:.2f}"]
+        for kernels, row in times.items()
+    ]
+    return markdown_table(["kernels", *columns, "7 bits / float32"], rows)
 
 
 if __name__ == "__main__":

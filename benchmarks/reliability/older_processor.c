@@ -1,10 +1,10 @@
-/* An x86 processor without AVX-512, VNNI and AMX, at the speed of this one: CPUID is answered for the process.
+/* An x86 processor without AVX-512, VNNI and AMX, at the speed of this one: CPUID is masked for the process.
 
    cc -O2 -shared -fPIC older_processor.c -o older.so && LD_PRELOAD=./older.so python ...
 
-   Linux, and a processor that can fault on CPUID (`cpuid_fault` in /proc/cpuinfo; Intel since 2012). What asks
-   /proc/cpuinfo is not answered. The kernels that run are those for AVX2, so labels and probabilities are those of such
-   a processor; times are those of this processor in its AVX2 kernels. */
+   Needs Linux and a processor that can fault on CPUID (`cpuid_fault` in /proc/cpuinfo; Intel since 2012). /proc/cpuinfo
+   itself is not masked. The kernels that run are those for AVX2, so labels and probabilities are those of such a
+   processor; times are those of this processor in its AVX2 kernels. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <string.h>

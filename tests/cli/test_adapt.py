@@ -1,4 +1,4 @@
-"""`asl-edge adapt`, `calibrate` and `model-card`, and predict with the model in the box."""
+"""`asl-edge adapt`, `calibrate` and `model-card`, and predict with the pretrained model."""
 
 from __future__ import annotations
 
@@ -181,9 +181,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     assert spec["temperature"] == calibration.temperature
 
 
-def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_pretrained_model_recognises_synthetic_hands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from asl_edge.data.synthetic.drawing import draw_hand
 
     for number in range(6):
@@ -193,12 +191,12 @@ def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
     answers = [json.loads(line) for line in printed.splitlines()]
     assert code == 0
     assert sum(answer["label"] == Path(answer["source"]).name[0] for answer in answers) >= 5
-    with Predictor("box") as named, Predictor() as unnamed:
+    with Predictor("pretrained") as named, Predictor() as unnamed:
         assert named.spec == unnamed.spec
         assert len(named.spec.classes) == 29
 
 
-def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pretrained_model_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert pretrained_model().stat().st_size <= 8_000_000
     with Predictor() as predictor:
         spec = predictor.spec
@@ -213,7 +211,7 @@ def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: p
     assert printed.startswith(card.strip())
 
 
-def test_the_model_in_the_box_reads_strangers(real_data: Path) -> None:
+def test_the_pretrained_model_recognises_unseen_signers(real_data: Path) -> None:
     """Its promise, on people whom training never saw; the targets of its first release."""
     with Predictor(batch_size=64) as predictor:
         for name, least in (("dev-wall", 0.85), ("dev-rooms", 0.60)):

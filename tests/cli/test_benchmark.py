@@ -158,7 +158,7 @@ def test_the_plot_without_matplotlib(
     assert "pip install 'asl-edge[report]'" in err
 
 
-def test_without_a_model_the_one_in_the_box_is_measured(run: Run) -> None:
+def test_without_a_model_the_pretrained_one_is_measured(run: Run) -> None:
     code, out, _ = run("--rounds", "1", "--runs", "2", "--json")
     assert code == 0
     assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge-8.onnx"]

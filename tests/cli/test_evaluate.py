@@ -245,8 +245,8 @@ def test_several_sources_as_json_and_files(
     assert code == 0
     values = json.loads(out)
     assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
-    assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
-    assert (values["all"]["right"], values["all"]["images"]) == (9, 10)
+    assert [(source["name"], source["correct"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
+    assert (values["all"]["correct"], values["all"]["images"]) == (9, 10)
     assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
     assert values["all"]["selective_accuracy"] is None
     assert values["all"]["correct_mirrored"] == 9  # a flat colour turned is the same
@@ -312,20 +312,21 @@ def test_the_models_threshold_is_told(
     assert "no image is accepted" in out
 
 
-def test_the_model_in_the_box_is_an_onnx_file(
-    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["pretrained", "box"])  # and its earlier name
+def test_the_pretrained_model_is_an_onnx_file(
+    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     from asl_edge.runtime import pretrained as pretrained_module
 
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
-    code, _, err = run_command("box", hands)
+    code, _, err = run_command(name, hands)
     assert code == 2
     assert "missing from this installation" in err
     (tmp_path / "models").mkdir()
     shutil.copy(colour_model, tmp_path / "models" / pretrained_module.MODEL_FILE)
-    code, out, err = run_command("box", hands, "--provider", "cpu", "--json")
+    code, out, err = run_command(name, hands, "--provider", "cpu", "--json")
     assert code == 0
-    assert json.loads(out)["model"] == "box"
+    assert json.loads(out)["model"] == name
     assert next_command(err)[1] == "predict"
-    assert next_command(err)[-2:] == ["--model", "box"]
+    assert next_command(err)[-2:] == ["--model", name]

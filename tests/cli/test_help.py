@@ -133,6 +133,15 @@ def test_examples_are_valid_commands(help_of: Help, path: str) -> None:
         command_of(named).make_context(named, words[len(named.split()) :])  # exits with 2 if it cannot be parsed
 
 
+@pytest.mark.parametrize(
+    "flag", ["--overwrite", "--strict", "--threshold", "--zoom", "--workers", "--bgr", "--pixels", "--weights"]
+)
+def test_an_option_of_several_commands_is_explained_alike(flag: str) -> None:
+    """But for --bgr, which is of arrays in some commands and of a model in others."""
+    helps = {option.help for path in COMMANDS for option in options_of(path) if flag in option.opts}
+    assert len(helps) == (2 if flag == "--bgr" else 1)
+
+
 def test_train_lists_every_recipe_and_augmentation() -> None:
     from asl_edge.training import recipes
     from asl_edge.training.augmentation import policy

@@ -257,7 +257,7 @@ def test_the_zoom_pass_can_be_left_out(run: Run, tmp_path: Path) -> None:
     assert answers("--no-second-look") == answers("--no-zoom")
 
 
-def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:
+def test_without_a_model_the_pretrained_one_predicts(run: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
     code, out, err = run(tmp_path / "a.png", "--json", "--threshold", "0")
 

@@ -13,7 +13,9 @@ import pytest
 from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError, ModelError
 from asl_edge.evaluation.evaluate import default_folder, evaluate
+from asl_edge.evaluation.evaluation_options import EvaluationOptions
 from asl_edge.imaging.preprocess import opencv
+from asl_edge.runtime.model_options import ModelOptions
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +204,30 @@ def test_real_images(mini_run: Path, real_data: Path, source: str) -> None:
     assert report.confusion.sum(axis=1).tolist() == [each] * 3
     assert sum(report.left_out.values()) == each * ((29 if source == "kaggle" else 26) - 3)
     assert not report.skipped
+
+
+def test_options_as_objects_and_by_name_are_the_same(colour_model: Path, colour_images: Path) -> None:
+    by_object = evaluate(
+        colour_model, colour_images, EvaluationOptions(threshold=0.9, batch_size=5), ModelOptions(provider="cpu")
+    )
+    by_name = evaluate(colour_model, colour_images, threshold=0.9, batch_size=5, provider="cpu")
+    assert by_object.to_dict() == by_name.to_dict()
+    with pytest.raises(TypeError, match="treshold"):
+        evaluate(colour_model, colour_images, treshold=0.9)  # type: ignore[call-arg]
+
+
+def test_an_evaluation_leaves_a_line_in_the_log(
+    colour_model: Path, colour_images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="asl_edge"):
+        evaluate(colour_model, colour_images)
+    (line,) = (record.getMessage() for record in caplog.records if record.getMessage().startswith("Evaluated"))
+    assert str(colour_images) in line
+    assert line.endswith("12 images, accuracy 0.9167")
+
+
+def test_the_report_keeps_its_earlier_keys_for_one_release(colour_model: Path, colour_images: Path) -> None:
+    values = evaluate(colour_model, colour_images, threshold=0.9).to_dict()
+    assert values["correct"] == values["right"] == 11
+    assert values["accepted"] == values["answered"]
+    assert values["selective_accuracy"] == values["accuracy_when_answered"]

@@ -54,7 +54,7 @@ def test_an_entry_is_appended_and_read_again(tmp_path: Path) -> None:
     assert read_log(log) == [first, remark]
     assert len(log.read_text().splitlines()) == 2
     page = (tmp_path / "log.md").read_text()
-    assert "| one | alexnet, 5 epochs; photographs |" in page
+    assert "| `one` | alexnet, 5 epochs; photographs |" in page
     assert "86.1% (83.0%-88.7%, n=560)" in page
     assert "2026-01-02 00:00: Brightened images: no better." in page
 

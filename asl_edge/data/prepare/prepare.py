@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.v
 """Every file of a folder of prepared arrays."""
 
 MAX_SIZE = 1024
+
+_LOG = logging.getLogger("asl_edge")
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, the number of images done and their total."""
@@ -132,6 +135,8 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
             _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
             progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
+    sizes = ", ".join(f"{sum(counts.values())} {name}" for name, counts in report.counts.items())
+    _LOG.info("Prepared %s: %s images; %d skipped", printable(str(config.out)), sizes, len(report.skipped))
     return replace(report, seconds=seconds, images_per_second=report.images / seconds)
 
 

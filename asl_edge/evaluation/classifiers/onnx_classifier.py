@@ -26,16 +26,7 @@ class OnnxClassifier:
         from asl_edge.runtime.predictor import Predictor
 
         self.path = path
-        self._predictor = Predictor(
-            path,
-            provider=model_options.provider,
-            strict=model_options.strict,
-            precision=model_options.precision,
-            threads=model_options.threads,
-            workers=model_options.workers,
-            provider_options=model_options.provider_options,
-            zoom=model_options.zoom,
-        )
+        self._predictor = Predictor(path, model_options)
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size

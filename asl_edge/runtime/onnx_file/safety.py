@@ -90,7 +90,7 @@ def reject_unsafe_model(model: bytes | memoryview, name: str) -> ModelFacts:
 
 
 def reject_external_weights(path: str | os.PathLike[str]) -> None:
-    """Refuse an `.onnx` file whose weights are in another one: a file from a stranger could read any of yours.
+    """Refuse an `.onnx` file whose weights are in another one: an untrusted file could read any of yours.
 
     Newer versions of ONNX Runtime refuse some of it themselves, older ones read any path. A model that defines
     operators is refused too, since those may hold weights.

@@ -488,8 +488,9 @@ def test_int8_of_8_bits_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: 
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(model_loading, "open_session", as_openvino)
             if fact is False:
-                with pytest.warns(PrecisionWarning, match="weights of 8 bits, and this processor has no VNNI"):
+                with pytest.warns(PrecisionWarning, match="8-bit weights, and this processor has no VNNI") as caught:
                     open_model(file, provider="cpu")
+                assert caught[0].filename == __file__
             else:
                 open_model(file, provider="cpu")
 

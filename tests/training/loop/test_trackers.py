@@ -179,7 +179,7 @@ class TestAnyTracker:
 
     def test_somebody_elses_run_is_left_alone(self, run, standing):
         with Tracking(run, config(), ["wandb"]):
-            with pytest.raises(UserError, match="open already"):
+            with pytest.raises(UserError, match="already has an open W&B run"):
                 Tracking(run, config(), ["wandb"])
             assert standing.ended == []
 

@@ -117,7 +117,7 @@ def answers(path, images):
 
 
 def loaded(name, path, arrays):
-    """A fresh network with the weights of `path`, and what was taken over."""
+    """A fresh network with the weights of `path`, and what was transferred."""
     network = networks.build(name, len(arrays.classes), arrays.input_size)
     return network, transfer_weights(network, open_pretrained(str(path)), arrays)
 
@@ -317,7 +317,7 @@ def test_a_keras_file_that_stands_alone_keeps_its_hidden_layers(trained, four, t
     assert np.array_equal(network.get_layer("dense2").kernel, theirs.get_layer("dense2").kernel)
     assert not np.array_equal(network.get_layer("logits").kernel, theirs.get_layer("logits").kernel)
     assert (taken.matched, taken.new) == ((), ("A", "B", "C", "D"))
-    assert "does not say what its outputs mean" in taken.notes[0]
+    assert "does not name the classes of its outputs" in taken.notes[0]
 
 
 def test_colours_in_another_order(trained, four, tmp_path):
@@ -417,19 +417,19 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
     for name, message in (
         ("cut.onnx", "cut.onnx is not an ONNX model, or is damaged: it is truncated"),
         ("empty.onnx", "the file is empty"),
-        ("alone/cut.keras", "cut.keras is damaged or no Keras model"),
+        ("alone/cut.keras", "cut.keras is damaged or not a Keras model"),
         ("letter.txt", "Training cannot start from .*letter.txt. Name a run folder, a .keras"),
         ("folder", "folder is not a run folder"),
         ("missing.onnx", "There is no model at .*missing.onnx to start from"),
     ):
         with pytest.raises(UserError, match=message):
             open_pretrained(str(tmp_path / name))
-    with pytest.raises(ModelError, match="holds weights of 8 bits, too coarse to train on"):
+    with pytest.raises(ModelError, match="holds 8-bit weights, too coarse to train"):
         open_pretrained(str(with_spec(exported["mini"], tmp_path / "int8.onnx", precision="int8")))
     # Damage within the graph, behind which the metadata stands.
     at = whole.index(b"logits/kernel")
     (tmp_path / "bits.onnx").write_bytes(whole[: at - 8] + b"\xff" * 8 + whole[at:])
-    with pytest.raises(ModelError, match=r"bits.onnx is damaged or no ONNX model|bits.onnx is not an ONNX model"):
+    with pytest.raises(ModelError, match=r"bits.onnx is damaged or not an ONNX model|bits.onnx is not an ONNX model"):
         loaded("mini", tmp_path / "bits.onnx", four)
     with pytest.raises(ModelError, match="rescales pixels|its layers are"):
         loaded("mini", with_spec(colour_model, tmp_path / "colour.onnx", network="mini"), four)
