@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     import onnx
 
 OptimizeFor = Literal["latency", "throughput", "size"]
-"""What counts most: one image soon, many images a second, or a small file."""
+"""What counts most: one image soon, many images per second, or a small file."""
 
 _AGAIN, _APART = 64, 0.02
 """Images, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
@@ -97,7 +97,7 @@ class ConvertedModel:
     """The tensor from which Keras's last layer makes the logits."""
     calibration: Calibration | None
     zoom: ZoomModel | None
-    """How the hand is found for a second look; None for a model that looks once."""
+    """How the hand is located for a zoom pass; None for a model without one."""
     expected: Outputs
     """Keras's answers to the images, calibrated."""
     unlike: npt.NDArray[np.uint8]
