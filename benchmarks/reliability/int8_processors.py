@@ -1,7 +1,8 @@
 """INT8 of the pretrained model on processors that multiply bytes in other ways: the same file, the same images.
 
     python -m benchmarks.reliability.int8_processors --calibration FOLDER --images NAME=FOLDER
-        [--images NAME=FOLDER ...] [--processor "NAME=COMMAND" ...] [--graph NAME=FILE ...] [--emulated 24] [--older] [--out int8-processors]
+        [--images NAME=FOLDER ...] [--processor "NAME=COMMAND" ...] [--graph NAME=FILE ...]
+        [--emulated 24] [--older] [--out int8-processors]
 
 FOLDER is a folder of labelled images, one folder a class; those to calibrate on are of training, those to answer of
 people that training never saw. Three INT8 graphs are made, with weights of 8 bits and of 7, calibrated on FOLDER alone
