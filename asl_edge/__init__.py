@@ -1,4 +1,8 @@
-"""asl-edge: photographs of hands to letters of American Sign Language, on small machines."""
+"""asl-edge: recognise the letters of American Sign Language in images of hands, on small machines.
+
+Everything here is loaded on first use: `import asl_edge` imports no NumPy, and a device that only predicts never
+needs the packages for training. PEP 562 describes the mechanism.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,78 @@ from typing import TYPE_CHECKING, Any
 from asl_edge._version import __version__
 
 if TYPE_CHECKING:
+    from asl_edge.api import adapt, benchmark, evaluate, predict, prepare, recipe, train, verify
+    from asl_edge.bench.scenarios import Effort
+    from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.data.prepare.prepare import PrepareConfig, SplitPlan
+    from asl_edge.export.build import Int8Choices
+    from asl_edge.export.file_or_bundle import export
+    from asl_edge.export.int8.quantize import QuantizationConfig
+    from asl_edge.runtime.model_options import ModelOptions
+    from asl_edge.runtime.predict import PredictConfig
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.streams.prediction import Prediction
     from asl_edge.spec import ModelSpec
+    from asl_edge.training.config import TrainConfig
 
-__all__ = ["ModelSpec", "Prediction", "Predictor", "__version__"]
+__all__ = [
+    "Effort",
+    "Int8Choices",
+    "ModelOptions",
+    "ModelSpec",
+    "PredictConfig",
+    "Prediction",
+    "Predictor",
+    "PrepareConfig",
+    "PreparedArrays",
+    "QuantizationConfig",
+    "SplitPlan",
+    "TrainConfig",
+    "__version__",
+    "adapt",
+    "benchmark",
+    "evaluate",
+    "export",
+    "predict",
+    "prepare",
+    "recipe",
+    "train",
+    "verify",
+]
 
-# Loaded on first use, so that `import asl_edge` costs nothing and never needs OpenCV or ONNX Runtime.
 _LAZY = {
+    "Effort": "asl_edge.bench.scenarios",
+    "Int8Choices": "asl_edge.export.build",
+    "ModelOptions": "asl_edge.runtime.model_options",
     "ModelSpec": "asl_edge.spec",
+    "PredictConfig": "asl_edge.runtime.predict",
     "Prediction": "asl_edge.runtime.streams.prediction",
     "Predictor": "asl_edge.runtime.predictor",
+    "PrepareConfig": "asl_edge.data.prepare.prepare",
+    "PreparedArrays": "asl_edge.data.arrays",
+    "QuantizationConfig": "asl_edge.export.int8.quantize",
+    "SplitPlan": "asl_edge.data.prepare.prepare",
+    "TrainConfig": "asl_edge.training.config",
+    "adapt": "asl_edge.api",
+    "benchmark": "asl_edge.api",
+    "evaluate": "asl_edge.api",
+    "predict": "asl_edge.api",
+    "prepare": "asl_edge.api",
+    "recipe": "asl_edge.api",
+    "train": "asl_edge.api",
+    "verify": "asl_edge.api",
 }
+"""Public name to the module that holds it. `export` is not among them: it is the package `asl_edge.export` itself,
+which can be called (see there)."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name == "export":
+        return importlib.import_module("asl_edge.export")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""What can go wrong, by name. The library raises these, the command line makes a sentence and an exit code of them."""
+"""The exceptions that the library raises; the command line turns them into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class AslEdgeError(Exception):
 
 
 class UserError(AslEdgeError):
-    """Something a person can mend: a path, an option, a package. Exit code 2."""
+    """Something the user can fix: a path, an option, a package. Exit code 2."""
 
     exit_code = 2
 
@@ -44,4 +44,4 @@ class ParityError(AslEdgeError):
 
 
 class TrainingError(AslEdgeError):
-    """Training cannot go on: the loss is not a number, the disk is full, the arrays changed."""
+    """Training cannot continue: the loss is not a number, the disk is full, the arrays changed."""

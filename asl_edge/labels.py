@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable
 
 from asl_edge.errors import DataError
 
-LETTERS: tuple[str, ...] = tuple(string.ascii_uppercase)
-COMMANDS: tuple[str, ...] = ("del", "nothing", "space")
+LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+NOTHING = "nothing"
+"""The class of images without a hand."""
+COMMANDS: tuple[str, ...] = ("del", NOTHING, "space")
 CLASSES: tuple[str, ...] = LETTERS + COMMANDS
 """All 29 classes in alphabet order: A to Z, then `del`, `nothing`, `space`."""
 
@@ -33,10 +34,10 @@ def in_alphabet_order(names: Iterable[str]) -> list[str]:
 
 
 def parse_classes(text: str) -> list[str]:
-    """Read a list such as `A,B,space`; it chooses the classes and their order.
+    """Parse a list such as `A,B,space`, which chooses the classes and their order.
 
     Raises:
-        DataError: a name is no class of the alphabet, is named twice, or there is none at all.
+        DataError: a name is not a class of the alphabet, a class is named twice, or there is none.
     """
     chosen: list[str] = []
     for part in (part.strip() for part in text.split(",")):

@@ -7,30 +7,33 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32]
+"""Probabilities, features and the like, as networks compute them."""
+AnyFloats = npt.NDArray[np.floating]
+"""Floats of any width."""
 Ints = npt.NDArray[np.integer]
 
 
-def accuracy(probabilities: Floats, labels: Ints) -> float:
-    """Share of images whose most probable class is the right one.
+def accuracy(probabilities: AnyFloats, labels: Ints) -> float:
+    """Share of images whose most probable class is correct.
 
     Args:
         probabilities: float array of shape (N, C).
-        labels: integer array of shape (N,), the right column of each row.
+        labels: integer array of shape (N,), the correct column of each row.
     """
     _check(probabilities, labels)
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def top_k_accuracy(probabilities: Floats, labels: Ints, k: int = 3) -> float:
-    """Share of images whose right class is among the `k` most probable; ties go to the lower column."""
+def top_k_accuracy(probabilities: AnyFloats, labels: Ints, k: int = 3) -> float:
+    """Share of images whose correct class is among the `k` most probable; ties go to the lower column."""
     _check(probabilities, labels)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 
 
 def confusion_counts(predicted: Ints, labels: Ints, classes: int) -> npt.NDArray[np.int64]:
-    """Count images by right class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
+    """Count images by true class (rows) and predicted class (columns); int64 array of shape (classes, classes)."""
     counts = np.bincount(labels.astype(np.int64) * classes + predicted.astype(np.int64), minlength=classes * classes)
     return counts.reshape(classes, classes)
 
@@ -57,28 +60,28 @@ def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[f
     return low, 1.0 if right == total else min(1.0, centre + half)
 
 
-def answered(probabilities: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Tell which images are answered at `threshold`; bool array of shape (N,).
+def accepted(probabilities: AnyFloats, threshold: float) -> npt.NDArray[np.bool_]:
+    """Return which images are accepted at `threshold`; bool array of shape (N,).
 
     Args:
         probabilities: float array of shape (N, C).
-        threshold: confidence under which the answer is "not sure".
+        threshold: confidence below which the answer is "not sure".
     """
     # In double precision, as the predictor compares: NumPy would round the threshold to the array's own precision.
     return np.asarray(probabilities.max(axis=1).astype(np.float64) >= threshold)
 
 
-def coverage_and_accuracy(probabilities: Floats, labels: Ints, threshold: float) -> tuple[float, float | None]:
-    """Share of images answered at `threshold`, and the accuracy of those answers (None when none is answered)."""
+def coverage_and_accuracy(probabilities: AnyFloats, labels: Ints, threshold: float) -> tuple[float, float | None]:
+    """Coverage at `threshold`, and selective accuracy: that of the accepted images, None if there are none."""
     _check(probabilities, labels)
-    sure = answered(probabilities, threshold)
+    sure = accepted(probabilities, threshold)
     if not sure.any():
         return 0.0, None
     right = probabilities.argmax(axis=1) == labels
     return float(sure.mean()), float(right[sure].mean())
 
 
-def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 15) -> float:
+def expected_calibration_error(probabilities: AnyFloats, labels: Ints, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017, arXiv:1706.04599, eq. 3)."""
     _check(probabilities, labels)
     confidence = probabilities.max(axis=1).astype(np.float64)
@@ -88,18 +91,18 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, bins: int = 
     return float(np.abs(gap).sum() / len(labels))
 
 
-def softmax(logits: Floats) -> Floats:
+def softmax(logits: AnyFloats) -> AnyFloats:
     """Return probabilities of shape (N, C), of the dtype of `logits` (N, C)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def with_temperature(probabilities: Floats, temperature: float) -> npt.NDArray[np.float32]:
+def with_temperature(probabilities: AnyFloats, temperature: float) -> npt.NDArray[np.float32]:
     """Return the softmax at another temperature, from the one at temperature 1.
 
     Args:
         probabilities: float array of shape (N, C).
-        temperature: above 1 makes confidences smaller, below 1 larger; the order of the classes stays.
+        temperature: above 1 makes confidences smaller, below 1 larger; the order of the classes does not change.
 
     Returns:
         float32 array of shape (N, C), each row adding up to 1.
@@ -109,7 +112,7 @@ def with_temperature(probabilities: Floats, temperature: float) -> npt.NDArray[n
     return softmax(logits).astype(np.float32)
 
 
-def _check(probabilities: Floats, labels: Ints) -> None:
+def _check(probabilities: AnyFloats, labels: Ints) -> None:
     if probabilities.ndim != 2 or labels.ndim != 1 or len(probabilities) != len(labels) or len(labels) == 0:
         raise ValueError(
             "probabilities must have shape (N, C) and labels (N,), N at least 1. "

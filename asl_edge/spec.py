@@ -1,4 +1,4 @@
-"""ModelSpec: the contract that travels inside the `.onnx` file, so that the file alone is enough to predict rightly."""
+"""ModelSpec: the contract inside the `.onnx` file, so that the file alone is enough to predict correctly."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from asl_edge.errors import ModelError
+from asl_edge.errors import ModelError, UserError
 from asl_edge.files.earlier_names import with_current_names
 
 METADATA_KEY = "asl_edge.spec"
@@ -19,16 +19,32 @@ SPEC_VERSION = 1
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 FEATURES_NAME = "features"
-"""The second output, where there is one: what the last layer makes the probabilities of, float32 (N, F)."""
+"""The second output, if there is one: the input of the last layer, float32 (N, F)."""
 
 MAPS_NAME = "class_maps"
-"""A further output of models that look twice: the logits at each place, float32 (N, C, rows, columns)."""
+"""A further output of models with a zoom pass: the logits at each place, float32 (N, C, rows, columns)."""
 
 CARD_KEY = "asl_edge.model_card"
-"""The key of the ONNX metadata entry that holds a model card as Markdown, where somebody wrote one."""
+"""The key of the ONNX metadata entry that holds a model card as Markdown, if somebody wrote one."""
 
 Fit = Literal["crop", "stretch", "pad"]
+"""How an image becomes square: its centre, stretched, or padded with black."""
 Colour = Literal["RGB", "BGR"]
+
+
+def check_fit(fit: object, name: str = "fit", error: type[UserError] = ModelError) -> None:
+    """Check that `fit` is one of the ways in which an image becomes square.
+
+    Args:
+        fit: the value to check.
+        name: what the message calls it.
+        error: the exception to raise.
+
+    Raises:
+        UserError: it is not, as the class `error`.
+    """
+    if fit not in get_args(Fit):
+        raise error(f"{name} must be crop, stretch or pad. Received: {fit}")
 
 
 @dataclass(frozen=True)
@@ -48,31 +64,31 @@ class ModelSpec:
     colour: Colour = "RGB"
     """Order of the input's channels."""
     preprocess_version: int = 1
-    """Version of `asl_edge.imaging.preprocess` that the training images went through."""
+    """Version of `asl_edge.imaging.preprocess` that prepared the training images."""
     network: str = "alexnet"
     """Name of the network in the registry."""
     precision: str = "fp32"
     """How the weights are stored: fp32, fp16, fp16-weights (stored in half, computed in float32), int8."""
     features: int | None = None
-    """Number of features that the graph gives as a second output; None where it gives none."""
+    """Number of features in the graph's second output; None if it has no such output."""
     temperature: float = 1.0
     """Calibration temperature, already applied inside the graph."""
     reject_threshold: float | None = None
-    """Confidence under which the answer is "not sure"; None answers always."""
+    """Confidence below which the answer is "not sure"; None accepts every prediction."""
     reject_curve: tuple[tuple[float, float, float], ...] = ()
-    """(threshold, share of images answered, accuracy of those answers), as measured when it was calibrated."""
+    """(threshold, coverage, selective accuracy), as measured when the model was calibrated."""
     calibration: dict[str, Any] = field(default_factory=dict)
-    """How temperature and threshold came about (see `asl_edge.evaluation.calibration`)."""
+    """How temperature and threshold were chosen (see `asl_edge.evaluation.calibration`)."""
     zoom: dict[str, Any] = field(default_factory=dict)
-    """How the hand is found for a second look (see `asl_edge.runtime.zoom`); empty for models that look once."""
+    """How the zoom pass finds the hand (see `asl_edge.runtime.zoom`); empty for models without one."""
     evaluation: dict[str, Any] = field(default_factory=dict)
-    """Figures of the model on each source, as `asl-edge evaluate` with several sources wrote them into its run."""
+    """Metrics on each source, as `asl-edge evaluate` with several sources wrote them into the run folder."""
     trained_on: dict[str, Any] = field(default_factory=dict)
     """Sources, split and number of images that the network was trained on."""
     parity: dict[str, Any] = field(default_factory=dict)
     """Measured agreement with the Keras model (see `asl_edge.export.parity`)."""
     quantization: dict[str, Any] = field(default_factory=dict)
-    """How INT8 came about (see `asl_edge.export.int8.mixed_precision_search`); empty for other precisions."""
+    """How INT8 was made (see `asl_edge.export.int8.mixed_precision_search`); empty for other precisions."""
     weights_sha256: str | None = None
     """SHA-256 of the trained float32 weights, the same for every precision; adaptations are made for them."""
     made_with: dict[str, str] = field(default_factory=dict)
@@ -88,8 +104,7 @@ class ModelSpec:
             raise ModelError(f"A spec needs two or more different classes. Received: {list(names)}")
         if not isinstance(self.input_size, int) or isinstance(self.input_size, bool) or self.input_size < 1:
             raise ModelError(f"input_size must be a positive whole number of pixels. Received: {self.input_size!r}")
-        if self.fit not in ("crop", "stretch", "pad"):
-            raise ModelError(f"fit must be crop, stretch or pad. Received: {self.fit!r}")
+        check_fit(self.fit)
         if self.colour not in ("RGB", "BGR"):
             raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
         if not isinstance(self.temperature, int | float) or not 0 < self.temperature < math.inf:
@@ -101,7 +116,7 @@ class ModelSpec:
         if self.features is not None and (not isinstance(self.features, int) or self.features < 1):
             raise ModelError(f"features must be a positive whole number. Received: {self.features!r}")
         if not isinstance(self.zoom, dict) or (self.zoom and self.features is None):
-            raise ModelError("zoom must be an object, of a model that offers its features. Export the model again.")
+            raise ModelError("zoom must be an object, and the model must output its features. Export the model again.")
         shares = [value for point in self.reject_curve for value in point]
         if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares) or any(
             len(point) != 3 for point in self.reject_curve
@@ -141,7 +156,7 @@ class ModelSpec:
         try:
             values["reject_curve"] = tuple(tuple(point) for point in values.get("reject_curve") or ())
         except TypeError as error:
-            raise ModelError("The model's reject_curve is no list of points. Export the model again.") from error
+            raise ModelError("The model's reject_curve is not a list of points. Export the model again.") from error
         return cls(**values)
 
     @classmethod

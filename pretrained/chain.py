@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from asl_edge.labels import CLASSES
 from pretrained.copy_paste_images import CopyPaste, write_images
 from pretrained.dataset import TrainingData, prepare_arrays
 from pretrained.distill import STUDENT, TEACHER, distill
@@ -46,6 +47,8 @@ class Scale:
     """Side of the images in pixels."""
     experiment_size: int = 96
     """The same, of the trainings that leave a source out."""
+    classes: tuple[str, ...] | None = None
+    """None takes all that there are."""
     per_class: int | None = None
     """At most this many synthetic and copy-paste images per class."""
     epochs: int | None = None
@@ -54,6 +57,8 @@ class Scale:
     """Batches per epoch, of the distillation; `experiment_steps` of the trainings that leave a source out."""
     experiment_steps: int = 140
     left_out: tuple[str, ...] = LeaveOneOut().sources
+    precision: str = PRECISION
+    """Of the exported files."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` for every training."""
 
@@ -71,11 +76,13 @@ class Scale:
 TOY = Scale(
     size=32,
     experiment_size=32,
-    per_class=2,
+    classes=("A", "B", "L", "nothing"),
+    per_class=8,
     epochs=1,
     steps=1,
     experiment_steps=1,
     left_out=("kaggle", "signer-r"),
+    precision="fp32",  # untrained networks have ties, which rounded weights decide differently
     settings={
         "steps_per_epoch": 1, "batch_size": 8, "augmentation": "none", "zoom": False, "precision": "float32",
         "fast_convolution": "off", "xla": "off", "on_device": "off",
@@ -178,6 +185,7 @@ class Chain:
                 chosen.copy_paste,
                 per_class=self.scale.images(chosen.copy_paste.per_class),
                 synthetic=self.scale.images(chosen.copy_paste.synthetic),
+                classes=self.scale.classes or CLASSES,
             ),
             synthetic=self.scale.images(chosen.synthetic),
             synthetic_only=self.scale.images(chosen.synthetic_only),
@@ -185,6 +193,7 @@ class Chain:
             epochs=self.scale.epochs or chosen.epochs,
             steps_per_epoch=self.scale.experiment_steps,
             settings=self.scale.settings,
+            classes=self.scale.classes,
         )
         arrays, folder = self.work / plain.label(), self.work / _LEFT_OUT_FOLDER
         temperature = f"{_LEFT_OUT_FOLDER}/{TEMPERATURE_FILE}"
@@ -195,7 +204,8 @@ class Chain:
 
         def release_it() -> None:
             value = read_temperature(self.work / temperature)
-            release(self.work / "09-final", self.data, self.work / ninth.label(), value, self.work / RELEASED)
+            run, out, precision = self.work / "09-final", self.work / RELEASED, self.scale.precision
+            release(run, self.data, self.work / ninth.label(), value, out, precision=precision)
 
         return [
             Stage(
@@ -214,7 +224,12 @@ class Chain:
     def _training_data(self, synthetic: int, variety: str, **choices: Any) -> TrainingData:
         counts = (self.scale.images(synthetic), self.scale.images(40))
         return TrainingData(
-            size=self.scale.size, synthetic=counts[0], variety=variety, validation_synthetic=counts[1], **choices
+            size=self.scale.size,
+            synthetic=counts[0],
+            variety=variety,
+            validation_synthetic=counts[1],
+            classes=self.scale.classes,
+            **choices,
         )
 
     def _copy_paste_data(self, number: str, seed: int, variety: str) -> tuple[TrainingData, TrainingData]:
@@ -225,7 +240,9 @@ class Chain:
     def _hands(self, number: str, plain: TrainingData, chosen: TrainingData, judge: str, seed: int) -> list[Stage]:
         """Return the stages that make copy-paste images and the arrays with them."""
         hands, arrays = f"{number}-hands", self.work / plain.label()
-        counts = CopyPaste(self.scale.images(2000), self.scale.images(300), seed=seed)
+        counts = CopyPaste(
+            self.scale.images(2000), self.scale.images(300), seed=seed, classes=self.scale.classes or CLASSES
+        )
         judging = self.work / judge / "model.onnx"
         return [
             self._arrays(f"{number}-photographs", plain),
@@ -268,6 +285,6 @@ class Chain:
         def export() -> None:
             from asl_edge.export.export import export_run
 
-            export_run(self.work / run, self.work / name / "model.onnx", precision=PRECISION)
+            export_run(self.work / run, self.work / name / "model.onnx", precision=self.scale.precision)
 
         return Stage(name, f"Export {run}", export, (run,), (name,))

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ from asl_edge.data.synthetic import synthesize
 from asl_edge.data.synthetic.scene import Variety
 from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import Image, opencv, to_square
+from asl_edge.labels import CLASSES
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.pretrained import pretrained_model
 from benchmarks.harness.report import argument_parser
@@ -59,6 +61,9 @@ _WALLS = ("signer-r", "signer-m")
 _PER_CLASS_AND_SOURCE = 400
 _MOST_SCENES, _MOST_INPAINTED = 3000, 1500
 _VARIETY = Variety(spread=2.0, left=0.3, cut_out=1.0, rare=0.3)
+
+_BACKGROUNDS: list[BackgroundImages] = []
+"""Of a worker process: the one that its initializer got."""
 
 Photographs = dict[tuple[str, str], list[Image]]
 """(source, class) -> uint8 RGB images (S, S, 3)."""
@@ -83,6 +88,8 @@ class CopyPaste:
     without: tuple[str, ...] = ()
     """Sources that give neither hands nor backgrounds."""
     seed: int = 0
+    classes: tuple[str, ...] = CLASSES
+    """Of the synthetic hands."""
 
 
 def write_images(
@@ -113,11 +120,24 @@ def write_images(
         for label in sorted(by_class)
     ]
     partial_folder = out.with_name(f"{out.name}.partial")
-    work = partial(write_class, folder=partial_folder, chosen=chosen, backgrounds=backgrounds)
-    with ProcessPoolExecutor(2) as pool:
+    work = partial(_write_class_in_worker, folder=partial_folder, chosen=chosen)
+    # Spawned, not forked: TensorFlow's threads, which an earlier stage started, do not survive a fork. Backgrounds are
+    # sent once per worker, not once per class.
+    workers = ProcessPoolExecutor(2, get_context("spawn"), initializer=_keep_backgrounds, initargs=(backgrounds,))
+    with workers as pool:
         list(pool.map(work, [*jobs, ("nothing", {})]))
     shutil.rmtree(out, ignore_errors=True)
     partial_folder.rename(out)
+
+
+def _keep_backgrounds(backgrounds: BackgroundImages) -> None:
+    _BACKGROUNDS.append(backgrounds)
+
+
+def _write_class_in_worker(
+    job: tuple[str, Mapping[str, Sequence[HandCutout]]], *, folder: Path, chosen: CopyPaste
+) -> None:
+    write_class(job, folder=folder, chosen=chosen, backgrounds=_BACKGROUNDS[0])
 
 
 def find_hands(
@@ -127,7 +147,7 @@ def find_hands(
     if cutouts is not None and cutouts.is_file():
         return load_cutouts(cutouts)
     real = list(real_hands(photographs))
-    synthetic = list(synthetic_hands(chosen.synthetic, chosen.seed))
+    synthetic = list(synthetic_hands(chosen))
     hands, good = [*real, *synthetic], [*classified_correctly(real, judge), *(True for _ in synthetic)]
     if cutouts is not None:
         save_cutouts(cutouts, hands, good)
@@ -184,12 +204,20 @@ def real_hands(photographs: Photographs) -> Iterator[LabelledCutout]:
                 yield LabelledCutout(source, label, HandCutout(image, mask))
 
 
-def synthetic_hands(per_class: int, seed: int) -> Iterator[LabelledCutout]:
+def synthetic_hands(chosen: CopyPaste) -> Iterator[LabelledCutout]:
     """Yield newly drawn synthetic hands."""
     cv2 = opencv()
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "hands"
-        synthesize(folder, per_class=per_class, clip_frames=1, seed=seed + 1000, size=SIDE, variety=_VARIETY)
+        synthesize(
+            folder,
+            per_class=chosen.synthetic,
+            classes=chosen.classes,
+            clip_frames=1,
+            seed=chosen.seed + 1000,
+            size=SIDE,
+            variety=_VARIETY,
+        )
         for path in sorted(folder.rglob("*.jpg")):
             if path.parent.name == "nothing":
                 continue

@@ -14,6 +14,7 @@ from asl_edge.data.prepare.split import SplitPlan
 from asl_edge.data.synthetic import synthesize
 from asl_edge.data.synthetic.scene import Variety
 from asl_edge.imaging.preprocess import opencv
+from asl_edge.labels import CLASSES
 
 SOURCES = {
     "kaggle": "kaggle/asl_alphabet_train",
@@ -57,6 +58,8 @@ class TrainingData:
     """Train on these sources of photographs only; empty: on all."""
     leave_out: str | None = None
     """A source to train without."""
+    classes: tuple[str, ...] | None = None
+    """None takes all that there are."""
     photographs: bool = True
     """Without them, synthetic hands alone are trained on."""
     also: tuple[Path, ...] = ()
@@ -76,6 +79,8 @@ class TrainingData:
         parts = [f"arrays-{self.size}" + ("" if self.photographs else "-no-photographs")]
         if set(self.mirror) != set(MIRRORED):
             parts.append(f"mirrored-{'-'.join(sorted(self.mirror))}")
+        if self.classes:
+            parts.append(f"classes-{'-'.join(self.classes)}")
         if self.only:
             parts.append(f"only-{'-'.join(self.only)}")
         if self.leave_out:
@@ -116,13 +121,12 @@ def prepare_arrays(chosen: TrainingData, data: Path, work: Path) -> Path:
     names = chosen.sources()
     folders = [data / SOURCES[name] for name in names]
     if chosen.synthetic:
-        folders.append(draw_hands(work, chosen.synthetic, chosen.variety, chosen.synthetic_seed, chosen.size))
+        folders.append(draw_hands(work, chosen, chosen.synthetic, chosen.synthetic_seed))
     folders += chosen.also
     plan, validation = SplitPlan(fractions=(0.82, 0.06, 0.12)) if chosen.photographs else SplitPlan(), []
     if chosen.validate_on_synthetic:  # these shares leave the same images for the test as those above
         plan = SplitPlan(fractions=(0.882, 0.0, 0.118))
-        count, variety = chosen.validation_synthetic, chosen.variety
-        validation = [draw_hands(work, count, variety, _VALIDATION_SEED, chosen.size)]
+        validation = [draw_hands(work, chosen, chosen.validation_synthetic, _VALIDATION_SEED)]
     arrays = work / chosen.label()
     if not arrays.is_dir():
         prepare(
@@ -130,6 +134,7 @@ def prepare_arrays(chosen: TrainingData, data: Path, work: Path) -> Path:
                 (*folders, *validation),
                 arrays,
                 size=chosen.size,
+                classes=chosen.classes,
                 split=plan,
                 mirror=tuple(str(data / SOURCES[name]) for name in chosen.mirror if name in names),
                 val_sources=tuple(map(str, validation)),
@@ -143,20 +148,26 @@ def synthetic_label(per_class: int, variety: str, seed: int) -> str:
     return f"synthetic-{per_class}-{variety}" + (f"-seed-{seed}" if seed != 1 else "")
 
 
-def draw_hands(work: Path, per_class: int, variety: str, seed: int, size: int) -> Path:
+def draw_hands(work: Path, chosen: TrainingData, per_class: int, seed: int) -> Path:
     """Return the folder of synthetic hands below `work`; draw them where it does not exist yet.
 
     Args:
         work: where the folder is kept.
+        chosen: classes, variety and size; the hands are drawn a quarter larger than the images that are trained on.
         per_class: images per class.
-        variety: name in `VARIETY`.
         seed: another seed shows other people and places.
-        size: side of the images that are trained on, in pixels; the hands are drawn a quarter larger.
     """
-    folder = work / synthetic_label(per_class, variety, seed)
+    folder = work / synthetic_label(per_class, chosen.variety, seed)
     if not folder.is_dir():
-        side = size * 5 // 4
-        synthesize(folder, per_class=per_class, clip_frames=1, seed=seed, size=side, variety=VARIETY[variety])
+        synthesize(
+            folder,
+            per_class=per_class,
+            classes=chosen.classes or CLASSES,
+            clip_frames=1,
+            seed=seed,
+            size=chosen.size * 5 // 4,
+            variety=VARIETY[chosen.variety],
+        )
     return folder
 
 

@@ -137,7 +137,7 @@ def markdown(entries: Iterable[Entry]) -> str:
     rows = [
         [
             entry.date,
-            entry.name,
+            f"`{entry.name}`",
             "; ".join(filter(None, (entry.model, entry.data))),
             *(entry.figures[name].describe() if name in entry.figures else "" for name in COLUMNS),
         ]

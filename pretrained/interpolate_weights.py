@@ -142,7 +142,7 @@ def estimate_batch_statistics(network: Any, images: npt.NDArray[np.uint8]) -> No
         square: Any = 0.0
         count = 0
         for start in range(0, len(images), _BATCH):
-            values = np.asarray(inputs(images[start : start + _BATCH], training=False), np.float64)
+            values = np.asarray(inputs([images[start : start + _BATCH]], training=False), np.float64)
             values = values.reshape(-1, values.shape[-1])
             total, square, count = total + values.sum(axis=0), square + (values**2).sum(axis=0), count + len(values)
         mean = total / count

@@ -26,8 +26,8 @@ import onnx
 
 from asl_edge.evaluation import calibration
 from asl_edge.evaluation.evaluate import evaluate
-from asl_edge.evaluation.multi_source import evaluate_several
-from asl_edge.evaluation.report_files import write_several
+from asl_edge.evaluation.multi_source import evaluate_sources
+from asl_edge.evaluation.report_files import write_multi_source_report
 from asl_edge.export.export import ExportResult, export_run
 from asl_edge.export.graph.weight_alignment import aligned
 from asl_edge.files import atomic
@@ -56,7 +56,14 @@ class Promise:
 
 
 def release(
-    run: Path, data: Path, arrays: Path, temperature: float, out: Path, promise: Promise | None = None
+    run: Path,
+    data: Path,
+    arrays: Path,
+    temperature: float,
+    out: Path,
+    promise: Promise | None = None,
+    *,
+    precision: str = PRECISION,
 ) -> ExportResult:
     """Calibrate, evaluate and export a run.
 
@@ -67,6 +74,7 @@ def release(
         temperature: of the probabilities.
         out: the `.onnx` file to write.
         promise: what the threshold is chosen for.
+        precision: of the file (see `asl_edge.export.build.build`).
 
     Raises:
         DataError: a development set is missing or too small.
@@ -78,16 +86,16 @@ def release(
         draft = Path(work) / "draft.onnx"
         plain = calibration.Calibration(temperature, None, promise.target, None, None, (), (), promise.about)
         calibration.write_calibration(run, plain)
-        export_run(run, draft, precision=PRECISION)
+        export_run(run, draft, precision=precision)
         chosen = choose_threshold(draft, {name: sets[name] for name in THRESHOLD_SETS}, promise)
         calibration.write_calibration(run, replace(chosen, temperature=temperature, target=promise.target))
-        export_run(run, draft, precision=PRECISION)
-        reports = evaluate_several(draft, list(sets.values()), mirrored=True)
+        export_run(run, draft, precision=precision)
+        reports = evaluate_sources(draft, list(sets.values()), mirrored=True)
         shutil.rmtree(run / "evaluation", ignore_errors=True)
-        write_several(reports, run / "evaluation")
+        write_multi_source_report(reports, run / "evaluation")
     for name, report in zip(reports.names, reports.reports, strict=True):
         print(f"{name}: {report.images} images, {report.accuracy:.1%}, mirrored {report.accuracy_mirrored or 0:.1%}")
-    return export_run(run, out, precision=PRECISION)
+    return export_run(run, out, precision=precision)
 
 
 def choose_threshold(model: Path, sets: dict[str, Path], promise: Promise) -> calibration.Calibration:
@@ -95,7 +103,7 @@ def choose_threshold(model: Path, sets: dict[str, Path], promise: Promise) -> ca
     answers = []
     for name, folder in sets.items():
         report = evaluate(model, folder)
-        answers.append(calibration.Answers(name, report.probabilities, report.labels))
+        answers.append(calibration.SourcePredictions(name, report.probabilities, report.labels))
     target = promise.target + promise.margin
     return calibration.calibrate(answers, temperature=1.0, target=target, every_source=True, about=promise.about)
 

@@ -97,18 +97,22 @@ class Runner:
             again = set(names[names.index(self.stage(first).name) :])
         for name in again:  # before the first of them runs, so that an interruption does not forget the wish
             self._stamp_file(name).unlink(missing_ok=True)
+            self._begun_file(self.stage(name)).unlink(missing_ok=True)
         ran = []
         for stage in chosen:
             state = self.state(stage)
             if state == DONE:
                 continue
             self._check_inputs(stage)
-            if state == STALE or stage.name in again:
+            inputs = self._inputs(stage)
+            if state == STALE or stage.name in again or not self._may_continue(stage, inputs):
                 self._remove_outputs(stage)
             print(f"{stage.name}: {stage.about}", flush=True)
-            start, inputs = time.monotonic(), self._inputs(stage)
+            atomic.write_json(self._begun_file(stage), {"inputs": inputs})
+            start = time.monotonic()
             stage.run()
             self._write_stamp(stage, inputs, time.monotonic() - start)
+            self._begun_file(stage).unlink()
             ran.append(stage.name)
         return ran
 
@@ -116,6 +120,11 @@ class Runner:
         """Return a line per stage: state, name, what it does."""
         width = max(len(stage.name) for stage in self.stages)
         return [f"{self.state(stage):<10}  {stage.name:<{width}}  {stage.about}" for stage in self.stages]
+
+    def _may_continue(self, stage: Stage, inputs: dict[str, str]) -> bool:
+        """Whether what an interrupted stage left was made from the same inputs."""
+        path = self._begun_file(stage)
+        return path.is_file() and json.loads(path.read_text()) == {"inputs": inputs}
 
     def _check_inputs(self, stage: Stage) -> None:
         missing = [name for name in stage.inputs if not (self.work / name).exists()]
@@ -141,6 +150,9 @@ class Runner:
 
     def _stamp_file(self, name: str) -> Path:
         return self.work / "stamps" / f"{name}.json"
+
+    def _begun_file(self, stage: Stage) -> Path:
+        return self.work / "stamps" / f"{stage.name}.begun.json"
 
     def _stamp(self, stage: Stage) -> dict[str, Any] | None:
         try:

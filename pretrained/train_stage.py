@@ -41,7 +41,7 @@ from pretrained.dataset import (
 )
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
 
-RECIPE = "strangers"
+RECIPE = recipes.SIGNER_INDEPENDENT
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,11 @@ def run_stage(stage: TrainStage, data: Path, work: Path, log: Path) -> Path:
     return run
 
 
-def synthetic_only(network: str, size: int, per_class: int, settings: Mapping[str, Any]) -> TrainStage:
+def synthetic_only(
+    network: str, size: int, per_class: int, settings: Mapping[str, Any], classes: tuple[str, ...] | None = None
+) -> TrainStage:
     """Return a training on synthetic hands alone, from whose weights the experiments start."""
-    chosen = TrainingData(size=size, synthetic=per_class, photographs=False)
+    chosen = TrainingData(size=size, synthetic=per_class, photographs=False, classes=classes)
     return TrainStage(f"synthetic-only-{size}-{network}", chosen, network, settings=settings)
 
 

@@ -119,18 +119,18 @@ def test_coverage(given_answers: tuple[np.ndarray, np.ndarray], threshold: float
     probabilities, labels = given_answers
     coverage, right = metrics.coverage_and_accuracy(probabilities, labels, threshold)
 
-    answered = [row for row in range(len(labels)) if float(max(probabilities[row])) >= threshold]
-    assert coverage == pytest.approx(len(answered) / len(labels))
-    if answered:
-        assert right == pytest.approx(metrics.accuracy(probabilities[answered], labels[answered]))
+    accepted = [row for row in range(len(labels)) if float(max(probabilities[row])) >= threshold]
+    assert coverage == pytest.approx(len(accepted) / len(labels))
+    if accepted:
+        assert right == pytest.approx(metrics.accuracy(probabilities[accepted], labels[accepted]))
     else:
         assert right is None
 
 
 def test_a_threshold_is_not_rounded_to_the_precision_of_the_answers() -> None:
     probabilities = np.array([[0.7, 0.3]], np.float32)  # 0.7 in single precision lies below 0.7 in double
-    assert metrics.answered(probabilities, 0.7).tolist() == [False]
-    assert metrics.answered(probabilities, float(np.float32(0.7))).tolist() == [True]
+    assert metrics.accepted(probabilities, 0.7).tolist() == [False]
+    assert metrics.accepted(probabilities, float(np.float32(0.7))).tolist() == [True]
     assert metrics.coverage_and_accuracy(probabilities, np.array([0]), 0.7) == (0.0, None)
 
 

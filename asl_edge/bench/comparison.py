@@ -1,4 +1,4 @@
-"""A benchmark beside an earlier one: what changed by more than the noise of both."""
+"""Compares a benchmark with an earlier one: what changed by more than the noise of both."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from asl_edge.files.earlier_names import with_current_names
 Verdict = Literal["faster", "slower", "no difference", "cannot tell"]
 
 LEAST_CHANGE = 0.03
-"""Relative difference below which nothing is called a change, however quiet the machine was."""
+"""Smallest relative difference that counts as a change, however quiet the machine was."""
 
 HEADINGS = ("model", "provider", "batch", "threads", "before ms", "now ms", "ratio", "verdict")
 
 _FEWEST_ROUNDS = 3
-"""Three rounds before and three after are all apart by chance once in ten times, fewer more often."""
+"""Three rounds before and three after are completely separated by chance once in ten times, fewer more often."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Comparison:
     """Median of all samples of the earlier benchmark."""
     now_ms: float
     ratio: float
-    """Now by before: above 1 is slower."""
+    """Now divided by before: above 1 is slower."""
     verdict: Verdict
 
     def cells(self) -> list[str]:
@@ -51,24 +51,24 @@ class ComparisonReport:
     """All variants that both benchmarks have."""
 
     path: str
-    """Of the earlier benchmark."""
+    """Path of the earlier benchmark."""
     created: str
-    """When that one was measured."""
+    """When the earlier benchmark was measured."""
     comparisons: list[Comparison]
     notes: list[str]
-    """What differs besides the models: machine, versions, variants that the earlier one does not have."""
+    """Other differences: machine, versions, variants that the earlier one does not have."""
 
     @property
     def slower(self) -> list[Comparison]:
-        """Those that became slower by more than the noise."""
+        """The variants that became slower by more than the noise."""
         return [one for one in self.comparisons if one.verdict == "slower"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that JSON knows."""
+        """Return everything as plain values for JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return aligned lines for people, a heading first."""
+        """Return aligned lines for people, a header first."""
         rows = [HEADINGS, *([Path(one.model).name, *one.cells()] for one in self.comparisons)]
         return [self._title(), *(line.rstrip() for line in aligned(rows, left=("model", "provider", "verdict")))]
 
@@ -86,7 +86,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what `asl-edge benchmark --json` printed.
 
     Raises:
-        UserError: it cannot be read, or is nothing of the kind.
+        UserError: it cannot be read, or is something else.
     """
     try:
         values = with_current_names(json.loads(Path(path).read_text(encoding="utf-8")))
@@ -95,7 +95,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror or error}). Name what `asl-edge benchmark --json` printed."
         ) from error
     except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}). Name what `asl-edge benchmark --json` printed.") from error
+        raise UserError(f"{path} is not JSON ({error}). Name what `asl-edge benchmark --json` printed.") from error
     try:
         for row in values["results"]:
             for turn in row["raw"]["samples_ms"]:
@@ -105,7 +105,7 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         values["machine"]["processor"], values["created"], values["onnxruntime"]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is no benchmark of asl-edge ({error!r}). Name what `asl-edge benchmark --json` printed."
+            f"{path} is not a benchmark of asl-edge ({error!r}). Name what `asl-edge benchmark --json` printed."
         ) from error
     return dict(values)
 
@@ -113,15 +113,14 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
 def compare(report: BenchmarkReport, before: dict[str, Any], path: str) -> ComparisonReport:
     """Compare each variant with the one of the same model, provider, batch size and threads.
 
-    A model is the same where its path is, or else where the name of its file is and no other has it. A difference is
-    called one where every round of one benchmark was slower than every round of the other, since rounds are what the
-    noise of a machine moves, and where the medians differ by 3% or more. With fewer than three rounds on a side
-    nothing is said.
+    Models match by path, or else by a file name that only one earlier model has. A difference counts if every round of
+    one benchmark was slower than every round of the other, since a machine's noise affects whole rounds, and if the
+    medians differ by 3% or more. With fewer than three rounds on either side there is no verdict.
 
     Args:
-        report: now.
+        report: the benchmark of now.
         before: what `read_report` returned.
-        path: of the earlier one, for the report.
+        path: path of the earlier one, for the report.
     """
     found, notes = [], _notes(report, before)
     for result in report.results:
@@ -151,7 +150,7 @@ def _one(result: VariantResult, before: list[list[float]]) -> Comparison:
 
 
 def verdict(before: list[list[float]], now: list[list[float]]) -> Verdict:
-    """Return what the rounds of two measurements say; each is a list of its samples, in any unit of time."""
+    """Return the verdict on two measurements; each round is a list of its samples, in any unit of time."""
     if min(len(before), len(now)) < _FEWEST_ROUNDS:
         return "cannot tell"
     old, new = ([median(turn) for turn in turns] for turns in (before, now))

@@ -1,6 +1,6 @@
-"""Energy where the machine tells it: a Jetson's power rails, RAPL of x86 processors, NVML of NVIDIA's cards.
+"""Energy meters: a Jetson's power rails, RAPL of x86 processors, NVML of NVIDIA's GPUs.
 
-What is read is all that the processor, card or board takes, idle power included, whoever uses it.
+They count everything that the processor, GPU or board consumes, idle power and other processes included.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 clock = time.perf_counter
-"""Seconds from any moment on. Tests put one in its place that they move themselves."""
+"""Seconds since some moment; tests replace it by one that they advance themselves."""
 
 _TOTALS = ("VDD_IN", "POM_5V_IN", "5V_IN")
-"""Rails that feed a whole Jetson module; where a board has none of them, all its rails are added up."""
+"""Rails that feed a whole Jetson module; on a board without any of them, all rails are added up."""
 
 _RAIL_SECONDS = 0.01
-"""Between two looks at the rails; the INA3221 measures about that often."""
+"""Between two readings of the rails; the INA3221 measures about that often."""
 
 
 class Meter(Protocol):
@@ -54,11 +54,11 @@ class Meters:
 
 
 def find_meter(*, gpu: bool = False, sysfs: Path = Path("/sys")) -> tuple[Meter | None, str]:
-    """Return what can count this machine's energy, or None; and why something that is there cannot be read.
+    """Return this machine's energy meter, or None; and why an existing counter cannot be read.
 
     Args:
-        gpu: the network runs on an NVIDIA card, whose energy counts as well.
-        sysfs: where Linux shows its devices.
+        gpu: the network runs on an NVIDIA GPU, whose energy counts as well.
+        sysfs: where Linux lists its devices.
     """
     rails = _rails(sysfs)
     reasons = []
@@ -75,18 +75,18 @@ def find_meter(*, gpu: bool = False, sysfs: Path = Path("/sys")) -> tuple[Meter 
         except OSError as error:
             reasons.append(
                 f"the processor's energy (RAPL) cannot be read ({error.strerror or error}); "
-                f"for once: sudo chmod a+r {' '.join(f'{package}/energy_uj' for package in packages)}"
+                f"until the next boot: sudo chmod a+r {' '.join(f'{package}/energy_uj' for package in packages)}"
             )
     if gpu:
         try:
             meters.append(NvmlMeter())
         except OSError as error:
-            reasons.append(f"the card's energy (NVML) cannot be read ({error})")
+            reasons.append(f"the GPU's energy (NVML) cannot be read ({error})")
     return (Meters(meters) if meters else None), "; ".join(reasons)
 
 
 class RaplMeter:
-    """Energy of processor packages, as Linux's powercap shows it (Documentation/power/powercap/powercap.rst).
+    """Energy of processor packages, from Linux's powercap (Documentation/power/powercap/powercap.rst).
 
     Raises:
         OSError: on construction, when a counter cannot be read; since Linux 5.10 only root may.
@@ -99,7 +99,7 @@ class RaplMeter:
         self._sum = 0
 
     def joules(self) -> float:
-        """See `Meter.joules`; right as long as it is asked at least once in every turn of a counter (about an hour)."""
+        """See `Meter.joules`; correct if called at least once per wrap-around of the counter (about an hour)."""
         for place, (file, span) in enumerate(self._counters):
             now = _number(file)
             self._sum += (now - self._last[place]) % (span + 1)
@@ -111,7 +111,7 @@ class RaplMeter:
 
 
 class RailMeter:
-    """Energy of a Jetson: the power of its rails, looked at a hundred times a second and added up.
+    """Energy of a Jetson: the power of its rails, read a hundred times per second and integrated.
 
     Args:
         rails: for each its name and the files whose product is its power: millivolts and milliamperes, or milliwatts
@@ -145,7 +145,7 @@ class RailMeter:
 
     def _watch(self) -> None:
         while not self._closed.wait(_RAIL_SECONDS):
-            with contextlib.suppress(OSError, ValueError):  # a rail that is busy is looked at again
+            with contextlib.suppress(OSError, ValueError):  # a rail that is busy is read again
                 self.joules()
 
     def _power(self) -> float:
@@ -157,18 +157,18 @@ class RailMeter:
 
 
 class NvmlMeter:
-    """Energy of the first NVIDIA card (`nvmlDeviceGetTotalEnergyConsumption`, from Volta on).
+    """Energy of the first NVIDIA GPU (`nvmlDeviceGetTotalEnergyConsumption`, from Volta on).
 
     Raises:
-        OSError: on construction, when there is no NVML, no card, or none that counts.
+        OSError: on construction, when there is no NVML, no GPU, or none that counts energy.
     """
 
     def __init__(self) -> None:
-        self.name = "card 0 (NVML)"
+        self.name = "GPU 0 (NVML)"
         try:
             self._nvml = ctypes.CDLL("libnvidia-ml.so.1")
         except OSError as error:
-            raise OSError("libnvidia-ml.so.1 is not there") from error
+            raise OSError("libnvidia-ml.so.1 is missing") from error
         self._card = ctypes.c_void_p()
         self._call("nvmlInit_v2")
         self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(0), ctypes.byref(self._card))
@@ -195,7 +195,7 @@ class NvmlMeter:
 
 
 def _packages(sysfs: Path) -> list[Path]:
-    """Return the folders of whole processor packages; what lies within them would count twice."""
+    """Return the folders of whole processor packages; their parts would count twice."""
     found = []
     for folder in sorted((sysfs / "class" / "powercap").glob("*-rapl:*")):
         with contextlib.suppress(OSError):
@@ -205,7 +205,7 @@ def _packages(sysfs: Path) -> list[Path]:
 
 
 def _rails(sysfs: Path) -> dict[str, tuple[Path, ...]]:
-    """Return the rails that a Jetson's INA3221 watch, by name, with the files that tell their power."""
+    """Return the rails that a Jetson's INA3221 monitors, by name, with the files that hold their power."""
     rails: dict[str, tuple[Path, ...]] = {}
     for chip in sorted((sysfs / "class" / "hwmon").glob("hwmon*")):  # JetPack 5 and later
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""MLPerf Inference's scenarios SingleStream and Offline, and what of their rules a run here did not meet.
+"""MLPerf Inference's scenarios SingleStream and Offline, and which of their rules a run here did not meet.
 
 Definitions: MLCommons, "MLPerf Inference Rules", section 3 (scenarios), and `mlperf.conf` of its load generator. A
-figure from here is no MLPerf result, and must not be called one: nothing was reviewed, the network and the images are
-none of the suite's, and the load does not come from its generator.
+figure from here is not an MLPerf result, and must not be called one: nothing was reviewed, the network and the images
+are not the suite's, and the load does not come from its generator.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SCENARIOS = (SINGLE_STREAM, OFFLINE)
 
 LEAST_SECONDS = 600
 LEAST_QUERIES = 1024
-"""Of SingleStream."""
+"""Minimum for SingleStream."""
 LEAST_SAMPLES = 24_576
-"""Of Offline's one query."""
+"""Minimum for the one query of Offline."""
 
 NOTE = (
-    "SingleStream (the next image when the last is answered) and Offline (all at once) as MLPerf Inference defines "
-    "them, on prepared random images in memory. These are no MLPerf results: nothing was reviewed, and neither "
+    "SingleStream (one image after the other) and Offline (all at once) as MLPerf Inference defines "
+    "them, on prepared random images in memory. These are not MLPerf results: nothing was reviewed, and neither "
     "network nor load generator is the suite's."
 )
 
@@ -62,7 +62,7 @@ class ScenarioResult:
     p90_ms: float | None = None
     """SingleStream: the latency that 90% of the queries stay under."""
     samples_per_second: float | None = None
-    """Offline."""
+    """Offline: the throughput."""
     error: str | None = None
 
     @property
@@ -78,7 +78,7 @@ class ScenarioResult:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that JSON knows."""
+        """Return everything as plain values for JSON."""
         return asdict(self) | {"unmet": self.unmet}
 
     def cells(self) -> list[str]:

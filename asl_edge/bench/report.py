@@ -1,4 +1,4 @@
-"""What a benchmark found, as data, and as JSON, CSV and Markdown."""
+"""The results of a benchmark, as data, and as JSON, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from asl_edge.bench.scenarios import Effort, Variant
 from asl_edge.bench.statistics import Summary, images_per_second, summarise
 
 NOTE = (
-    "One run takes a batch of random images through the session; times are milliseconds of a whole batch. "
-    "Loading is making the session, after the import of ONNX Runtime; the first run comes before the warm-up. "
-    "Loading and first run are medians over rounds, peak memory is the largest of a whole fresh process. "
-    "`to label` is the median of a whole batch from the bytes of image files to labels, one file after the other."
+    "One run sends a batch of random images through the session; times are milliseconds per batch. "
+    "Loading is creating the session, without the import of ONNX Runtime; the first run comes before the warm-up. "
+    "Loading and first run are medians over rounds; peak memory is the maximum over whole, fresh processes. "
+    "`to label` is the median time of a batch from the bytes of image files to labels, one file after the other."
 )
-_ENERGY_NOTE = "Energy is all that the meter counts while the network runs without a pause, idle power included."
+_ENERGY_NOTE = "Energy is everything that the meter counts while the network runs without a pause, idle power included."
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many labelled images a model reads rightly, with the 95% interval (Wilson)."""
+    """How many labelled images a model classifies correctly, with the 95% interval (Wilson)."""
 
     right: int
     images: int
@@ -36,13 +36,13 @@ class Accuracy:
 
     @property
     def share(self) -> float:
-        """Of the images, 0 to 1."""
+        """Share of images classified correctly, 0 to 1."""
         return self.right / self.images
 
 
 @dataclass(frozen=True)
 class VariantResult:
-    """What was measured of one variant; lists have one entry a round."""
+    """What was measured for one variant; lists have one entry per round."""
 
     variant: Variant
     model_bytes: int
@@ -51,14 +51,14 @@ class VariantResult:
     first_ms: list[float] = field(default_factory=list)
     samples_ms: list[list[float]] = field(default_factory=list)
     label_ms: list[list[float]] = field(default_factory=list)
-    """From bytes of files to labels, a batch; empty where no files were given."""
+    """Milliseconds per batch from the bytes of files to labels; empty if no files were given."""
     energy: list[dict[str, Any]] = field(default_factory=list)
     """What was counted: `meter`, `joules`, `seconds` and `runs`, or the `reason` why nothing was."""
     accuracy: Accuracy | None = None
     accuracy_error: str | None = None
-    """Why the labelled images could not be answered."""
+    """Why the labelled images could not be classified."""
     precision: str | None = None
-    """Of the model that was really run, which a bundle has several of."""
+    """Precision of the model that was run; a bundle has several."""
     peak_memory_bytes: list[int | None] = field(default_factory=list)
     warning: str | None = None
     error: str | None = None
@@ -77,28 +77,28 @@ class VariantResult:
 
     @property
     def peak_bytes(self) -> int | None:
-        """The largest peak of all rounds; None where the system does not tell."""
+        """The largest peak over all rounds; None if the system does not report it."""
         known = [peak for peak in self.peak_memory_bytes if peak is not None]
         return max(known) if known else None
 
     @property
     def joules_per_image(self) -> float | None:
-        """Median over rounds; None where the machine does not count energy."""
+        """Median over rounds; None if the machine does not count energy."""
         known = [one["joules"] / (one["runs"] * self.variant.batch_size) for one in self.energy if one.get("runs")]
         return statistics.median(known) if known else None
 
     @property
     def meter(self) -> str | None:
-        """What counted the energy."""
+        """Name of the meter that counted the energy."""
         return next((str(one["meter"]) for one in self.energy if "meter" in one), None)
 
     @property
     def no_energy_because(self) -> str | None:
-        """Why energy that is counted here could not be read."""
+        """Why an energy counter of this machine could not be read."""
         return next((str(one["reason"]) for one in self.energy if "reason" in one), None)
 
     def row(self) -> dict[str, Any]:
-        """Return the figures, by the names that JSON and CSV use; those that are unknown are None."""
+        """Return the figures under their names in JSON and CSV; unknown ones are None."""
         summary = self.summary
         to_label = [sample for turn in self.label_ms for sample in turn]
         row: dict[str, Any] = {
@@ -142,15 +142,15 @@ class BenchmarkReport:
     """Date and time, UTC, ISO 8601."""
     effort: Effort
     images: str | None = None
-    """What was read from bytes to label."""
+    """Which images were measured from bytes to label."""
     data: str | None = None
-    """The labelled images that accuracies are of."""
+    """The labelled images behind the accuracies."""
     scenarios: list[ScenarioResult] = field(default_factory=list)
-    """MLPerf's scenarios, where they were asked for."""
+    """MLPerf's scenarios, if they were requested."""
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """The columns of the table: those that something was measured for."""
+        """The columns of the table that have values."""
         present = {
             "to label ms": any(result.label_ms for result in self.results),
             "mJ/image": any(result.joules_per_image for result in self.results),
@@ -165,13 +165,13 @@ class BenchmarkReport:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for could be measured."""
+        """Whether everything requested could be measured."""
         parts: list[VariantResult | ScenarioResult] = [*self.results, *self.scenarios]
         unread = self.data is not None and any(one.accuracy is None for one in self.results)
         return not unread and all(one.error is None for one in parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, raw samples included, as values that JSON knows."""
+        """Return everything, raw samples included, as plain values for JSON."""
         return {
             "created": self.created,
             "asl_edge": self.asl_edge,
@@ -196,7 +196,7 @@ class BenchmarkReport:
         }
 
     def to_csv(self) -> str:
-        """Return one line a variant, with a heading."""
+        """Return one line per variant, with a header."""
         file = io.StringIO()
         writer = csv.DictWriter(file, list(self.results[0].row()), lineterminator="\n")
         writer.writeheader()
@@ -204,13 +204,13 @@ class BenchmarkReport:
         return file.getvalue()
 
     def to_text(self, max_width: int | None = None) -> str:
-        """Return aligned columns for people; where they do not fit into `max_width`, some are left out and named."""
+        """Return aligned columns for people; if they do not fit into `max_width`, some are left out and named."""
         headings = self.headings
         lines = _aligned(self.results, headings)
         if max_width is not None and len(lines[0]) > max_width:
             headings = tuple(heading for heading in headings if heading not in LESS_IMPORTANT)
             lines = _aligned(self.results, headings)
-            lines.append(f"(too narrow for {', '.join(LESS_IMPORTANT)}: --json and --csv have all)")
+            lines.append(f"(terminal too narrow for {', '.join(LESS_IMPORTANT)}; --json and --csv have all columns)")
         if self.scenarios:
             rows = [mlperf.HEADINGS, *(one.cells() for one in self.scenarios)]
             left = ("scenario", "model", "provider", "below the minimum")
@@ -218,7 +218,7 @@ class BenchmarkReport:
         return "\n".join(lines)
 
     def to_markdown(self) -> str:
-        """Return tables in Markdown, with what was measured on above and notes below."""
+        """Return tables in Markdown, with the machine above and notes below."""
         headings = self.headings
         lines = [self.machine_line(), "", "| " + " | ".join(headings) + " |"]
         lines += ["|" + "---|" * 4 + "---:|" * (len(headings) - 4)]
@@ -237,12 +237,12 @@ class BenchmarkReport:
         """Return what the figures of this report mean."""
         found = [NOTE]
         if self.images and any(result.label_ms for result in self.results):
-            found.append(f"Read were {self.images}.")
+            found.append(f"The files: {self.images}.")
         meters = dict.fromkeys(result.meter for result in self.results if result.meter)
         if meters:
             found.append(f"{_ENERGY_NOTE} Counted: {', '.join(str(meter) for meter in meters)}.")
         if self.data:
-            found.append(f"Accuracy with its 95% interval is of the labelled images of {self.data}.")
+            found.append(f"Accuracy, with its 95% interval, is on the labelled images of {self.data}.")
         return " ".join(found)
 
     def machine_line(self) -> str:
@@ -257,11 +257,11 @@ class BenchmarkReport:
         return f"{', '.join(parts)}; {effort}; {self.created}"
 
     def notes(self) -> list[str]:
-        """Return what has to be said of single variants and scenarios: errors and warnings."""
+        """Return errors and warnings of single variants and scenarios."""
         found = []
         for result in self.results:
-            said = [result.error or result.warning, result.accuracy_error]
-            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in said if text]
+            texts = [result.error or result.warning, result.accuracy_error]
+            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in texts if text]
         found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
         skipped = max((result.accuracy.skipped for result in self.results if result.accuracy), default=0)
         if skipped:
@@ -284,7 +284,7 @@ def _aligned(results: Sequence[VariantResult], headings: Sequence[str]) -> list[
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str]) -> list[str]:
-    """Return rows of texts, a heading first, as aligned lines; those of columns headed by `left` begin left."""
+    """Return rows of texts, a header first, as aligned lines; columns whose heading is in `left` are left-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""Measuring variants in turns, each turn in a fresh process."""
+"""Runs a benchmark: variants take turns, each turn in a fresh process."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ABOVE_THE_PACKAGE = Path(__file__).resolve().parents[2]
 
 @dataclass
 class _Turns:
-    """What the turns of one variant have brought so far."""
+    """The results of one variant's turns so far."""
 
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
 
 
@@ -43,18 +43,18 @@ def benchmark(
     """Measure every variant.
 
     The variants take turns within each round, forwards and backwards alternately, so that a machine that slows down
-    (heat, other work) hits all of them alike. A variant that fails is reported with its reason; the others go on.
+    (heat, other work) affects all of them alike. A variant that fails is reported with its reason; the others continue.
 
     Args:
         variants: from `asl_edge.bench.scenarios.variants`.
-        effort: how long; None for the default.
-        strict: a variant fails, instead of being measured on another provider than it asks for.
-        files: images that every variant also answers from the bytes of their files; none leaves that out.
-        images: what these images are, for the report.
+        effort: how long to measure; None for the default.
+        strict: a variant fails instead of being measured on another provider than requested.
+        files: images that every variant also classifies from the bytes of their files; none leaves that out.
+        images: a description of these images for the report.
         on_turn: called with the variant and the round, from 0, before each turn.
 
     Raises:
-        ModelError: a model file is missing, or is none of asl-edge's.
+        ModelError: a model file is missing, or was not made by asl-edge.
     """
     effort = effort or Effort()
     sizes = {variant.model: find_model(variant.model).spec.input_size for variant in variants}
@@ -66,11 +66,11 @@ def benchmark(
                 continue
             if on_turn is not None:
                 on_turn(variant, number)
-            answer = _take_turn(variant, sizes[variant.model], effort, strict, files)
-            mine.error = answer.get("error")
-            mine.answers.append(answer)
+            result = _take_turn(variant, sizes[variant.model], effort, strict, files)
+            mine.error = result.get("error")
+            mine.results.append(result)
     results = [_result(variant, turns[variant]) for variant in variants]
-    versions = [answer["onnxruntime"] for mine in turns.values() for answer in mine.answers if "onnxruntime" in answer]
+    versions = [result["onnxruntime"] for mine in turns.values() for result in mine.results if "onnxruntime" in result]
     return BenchmarkReport(
         results=results,
         machine=describe(),
@@ -94,22 +94,22 @@ def run_scenarios(
 
     Args:
         names: from `asl_edge.bench.mlperf.scenarios`.
-        variants: Offline takes the largest batch size of them.
-        seconds: how long each runs; MLPerf asks for 600.
+        variants: Offline uses their largest batch size.
+        seconds: how long each runs; MLPerf requires 600.
         strict: see `benchmark`.
         on_turn: called after each.
 
     Raises:
         UserError: `seconds` is not above 0.
-        ModelError: a model file is missing, or is none of asl-edge's.
+        ModelError: a model file is missing, or was not made by asl-edge.
     """
     if not seconds > 0:
-        raise UserError(f"A scenario takes more than 0 seconds. Received: {seconds:g}")
+        raise UserError(f"A scenario must take more than 0 seconds. Received: {seconds:g}")
     results = []
     batch = max(variant.batch_size for variant in variants)
     for model, provider, threads in dict.fromkeys((one.model, one.provider, one.threads) for one in variants):
         for name in names:
-            answer = take_turn(
+            result = take_turn(
                 {
                     "scenario": name,
                     "seconds": seconds,
@@ -121,7 +121,7 @@ def run_scenarios(
                     "batch_size": batch,
                 }
             )
-            fields = {"error": answer["error"], "provider_used": None} if "error" in answer else answer
+            fields = {"error": result["error"], "provider_used": None} if "error" in result else result
             results.append(ScenarioResult(name, model, provider, **{"threads": threads, **fields}))
             if on_turn is not None:
                 on_turn()
@@ -145,39 +145,39 @@ def _take_turn(variant: Variant, input_size: int, effort: Effort, strict: bool, 
 
 
 def take_turn(request: dict[str, Any]) -> dict[str, Any]:
-    """Let a fresh process measure what `asl_edge.bench.worker.measure` describes; a failure is its `error`."""
+    """Measure in a fresh process (see `asl_edge.bench.worker.measure`); a failure comes back as `error`."""
     done = subprocess.run(
         [sys.executable, "-m", "asl_edge.bench.worker"],
         input=json.dumps(request).encode(),
         capture_output=True,
-        # `-m` looks in the working folder first, where a person may have a numpy.py of their own.
+        # `-m` looks in the working folder first, which may hold somebody's own numpy.py.
         cwd=_ABOVE_THE_PACKAGE,
         check=False,
     )
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+        printed = done.stderr.decode(errors="replace").strip().splitlines()
         why = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        return {"error": f"the measuring process gave no answer ({why}){': ' + said[-1] if said else ''}"}
-    return answer
+        return {"error": f"the measuring process returned nothing ({why}){': ' + printed[-1] if printed else ''}"}
+    return result
 
 
 def _result(variant: Variant, turns: _Turns) -> VariantResult:
     size = Path(variant.model).stat().st_size
     if turns.error is not None:
         return VariantResult(variant, size, error=turns.error)
-    answers = turns.answers
+    results = turns.results
     return VariantResult(
         variant,
         size,
-        providers_used=tuple(answers[0]["providers_used"]),
-        load_ms=[answer["load_ms"] for answer in answers],
-        first_ms=[answer["first_ms"] for answer in answers],
-        samples_ms=[answer["samples_ms"] for answer in answers],
-        precision=answers[0]["precision"],
-        label_ms=[answer["label_ms"] for answer in answers if answer["label_ms"]],
-        energy=[answer["energy"] for answer in answers if answer["energy"]],
-        peak_memory_bytes=[answer["peak_memory_bytes"] for answer in answers],
-        warning="; ".join(dict.fromkeys(text for answer in answers for text in answer["warnings"])) or None,
+        providers_used=tuple(results[0]["providers_used"]),
+        load_ms=[result["load_ms"] for result in results],
+        first_ms=[result["first_ms"] for result in results],
+        samples_ms=[result["samples_ms"] for result in results],
+        precision=results[0]["precision"],
+        label_ms=[result["label_ms"] for result in results if result["label_ms"]],
+        energy=[result["energy"] for result in results if result["energy"]],
+        peak_memory_bytes=[result["peak_memory_bytes"] for result in results],
+        warning="; ".join(dict.fromkeys(text for result in results for text in result["warnings"])) or None,
     )

@@ -11,7 +11,7 @@ from asl_edge.errors import UserError
 
 
 def threads_in_words(threads: int | None) -> str:
-    """Return a number of threads, or `all` for one a core."""
+    """Return a number of threads, or `all` for one per core."""
     return "all" if threads is None else str(threads)
 
 
@@ -25,7 +25,7 @@ class Variant:
     """Our name of an execution provider, or `auto`."""
     batch_size: int
     threads: int | None
-    """Threads within one operator; None for one a core that the process may use."""
+    """Threads within one operator; None for one per core that the process may use."""
 
     @property
     def threads_text(self) -> str:
@@ -44,11 +44,11 @@ class Effort:
     rounds: int = 3
     """How often the variants take turns, each time in a fresh process."""
     runs: int = 50
-    """Timed runs a round."""
+    """Timed runs per round."""
     warmup: int = 5
-    """Runs a round before the timed ones; the first of all is timed apart."""
+    """Untimed runs per round before the timed ones; the very first run is timed separately."""
     energy_seconds: float = 1.0
-    """How long a round runs for its energy, where the machine counts it."""
+    """Seconds per round for measuring energy, if the machine counts it."""
 
     def __post_init__(self) -> None:
         for name, least in (("rounds", 1), ("runs", 1), ("warmup", 0), ("energy_seconds", 0)):

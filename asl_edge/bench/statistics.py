@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Summary:
-    """Latency of one variant; every figure in milliseconds of one run, which answers a whole batch."""
+    """Latency of one variant in milliseconds per run; a run classifies one batch."""
 
     count: int
     p50_ms: float
@@ -31,7 +31,7 @@ def summarise(samples_ms: Sequence[float]) -> Summary:
         raise ValueError("summarise needs at least one sample. Received: none")
     samples = np.asarray(samples_ms, np.float64)
     p50, p90, p99 = np.percentile(samples, (50, 90, 99))
-    # Summing rounds; a mean outside of what was measured would look like a fault.
+    # Sums are rounded; a mean outside the measured range would look like a fault.
     mean = min(max(samples.mean(), samples.min()), samples.max())
     return Summary(
         len(samples), float(p50), float(p90), float(p99), float(mean), float(samples.min()), float(samples.max())
@@ -39,5 +39,5 @@ def summarise(samples_ms: Sequence[float]) -> Summary:
 
 
 def images_per_second(summary: Summary, batch_size: int) -> float:
-    """Return how many images go through in a second, from the mean time of a batch."""
+    """Return images per second, from the mean time of a batch."""
     return batch_size * 1000 / summary.mean_ms if summary.mean_ms else float("inf")

@@ -1,4 +1,4 @@
-"""Finding the fastest right way to run a model on this machine, and remembering it beside the model."""
+"""Finds the fastest correct way to run a model on this machine, and saves it next to the model."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from asl_edge.files import atomic
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
-from asl_edge.runtime.engine.tuned import FORMAT, Tuned, path_beside
+from asl_edge.runtime.engine.tuned import FORMAT, Tuned, tuned_path
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_loading import find_model
 from asl_edge.runtime.pretrained import resolve
 
 _THREADED = frozenset(("cpu", "openvino", "xnnpack", "dnnl", "acl"))
-"""Providers that compute on the processor's cores, so that the number of threads counts."""
+"""Providers that compute on the processor's cores, so that the number of threads matters."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to run the model, and how it did."""
+    """One way to run the model, with its measurements."""
 
     provider: str
     threads: int | None
     precision: str
     median_ms: float | None
-    """Of a run with one batch; None where it could not be measured."""
+    """Median milliseconds per batch; None if it could not be measured."""
     load_ms: float | None
     reason: str | None
-    """Why it could not be measured, or must not be taken."""
+    """Why it could not be measured, or must not be used."""
 
 
 @dataclass(frozen=True)
 class TuningReport:
-    """All candidates, and the one that was taken."""
+    """All candidates, and the one that was chosen."""
 
     model: str
     path: Path
-    """Where the finding lies."""
+    """The file with the result."""
     chosen: Candidate
     candidates: tuple[Candidate, ...]
-    """The fastest first, those that failed last."""
+    """Fastest first, failed ones last."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -66,28 +66,28 @@ def tune(
 ) -> TuningReport:
     """Measure a model with each provider, number of threads and (of a bundle) precision; keep the fastest.
 
-    A precision of a bundle whose golden examples fail here is neither measured nor taken. Candidates take turns, each
+    A precision of a bundle whose golden examples fail here is neither measured nor chosen. Candidates take turns, each
     turn in a fresh process, as in `asl_edge.bench.runner.benchmark`.
 
     Args:
-        model: an `.onnx` file, a bundle, or None for the model in the box.
+        model: an `.onnx` file, a bundle, or None for the pretrained model.
         providers_to_try: our names; by default every provider that this ONNX Runtime offers but TensorRT, whose first
             session takes minutes.
-        batch_size: images a run.
-        effort: how long; None for 3 rounds of 30 runs.
+        batch_size: images per run.
+        effort: how long to measure; None for 3 rounds of 30 runs.
         on_turn: called with the turns done and the turns in all, before each turn.
 
     Raises:
-        UserError: the batch size is out of range, or the finding cannot be written beside the model.
+        UserError: the batch size is out of range, or the result cannot be written next to the model.
         ModelError, ProviderError: there is no such model or provider.
         AslEdgeError: nothing could be measured.
     """
     if batch_size < 1:
-        raise UserError(f"The batch size is 1 or more. Received: {batch_size}")
+        raise UserError(f"The batch size must be 1 or more. Received: {batch_size}")
     path = Path(resolve(model))
     size = find_model(path, provider="cpu").spec.input_size
     effort = effort or Effort(rounds=3, runs=30, warmup=5)
-    out = path_beside(path)
+    out = tuned_path(path)
     _refuse_unwritable(out)
     ways = _ways(path, providers_to_try)
     wrong = _failing(path, ways)
@@ -120,7 +120,7 @@ def _measured(
     bundled: bool,
     on_turn: Callable[[int, int], None] | None,
 ) -> list[Candidate]:
-    """Let the ways take turns; return them with their medians, the fastest first, those that failed last."""
+    """Measure the candidates in turns; return them with their medians, fastest first, failed ones last."""
     samples: dict[Tuned, list[float]] = {way: [] for way in ways}
     loads: dict[Tuned, list[float]] = {way: [] for way in ways}
     reasons = {way: wrong[way.provider, way.precision] for way in ways if (way.provider, way.precision) in wrong}
@@ -195,7 +195,7 @@ def _failing(path: Path, ways: Sequence[Tuned]) -> dict[tuple[str, str], str]:
         try:
             result = verify_bundle(bundle, provider=provider, precisions=(precision,))[0]
         except (ProviderError, ModelError):
-            continue  # measuring says so, too
+            continue  # measuring reports that, too
         if not result.passed:
             wrong[provider, precision] = f"its golden examples fail here: {result.failures[0]}"
     return wrong
@@ -203,4 +203,6 @@ def _failing(path: Path, ways: Sequence[Tuned]) -> dict[tuple[str, str], str]:
 
 def _refuse_unwritable(out: Path) -> None:
     if not os.access(out.parent, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
-        raise UserError(f"{out} cannot be written, and findings lie beside the model. Copy the model elsewhere first.")
+        raise UserError(
+            f"{out} cannot be written, but the result belongs next to the model. Copy the model elsewhere first."
+        )

@@ -1,4 +1,4 @@
-"""The process that measures one variant for one round; fresh each time, so that loading and peak memory are honest.
+"""The process that measures one variant for one round; a fresh one each time, so that loading and peak memory are real.
 
 Reads one JSON object from standard input, writes one to standard output. Run by `asl_edge.bench.runner` only.
 """
@@ -25,8 +25,8 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: `model`, `input_size`, `provider`, `strict`, `threads`, `batch_size`, `warmup` and `runs`; `precision`
-            where one of a bundle is meant; `files` of images that are to be answered from their bytes as well;
-            `energy_seconds`, for how long energy is counted where the machine tells it.
+            for one of a bundle; `files`, images that are also classified from their bytes;
+            `energy_seconds`, for how long to count energy, if the machine does.
 
     Returns:
         `load_ms`, `first_ms`, `samples_ms`, `label_ms`, `energy`, `peak_memory_bytes`, `providers_used`,
@@ -39,11 +39,11 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     from asl_edge.runtime.model_loading import open_model
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
-    runtime = providers.onnxruntime()  # imported before the clock starts: loading is the model's own time
+    runtime = providers.onnxruntime()  # imported before the clock starts: loading time is the model's alone
     size = request["input_size"]
     images = np.random.default_rng(0).integers(0, 256, (request["batch_size"], size, size, 3), dtype=np.uint8)
     feed, wanted = {INPUT_NAME: images}, [OUTPUT_NAME]
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started = time.perf_counter()
         found, opened = open_model(
@@ -65,7 +65,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         run(wanted, feed)
         samples_ms.append((time.perf_counter() - started) * 1000)
-    peak = peak_memory_bytes()  # of the network; decoding images and counting energy are extras
+    peak = peak_memory_bytes()  # of the network, without decoding images and counting energy
     label_ms = _bytes_to_labels(request, found.spec, run) if request.get("files") else []
     energy = _energy(lambda: run(wanted, feed), request.get("energy_seconds", 0.0), opened.used)
     return {
@@ -78,12 +78,12 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         "providers_used": list(opened.used),
         "precision": found.spec.precision,
         "onnxruntime": runtime.__version__,
-        "warnings": [str(warning.message) for warning in said],
+        "warnings": [str(warning.message) for warning in caught],
     }
 
 
 def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[..., Any]) -> list[float]:
-    """Return the milliseconds of batches from the bytes of their files to their labels, an image after the other."""
+    """Return milliseconds per batch from the bytes of files to labels, one image after the other."""
     import numpy as np
 
     from asl_edge.errors import ImageError
@@ -108,7 +108,7 @@ def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[...
 
 
 def _energy(run: Callable[[], Any], seconds: float, used: Sequence[str]) -> dict[str, Any] | None:
-    """Run for so long and return the joules that the machine counted meanwhile; None where it counts none."""
+    """Run for so many seconds and return the joules that the machine counted; None if it counts none."""
     from asl_edge.bench.energy import find_meter
 
     meter, reason = find_meter(gpu=used[0] in ("cuda", "tensorrt")) if seconds > 0 else (None, "")
@@ -120,7 +120,7 @@ def _energy(run: Callable[[], Any], seconds: float, used: Sequence[str]) -> dict
             run()
             runs += 1
         return {"meter": meter.name, "joules": meter.joules() - before, "seconds": passed, "runs": runs}
-    except (OSError, ValueError) as error:  # a counter that is busy costs its own figure, no other
+    except (OSError, ValueError) as error:  # a busy counter costs its own figure only
         return {"reason": f"{meter.name} cannot be read ({error})"}
     finally:
         meter.close()
@@ -149,7 +149,7 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
     batch = request["batch_size"] if offline else 1
     workers = most_workers(threads) if offline else 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said when the variant was measured
+        warnings.simplefilter("ignore")  # given when the variant was measured
         _, opened = open_model(
             request["model"], provider=request["provider"], strict=request["strict"], threads=threads, workers=workers
         )
@@ -187,19 +187,19 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer one request."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints must not mix with the answer
+    """Serve one request."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not mix with the result
     request = json.loads(sys.stdin.buffer.read())
     try:
-        answer = measure_scenario(request) if "scenario" in request else measure(request)
+        result = measure_scenario(request) if "scenario" in request else measure(request)
     except Exception as error:
-        answer = {"error": str(error) or type(error).__name__}
+        result = {"error": str(error) or type(error).__name__}
         version = getattr(sys.modules.get("onnxruntime"), "__version__", None)
-        if version is not None:  # the report names it, also where nothing could be measured
-            answer["onnxruntime"] = version
-    with answers:
-        json.dump(answer, answers)
+        if version is not None:  # the report names it even if nothing could be measured
+            result["onnxruntime"] = version
+    with out:
+        json.dump(result, out)
 
 
 if __name__ == "__main__":

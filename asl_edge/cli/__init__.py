@@ -1,4 +1,4 @@
-"""The command line: one small file a command that parses, makes one library call and prints."""
+"""The command line: one small file per command, which parses, makes one library call and prints."""
 
 from __future__ import annotations
 
@@ -11,74 +11,92 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
+from asl_edge.cli.options import EARLIER_FLAGS
 from asl_edge.errors import AslEdgeError
 
 if TYPE_CHECKING:
     from typing import NoReturn, TypeGuard
 
-# name of the command -> (module, function); "data prepare" stands in the group `data`. "runs" is a command of its own,
-# so "runs compare" is only built when it is asked for.
+# Command -> (module, function); "data prepare" is in the group `data`. "runs" is itself a command, so "runs compare" is
+# only built when it is asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "predict": ("asl_edge.cli.predict", "predict"),
     "demo": ("asl_edge.cli.demo", "demo"),
+    "doctor": ("asl_edge.cli.doctor", "doctor"),
     "data prepare": ("asl_edge.cli.data.prepare", "prepare"),
     "data capture": ("asl_edge.cli.data.capture", "capture"),
     "data synthesize": ("asl_edge.cli.data.synthesize", "synthesize"),
     "data download": ("asl_edge.cli.data.download", "download"),
     "train": ("asl_edge.cli.train", "train"),
     "evaluate": ("asl_edge.cli.evaluate", "evaluate"),
-    "export": ("asl_edge.cli.export", "export"),
     "calibrate": ("asl_edge.cli.calibrate", "calibrate"),
-    "verify": ("asl_edge.cli.verify", "verify"),
-    "predict": ("asl_edge.cli.predict", "predict"),
-    "adapt": ("asl_edge.cli.adapt", "adapt"),
-    "model-card": ("asl_edge.cli.model_card", "model_card"),
+    "export": ("asl_edge.cli.export", "export"),
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
-    "tune": ("asl_edge.cli.tune", "tune"),
+    "adapt": ("asl_edge.cli.adapt", "adapt"),
+    "verify": ("asl_edge.cli.verify", "verify"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
-    "doctor": ("asl_edge.cli.doctor", "doctor"),
+    "tune": ("asl_edge.cli.tune", "tune"),
+    "model-card": ("asl_edge.cli.model_card", "model_card"),
+}
+GROUPS = {
+    "data": "Prepare, capture, synthesize or download images of hands.",
+    "runs": "List and compare run folders.",
+}
+_PANELS = {  # of `asl-edge --help`
+    "Get started": ("predict", "demo", "doctor"),
+    "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
+    "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
 }
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
-GROUPS = {"data": "Prepare, capture, draw or download images of hands.", "runs": "Look at run folders."}
 
 
 def build_app(only: str | None = None) -> typer.Typer:
     """Build the application; with `only`, the name of a command or group, without the others (start-up time)."""
     app = typer.Typer(
         name="asl-edge",
-        help="Photographs of hands to letters of American Sign Language, on small machines.",
+        help="Recognise the American Sign Language alphabet in images of hands, on small machines.",
         no_args_is_help=True,
         add_completion=only is None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_global_options)
+    panels = {name: panel for panel, names in _PANELS.items() for name in names}
     groups = {name: typer.Typer(help=text, no_args_is_help=True) for name, text in GROUPS.items()}
     for path, (module, function) in COMMANDS.items():
         first, _, second = path.partition(" ")
         below_a_command = second and first in COMMANDS
         if only == path or (only in (None, first) and not below_a_command):
-            parent, name = (groups[first], second) if second else (app, first)
-            parent.command(name, cls=_Command)(getattr(import_module(module), function))
+            parent, name, panel = (groups[first], second, None) if second else (app, first, panels[first])
+            parent.command(name, cls=_Command, rich_help_panel=panel)(
+                _resolved(getattr(import_module(module), function))
+            )
     for name, group in groups.items():
         if group.registered_commands:
-            app.add_typer(group, name=name)
+            app.add_typer(group, name=name, rich_help_panel=panels[name])
     return app
 
 
+def _resolved(function: Callable[..., None]) -> Callable[..., None]:
+    """Evaluate the annotations of a command's function once; Typer would evaluate their text twice."""
+    function.__annotations__ = get_type_hints(function, include_extras=True)
+    return function
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `asl-edge` and exit: 0 when all went well, 2 for a person's mistake, 1 for a failure, 130 for Ctrl-C."""
+    """Run `asl-edge` and exit: 0 for success, 1 for a failure, 2 for a usage error, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Understood before or after the command, since a person adds it at the end of the line that has just failed.
+    # Accepted before and after the command: people add it to the end of the line that has just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown(warnings.showwarning)
@@ -93,17 +111,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if _is_full_disk(error):
             discard(sys.stdout)
             where = f" ({error.filename})" if error.filename else ""
-            _fail(f"{error.strerror}{where}: not all was written. Make room, or send the output elsewhere.", 1)
+            _fail(f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk.", 1)
         _fail(
-            f"{type(error).__name__}: {error}\nThis is a fault in asl-edge or its set-up. "
-            "Run the same command with --debug for the traceback.",
+            f"{type(error).__name__}: {error}\nThis is a bug in asl-edge or a broken installation. "
+            "Run the same command with --debug to see the traceback.",
             1,
         )
     sys.exit(code)
 
 
 def _shown(usual: Callable[..., None]) -> Callable[..., None]:
-    """Return a way to show warnings that says those of asl-edge as a command speaks, without a line of source code."""
+    """Return a `warnings.showwarning` that prints asl-edge's own warnings without their line of source code."""
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.partition(".")[0] == "asl_edge":
@@ -115,10 +133,10 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 
 
 def command() -> None:
-    """Run `asl-edge` as the installed command does: `main`, and a quick end where waiting for one answer is all it was.
+    """Run `asl-edge` as the installed command does: `main`, and after `predict` a quick exit.
 
-    Taking NumPy, OpenCV and ONNX Runtime apart again takes Python several times as long as an image. After `predict`
-    everything is written and closed, so the process ends without it.
+    Python needs several times as long to unload NumPy, OpenCV and ONNX Runtime as to classify an image. After
+    `predict` everything is written and closed, so the process ends without unloading them.
     """
     try:
         main()
@@ -129,7 +147,7 @@ def command() -> None:
 
 
 def _leave(code: int) -> None:
-    """End the process at once, unless something is still to be done."""
+    """End the process at once, unless another thread is still running or output cannot be flushed."""
     import threading
 
     if threading.active_count() > 1:
@@ -137,27 +155,37 @@ def _leave(code: int) -> None:
     try:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-    except (OSError, ValueError, AttributeError):  # full, closed or not there: Python has words for it
+    except (OSError, ValueError, AttributeError):  # full, closed or missing: Python reports it as it exits
         return
     os._exit(code)
 
 
 def discard(stream: TextIO) -> None:
-    """Let all that is still written to `stream` go nowhere, so that nothing fails when Python flushes it at its end."""
+    """Send the rest of `stream` to the null device, so that nothing fails when Python flushes it on exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.flush()
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # no file of the system's, as in a notebook
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it has no file descriptor, as in a notebook
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
 class _Stopped(BaseException):
-    """Ctrl-C within a command, by a name that Typer does not know: it would end with 130 without a word."""
+    """Ctrl-C within a command, as a type that Typer does not know: Typer would exit with 130 and print nothing."""
 
 
 class _Command(TyperCommand):
-    """A command whose Ctrl-C is heard of, and whose help flows at any width."""
+    """A command that reports Ctrl-C, accepts earlier flags, and shows help of any width with examples at its end.
+
+    The examples are the lines under `Examples:` in the docstring of the command's function.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        text, _, examples = inspect.cleandoc(self.help or "").partition("\n\nExamples:\n")
+        # Typer keeps the line ends of all paragraphs but the first.
+        self.help = re.sub(r"(?<!\n)\n(?![\n \-*])", " ", text)
+        self.epilog = inspect.cleandoc(examples) or None
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -165,22 +193,33 @@ class _Command(TyperCommand):
         except KeyboardInterrupt as error:
             raise _Stopped from error
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
+        earlier = {old: new for old, new in EARLIER_FLAGS.items() if new in flags}
+        return super().parse_args(ctx, [earlier.get(word, word) for word in args])
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        # Typer keeps the line ends of all paragraphs but the first.
-        self.help = re.sub(r"(?<!\n)\n(?![\n \-*])", " ", inspect.cleandoc(self.help or ""))
         option: Any
         for option in self.params:
             shown = getattr(option, "show_default", None)
             if isinstance(shown, str):  # Typer would put it into brackets: [default: (all)]
                 option._get_default_string = lambda shown=shown, **_: shown
+            elif option.default is None:  # releases of Typer before 0.16 list it: [default: None]
+                option.show_default = False
+        examples, self.epilog = self.epilog, None  # releases of Typer differ in where they break its lines
         super().format_help(ctx, formatter)
+        self.epilog = examples
+        if examples:
+            typer.secho(" Examples:", bold=True)
+            typer.echo("".join(f"   {line}\n" for line in examples.splitlines()))
 
 
 def _run(words: list[str]) -> Any:
     """Run the command and return its exit code.
 
     Raises:
-        AslEdgeError, OSError: whatever the command raises, or what it printed cannot be written.
+        AslEdgeError: raised by the command.
+        OSError: raised by the command, or its output cannot be written.
     """
     first = words[0] if words else None
     known = [path for path in (" ".join(words[:2]), first) if path in COMMANDS or path in GROUPS]
@@ -188,11 +227,11 @@ def _run(words: list[str]) -> Any:
         build_app(known[0] if known else None)(words, prog_name="asl-edge")
         code: Any = 0  # not reached: Typer always exits
     except SystemExit as ended:
-        # Whoever read our lines has had enough (`| head`); Typer and rich make a failure of it.
+        # The reader has closed the pipe (`| head`); Typer and rich treat that as a failure.
         code = 0 if isinstance(ended.__context__, BrokenPipeError) else ended.code
     except (KeyboardInterrupt, _Stopped):
         code = _STOPPED_CODE
-        if first != "predict":  # which has said what stands
+        if first != "predict":  # every line that it has printed is complete
             sys.stderr.write("Stopped. No file was left half-written; run the command again.\n")
     try:
         if sys.stdout is not None:
@@ -223,9 +262,9 @@ def _show_version(wanted: bool) -> None:
 
 
 def _global_options(
-    version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
-    ),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback when something fails."),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback when a command fails.")] = False,
 ) -> None:
     pass

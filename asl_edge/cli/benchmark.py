@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asl_edge.cli.options import HARDWARE, AsJson, Strict
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,41 +15,91 @@ if TYPE_CHECKING:
     from asl_edge.bench.scenarios import Effort, Variant
 
 
-def benchmark(
-    more_models: list[Path] = typer.Argument(None, metavar="[MODEL...]", help="Further .onnx files to compare."),
-    model: list[Path] = typer.Option(
-        [], "--model", "-m", help="An .onnx file that `asl-edge export` made.", show_default="the model in the box"
-    ),
-    provider: list[str] = typer.Option(
-        ["auto"], "--provider", help="auto, cpu, cuda, ...; several: cpu,cuda; all: every one this ONNX Runtime has."
-    ),
-    batch_size: str = typer.Option("1", "--batch-size", help="Images a run; several: 1,8,32."),
-    threads: str = typer.Option("all", "--threads", help="Threads of the network; several: 1,2,all."),
-    rounds: int = typer.Option(3, "--rounds", min=1, help="How often the variants take turns."),
-    runs: int = typer.Option(50, "--runs", min=1, help="Timed runs a round."),
-    warmup: int = typer.Option(5, "--warmup", min=0, help="Runs a round before the timed ones."),
-    strict: bool = typer.Option(False, "--strict", help="Fail a variant that would run on another provider."),
-    as_json: bool = typer.Option(False, "--json", help="JSON with every sample instead of the table."),
-    as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
-    as_markdown: bool = typer.Option(False, "--markdown", help="A Markdown table instead of the table."),
-    data: Path = typer.Option(
-        None, "--data", help="Labelled images (a folder, zip or prepared arrays): accuracy beside speed."
-    ),
-    scenario: list[str] = typer.Option(
-        [], "--scenario", metavar="NAME", help="Also run MLPerf's single-stream or offline; several: a,b."
-    ),
-    scenario_seconds: float = typer.Option(
-        10.0, "--scenario-seconds", help="How long each scenario runs; MLPerf asks for 600."
-    ),
-    compare: Path = typer.Option(
-        None, "--compare", metavar="OLD.json", help="Say what changed since this earlier --json, beyond the noise."
-    ),
-    plot: Path = typer.Option(None, "--plot", help="Draw every sample to this file (needs the extra `report`)."),
-) -> None:
-    """Measure latency, images per second, loading and memory of models on this machine, and energy where it tells.
+_SAMPLING = "Sampling"
 
-    Every variant (model x provider x batch size x threads) runs in a process of its own, in turns. Exit code 1 when a
-    variant could not be measured, or became slower than in --compare.
+
+def benchmark(
+    more_models: Annotated[list[Path] | None, typer.Argument(metavar="[MODEL...]", help="The same as --model.")] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="FILE",
+            help="A model to measure. Repeatable.",
+            show_default="the pretrained model",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="PATH", help="Labelled images: measure accuracy as well.")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", metavar="OLD.json", help="Report changes beyond the noise since an earlier --json."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Plot every sample to this file (needs the extra `report`)."),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of text.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table instead of text.")] = False,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider",
+            "-p",
+            metavar="NAME,...",
+            help="auto, cpu, cuda, ...; all: every one that is installed.",
+            show_default="auto",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    batch_size: Annotated[str, typer.Option("--batch-size", metavar="N,...", help="Images per run.")] = "1",
+    threads: Annotated[
+        str, typer.Option("--threads", metavar="N,...", help="Threads of the network.", rich_help_panel=HARDWARE)
+    ] = "all",
+    strict: Strict = False,
+    rounds: Annotated[
+        int,
+        typer.Option("--rounds", metavar="N", min=1, help="Turns of each variant.", rich_help_panel=_SAMPLING),
+    ] = 3,
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", min=1, help="Timed runs per turn.", rich_help_panel=_SAMPLING)
+    ] = 50,
+    warmup: Annotated[
+        int, typer.Option("--warmup", metavar="N", min=0, help="Untimed runs per turn.", rich_help_panel=_SAMPLING)
+    ] = 5,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario",
+            metavar="NAME,...",
+            help="Also run MLPerf's single-stream or offline.",
+            rich_help_panel=_SAMPLING,
+        ),
+    ] = None,
+    scenario_seconds: Annotated[
+        float,
+        typer.Option(
+            "--scenario-seconds",
+            metavar="S",
+            help="Duration of each scenario; MLPerf requires 600.",
+            rich_help_panel=_SAMPLING,
+        ),
+    ] = 10.0,
+) -> None:
+    """Measure latency, throughput, memory and energy on this machine.
+
+    Every variant (model x provider x batch size x threads) runs in a process of its own, and the variants take turns.
+    Energy is measured where the machine has a meter. Exit code 1 when a variant could not be measured, or became
+    slower than in --compare.
+
+    Examples:
+        asl-edge benchmark
+        asl-edge benchmark model.onnx model-int8.onnx --threads 1,all
+        asl-edge benchmark model.onnx --json > today.json
+        asl-edge benchmark model.onnx --compare today.json
     """
     from asl_edge.bench import comparison
     from asl_edge.bench.mlperf import scenarios
@@ -62,17 +113,17 @@ def benchmark(
         raise UserError("--json, --csv and --markdown exclude each other. Choose one.")
     for option, given in (("--compare", compare is not None), ("--scenario", bool(scenario))):
         if given and as_csv:
-            raise UserError(f"{option} goes with the table, --json and --markdown. Leave --csv out.")
+            raise UserError(f"{option} works with the table, --json and --markdown. Leave --csv out.")
     before = None if compare is None else comparison.read_report(compare)
     if plot is not None:
         require_plottable(plot)
     chosen = variants(
-        [resolve(path) for path in (*model, *(more_models or []))] or [pretrained_model()],
-        _providers(provider),
+        [resolve(path) for path in (*(model or []), *(more_models or []))] or [pretrained_model()],
+        _providers(provider or ["auto"]),
         [_number(word, "--batch-size") for word in batch_size.split(",")],
         [None if word.strip().lower() == "all" else _number(word, "--threads") for word in threads.split(",")],
     )
-    report = _measured(chosen, Effort(rounds, runs, warmup), strict, data, scenarios(scenario), scenario_seconds)
+    report = _measured(chosen, Effort(rounds, runs, warmup), strict, data, scenarios(scenario or []), scenario_seconds)
     changes = None if before is None else comparison.compare(report, before, str(compare))
     if as_json:
         more = {} if changes is None else {"comparison": changes.to_dict()}
@@ -87,7 +138,7 @@ def benchmark(
             console.out.print("\n".join(["", *changes.lines()]), markup=False)
     for text in report.notes():
         console.warn(text)
-    if plot is not None:  # last, so that figures which took minutes are seen whatever becomes of it
+    if plot is not None:  # last: if it fails, figures that took minutes to measure are shown already
         draw(report, plot)
         console.err.print(f"Plot: {plot}", markup=False)
     for note in [] if changes is None else changes.notes:
@@ -104,7 +155,7 @@ def _measured(
     names: list[str],
     scenario_seconds: float,
 ) -> BenchmarkReport:
-    """Measure speed, then what was asked for besides."""
+    """Measure speed, then scenarios and accuracy if they were asked for."""
     import tempfile
     from dataclasses import replace
 
@@ -118,20 +169,20 @@ def _measured(
     if data is not None:
         refuse_unusable((one.model for one in chosen), data)
     with tempfile.TemporaryDirectory() as folder, console.progress_bar() as progress:
-        files, what = write_images(Path(folder), data)
+        files, description = write_images(Path(folder), data)
         task = progress.add_task("Measuring", total=len(chosen) * effort.rounds, rate="")
         report = measure(
-            chosen, effort, strict=strict, files=files, images=what, on_turn=lambda *_: progress.advance(task)
+            chosen, effort, strict=strict, files=files, images=description, on_turn=lambda *_: progress.advance(task)
         )
         if names:
             ways = {(one.model, one.provider, one.threads) for one in chosen}
             task = progress.add_task("MLPerf's scenarios", total=len(ways) * len(names), rate="")
-            found = run_scenarios(
+            results = run_scenarios(
                 names, chosen, scenario_seconds, strict=strict, on_turn=lambda: progress.advance(task)
             )
-            report = replace(report, scenarios=found)
+            report = replace(report, scenarios=results)
         if data is not None:
-            task = progress.add_task("Reading labelled images", total=None, rate="")
+            task = progress.add_task("Classifying labelled images", total=None, rate="")
             report = with_accuracy(
                 report, data, on_progress=lambda done, count: progress.update(task, completed=done, total=count)
             )
@@ -151,7 +202,7 @@ def _number(word: str, option: str) -> int:
     try:
         return int(word)
     except ValueError:
-        raise UserError(f"{option} takes whole numbers with commas between them. Received: {word!r}") from None
+        raise UserError(f"{option} takes whole numbers separated by commas. Received: {word!r}") from None
 
 
 def _print_table(report: BenchmarkReport) -> None:

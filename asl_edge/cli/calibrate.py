@@ -1,44 +1,58 @@
-"""`asl-edge calibrate`: confidences that mean what they say, and when to answer "not sure"."""
+"""`asl-edge calibrate`: calibrated confidences, and the threshold below which the answer is "not sure"."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asl_edge.cli.options import AsJson
+
 if TYPE_CHECKING:
-    from asl_edge.evaluation.calibration import Answers, Calibration
+    from asl_edge.evaluation.calibration import Calibration, SourcePredictions
 
 
 def calibrate(
-    run: Path = typer.Argument(..., metavar="RUN", help="The run folder of a trained network."),
-    data: list[Path] = typer.Argument(
-        ...,
-        metavar="STRANGERS...",
-        help="Labelled images of people whom it was not trained on: folders, zips, or the predictions.csv of "
-        "evaluations (of the same recipe trained without a source, say). Each counts alike.",
-    ),
-    threshold_on: list[Path] = typer.Option(
-        [],
-        "--threshold-on",
-        help="Other such images to choose the threshold on, where answers of weaker networks gave the temperature. "
-        "Repeatable.",
-    ),
-    temperature: float = typer.Option(
-        None, "--temperature", help="One that was fitted before; the images then choose the threshold alone."
-    ),
-    target: float = typer.Option(0.95, "--target", help="Share of right answers among those that are given."),
-    every_source: bool = typer.Option(
-        False, "--every-source", help="Keep it in every source by itself, not only over all of them."
-    ),
-    about: str = typer.Option("", "--about", help="Whose images they are, in words, kept with the figures."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder of a trained network.")],
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="UNSEEN...", help="Labelled images of unseen signers, or a predictions.csv; each counts alike."
+        ),
+    ],
+    target: Annotated[
+        float, typer.Option("--target", metavar="SHARE", help="Target accuracy of the accepted predictions.")
+    ] = 0.95,
+    every_source: Annotated[
+        bool, typer.Option("--every-source", help="Reach the target in every source, not only on average.")
+    ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", metavar="T", help="Take this temperature and choose the threshold only."),
+    ] = None,
+    threshold_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--threshold-on", metavar="PATH", help="Choose the threshold on these images instead. Repeatable."
+        ),
+    ] = None,
+    about: Annotated[
+        str, typer.Option("--about", metavar="TEXT", help="Who is in the images, recorded with the result.")
+    ] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Fit the temperature of the confidences, and the threshold under which the answer is "not sure".
+    """Fit the confidence temperature and the reject threshold.
 
-    Both go into calibration.json of the run, from where `asl-edge export` takes them into the model.
+    UNSEEN are folders or zips of images, or the predictions.csv of evaluations (for example, of the same recipe
+    trained with one source left out). Where these come from weaker networks, --threshold-on names other images of
+    unseen signers for the threshold. Both results are written to calibration.json in RUN, from where
+    `asl-edge export` takes them into the model.
+
+    Examples:
+        asl-edge calibrate runs/mine friends/ --about "three friends, two rooms"
+        asl-edge calibrate runs/mine friends/ class.zip --target 0.98 --every-source
     """
     from asl_edge.cli.output.console import print_json, print_next
     from asl_edge.evaluation import calibration
@@ -46,11 +60,11 @@ def calibrate(
 
     opened = RunFolder.open(run)
     calibration.check_choices(target, temperature, both=bool(threshold_on))
-    # The file, not the run: the network's own answers are wanted, without an earlier calibration.
-    answers = [_answers(opened.best_model_path, source, opened.classes) for source in data]
-    others = [_answers(opened.best_model_path, source, opened.classes) for source in threshold_on]
+    # The file, not the run: the uncalibrated predictions of the network are needed.
+    predictions = [_predictions(opened.best_model_path, source, opened.classes) for source in data]
+    others = [_predictions(opened.best_model_path, source, opened.classes) for source in threshold_on or []]
     result = calibration.calibrate(
-        answers,
+        predictions,
         threshold_on=others or None,
         temperature=temperature,
         target=target,
@@ -59,16 +73,16 @@ def calibrate(
     )
     path = calibration.write_calibration(run, result)
     if as_json:
-        print_json(result.to_dict())
+        print_json(calibration.with_earlier_keys(result.to_dict()))
     else:
         _print(result, path)
     print_next(shlex.join(["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]))
 
 
-def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
+def _predictions(network: Path, source: Path, classes: tuple[str, ...]) -> SourcePredictions:
     from asl_edge.cli.output.console import err, warn
     from asl_edge.errors import DataError
-    from asl_edge.evaluation.calibration import Answers
+    from asl_edge.evaluation.calibration import SourcePredictions
     from asl_edge.evaluation.evaluate import evaluate
     from asl_edge.evaluation.predictions_file import read_predictions
 
@@ -76,16 +90,16 @@ def _answers(network: Path, source: Path, classes: tuple[str, ...]) -> Answers:
         read = read_predictions(source)
         if read.classes != classes:
             raise DataError(
-                f"{source} is of a network with the classes {','.join(read.classes)}, "
-                f"{network.parent} has {','.join(classes)}."
+                f"{source} is of a network with the classes {','.join(read.classes)}, but {network.parent} has "
+                f"{','.join(classes)}. Evaluate the network of this run."
             )
-        # Of a calibrated model: the answers of the network itself, or the old temperature would be lost.
-        return Answers(source.absolute().parent.name, read.uncalibrated(), read.labels)
-    with err.status(f"Answering {source} ..."):
+        # If the model was calibrated: the probabilities before that, or the old temperature would be lost.
+        return SourcePredictions(source.absolute().parent.name, read.uncalibrated(), read.labels)
+    with err.status(f"Classifying {source} ..."):
         report = evaluate(network, source)
     if report.skipped:
         warn(f"Skipped {len(report.skipped)} images of {source} that cannot be read.")
-    return Answers(source.name, report.probabilities, report.labels)
+    return SourcePredictions(source.name, report.probabilities, report.labels)
 
 
 def _print(result: Calibration, path: Path) -> None:
@@ -96,24 +110,24 @@ def _print(result: Calibration, path: Path) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     several = any(one.used_for != "both" for one in result.sources)
-    for name in ("source", "images", "accuracy", "ECE before", "ECE after", "answered", "right when answered"):
+    for name in ("source", "images", "accuracy", "ECE before", "ECE after", "coverage", "selective accuracy"):
         table.add_column(name, justify="left" if name == "source" else "right")
     for one in result.sources:
-        right = "-" if one.accuracy_when_answered is None else f"{one.accuracy_when_answered:.1%}"
+        selective = "-" if one.selective_accuracy is None else f"{one.selective_accuracy:.1%}"
         table.add_row(
             f"{one.source} ({one.used_for})" if several else one.source, f"{one.images:,}",
-            f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", right,
+            f"{one.accuracy:.1%}", f"{one.ece_before:.3f}", f"{one.ece_after:.3f}", f"{one.coverage:.1%}", selective,
         )  # fmt: skip
     out.print(table)
     out.print(f"Temperature {result.temperature:.3f}")
     if result.threshold is None:
         warn(
-            f"No threshold keeps {result.target:.0%} of the answers right here while it answers anything much; "
-            "the model will answer always. Train longer, or on more people."
+            f"No threshold reaches an accuracy of {result.target:.0%} with any useful coverage, so the model will "
+            'never be "not sure". Train longer, or on more people.'
         )
     else:
         out.print(
-            f'Below a confidence of {result.threshold:.3f} the answer is "not sure": {result.coverage:.1%} are '
-            f"answered, {result.accuracy_when_answered:.1%} of them rightly (every source counts alike)."
+            f'Below a confidence of {result.threshold:.3f} the answer is "not sure": coverage {result.coverage:.1%}, '
+            f"selective accuracy {result.selective_accuracy:.1%} (every source counts alike)."
         )
     out.print(f"Written: {path}", markup=False)

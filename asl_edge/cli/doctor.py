@@ -1,4 +1,4 @@
-"""`asl-edge doctor`: whether predicting works here, and how to mend what does not."""
+"""`asl-edge doctor`: whether predicting works on this machine, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from asl_edge.cli.options import AsJson
+
 if TYPE_CHECKING:
     from asl_edge.runtime.diagnostics.doctor import Diagnosis
 
 
-def doctor(
-    as_json: bool = typer.Option(False, "--json", help="One JSON value instead of the report."),
-) -> None:
-    """Examine Python, packages, providers, GPU, cores and memory, and say how to mend what is wrong.
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine and say how to fix what is wrong.
 
-    Exit code 1 when predict cannot work.
+    Checks Python, packages, execution providers, GPU, cores and memory. Exit code 1 when `predict` cannot work.
     """
     from asl_edge.cli.output import console
     from asl_edge.runtime.diagnostics.doctor import examine
@@ -50,14 +50,14 @@ def _print(diagnosis: Diagnosis) -> None:
     if machine["jetson"]:
         table.add_row("Jetson", Text(machine["jetson"]))
     for tier, versions in diagnosis.packages.items():
-        there = [f"{name} {version}" for name, version in versions.items() if version]
+        installed = [f"{name} {version}" for name, version in versions.items() if version]
         missing = [name for name, version in versions.items() if not version]
-        words = Text(", ".join(there))
+        words = Text(", ".join(installed))
         if missing:
-            words.append((", " if there else "") + "not installed: " + ", ".join(missing), style="dim")
+            words.append((", " if installed else "") + "not installed: " + ", ".join(missing), style="dim")
         table.add_row(f"{tier} tier", words)
     for number, check in enumerate(diagnosis.providers):
-        # Words, no ticks: Windows' older consoles cannot print those.
+        # Words, not ticks, which older Windows consoles cannot print.
         works = Text("works  " if check.works else "fails  ", style="green" if check.works else "red")
         works.append(check.name + ("" if check.works else f": {check.reason}"), style="default")
         table.add_row("providers" if number == 0 else "", works)

@@ -1,4 +1,4 @@
-"""`asl-edge model-card`: what an exported model says of itself."""
+"""`asl-edge model-card`: the model card that an exported model carries."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import typer
 
+from asl_edge.cli.options import AsJson, ModelArgument
 
-def model_card(
-    model: Path = typer.Argument(
-        None, metavar="MODEL", help="An exported .onnx file.", show_default="the model in the box"
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the whole spec as JSON."),
-) -> None:
-    """Print a model's card: what it was trained on, how well it reads whom, when it says "not sure", its limits."""
+
+def model_card(model: ModelArgument = None, as_json: AsJson = False) -> None:
+    """Print a model's card: training data, accuracy, limits.
+
+    The card says what the model was trained on, how accurate it is for whom, and when it is "not sure". With --json,
+    the whole spec of the model is printed.
+    """
     import json
 
     from asl_edge.cli.output.console import out, print_json
@@ -30,14 +31,14 @@ def model_card(
     if is_bundle(path):
         bundle = Bundle(path)
         spec = find_model(path).spec
-        written: str | None = bundle.read("MODEL_CARD.md").decode("utf-8", errors="replace")
+        card_text: str | None = bundle.read("MODEL_CARD.md").decode("utf-8", errors="replace")
     else:
         spec = read_spec(path)
-        written = read_metadata(path).get(CARD_KEY)
+        card_text = read_metadata(path).get(CARD_KEY)
     if as_json:
-        print_json({"model": str(path), "spec": json.loads(spec.to_json()), "card": written})
+        print_json({"model": str(path), "spec": json.loads(spec.to_json()), "card": card_text})
         return
-    text = card(spec, path.name, written)
+    text = card(spec, path.name, card_text)
     if sys.stdout.isatty():
         from rich.markdown import Markdown
 

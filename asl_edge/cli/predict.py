@@ -6,91 +6,106 @@ import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asl_edge.cli.options import (
+    CLASSIFICATION,
+    HARDWARE,
+    Model,
+    Provider,
+    Strict,
+    Threads,
+    Threshold,
+    Zoom,
+    model_options,
+)
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.runtime.streams.sinks import Sink, TextSink
 
 
-def predict(
-    sources: list[str] = typer.Argument(
-        ...,
-        metavar="SOURCE...",
-        help="Images, folders, patterns ('hands/*.jpg'), - for a list of paths on standard input, videos, or the "
-        "number of a camera (0).",
-    ),
-    model: Path = typer.Option(
-        None,
-        "--model",
-        "-m",
-        help="An .onnx file that `asl-edge export` made.",
-        show_default="the model in the box",
-    ),
-    adapted: Path = typer.Option(None, "--adapted", help="What `asl-edge adapt` made for the person who signs."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object a line instead of the table."),
-    as_csv: bool = typer.Option(False, "--csv", help="CSV instead of the table."),
-    top_k: int = typer.Option(3, "--top-k", min=1, help="How many classes to list for each image."),
-    threshold: float = typer.Option(
-        None,
-        "--threshold",
-        min=0,
-        max=1,
-        help='Below this confidence the answer is "not sure".',
-        show_default="the model's",
-    ),
-    batch_size: int = typer.Option(
-        None,
-        "--batch-size",
-        min=1,
-        help="Images at once.",
-        show_default="16; 1 for lists on standard input and cameras",
-    ),
-    provider: str = typer.Option(
-        "auto", "--provider", help="auto, cpu, cuda, tensorrt, openvino, coreml, directml, ..."
-    ),
-    strict: bool = typer.Option(False, "--strict", help="Fail, rather than warn, when another provider is used."),
-    provider_option: list[str] = typer.Option(
-        [], "--provider-option", metavar="NAME=VALUE", help="For the provider, as ONNX Runtime names it; repeatable."
-    ),
-    zoom: bool = typer.Option(
-        True,
-        "--zoom/--no-zoom",
-        help="Look again at small hands, if the model can.",
-    ),
-    explain_placement: bool = typer.Option(
-        False, "--explain-placement", help="Say first how many nodes of the model run on which provider."
-    ),
-    threads: int = typer.Option(None, "--threads", min=1, help="Threads of the network.", show_default="one a core"),
-    show: bool = typer.Option(False, "--show", help="Show video in a window, with the guide box and the letter."),
-    save_video: Path = typer.Option(None, "--save-video", help="Write video with the guide box and the letter (.mp4)."),
-) -> None:
-    """Read the letter in each image or frame; of a frame, its centre square counts.
+_VIDEO = "Video"
 
-    Exit code 0 when every image was answered, 1 when some could not be read (they are named on standard error and the
-    rest goes on), 2 when none could or the command is wrong.
+
+def predict(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Images, folders, patterns, videos, a camera's number, or - for a list on standard input.",
+        ),
+    ],
+    model: Model = None,
+    adapted: Annotated[
+        Path | None, typer.Option("--adapted", metavar="FILE", help="The signer's file from `asl-edge adapt`.")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", metavar="N", min=1, help="Images at once.", show_default="16; 1 for cameras and -"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    top_k: Annotated[
+        int,
+        typer.Option("--top-k", metavar="N", min=1, help="Classes to list per image.", rich_help_panel=CLASSIFICATION),
+    ] = 3,
+    threshold: Threshold = None,
+    zoom: Zoom = True,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show video in a window, with the guide box.", rich_help_panel=_VIDEO)
+    ] = False,
+    save_video: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-video", metavar="FILE", help="Write video with guide box and letter.", rich_help_panel=_VIDEO
+        ),
+    ] = None,
+    provider: Provider = "auto",
+    provider_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--provider-option",
+            metavar="NAME=VALUE",
+            help="As ONNX Runtime names it. Repeatable.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    strict: Strict = False,
+    threads: Threads = None,
+    explain_placement: Annotated[
+        bool,
+        typer.Option("--explain-placement", help="List the nodes per provider first.", rich_help_panel=HARDWARE),
+    ] = False,
+) -> None:
+    """Recognise the letter in images, videos or a camera.
+
+    Of video frames, the centre square is classified. Exit code 0 if every image was classified, 1 if some could not be
+    read (they are named on standard error, and the others are classified), 2 if none could or the command is wrong.
+
+    Examples:
+        asl-edge predict hand.jpg
+        asl-edge predict photos/ "more/*.png" --json
+        asl-edge predict 0 --show
+        asl-edge predict clip.mp4 --model model.onnx --save-video out.mp4
     """
     import warnings
 
     from asl_edge.cli import discard
 
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads would start for nothing
-    from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning, parse_options
-    from asl_edge.runtime.model_options import ModelOptions
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads that are not used
+    from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning
     from asl_edge.runtime.predict import PredictConfig, predict_sources
     from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
-    options = ModelOptions(
-        provider=provider,
-        strict=strict,
-        provider_options=parse_options(provider_option),
-        threads=threads,
-        zoom=zoom,
+    options = model_options(
+        provider=provider, strict=strict, threads=threads, provider_options=provider_option or (), zoom=zoom
     )
     config = PredictConfig(batch_size=batch_size, threshold=threshold, top_k=top_k, adaptation=adapted)
     with ExitStack() as stack:
@@ -113,19 +128,19 @@ def predict(
                 on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
             )
         except BrokenPipeError:
-            discard(sys.stdout)  # whoever read our lines has had enough (`| head`)
+            discard(sys.stdout)  # the reader has closed the pipe (`| head`)
             return
-    if not (as_json or as_csv) and summary.answered + len(summary.skipped) > 1:
+    if not (as_json or as_csv) and summary.classified + len(summary.skipped) > 1:
         unsure = f", {summary.not_sure} not sure" if summary.not_sure else ""
         skipped = f", {len(summary.skipped)} skipped" if summary.skipped else ""
         used = summary.providers_used[0]
-        at_once = f", {summary.workers} batches side by side" if summary.workers > 1 else ""
+        parallel = f", {summary.workers} batches in parallel" if summary.workers > 1 else ""
         _tell(
-            f"{summary.answered} answered{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{at_once}",
+            f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
             quiet=True,
         )
     if summary.skipped:
-        raise typer.Exit(1 if summary.answered else 2)
+        raise typer.Exit(1 if summary.classified else 2)
 
 
 def _text_sink(as_json: bool, as_csv: bool) -> TextSink:
@@ -133,19 +148,21 @@ def _text_sink(as_json: bool, as_csv: bool) -> TextSink:
     from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, TableSink
 
     if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(errors="surrogateescape")  # names of files need not be text
+        sys.stdin.reconfigure(errors="surrogateescape")  # file names need not be valid text
     if as_json:
         return JsonLinesSink(sys.stdout)
     return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout)
 
 
 def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:
-    """Open the window and the video file that were asked for."""
+    """Open the window and the video file, if they were asked for."""
     from asl_edge.runtime.streams.sources import is_camera, is_video
     from asl_edge.runtime.streams.video_sinks import VideoFileSink, WindowSink
 
     if (show or save_video) and not any(is_video(source) for source in sources):
-        raise UserError("--show and --save-video are for videos and cameras; none is among the sources.")
+        raise UserError(
+            "--show and --save-video are for videos and cameras, and there is none among the sources. Leave them out."
+        )
     sinks: list[Sink] = []
     if show:
         sinks.append(stack.enter_context(WindowSink(mirror=any(is_camera(source) for source in sources))))

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asl_edge.cli.options import AsJson
 
 if TYPE_CHECKING:
     from asl_edge.training.runs.summary import Comparison
 
 
 def compare(
-    first: Path = typer.Argument(..., metavar="A", help="A run folder.", show_default=False),
-    second: Path = typer.Argument(..., metavar="B", help="Another run folder.", show_default=False),
-    plot: Path | None = typer.Option(
-        None, "--plot", help="Draw the curves of both to this .png, .svg or .pdf (needs the extra `report`)."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print everything, histories too, as JSON."),
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another run folder.")],
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Plot the curves of both to a .png, .svg or .pdf."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Set two runs side by side: choices that differ, accuracies, epochs, time, and where their machines differ."""
+    """Compare two runs side by side.
+
+    Shows the choices that differ, accuracies, epochs and times, and how their machines differ. --plot needs the extra
+    `report`. With --json, the histories are printed as well.
+    """
     from asl_edge.cli.output.console import err, print_json
     from asl_edge.training.runs.comparison_plot import check_plot, write_comparison
-    from asl_edge.training.runs.summary import compare as set_side_by_side
+    from asl_edge.training.runs.summary import compare as compare_runs
 
     if plot is not None:
         check_plot(plot)
-    comparison = set_side_by_side(first, second)
+    comparison = compare_runs(first, second)
     if as_json:
         print_json(comparison.to_dict())
     else:
@@ -46,4 +53,4 @@ def _print(comparison: Comparison) -> None:
             warn(f"{run.path} is damaged: {run.reason}")
     others = " and ".join(split for split, same in comparison.same_images.items() if same is False)
     if others:
-        warn(f"The two have different {others} images, so their accuracies cannot be compared as they stand.")
+        warn(f"The two runs have different {others} images, so their accuracies cannot be compared directly.")

@@ -3,103 +3,229 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asl_edge.cli.options import DATA, HARDWARE, ArraysBgr, AsJson, Overwrite
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
     from asl_edge.training.compute.hosts import Hosts
     from asl_edge.training.config import TrainConfig
-    from asl_edge.training.loop.progress import Progress
     from asl_edge.training.loop.train import TrainResult
 
 
+_OPTIMISATION = "Optimisation"
+_CHECKPOINTS = "Checkpoints"
+_TRACKING = "Tracking"
+_SUMMARY = "Summary of the network"
+
+
 def train(
-    arrays: Path | None = typer.Argument(
-        None, metavar="ARRAYS", help="Folder of prepared arrays (see `asl-edge data prepare`).", show_default=False
-    ),
-    out: Path | None = typer.Option(None, "--out", "-o", help="Run folder to make.", show_default=False),
-    recipe: str | None = typer.Option(
-        None,
-        help="Named set of choices: default, tutorial (as it trains), strangers (for hands and rooms that no training "
-        "image shows), drawn (quick, for drawn hands), or finetune (for a few images of your own hand, from a "
-        "trained model).",
-        show_default="default, or finetune with a model to start from",
-    ),
-    network: str | None = typer.Option(
-        None,
-        help="Network to train: alexnet, alexnet-edge or alexnet-edge-8.",
-        show_default="the recipe's, or that of the model",
-    ),
-    from_pretrained: bool = typer.Option(False, "--from-pretrained", help="Start from the model in the box."),
-    start_from: Path | None = typer.Option(
-        None,
-        "--start-from",
-        metavar="MODEL",
-        help="Start from a trained model: a run folder, a .keras file, or an .onnx file that asl-edge exported.",
-        show_default=False,
-    ),
-    epochs: int | None = typer.Option(None, help="Epochs.", show_default="the recipe's"),
-    batch_size: int | None = typer.Option(None, help="Images in a batch.", show_default="the recipe's"),
-    learning_rate: float | None = typer.Option(None, help="Learning rate, or its peak.", show_default="the recipe's"),
-    seed: int | None = typer.Option(None, help="Same seed, same machine: same history on a CPU.", show_default="0"),
-    precision: str | None = typer.Option(
-        None, help="auto, float32 or mixed (bfloat16; float16 on older GPUs).", show_default="the recipe's"
-    ),
-    early_stopping: int | None = typer.Option(
-        None, metavar="PATIENCE", help="Stop after this many epochs without a better one."
-    ),
-    keep: str | None = typer.Option(
-        None, help="Checkpoints that stay: best3 (and the last), or all.", show_default="best3"
-    ),
-    time_budget: str | None = typer.Option(
-        None, "--time-budget", metavar="TIME", help="Train as many epochs as end within 30m, 1h30m, ..."
-    ),
-    augmentation: str | None = typer.Option(
-        None,
-        help="How far images are changed in training: none, light, strong, strangers.",
-        show_default="the recipe's",
-    ),
-    flip: float | None = typer.Option(
-        None, "--flip", min=0, max=1, help="Share of images that are mirrored, to read both hands.", show_default="0"
-    ),
-    balance_classes: bool = typer.Option(False, "--balance-classes", help="Let small classes count as much as large."),
-    settings: list[str] | None = typer.Option(
-        None,
-        "--set",
-        metavar="NAME=VALUE",
-        help="Any other choice of the recipe, such as optimizer=sgd. Repeatable; a wrong name lists them all.",
-    ),
-    tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard logs into the run folder."),
-    wandb: bool = typer.Option(False, "--wandb", help="Send every epoch to Weights & Biases too."),
-    mlflow: bool = typer.Option(False, "--mlflow", help="Send every epoch to MLflow too."),
-    bgr: bool = typer.Option(False, "--bgr", help="The arrays are BGR, as the tutorial's own script writes them."),
-    classes: str | None = typer.Option(
-        None, help="Class names by column, such as A,B,C, for arrays without a manifest.", show_default=False
-    ),
-    no_check: bool = typer.Option(False, "--no-check", help="Do not compare the arrays with their manifest first."),
-    resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out where it stopped."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the run that stands in --out."),
-    summary: bool = typer.Option(
-        False, "--summary", help="Print the network and stop; needs ARRAYS, or --classes (and --size)."
-    ),
-    hosts: str | None = typer.Option(
-        None, "--hosts", metavar="A:PORT,B:PORT", help="Train on several hosts, the same command on each (JAX)."
-    ),
-    host_index: int | None = typer.Option(None, "--host-index", help="Which of --hosts this one is, from 0."),
-    size: int | None = typer.Option(
-        None,
-        help="Side of the images for --summary without ARRAYS, in pixels.",
-        show_default="that of the model to start from, else the network's own",
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    arrays: Annotated[
+        Path | None, typer.Argument(metavar="ARRAYS", help="Folder of prepared arrays (see `asl-edge data prepare`).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="Run folder to make.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help="default, tutorial, signer-independent, drawn or finetune.",
+            show_default="default; finetune to start from a model",
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            metavar="NAME",
+            help="alexnet, alexnet-edge or alexnet-edge-8.",
+            show_default="the recipe's or the model's",
+        ),
+    ] = None,
+    from_pretrained: Annotated[
+        bool, typer.Option("--from-pretrained", help="Start from the pretrained model.")
+    ] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--start-from", metavar="MODEL", help="Start from a run folder, a .keras or an .onnx file."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Epochs.", show_default="the recipe's")
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option("--time-budget", metavar="TIME", help="As many epochs as fit into 30m, 1h30m, ..."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(
+            "--augmentation",
+            metavar="NAME",
+            help="none, light, strong or signer-independent.",
+            show_default="the recipe's",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    flip: Annotated[
+        float | None,
+        typer.Option(
+            "--flip",
+            metavar="P",
+            min=0,
+            max=1,
+            help="Share of images to mirror, for left hands.",
+            show_default="the recipe's",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    balance_classes: Annotated[
+        bool, typer.Option("--balance-classes", help="Weight all classes equally.", rich_help_panel=DATA)
+    ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="A,B,...",
+            help="Classes by column, for arrays without a manifest.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    bgr: ArraysBgr = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not compare the arrays with their manifest.", rich_help_panel=DATA)
+    ] = False,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            help="Images per batch.",
+            show_default="the recipe's",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            metavar="X",
+            help="Constant or peak learning rate.",
+            show_default="the recipe's",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(
+            "--early-stopping",
+            metavar="N",
+            help="Stop after N epochs without improvement.",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Same seed and machine, same history on a CPU.",
+            show_default="0",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other choice; help lists them. Repeatable.",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="WHICH",
+            help="Checkpoints to keep: best3 (and the last) or all.",
+            show_default="best3",
+            rich_help_panel=_CHECKPOINTS,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="NAME",
+            help="auto, float32 or mixed.",
+            show_default="the recipe's",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            "--hosts",
+            metavar="A:PORT,...",
+            help="Train on several hosts (JAX), same command on each.",
+            rich_help_panel=HARDWARE,
+        ),
+    ] = None,
+    host_index: Annotated[
+        int | None,
+        typer.Option(
+            "--host-index", metavar="N", help="Which of --hosts this one is, from 0.", rich_help_panel=HARDWARE
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard logs to the run folder.", rich_help_panel=_TRACKING)
+    ] = False,
+    wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log every epoch to Weights & Biases.", rich_help_panel=_TRACKING)
+    ] = False,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Log every epoch to MLflow.", rich_help_panel=_TRACKING)
+    ] = False,
+    summary: Annotated[
+        bool,
+        typer.Option(
+            "--summary",
+            help="Print the network and stop (needs ARRAYS or --classes).",
+            rich_help_panel=_SUMMARY,
+        ),
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            metavar="PX",
+            help="Side of the images, without ARRAYS.",
+            show_default="the model's",
+            rich_help_panel=_SUMMARY,
+        ),
+    ] = None,
 ) -> None:
-    """Train a network on prepared arrays: checkpoints, history, curves and the best model stand in the run folder."""
+    """Train a network on prepared arrays.
+
+    The run folder holds checkpoints, history, curves and the best model.
+
+    A recipe is a named set of choices: default; tutorial trains as the tutorial does; signer-independent
+    generalises to unseen signers and rooms; drawn is quick, for synthetic hands; finetune adapts a trained model to a
+    few images of your own. --set changes any single choice, such as --set optimizer=sgd; --set help lists them.
+
+    Examples:
+        asl-edge train arrays --out runs/first
+        asl-edge train arrays --out runs/mine --from-pretrained --time-budget 30m
+        asl-edge train arrays --out runs/first --resume
+    """
     changes = {
         "network": network,
         "start_from": _model_to_start_from(from_pretrained, start_from),
@@ -139,24 +265,40 @@ def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str 
     if start_from is None:
         return PRETRAINED if from_pretrained else None
     if from_pretrained:
-        raise UserError("--from-pretrained starts from the model in the box, --start-from from another. Choose one.")
+        raise UserError("--from-pretrained starts from the pretrained model, --start-from from another. Choose one.")
     return f"./{start_from}" if names_pretrained(str(start_from)) else str(start_from)
 
 
 def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
     from asl_edge.training.config import read_settings
 
+    if "help" in settings:
+        _print_settings()
+        raise typer.Exit
     for name, value in read_settings(settings).items():
         if changes.get(name) is not None:
-            raise UserError(f"{name} is chosen by an option and by --set. Leave one of them out.")
+            raise UserError(f"{name} is given by an option and by --set. Leave one of them out.")
         changes[name] = value
+
+
+def _print_settings() -> None:
+    """Print every choice that --set takes."""
+    from rich.table import Table
+
+    from asl_edge.cli.output.console import out
+    from asl_edge.training.config import describe_settings
+
+    table = Table("name", "values", "default", "meaning", box=None, pad_edge=False)
+    for setting in describe_settings():
+        table.add_row(*setting)
+    out.print(table, markup=False)
 
 
 def _minutes(time_budget: str, epochs: int | None) -> float:
     from asl_edge.training.loop.time_budget import minutes
 
     if epochs is not None:
-        raise UserError("--time-budget chooses the number of epochs, so --epochs and it exclude each other.")
+        raise UserError("--time-budget chooses the number of epochs. Leave --epochs out.")
     return minutes(time_budget)
 
 
@@ -169,7 +311,7 @@ def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -
     if changes.get("start_from") is None:
         if recipe == recipes.FINETUNE:
             raise UserError(
-                "The recipe finetune goes on from a trained model: add --from-pretrained, or --start-from MODEL."
+                "The recipe finetune starts from a trained model: add --from-pretrained, or --start-from MODEL."
             )
         return recipes.get(recipe or recipes.DEFAULT, **changes)
     from asl_edge.training.pretrained.source import open_pretrained
@@ -179,7 +321,7 @@ def _config(recipe: str | None, changes: dict[str, Any], resumed: Path | None) -
 
 
 def _columns(classes: str | None, bgr: bool, resumed: Path | None) -> tuple[list[str] | None, bool]:
-    """Return class names and colour order as asked for or, where a run goes on, as it was begun."""
+    """Return class names and colour order: those of the options or, to resume a run, those it was started with."""
     from asl_edge.labels import parse_classes
 
     names = parse_classes(classes) if classes else None
@@ -215,19 +357,20 @@ def _train(
     hosts: Hosts | None,
 ) -> None:
     from asl_edge.cli.output.console import print_json, print_next, warn
+    from asl_edge.cli.output.training_progress import ConsoleProgress
     from asl_edge.training.loop.train import Interrupted
     from asl_edge.training.loop.train import train as fit
 
     quiet = hosts is not None and hosts.index > 0
-    progress = None if quiet else progress_on_console()
+    progress = None if quiet else ConsoleProgress()
     try:
         result = fit(config, arrays, out, resume=resume, overwrite=overwrite, progress=progress, hosts=hosts)
     except Interrupted as stopped:
         warn(str(stopped))
-        print_next(shlex.join(["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]), "Go on with")
+        print_next(shlex.join(["asl-edge", "train", str(arrays.folder), "--out", str(out), "--resume"]), "To continue")
         raise typer.Exit(130) from stopped
     if quiet:
-        return  # host 0 says it for all
+        return  # host 0 prints the result
     if as_json:
         print_json(
             {
@@ -248,9 +391,7 @@ def _print_result(result: TrainResult) -> None:
     from asl_edge.cli.output.console import out
 
     ended = ", stopped early" if result.stopped_early else ""
-    out.print(
-        f"{result.epochs} epochs{ended}; the best by validation accuracy is epoch {result.best_epoch}: best.keras"
-    )
+    out.print(f"{result.epochs} epochs{ended}; best validation accuracy in epoch {result.best_epoch}: best.keras")
     for split, score in result.scores.items():
         low, high = score.interval95
         out.print(
@@ -279,72 +420,9 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int | None, c
 
 
 def _usual_size(config: TrainConfig) -> int:
-    """Return the side of the images of the model to start from; without one, what the network was designed for."""
+    """Return the input size of the model to start from; without one, the size that the network was designed for."""
     from asl_edge.training import networks
     from asl_edge.training.pretrained.source import open_pretrained
 
     own = None if config.start_from is None else open_pretrained(config.start_from).input_size
     return own or networks.get(config.network).input_size
-
-
-def progress_on_console() -> Progress:
-    """Return the progress that a person sees: a bar for the running epoch, a line for each complete one."""
-    from asl_edge.cli.output.console import err, progress_bar
-    from asl_edge.training.loop.progress import Progress
-
-    class ShownProgress(Progress):
-        """A bar for the running epoch and a line for every complete one, on standard error."""
-
-        def __init__(self) -> None:
-            self._bar = progress_bar()
-            self._task: Any = None
-            self._batch_size = self._epochs = self._epoch = self._images = 0
-            self._first: tuple[int, float] | None = None
-            self._seconds_of_an_epoch: float | None = None
-
-        def note(self, message: str) -> None:
-            err.print(message, style="dim", markup=False)
-
-        def training_begins(self, config: TrainConfig) -> None:
-            self._batch_size = config.batch_size
-
-        def epoch_begins(self, epoch: int, epochs: int, images: int) -> None:
-            self._epochs, self._epoch, self._images, self._first = epochs, epoch, images, None
-            self._bar.start()
-            self._task = self._bar.add_task(f"Epoch {epoch}/{epochs}", total=images, rate="")
-
-        def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
-            import time
-
-            now = time.perf_counter()
-            if self._first is None:  # of an epoch that goes on, some images were seen before
-                self._first = images, now
-            seen, seconds = images - self._first[0], now - self._first[1]
-            rate = f"{seen / seconds:.0f} images/s  {self._left(images, seen / seconds)}  " if seen else ""
-            self._bar.update(
-                self._task,
-                completed=images,
-                rate=f"batch {self._batch_size}  {rate}loss {loss:.4f}  waiting for data {waiting_share:.1%}",
-            )
-
-        def _left(self, images: int, rate: float) -> str:
-            """Of the whole training; the bar itself shows what is left of the epoch."""
-            whole = self._seconds_of_an_epoch or self._images / rate
-            seconds = (self._images - images) / rate + whole * (self._epochs - self._epoch)
-            if seconds < 90:
-                return f"{seconds:.0f} s left"
-            return f"{seconds / 60:.0f} min left" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h left"
-
-        def epoch_ends(self, row: Mapping[str, float], best: bool) -> None:
-            self._seconds_of_an_epoch = row["seconds"]
-            self._bar.remove_task(self._task)
-            err.print(
-                f"Epoch {row['epoch']:.0f}/{self._epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
-                f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  "
-                f"{row['images_per_second']:.0f} images/s  {row['seconds']:.0f} s" + ("  best so far" if best else "")
-            )
-
-        def close(self) -> None:
-            self._bar.stop()
-
-    return ShownProgress()

@@ -1,38 +1,40 @@
-"""`asl-edge tune`: the fastest right way to run a model on this machine, remembered beside the model."""
+"""`asl-edge tune`: the fastest correct way to run a model on this machine, remembered next to the model."""
 
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asl_edge.cli.options import AsJson, ModelArgument
+
+if TYPE_CHECKING:
+    from asl_edge.bench.tuning import TuningReport
+
 
 def tune(
-    model: Path = typer.Argument(
-        None, metavar="[MODEL]", help="An .onnx file or a bundle.", show_default="the model in the box"
-    ),
-    provider: str = typer.Option(
-        None,
-        "--provider",
-        "-p",
-        help="Which to try, with commas.",
-        show_default="all that this ONNX Runtime has but tensorrt",
-    ),
-    batch_size: int = typer.Option(1, "--batch-size", min=1, help="Images a run."),
-    rounds: int = typer.Option(3, "--rounds", min=1, help="How often the candidates take turns."),
-    runs: int = typer.Option(30, "--runs", min=1, help="Timed runs a round."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    model: ModelArgument = None,
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", "-p", metavar="NAME,...", help="Providers to try.", show_default="all but tensorrt"),
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images per run.")] = 1,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Turns of each candidate.")] = 3,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Timed runs per turn.")] = 30,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure providers, threads and precisions, and let `predict` take the fastest by itself.
+    """Find and remember the fastest way to run a model here.
 
-    A precision whose golden examples fail on this machine is never taken. What is named on a command line
-    (`--provider`, `--threads`) counts more than what was found.
+    Measures providers, threads and precisions; from then on `predict` uses the fastest. A precision whose golden
+    examples fail on this machine is never chosen. Options on the command line (`--provider`, `--threads`) take
+    precedence over what was found.
+
+    Examples:
+        asl-edge tune
+        asl-edge tune model.aslz --provider cpu,openvino
     """
-    from rich import box
-    from rich.table import Table
-
-    from asl_edge.bench.scenarios import Effort, threads_in_words
+    from asl_edge.bench.scenarios import Effort
     from asl_edge.bench.tuning import tune as measure
     from asl_edge.cli.output import console
 
@@ -47,7 +49,19 @@ def tune(
         )
     if as_json:
         console.print_json(report.to_dict())
-        return
+    else:
+        _print(report)
+    words = ["asl-edge", "predict", "IMAGE", *([] if model is None else ["--model", str(model)])]
+    console.print_next(shlex.join(words))
+
+
+def _print(report: TuningReport) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from asl_edge.bench.scenarios import threads_in_words
+    from asl_edge.cli.output.console import out
+
     table = Table("provider", "precision", "threads", "median ms", "load ms", "", box=box.SIMPLE_HEAD)
     for column in table.columns[2:5]:
         column.justify = "right"
@@ -58,10 +72,8 @@ def tune(
             threads_in_words(item.threads),
             "" if item.median_ms is None else f"{item.median_ms:.2f}",
             "" if item.load_ms is None else f"{item.load_ms:.0f}",
-            "taken" if item is report.chosen else item.reason or "",
+            "chosen" if item is report.chosen else item.reason or "",
             style="bold" if item is report.chosen else "dim" if item.reason else "",
         )
-    console.out.print(table)
-    console.out.print(f"{report.path}: remembered for this machine", markup=False)
-    words = ["asl-edge", "predict", "IMAGE", *([] if model is None else ["--model", str(model)])]
-    console.print_next(shlex.join(words))
+    out.print(table)
+    out.print(f"{report.path}: remembered for this machine", markup=False)

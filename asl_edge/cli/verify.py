@@ -1,35 +1,59 @@
-"""`asl-edge verify`: an exported file is compared with the model that it came from, a bundle with its own examples."""
+"""`asl-edge verify`: compare an exported file with the model it was made from, or run a bundle's golden examples."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from asl_edge.cli.export import BGR, CLASSES, DATA, FIT, PIXELS, WEIGHTS, describe
+from asl_edge.cli.options import (
+    AsJson,
+    InputBgr,
+    InputFit,
+    InputPixels,
+    OutputClasses,
+    ParityData,
+    Provider,
+    Threads,
+    Weights,
+    described,
+)
 from asl_edge.errors import ParityError, UserError
 
 
 def verify(
-    model: Path = typer.Argument(..., metavar="MODEL", help="The exported .onnx file, or a bundle (.aslz)."),
-    against: Path = typer.Option(
-        None, "--against", metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json; for .onnx."
-    ),
-    provider: str = typer.Option("auto", "--provider", "-p", help="Bundle: the execution provider to prove."),
-    threads: int = typer.Option(None, "--threads", help="Bundle: threads.", show_default="one a core"),
-    precision: str = typer.Option(None, "--precision", help="Bundle: which, with commas.", show_default="all"),
-    data: Path = DATA,
-    classes: str = CLASSES,
-    fit: str = FIT,
-    bgr: bool = BGR,
-    pixels: str = PIXELS,
-    weights: Path = WEIGHTS,
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a bundle (.aslz).")],
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against", metavar="RUN", help="A run folder, a .keras file or the tutorial's model.json (for .onnx)."
+        ),
+    ] = None,
+    data: ParityData = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="NAME,...", help="Precisions of a bundle to test.", show_default="all"),
+    ] = None,
+    as_json: AsJson = False,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    classes: OutputClasses = None,
+    fit: InputFit = None,
+    bgr: InputBgr = None,
+    pixels: InputPixels = "auto",
+    weights: Weights = None,
 ) -> None:
-    """Compare an exported model with the run it came from, on real images; exit 1 when they differ.
+    """Check that an exported model agrees with its source.
 
-    A bundle needs no run: its golden examples are run on this device.
+    An .onnx file is compared with the run it was made from, on real images. A bundle needs no run: its golden examples
+    are run on this device, with --provider and --threads. Exit code 1 when they differ.
+
+    Examples:
+        asl-edge verify model.onnx --against runs/mine
+        asl-edge verify model.aslz
+        asl-edge verify model.aslz --provider tensorrt --precision fp16
     """
     from asl_edge.runtime.bundle.detection import is_bundle
 
@@ -37,31 +61,26 @@ def verify(
         _verify_bundle(model, provider, threads, precision, as_json)
         return
     if against is None:
-        raise UserError(f"Say what {model} came from: asl-edge verify {shlex.quote(str(model))} --against RUN")
+        raise UserError(
+            f"Name the run that {model} was made from: asl-edge verify {shlex.quote(str(model))} --against RUN"
+        )
     from asl_edge.cli.output.console import err, out, print_json, print_next, warn
+    from asl_edge.cli.output.parity_errors import reported_parity
     from asl_edge.cli.output.parity_table import print_parity
     from asl_edge.export.verify import verify as verify_model
 
-    described = describe(classes, fit, bgr, pixels, weights)
-    try:
-        with err.status("Comparing with Keras ..."):
-            result = verify_model(model, against, data=data, described=described)
-    except ParityError as error:
-        report = getattr(error, "report", None)  # None when the two differ before any image is looked at
-        if as_json:
-            parity = None if report is None else report.to_dict()
-            print_json({"model_path": str(model), "passed": False, "reason": str(error), "parity": parity})
-        elif report is not None:
-            print_parity(report, worst=True)
-        raise
+    keras_model = described(classes, fit, bgr, pixels, weights)
+    failure = {"model_path": str(model), "passed": False}
+    with reported_parity(as_json, failure), err.status("Comparing with Keras ..."):
+        result = verify_model(model, against, data=data, described=keras_model)
     for note in result.notes:
         warn(note)
     if as_json:
         print_json({"passed": True, **result.to_dict()})
-        return
-    print_parity(result.parity)
-    out.print(f"{result.model_path} agrees with {against}.", markup=False)
-    print_next(f"asl-edge predict IMAGE --model {shlex.quote(str(result.model_path))}")
+    else:
+        print_parity(result.parity)
+        out.print(f"{result.model_path} agrees with {against}.", markup=False)
+    print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(result.model_path)]))
 
 
 def _verify_bundle(path: Path, provider: str, threads: int | None, precision: str | None, as_json: bool) -> None:
@@ -79,7 +98,9 @@ def _verify_bundle(path: Path, provider: str, threads: int | None, precision: st
     else:
         print_golden(results)
     if failed:
-        raise ParityError(f"{path} does not answer here as it did where it was made, in {', '.join(failed)}.")
+        raise ParityError(
+            f"{path} gives other results here than where it was made, in {', '.join(failed)}. Use another precision."
+        )
     if not as_json:
-        out.print(f"{path} answers here as it did where it was made.", markup=False)
-        print_next(f"asl-edge predict IMAGE --model {shlex.quote(str(path))}")
+        out.print(f"{path} gives the same results here as where it was made.", markup=False)
+    print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(path)]))

@@ -1,1 +1,1 @@
-"""Finding images, splitting them honestly, arrays on disk, the leak report and the built-in synthetic hands."""
+"""Images to arrays with an honest split and a leak report; capture, copy-paste augmentation and synthetic hands."""

@@ -1,4 +1,4 @@
-"""Prepared arrays on disk: the tutorial's `.npy` files, opened memory-mapped and checked at the door."""
+"""Prepared arrays on disk: the tutorial's `.npy` files, memory-mapped and checked when they are opened."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArraySplit:
-    """One split: its images stay on disk and are mapped, the classes are in memory."""
+    """One split: its images stay on disk and are memory-mapped, the classes are in memory."""
 
     name: str
     images: npt.NDArray[np.uint8]
-    """Read-only uint8 memory map of shape (N, H, W, 3); RGB, or BGR where the arrays were opened so."""
+    """Read-only uint8 memory map of shape (N, H, W, 3); RGB, or BGR where the arrays were opened as such."""
     one_hot: npt.NDArray[np.float32]
     """float32 array of shape (N, C)."""
     labels: npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class ArraySplit:
 
 
 class PreparedArrays:
-    """A folder of arrays that `asl-edge data prepare`, or the tutorial's own script, wrote."""
+    """A folder of arrays written by `asl-edge data prepare` or by the tutorial's own script."""
 
     def __init__(
         self,
@@ -79,17 +79,18 @@ class PreparedArrays:
         bgr: bool = False,
         check: bool = False,
     ) -> PreparedArrays:
-        """Open the arrays in `folder`; images are mapped, so this costs no memory whatever their number.
+        """Open the arrays in `folder`; images are memory-mapped, so this costs no memory whatever their number.
 
         Args:
-            folder: where the `.npy` files stand.
+            folder: where the `.npy` files are.
             classes: names of the columns in their order, for arrays without a manifest (the tutorial's own script
-                writes none). Without it they are taken to be A, B, C, ... as many as there are columns, with a warning.
-            bgr: the images are BGR, as the tutorial's own script stores them.
+                writes none). Without it they are assumed to be A, B, C, ..., one per column, with a warning.
+            bgr: the images are BGR, as written by the tutorial's own script.
             check: compare each file with the SHA-256 in the manifest.
 
         Raises:
-            DataError: no such folder or arrays, or they are damaged, or do not fit each other or what was asked for.
+            DataError: there is no such folder, it holds no arrays, or they are damaged or contradict each other or the
+                options.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -106,7 +107,7 @@ class PreparedArrays:
         pairs = {name: _open_pair(folder, name) for name in present}
         filled = [pair for pair in pairs.values() if len(pair[0])]
         if not filled:
-            raise DataError(f"The arrays in {folder} hold no image at all. Prepare them again.")
+            raise DataError(f"The arrays in {folder} hold no images. Prepare them again.")
         images, one_hot = filled[0]
         if manifest is None:
             names = _names_without_manifest(folder, one_hot.shape[1], classes)
@@ -119,7 +120,7 @@ class PreparedArrays:
                     "Leave the option out, or prepare the arrays again with these classes."
                 )
             if bgr:
-                raise DataError(f"The manifest in {folder} says that its images are RGB. Leave --bgr out.")
+                raise DataError(f"The images in {folder} are RGB, according to the manifest. Leave --bgr out.")
         arrays = cls(folder, classes=names, input_size=images.shape[1], fit=fit, manifest=manifest, bgr=bgr)
         if check:
             arrays._compare_with_manifest()
@@ -136,7 +137,7 @@ class PreparedArrays:
         """Return the split `train`, `validation` or `test`.
 
         Raises:
-            DataError: there is no such split here, or it holds no image.
+            DataError: there is no such split here, or it holds no images.
         """
         if name not in SPLITS:
             raise DataError(f"Unknown split {name!r}. The splits are {', '.join(SPLITS)}.")
@@ -147,9 +148,9 @@ class PreparedArrays:
         return found
 
     def sources(self, name: str) -> npt.NDArray[np.int64]:
-        """Return the number of the source that each row of a split is from: int64 array of shape (N,).
+        """Return the number of the source of each row of a split: int64 array of shape (N,).
 
-        Without a manifest, or with one that names no rows, everything is from one source.
+        Without a manifest, or with one that lists no rows, all rows are from one source.
         """
         count = len(self.split(name))
         manifest = self.manifest or {}
@@ -179,7 +180,9 @@ class PreparedArrays:
                 f"{self.input_size}. Prepare the arrays again."
             )
         if not ((np.count_nonzero(one_hot, axis=1) == 1) & (one_hot.max(axis=1) == 1)).all():
-            raise DataError(f"Each row of {self.folder / classes_file} must hold one 1 and zeros. Prepare it again.")
+            raise DataError(
+                f"Each row of {self.folder / classes_file} must hold a single 1 and zeros. Prepare it again."
+            )
         self._splits[name] = ArraySplit(name, images, one_hot, one_hot.argmax(axis=1).astype(np.int64))
 
     def _compare_with_manifest(self) -> None:
@@ -188,14 +191,15 @@ class PreparedArrays:
         for name, entry in self.manifest["files"].items():
             path = self.folder / name
             if not path.exists():
-                raise DataError(f"{path} is missing, though the manifest names it. Prepare the arrays again.")
+                raise DataError(f"{path} is missing, though the manifest lists it. Prepare the arrays again.")
             try:
                 found = sha256_of(path)
             except OSError as error:
                 raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
             if found != entry["sha256"]:
                 raise DataError(
-                    f"{path} is damaged or was changed: its SHA-256 is not the manifest's. Prepare the arrays again."
+                    f"{path} is damaged or was changed: its SHA-256 differs from the manifest's. "
+                    "Prepare the arrays again."
                 )
 
 
@@ -237,13 +241,13 @@ def _open_array(path: Path) -> npt.NDArray[Any]:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
-        if 0 in shape:  # nothing to map
+        if 0 in shape:  # an empty file cannot be mapped
             return np.empty(shape, dtype)
         return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Prepare the arrays again.") from error
     except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is damaged or no array file ({error}). Prepare the arrays again.") from error
+        raise DataError(f"{path} is damaged or not an array file ({error}). Prepare the arrays again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
 
@@ -255,14 +259,14 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         if any(entry.name.startswith(PARTIAL_WITHIN) for entry in folder.iterdir()):
             raise DataError(
-                f"The arrays in {folder} are half-written: asl-edge data prepare is at work there or was stopped. "
+                f"The arrays in {folder} are incomplete: asl-edge data prepare is still running there or was stopped. "
                 "Wait for it, or run it again with --overwrite."
             ) from None
         return None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Prepare the arrays again.") from error
     except RecursionError as error:
-        raise DataError(f"{path} is damaged (its values are nested without end). Prepare the arrays again.") from error
+        raise DataError(f"{path} is damaged (nested too deeply). Prepare the arrays again.") from error
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}). Prepare the arrays again.") from error
     fault = _fault_of_manifest(manifest)
@@ -272,33 +276,33 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def _fault_of_manifest(manifest: Any) -> str | None:
-    """Tell what is wrong with a manifest; others rely on what is checked here."""
+    """Return what is wrong with a manifest, None if nothing is; readers rely on what is checked here."""
     if not isinstance(manifest, dict):
-        return "it holds no table of entries"
+        return "it is not an object"
     fit, classes, files = (manifest.get(key) for key in ("fit", "classes", "files"))
     if fit not in get_args(Fit):
         return f"fit is {fit!r}, not crop, stretch or pad"
     if not isinstance(classes, list) or not classes:
-        return "classes is no list of names"
+        return "classes is not a list of names"
     for place, name in enumerate(classes):
         if name not in CLASSES:
-            return f"{name!r} is no class"
+            return f"{name!r} is not a class"
         if name in classes[:place]:
             return f"class {name} is named twice"
     if not isinstance(files, dict):
-        return "files is no table"
-    # Also files without rows: were one not named here, nobody would see that it had been changed.
+        return "files is not an object"
+    # Files without rows as well: a change to a file that is not listed here would go unnoticed.
     missing = [name for pair in FILES.values() for name in pair if name not in files]
     if missing:
         return f"files lacks {', '.join(missing)}"
     for name, entry in files.items():
         digest = entry.get("sha256") if isinstance(entry, dict) else None
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-            return f"{name} has no SHA-256 of 64 hexadecimal digits"
+            return f"{name} lacks a SHA-256 of 64 hexadecimal digits"
     if not isinstance(manifest.get("options", {}), dict):
-        return "options is no table"
+        return "options is not an object"
     if not isinstance(manifest.get("sources", []), list):
-        return "sources is no list"
+        return "sources is not a list"
     return None
 
 
@@ -313,7 +317,7 @@ def _names_without_manifest(folder: Path, columns: int, classes: Sequence[str] |
         raise DataError(f"The arrays in {folder} have {columns} columns and no manifest. Name their classes.")
     names = CLASSES[:columns]
     warnings.warn(
-        f"{folder} has no manifest: its {columns} columns are taken to be {','.join(names)}. "
+        f"{folder} has no manifest: its {columns} columns are assumed to be {','.join(names)}. "
         "Name the classes if that is wrong.",
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""Kaggle's set of hands, through the kagglehub package."""
+"""Kaggle's ASL alphabet, downloaded with the kagglehub package."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ DATASET = "grassknoted/asl-alphabet"
 """87,000 images of 200x200 pixels in 29 classes, 1.1 GB."""
 
 _PAGE = f"https://www.kaggle.com/datasets/{DATASET}"
-_BY_HAND = f"Or download the zip by hand from {_PAGE}: `asl-edge data prepare` reads it as it is."
+_BY_HAND = f"Or download the zip yourself from {_PAGE}: `asl-edge data prepare` reads it without unpacking."
 
 
 def download(to: Path) -> Path:
-    """Download Kaggle's set into `to` and return the folder of the images.
+    """Download Kaggle's ASL alphabet into `to` and return the folder of the images.
 
     Raises:
         MissingPackageError: kagglehub is not installed.
-        DataError: `to` is in the way, there is no network, Kaggle wants credentials, or the disk is full.
+        DataError: `to` is not an empty folder, there is no network, Kaggle requires credentials, or the disk is full.
     """
     try:
         import kagglehub
@@ -38,17 +38,17 @@ def download(to: Path) -> Path:
 
 
 def _explain(error: BaseException) -> str:
-    """Make one sentence with the remedy out of what kagglehub raised."""
+    """Return one sentence with the remedy for what kagglehub raised."""
     names = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
     status: Any = getattr(getattr(error, "response", None), "status_code", None)
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if status in (401, 403) or names & {"UnauthenticatedError", "CredentialError"}:
         return (
-            "Kaggle wants credentials. Make a token at https://www.kaggle.com/settings and save it as "
+            "Kaggle requires credentials. Create a token at https://www.kaggle.com/settings and save it as "
             f"~/.kaggle/kaggle.json, or set KAGGLE_USERNAME and KAGGLE_KEY. {_BY_HAND}"
         )
     if names & {"ConnectionError", "Timeout", "NewConnectionError", "gaierror"}:
-        return f"Kaggle cannot be reached: there is no network, or a proxy or firewall is between. {_BY_HAND}"
+        return f"Kaggle cannot be reached: there is no network, or a proxy or firewall blocks it. {_BY_HAND}"
     return f"Kaggle's download failed: {first_line} {_BY_HAND}"
 
 

@@ -1,1 +1,1 @@
-"""The whole way on built-in drawn hands, each step by the same library call as its command."""
+"""The whole workflow on synthetic hands, each step by the same library call as its command."""

@@ -1,4 +1,4 @@
-"""The demo: draw, prepare, train, evaluate, export, verify, predict, benchmark."""
+"""The demo: synthesize, prepare, train, evaluate, export, verify, predict, benchmark."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from typing import Any
 import numpy as np
 
 from asl_edge.data.synthetic.scene import Framing
-from asl_edge.demo.gallery import Answer, write_gallery
+from asl_edge.demo.gallery import Classified, write_gallery
 from asl_edge.errors import DataError
 from asl_edge.files import atomic
 from asl_edge.training.loop.progress import Progress
 
 MARK_FILE = "demo.json"
-"""What the demo was asked for, written first: by it a demo knows its own folder, also one that was stopped."""
+"""The demo's configuration, written first: it marks the folder as a demo's, also when the demo was stopped."""
 
 _MADE_BY = "asl-edge demo"
 
 SUMMARY_FILE = "summary.json"
 GALLERY_FILE = "predictions.png"
-STRANGERS_PER_CLASS = 200
-"""Images a class of drawn people whom training never saw."""
+UNSEEN_PER_CLASS = 200
+"""Images per class of unseen synthetic signers."""
 
 RECIPE = "drawn"
 FRAMING: Framing = "guide"
-"""Hands that fill the image, as video shows them in its guide box; near and far takes more than five minutes."""
+"""Hands that fill the image, as in the guide box of video; with near and far hands five minutes are not enough."""
 
 _GALLERY_TILES = 18
 
-_HANDS, _STRANGERS, _ARRAYS, _RUN, _FP32, _FP16 = "hands", "strangers", "arrays", "run", "model.onnx", "model-fp16.onnx"
-_FOLDERS = (_HANDS, _STRANGERS, _ARRAYS, _RUN)
+_HANDS, _UNSEEN, _ARRAYS, _RUN, _FP32, _FP16 = "hands", "unseen", "arrays", "run", "model.onnx", "model-fp16.onnx"
+_EARLIER_FOLDERS = ("strangers",)  # names that earlier versions gave
+_FOLDERS = (_HANDS, _UNSEEN, _ARRAYS, _RUN, *_EARLIER_FOLDERS)
 _FILES = (_FP32, _FP16, *(f"{Path(name).stem}.parity.json" for name in (_FP32, _FP16)), GALLERY_FILE, SUMMARY_FILE)
-_HALF_WRITTEN = re.compile(  # by a demo that was killed: see atomic.replacing and data.whole_folder
+_HALF_WRITTEN = re.compile(  # by a demo that was killed: see files.atomic and files.atomic_folder
     rf"\.({'|'.join(re.escape(Path(name).stem) for name in (*_FILES, MARK_FILE))})\.\w+\.partial\.\w+"
     rf"|\.({'|'.join(_FOLDERS)})\.(partial|old)-[0-9a-f]{{8}}"
 )
@@ -67,43 +68,55 @@ class DemoConfig:
     def __post_init__(self) -> None:
         """Check every field."""
         if len(self.classes) < 2:
-            raise DataError(f"The demo needs two or more classes. Received: {', '.join(self.classes)}")
+            raise DataError(f"The demo needs at least two classes. Received: {', '.join(self.classes)}")
         if self.per_class < 20:
-            raise DataError(f"The demo needs at least 20 images a class. Received: {self.per_class}")
+            raise DataError(f"The demo needs at least 20 images per class. Received: {self.per_class}")
         if self.epochs < 1:
             raise DataError(f"The demo needs at least one epoch. Received: {self.epochs}")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it was, the command that does the same, and what came out."""
+    """One step: its title, the command that does the same, and the result."""
 
     title: str
     command: str
     seconds: float
-    says: str
+    result: str
+    """In words."""
     figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did and reached."""
+    """The steps and results of a demo."""
 
     out: Path
     steps: tuple[Step, ...]
     seconds: float
-    stranger_accuracy: float
-    """Accuracy of `model.onnx` on drawn people whom training never saw."""
-    strangers: int
+    unseen_accuracy: float
+    """Accuracy of `model.onnx` on unseen synthetic signers."""
+    unseen_images: int
     gallery: Path
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {**asdict(self), "out": str(self.out), "gallery": str(self.gallery)}
+        """Return everything as values that JSON knows.
+
+        For one release also under the names of earlier versions: `stranger_accuracy`, `strangers` and, in each step,
+        `says`.
+        """
+        return {
+            **asdict(self),
+            "steps": [{**asdict(step), "says": step.result} for step in self.steps],
+            "out": str(self.out),
+            "gallery": str(self.gallery),
+            "stranger_accuracy": self.unseen_accuracy,
+            "strangers": self.unseen_images,
+        }
 
 
 class Watcher:
-    """Receives what happens; this one says nothing. Override what is of interest."""
+    """Receives events; this one ignores them. Override what is of interest."""
 
     training: Progress | None = None
 
@@ -115,13 +128,13 @@ class Watcher:
 
 
 def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
-    """Walk the whole way and leave everything in `config.out`.
+    """Run the whole workflow and leave everything in `config.out`.
 
     Raises:
-        DataError: `config.out` is in the way; the folder of a demo that was stopped is not.
+        DataError: `config.out` exists and is not the folder of an unfinished demo.
         AslEdgeError: whatever a step raises.
     """
-    _make_way(config)
+    _clear_folder(config)
     watcher = watcher or Watcher()
     walk = _Walk(config, watcher)
     started = time.perf_counter()
@@ -129,27 +142,27 @@ def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
     for number, (title, command, act) in enumerate(walk.steps, start=1):
         watcher.step_begins(number, len(walk.steps), title, command)
         begun = time.perf_counter()
-        says, figures = act()
-        steps.append(Step(title, command, time.perf_counter() - begun, says, figures))
+        text, figures = act()
+        steps.append(Step(title, command, time.perf_counter() - begun, text, figures))
         watcher.step_ends(steps[-1])
     result = DemoResult(
         out=config.out,
         steps=tuple(steps),
         seconds=time.perf_counter() - started,
-        stranger_accuracy=walk.stranger_accuracy,
-        strangers=walk.strangers,
+        unseen_accuracy=walk.unseen_accuracy,
+        unseen_images=walk.unseen_images,
         gallery=config.out / GALLERY_FILE,
     )
     atomic.write_json(config.out / SUMMARY_FILE, result.to_dict(), default=str)
     return result
 
 
-def _make_way(config: DemoConfig) -> None:
-    """Make the folder, empty but for the mark; what an earlier demo left there goes, and nothing else.
+def _clear_folder(config: DemoConfig) -> None:
+    """Make the folder, empty except for the mark; delete what an earlier demo left there, and nothing else.
 
     Raises:
-        DataError: something stands there that no demo made, or a finished demo that is not to be replaced, or the
-            folder cannot be written to.
+        DataError: the folder holds something that is not a demo's, or a finished demo that is not to be replaced, or it
+            cannot be written to.
     """
     out = config.out
     try:
@@ -158,7 +171,7 @@ def _make_way(config: DemoConfig) -> None:
         elif os.path.lexists(out):
             raise DataError(f"{out} is a file. Name a folder with --out.")
         out.mkdir(parents=True, exist_ok=True)
-        # Mark first, summary next: should this be interrupted, the rest is known as a demo's that is not finished.
+        # Mark first, summary next: if this is interrupted, the folder is known as that of an unfinished demo.
         atomic.write_json(out / MARK_FILE, {"made_by": _MADE_BY, **asdict(config)}, default=str)
         (out / SUMMARY_FILE).unlink(missing_ok=True)
         for item in out.iterdir():
@@ -179,12 +192,12 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
     if not names:
         return
     foreign = [name for name in names if not _is_ours(name)]
-    if not foreign and not _is_demo(out):  # names such as `hands` and `run` are a person's as well
+    if not foreign and not _is_demo(out):  # people also use names such as `hands` and `run`
         foreign = names
     if foreign:
         raise DataError(f"{out} holds something that is not the demo's ({foreign[0]}). Name another folder with --out.")
     if SUMMARY_FILE in names and not overwrite:
-        raise DataError(f"{out} holds a demo already. Add --overwrite to run it again, or name another --out.")
+        raise DataError(f"{out} already holds a demo. Add --overwrite to run it again, or name another --out.")
 
 
 def _is_ours(name: str) -> bool:
@@ -192,7 +205,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _is_demo(out: Path) -> bool:
-    """Tell whether a demo made the folder: by its mark, or by the summary of one from before there was a mark."""
+    """Whether a demo made the folder: by its mark, or by the summary of a version that wrote no mark."""
     if _value(out / MARK_FILE, "made_by") == _MADE_BY:
         return True
     return _value(out / SUMMARY_FILE, "stranger_accuracy") is not None
@@ -210,40 +223,40 @@ Outcome = tuple[str, dict[str, Any]]
 
 
 class _Walk:
-    """The steps, and what they hand on to each other."""
+    """The steps, and what they pass on to each other."""
 
     def __init__(self, config: DemoConfig, watcher: Watcher) -> None:
         self.config = config
         self.watcher = watcher
         out = config.out
-        self.hands, self.strangers_folder = out / _HANDS, out / _STRANGERS
+        self.hands, self.unseen = out / _HANDS, out / _UNSEEN
         self.arrays, self.run = out / _ARRAYS, out / _RUN
         self.fp32, self.fp16 = out / _FP32, out / _FP16
-        self.stranger_accuracy = 0.0
-        self.strangers = 0
+        self.unseen_accuracy = 0.0
+        self.unseen_images = 0
         self.steps = list(self._plan())
 
     def _plan(self) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
         config = self.config
         names = ",".join(config.classes)
-        drawn = ["--classes", names, "--per-class", config.per_class, "--seed", config.seed]
-        drawn += ["--clip-frames", 1, "--framing", FRAMING]
-        yield "Draw hands", _command("data", "synthesize", "--out", self.hands, *drawn), self.draw
+        hands = ["--classes", names, "--per-class", config.per_class, "--seed", config.seed]
+        hands += ["--clip-frames", 1, "--framing", FRAMING]
+        yield "Synthesize hands", _command("data", "synthesize", "--out", self.hands, *hands), self.synthesize
         yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays), self.prepare
         trained = ("--recipe", RECIPE, "--epochs", config.epochs, "--seed", config.seed)
         yield "Train AlexNet", _command("train", self.arrays, "--out", self.run, *trained), self.train
-        yield "Evaluate on held-out hands", _command("evaluate", self.run, self.arrays), self.evaluate
+        yield "Evaluate on held-out images", _command("evaluate", self.run, self.arrays), self.evaluate
         yield "Export FP32", _command("export", self.run, "--out", self.fp32), self.export_fp32
         half = ("--precision", "fp16")
         yield "Export FP16", _command("export", self.run, "--out", self.fp16, *half), self.export_fp16
         for name, path in (("FP32", self.fp32), ("FP16", self.fp16)):
             yield f"Verify {name}", _command("verify", path, "--against", self.run), partial(self.verify, path)
-        yield "Read strangers' hands", _command("evaluate", self.fp32, self.strangers_folder), self.read_strangers
-        yield "Predict", _command("predict", self.strangers_folder, "--model", self.fp32), self.predict
+        yield "Evaluate on unseen signers", _command("evaluate", self.fp32, self.unseen), self.evaluate_unseen
+        yield "Predict", _command("predict", self.unseen, "--model", self.fp32), self.predict
         both = ("--model", self.fp32, "--model", self.fp16)
         yield "Benchmark", _command("benchmark", *both), self.benchmark
 
-    def draw(self) -> Outcome:
+    def synthesize(self) -> Outcome:
         from asl_edge.data.synthetic import synthesize
 
         config = self.config
@@ -256,24 +269,25 @@ class _Walk:
             framing=FRAMING,
         )
         synthesize(
-            self.strangers_folder,
-            per_class=STRANGERS_PER_CLASS,
+            self.unseen,
+            per_class=UNSEEN_PER_CLASS,
             classes=config.classes,
             seed=config.seed + 1_000_003,
             clip_frames=1,
             framing=FRAMING,
         )
-        says = f"{report.images} images, {report.images_per_second:.0f} a second; and other people as strangers"
-        return says, {"images": report.images, "images_per_second": report.images_per_second}
+        unseen = len(config.classes) * UNSEEN_PER_CLASS
+        text = f"{report.images} images, {report.images_per_second:.0f} per second; {unseen} more of unseen signers"
+        return text, {"images": report.images, "images_per_second": report.images_per_second}
 
     def prepare(self) -> Outcome:
         from asl_edge.data.prepare.prepare import PrepareConfig, prepare
 
         report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes))
         sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
-        says = ", ".join(f"{count} {split}" for split, count in sizes.items())
-        says += f"; {report.images_per_second:.0f} images a second"
-        return says, {"splits": sizes, "images_per_second": report.images_per_second}
+        text = ", ".join(f"{count} {split}" for split, count in sizes.items())
+        text += f"; {report.images_per_second:.0f} images per second"
+        return text, {"splits": sizes, "images_per_second": report.images_per_second}
 
     def train(self) -> Outcome:
         from asl_edge.data.arrays import PreparedArrays
@@ -283,8 +297,8 @@ class _Walk:
         recipe = recipes.get(RECIPE, epochs=self.config.epochs, seed=self.config.seed)
         result = train(recipe, PreparedArrays.open(self.arrays), self.run, progress=self.watcher.training)
         validation = result.scores["validation"]
-        says = f"validation accuracy {validation.accuracy:.1%} at epoch {result.best_epoch} of {result.epochs}"
-        return says, {"validation_accuracy": validation.accuracy, "epochs": result.epochs}
+        text = f"validation accuracy {validation.accuracy:.1%} at epoch {result.best_epoch} of {result.epochs}"
+        return text, {"validation_accuracy": validation.accuracy, "epochs": result.epochs}
 
     def evaluate(self) -> Outcome:
         from asl_edge.evaluation.evaluate import evaluate
@@ -303,11 +317,11 @@ class _Walk:
 
         result = export_run(self.run, path, precision=precision)
         parity = result.parity
-        says = (
+        text = (
             f"{result.size_bytes / 1e6:.0f} MB in {result.conversion_seconds:.1f} s; {parity.label_agreement:.1%} of "
-            f"labels as Keras, probabilities within {parity.max_probability_difference:.0e}"
+            f"labels equal to Keras, probabilities within {parity.max_probability_difference:.0e}"
         )
-        return says, {"size_bytes": result.size_bytes, "parity": parity.to_dict()}
+        return text, {"size_bytes": result.size_bytes, "parity": parity.to_dict()}
 
     def verify(self, path: Path) -> Outcome:
         from asl_edge.export.verify import verify
@@ -315,13 +329,13 @@ class _Walk:
         result = verify(path, self.run)
         return f"agrees with Keras on {result.parity.images} images", {"images": result.parity.images}
 
-    def read_strangers(self) -> Outcome:
+    def evaluate_unseen(self) -> Outcome:
         from asl_edge.evaluation.evaluate import evaluate
 
-        report = evaluate(self.fp32, self.strangers_folder)
-        self.stranger_accuracy, self.strangers = report.accuracy, report.images
-        says = f"accuracy {report.accuracy:.1%} on {report.images} images of drawn people whom training never saw"
-        return says, {"accuracy": report.accuracy, "images": report.images}
+        report = evaluate(self.fp32, self.unseen)
+        self.unseen_accuracy, self.unseen_images = report.accuracy, report.images
+        text = f"accuracy {report.accuracy:.1%} on {report.images} images of unseen synthetic signers"
+        return text, {"accuracy": report.accuracy, "images": report.images}
 
     def predict(self) -> Outcome:
         from asl_edge.imaging.preprocess import load
@@ -329,19 +343,17 @@ class _Walk:
 
         each = max(1, _GALLERY_TILES // len(self.config.classes))
         paths = [
-            self.strangers_folder / name / f"{name}{1 + number}.jpg"
-            for name in self.config.classes
-            for number in range(each)
+            self.unseen / name / f"{name}{1 + number}.jpg" for name in self.config.classes for number in range(each)
         ]
         with Predictor(self.fp32) as predictor:
             predictions = predictor(paths)
-        answers = [
-            Answer(load(path, 224), path.parent.name, prediction.label, prediction.confidence)
+        classified = [
+            Classified(load(path, 224), path.parent.name, prediction.label, prediction.confidence)
             for path, prediction in zip(paths, predictions, strict=True)
         ]
-        write_gallery(answers, self.config.out / GALLERY_FILE)
+        write_gallery(classified, self.config.out / GALLERY_FILE)
         milliseconds = float(np.median([prediction.ms for prediction in predictions]))
-        return f"{len(answers)} images drawn with their letters to {GALLERY_FILE}", {"median_ms": milliseconds}
+        return f"{len(classified)} images with their predictions in {GALLERY_FILE}", {"median_ms": milliseconds}
 
     def benchmark(self) -> Outcome:
         from asl_edge.bench.runner import benchmark
@@ -353,7 +365,7 @@ class _Walk:
             if result.summary is not None:
                 precision = "FP32" if result.variant.model == str(self.fp32) else "FP16"
                 parts.append(f"{precision} {result.summary.p50_ms:.1f} ms")
-        return "median of one image on the CPU: " + ", ".join(parts), {"report": report.to_dict()}
+        return "median per image on the CPU: " + ", ".join(parts), {"report": report.to_dict()}
 
 
 def _command(*words: object) -> str:

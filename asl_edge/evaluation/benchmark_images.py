@@ -1,4 +1,4 @@
-"""Images for a benchmark: the files that are read from bytes to label, and how many labels of them all are right."""
+"""Images for a benchmark: files to time from bytes to label, and the accuracy on a labelled set."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from asl_edge.evaluation.evaluate import evaluate
 from asl_edge.evaluation.labelled_data import Wanted, open_labelled_data
 from asl_edge.imaging.preprocess import load, opencv
 from asl_edge.labels import CLASSES
-from asl_edge.metrics import wilson_interval
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.model_loading import find_model
+from asl_edge.runtime.model_options import ModelOptions
 
 MOST_FILES = 32
-"""So many images take turns; more would not differ, and their bytes are held in memory."""
+"""So many images take turns; more would not change the figures, and their bytes are held in memory."""
 
-_DRAWN_SIZE = 200  # as Kaggle's are
+_SYNTHETIC_SIZE = 200  # as Kaggle's are
 _JPEG_QUALITY = 90
 _TRIED_SIZE = 32
 
 
 def write_images(folder: Path, data: str | os.PathLike[str] | None = None) -> tuple[list[str], str]:
-    """Write image files to read from: some of `data` as they are, spread evenly, or else drawn hands.
+    """Write image files to benchmark with: some of `data` as they are, spread evenly, or synthetic hands.
 
     Args:
-        folder: an empty one.
-        data: folder or zip of labelled images; prepared arrays hold no files, so that hands are drawn for them.
+        folder: an empty folder.
+        data: folder or zip of labelled images; prepared arrays hold no files, so synthetic hands are
+            used with them.
 
     Returns:
-        Their paths, and what they are in words.
+        Their paths, and a description of them.
 
     Raises:
-        DataError: `data` holds no images of known classes, or none of those that were chosen can be read.
+        DataError: `data` holds no images of known classes, or none of the chosen ones can be read.
     """
     if data is None or any((Path(data) / file).exists() for pair in FILES.values() for file in pair):
-        return _drawn(folder), f"drawn hands, JPEG of {_DRAWN_SIZE}x{_DRAWN_SIZE}"
+        return _write_synthetic(folder), f"synthetic hands, JPEG of {_SYNTHETIC_SIZE}x{_SYNTHETIC_SIZE}"
     written = []
     with find([Path(data)]) as catalogue:
         for number in np.unique(np.linspace(0, len(catalogue) - 1, MOST_FILES).astype(int)).tolist():
@@ -52,7 +53,7 @@ def write_images(folder: Path, data: str | os.PathLike[str] | None = None) -> tu
                 content = catalogue.read(number)
                 load(content, _TRIED_SIZE)
             except ImageError:
-                continue  # evaluating names it
+                continue  # the evaluation reports it
             path.write_bytes(content)
             written.append(str(path))
     if not written:
@@ -62,7 +63,7 @@ def write_images(folder: Path, data: str | os.PathLike[str] | None = None) -> tu
 
 
 def refuse_unusable(models: Iterable[str], data: str | os.PathLike[str]) -> None:
-    """Make sure that each model can be asked about `data`, before anything is measured.
+    """Make sure that each model can classify `data`, before anything is measured.
 
     Raises:
         DataError: there is no such data, or a model knows none of its classes.
@@ -87,34 +88,35 @@ def with_accuracy(
         data: labelled images, as `asl_edge.evaluation.evaluate.evaluate` takes them.
         on_progress: called with the number of evaluations done and of all.
 
-    What cannot be answered says so in its result.
+    Where a model cannot be evaluated, its result holds the reason.
     """
-    ways = dict.fromkeys(_way(result) for result in report.results if result.provider_used)
-    found: dict[tuple[str, str, str | None], Accuracy | str] = {}
-    for number, way in enumerate(ways):
-        model, provider, precision = way
+    measured = dict.fromkeys(_configuration(result) for result in report.results if result.provider_used)
+    outcomes: dict[tuple[str, str, str | None], Accuracy | str] = {}
+    for number, configuration in enumerate(measured):
+        model, provider, precision = configuration
+        options = ModelOptions(provider, precision=precision if is_bundle(model) else None)
         try:
-            answered = evaluate(model, data, provider=provider, precision=precision if is_bundle(model) else None)
-        except AslEdgeError as error:  # minutes of measuring are not lost for it
-            found[way] = str(error)
+            evaluated = evaluate(model, data, model_options=options)
+        except AslEdgeError as error:  # minutes of measuring must not be lost because of it
+            outcomes[configuration] = str(error)
         else:
-            right, count = int((answered.probabilities.argmax(axis=1) == answered.labels).sum()), len(answered.labels)
-            found[way] = Accuracy(right, count, *wilson_interval(right, count), len(answered.skipped))
+            interval = evaluated.accuracy_interval
+            outcomes[configuration] = Accuracy(evaluated.correct, evaluated.images, *interval, len(evaluated.skipped))
         if on_progress is not None:
-            on_progress(number + 1, len(ways))
+            on_progress(number + 1, len(measured))
     results = []
     for result in report.results:
-        said = found.get(_way(result))
-        kept = said if isinstance(said, Accuracy) else None
-        results.append(replace(result, accuracy=kept, accuracy_error=said if isinstance(said, str) else None))
+        outcome = outcomes.get(_configuration(result))
+        accuracy = outcome if isinstance(outcome, Accuracy) else None
+        results.append(replace(result, accuracy=accuracy, accuracy_error=outcome if isinstance(outcome, str) else None))
     return replace(report, results=results, data=os.fspath(data))
 
 
-def _way(result: VariantResult) -> tuple[str, str, str | None]:
+def _configuration(result: VariantResult) -> tuple[str, str, str | None]:
     return result.variant.model, result.provider_used or "cpu", result.precision
 
 
-def _drawn(folder: Path) -> list[str]:
+def _write_synthetic(folder: Path) -> list[str]:
     try:
         cv2 = opencv()
     except MissingPackageError:
@@ -124,7 +126,7 @@ def _drawn(folder: Path) -> list[str]:
     written = []
     for number, label in enumerate(CLASSES[::4]):
         path = folder / f"{label}.jpg"
-        image = draw_hand(label, np.random.default_rng(number), _DRAWN_SIZE)
+        image = draw_hand(label, np.random.default_rng(number), _SYNTHETIC_SIZE)
         if not cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise AslEdgeError(f"{path} cannot be written.")
         written.append(str(path))

@@ -1,115 +1,85 @@
-"""A model and labelled images in, an `EvaluationReport` out."""
+"""Measure a model on labelled images: an `EvaluationReport`."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from asl_edge import metrics
-from asl_edge.errors import DataError, MissingPackageError, ModelError, UserError
+from asl_edge.errors import DataError, MissingPackageError, ModelError
 from asl_edge.evaluation.classifiers.classifier import Classifier
 from asl_edge.evaluation.classifiers.open_classifier import open_classifier
+from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
 from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
 from asl_edge.evaluation.per_class import per_class_figures
-from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_confused
-from asl_edge.spec import Fit
+from asl_edge.evaluation.report import (
+    ClassFigures,
+    ClassifiedImages,
+    EvaluatedModel,
+    EvaluationReport,
+    most_confused,
+)
+from asl_edge.runtime.model_options import ModelOptions
 
-DEFAULT_BATCH_SIZE = 64
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-_LEFT_OUT = "Precision, recall, F1 and plots are left out. For them: pip install 'asl-edge[report]'"
+    from asl_edge.evaluation.evaluation_options import EvaluationChanges
+
+_LOG = logging.getLogger("asl_edge")
+
+_NO_SCIKIT_LEARN = "Precision, recall, F1 and plots are left out. For them: pip install 'asl-edge[report]'"
 
 
 def evaluate(
     model: str | os.PathLike[str],
     data: str | os.PathLike[str],
+    options: EvaluationOptions | None = None,
+    model_options: ModelOptions | None = None,
     *,
-    split: str = "test",
-    classes: Sequence[str] | None = None,
-    fit: Fit | None = None,
-    bgr: bool = False,
-    provider: str = "cpu",
-    precision: str | None = None,
-    strict: bool = False,
-    threshold: float | None = None,
-    mirrored: bool = False,
-    zoom: bool = True,
-    batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[int, int], None] | None = None,
+    **changes: Unpack[EvaluationChanges],
 ) -> EvaluationReport:
     """Measure a model on labelled images.
 
     Args:
-        model: a run folder, a `.keras` file or an `.onnx` file (see `open_classifier`).
+        model: a run folder, a `.keras` file, an `.onnx` file or a bundle (see `open_classifier`).
         data: prepared arrays, or a folder or zip of images (see `open_labelled_data`); classes are matched by name,
             images of classes that the model does not know are left out and counted.
-        split: which split of prepared arrays.
-        classes: names of the outputs of a `.keras` file outside a run; also those of arrays without a manifest.
-        fit: how images become square, for a `.keras` file outside a run.
-        bgr: arrays without a manifest hold BGR.
-        provider: execution provider for an `.onnx` file.
-        precision: which of a bundle's; None for the one that suits the provider.
-        strict: raise an error rather than a warning when the provider is not really used.
-        threshold: confidence under which an image counts as not answered; None takes the model's own, 0 answers all.
-        mirrored: also answer each image turned left to right, which takes twice the time.
-        zoom: let an `.onnx` file look again at small hands, as `Predictor` does.
-        batch_size: images read at once.
+        options: split, threshold and so on; None for the defaults.
+        model_options: how an `.onnx` file is run; None for the CPU.
         on_progress: called after each batch with the number of images done and of all.
+        changes: fields of `EvaluationOptions` and `ModelOptions` by name, over those of the two:
+            `evaluate(model, data, split="validation", zoom=False)`.
 
     Raises:
         UserError: the model, the data or an option cannot be used; its subclasses name the fault.
+        TypeError: `changes` names a field that there is not.
     """
-    check_threshold(threshold)
-    with opened(model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, zoom=zoom) as (
-        classifier,
-        said,
-    ):
-        labelled = open_labelled_data(data, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
-        try:
-            return measure(
-                classifier,
-                labelled,
-                model,
-                data,
-                said=said,
-                threshold=threshold,
-                mirrored=mirrored,
-                batch_size=batch_size,
-                on_progress=on_progress,
-            )
-        finally:
-            labelled.close()
-
-
-def check_threshold(threshold: float | None) -> None:
-    """Raise UserError when `threshold` is no confidence."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UserError(f"threshold must be between 0 and 1. Received: {threshold}")
+    options, model_options = combined(options, model_options, changes)
+    with opened(model, options, model_options) as (classifier, warned):
+        labelled = open_labelled_data(
+            data, wanted_by(classifier), split=options.split, bgr=options.bgr, classes=options.classes
+        )
+        with contextlib.closing(labelled):
+            return measure(classifier, labelled, (model, data), options=options, warned=warned, on_progress=on_progress)
 
 
 @contextlib.contextmanager
 def opened(
-    model: str | os.PathLike[str],
-    *,
-    classes: Sequence[str] | None,
-    fit: Fit | None,
-    provider: str,
-    strict: bool,
-    precision: str | None = None,
-    zoom: bool = True,
+    model: str | os.PathLike[str], options: EvaluationOptions, model_options: ModelOptions
 ) -> Iterator[tuple[Classifier, list[str]]]:
-    """Open a model (see `open_classifier`) and close it in the end; gives it with what was warned of meanwhile."""
+    """Open a model (see `open_classifier`) and close it in the end; yields it with the warnings of opening it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        classifier = open_classifier(
-            model, classes=classes, fit=fit, provider=provider, strict=strict, precision=precision, zoom=zoom
-        )
+        classifier = open_classifier(model, model_options, classes=options.classes, fit=options.fit)
     try:
         yield classifier, [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     finally:
@@ -117,7 +87,7 @@ def opened(
 
 
 def wanted_by(classifier: Classifier) -> Wanted:
-    """Return what `classifier` wants its images to be."""
+    """Return what `classifier` needs its images to be."""
     return Wanted(
         classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known, classifier.image_size
     )
@@ -126,13 +96,10 @@ def wanted_by(classifier: Classifier) -> Wanted:
 def measure(
     classifier: Classifier,
     labelled: LabelledData,
-    model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    paths: tuple[str | os.PathLike[str], str | os.PathLike[str]],
     *,
-    said: Sequence[str] = (),
-    threshold: float | None = None,
-    mirrored: bool = False,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    options: EvaluationOptions | None = None,
+    warned: Sequence[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Measure an open model on open images; both stay open.
@@ -140,132 +107,113 @@ def measure(
     Args:
         classifier: the model.
         labelled: the images, opened for this model (see `wanted_by`).
-        model: path of the model, as given.
-        data: path of the images, as given.
-        said: warnings that belong into the report before those of the images.
-        threshold: see `evaluate`.
-        mirrored: see `evaluate`.
-        batch_size: see `evaluate`.
+        paths: of the model and of the images, as given.
+        options: of these `threshold`, `mirrored` and `batch_size` are used.
+        warned: warnings that the report lists before those of the images.
         on_progress: see `evaluate`.
 
     Raises:
         DataError: none of the images can be read.
-        ModelError: the model's answer is no number.
+        ModelError: the model produced NaN or infinite probabilities.
     """
-    answers = _answer(classifier, labelled, mirrored, batch_size, on_progress)
-    if not len(answers.labels):
+    options, (model, data) = options or EvaluationOptions(), paths
+    images = _classify(classifier, labelled, os.fspath(data), options, on_progress)
+    if not len(images.labels):
         raise none_readable(data, labelled)
-    if not np.isfinite(answers.probabilities).all():
-        raise ModelError(f"{model} answered with something that is no number. Train or export it again.")
-    return make_report(
-        answers,
-        model=str(model),
-        data=str(data),
-        split=labelled.split,
-        classes=classifier.classes,
-        threshold=classifier.threshold if threshold is None else threshold,
-        temperature=classifier.temperature,
-        left_out=labelled.left_out,
-        skipped=labelled.skipped,
-        said=[*said, *labelled.warnings],
+    if not np.isfinite(images.probabilities).all():
+        raise ModelError(f"{model} produced NaN or infinite probabilities. Train or export it again.")
+    threshold = classifier.threshold if options.threshold is None else options.threshold
+    report = make_report(
+        EvaluatedModel(os.fspath(model), classifier.classes, threshold, classifier.temperature),
+        images,
+        [*warned, *labelled.warnings],
     )
+    _LOG.info("Evaluated %s on %s: %d images, accuracy %.4f", model, data, report.images, report.accuracy)
+    return report
 
 
-class Measured(NamedTuple):
-    """What a model answered to labelled images."""
-
-    labels: npt.NDArray[np.int64]
-    """int64 array of shape (N,): the right column of each image."""
-    probabilities: npt.NDArray[np.float32]
-    """float32 array of shape (N, C)."""
-    sources: tuple[str, ...]
-    """Where each image came from, N names."""
-    right_mirrored: int | None
-    """Images read rightly when turned left to right; None when that was not measured."""
-
-
-def _answer(
+def _classify(
     classifier: Classifier,
     labelled: LabelledData,
-    mirrored: bool,
-    batch_size: int,
+    path: str,
+    options: EvaluationOptions,
     on_progress: Callable[[int, int], None] | None,
-) -> Measured:
+) -> ClassifiedImages:
     labels, probabilities = [np.empty(0, np.int64)], [np.empty((0, len(classifier.classes)), np.float32)]
-    sources, right_mirrored = list[str](), 0
+    sources, correct_mirrored = list[str](), 0
     skipped_before = len(labelled.skipped)
-    for batch in labelled.batches(batch_size):
+    for batch in labelled.batches(options.batch_size):
         probabilities.append(classifier.probabilities(batch.images))
         labels.append(batch.labels)
         sources += batch.sources
-        if mirrored:
-            turned = classifier.probabilities(np.ascontiguousarray(batch.images[:, :, ::-1]))
-            right_mirrored += int((turned.argmax(axis=1) == batch.labels).sum())
+        if options.mirrored:
+            mirrored = classifier.probabilities(np.ascontiguousarray(batch.images[:, :, ::-1]))
+            correct_mirrored += int((mirrored.argmax(axis=1) == batch.labels).sum())
         if on_progress is not None:
             on_progress(len(sources) + len(labelled.skipped) - skipped_before, len(labelled))
-    return Measured(
-        np.concatenate(labels), np.concatenate(probabilities), tuple(sources), right_mirrored if mirrored else None
+    return ClassifiedImages(
+        path=path,
+        split=labelled.split,
+        labels=np.concatenate(labels),
+        probabilities=np.concatenate(probabilities),
+        sources=tuple(sources),
+        correct_mirrored=correct_mirrored if options.mirrored else None,
+        left_out=labelled.left_out,
+        skipped=tuple(labelled.skipped),
     )
 
 
-def make_report(
-    answers: Measured,
-    *,
-    model: str,
-    data: str,
-    split: str | None,
-    classes: tuple[str, ...],
-    threshold: float | None,
-    left_out: dict[str, int],
-    skipped: Sequence[tuple[str, str]],
-    said: Sequence[str],
-    temperature: float = 1.0,
-) -> EvaluationReport:
-    """Count what was answered; the arguments are fields of the report, `said` its warnings."""
-    labels, probabilities, sources, right_mirrored = answers
-    predicted = probabilities.argmax(axis=1)
-    right = int((predicted == labels).sum())
-    confusion = metrics.confusion_counts(predicted, labels, len(classes))
-    notes = [note for note in said if note != _LEFT_OUT]
+def make_report(model: EvaluatedModel, images: ClassifiedImages, warned: Sequence[str]) -> EvaluationReport:
+    """Compute the figures of a report.
+
+    Args:
+        model: which model it was.
+        images: what it predicted.
+        warned: the report's warnings.
+    """
+    predicted = images.probabilities.argmax(axis=1)
+    correct = int((predicted == images.labels).sum())
+    confusion = metrics.confusion_counts(predicted, images.labels, len(model.classes))
+    notes = [note for note in warned if note != _NO_SCIKIT_LEARN]
     per_class: tuple[ClassFigures, ...] | None = None
     try:
-        per_class = per_class_figures(labels, predicted, classes)
+        per_class = per_class_figures(images.labels, predicted, model.classes)
     except MissingPackageError:
-        notes.append(_LEFT_OUT)
+        notes.append(_NO_SCIKIT_LEARN)
     return EvaluationReport(
-        model=model,
-        data=data,
-        split=split,
-        classes=classes,
-        images=len(labels),
-        right=right,
-        accuracy=right / len(labels),
-        accuracy_interval=metrics.wilson_interval(right, len(labels)),
-        top_3_accuracy=metrics.top_k_accuracy(probabilities, labels, k=3),
-        expected_calibration_error=metrics.expected_calibration_error(probabilities, labels),
+        model=model.path,
+        data=images.path,
+        split=images.split,
+        classes=model.classes,
+        images=len(images.labels),
+        correct=correct,
+        accuracy=correct / len(images.labels),
+        accuracy_interval=metrics.wilson_interval(correct, len(images.labels)),
+        top_3_accuracy=metrics.top_k_accuracy(images.probabilities, images.labels, k=3),
+        expected_calibration_error=metrics.expected_calibration_error(images.probabilities, images.labels),
         confusion=confusion,
-        most_confused=most_confused(confusion, classes),
+        most_confused=most_confused(confusion, model.classes),
         per_class=per_class,
-        left_out=left_out,
-        skipped=tuple(skipped),
+        left_out=images.left_out,
+        skipped=images.skipped,
         warnings=tuple(notes),
-        sources=sources,
-        labels=labels,
-        probabilities=probabilities,
-        threshold=threshold,
-        temperature=temperature,
-        right_mirrored=right_mirrored,
+        sources=images.sources,
+        labels=images.labels,
+        probabilities=images.probabilities,
+        threshold=model.threshold,
+        temperature=model.temperature,
+        correct_mirrored=images.correct_mirrored,
     )
 
 
 def none_readable(data: str | os.PathLike[str], labelled: LabelledData) -> DataError:
-    """Return the error of data without a single image that can be read."""
+    """Return the error for data of which not a single image can be read."""
     first = "; ".join(f"{path}: {reason}" for path, reason in labelled.skipped[:3])
     return DataError(f"None of the {len(labelled)} images in {data} can be read: {first}")
 
 
 def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> Path | None:
-    """Return where the files of a report go by themselves: into the run that was evaluated; None without a run.
+    """Return where the files of a report go by default: into the run that was evaluated; None without a run.
 
     `RUN/evaluation/test` for the arrays that the run was trained on, else named after the data as well.
     """

@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from asl_edge.data.prepare.discovery import Catalogue
 
 
-_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # image or None, where from, why not
+_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # image or None, its path, the reason if None
 
 
 class Wanted(NamedTuple):
-    """What a model wants its images to be."""
+    """What a model needs its images to be."""
 
     classes: tuple[str, ...]
     input_size: int
     fit: Fit
     fit_known: bool = True
     image_size: int | None = None
-    """Side of images that are read from files, where it is another than `input_size`."""
+    """Side of images that are read from files, where it differs from `input_size`."""
 
 
 class Batch(NamedTuple):
     """Some labelled images."""
 
     images: npt.NDArray[np.uint8]
-    """uint8 array of shape (n, S, S, 3), RGB; S is `input_size` or, of files, `image_size`."""
+    """uint8 array of shape (n, S, S, 3), RGB; S is `input_size` or, for files, `image_size`."""
     labels: npt.NDArray[np.int64]
     """int64 array of shape (n,): columns of the model."""
     sources: tuple[str, ...]
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class LabelledData(Protocol):
-    """Images whose classes are known, as the model wants them."""
+    """Images whose classes are known, as the model needs them."""
 
     split: str | None
     """Which split of prepared arrays; None for a folder."""
@@ -61,15 +61,15 @@ class LabelledData(Protocol):
     warnings: list[str]
 
     def __len__(self) -> int:
-        """Return the number of images, those that will be skipped included."""
+        """Return the number of images, including those that will be skipped."""
         ...
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all images in order, `size` at a time; no more than a few batches are in memory at once."""
+        """Yield all images in order, `size` at a time; at most a few batches are in memory at once."""
         ...
 
     def close(self) -> None:
-        """Let go of the files behind it."""
+        """Close the files."""
         ...
 
 
@@ -86,15 +86,15 @@ def open_labelled_data(
 
     Args:
         path: the arrays' folder, or the folder or zip of images.
-        wanted: what the model wants; classes are matched by name, whatever their order here.
+        wanted: what the model needs; classes are matched by name, whatever their order here.
         split: which split of prepared arrays.
         bgr: prepared arrays without a manifest hold BGR, as the tutorial's own script writes them.
-        classes: names of the columns of prepared arrays without a manifest; None takes the model's where their number
+        classes: names of the columns of prepared arrays without a manifest; None for the model's, where their number
             is the same.
-        most: take no more images than this, spread evenly over all; None takes every one.
+        most: use at most this many images, spread evenly over all; None for all of them.
 
     Raises:
-        DataError: there is no such data, it is damaged, the split is absent or empty, the arrays have another size, or
+        DataError: there is no such data, it is damaged, the split is missing or empty, the arrays have another size, or
             the model knows none of the classes.
     """
     path = Path(path)
@@ -144,7 +144,7 @@ class _ArraysData:
             origins = manifest["rows"][self._name]
             source, folder = manifest["folders"][origins["folder"][row]]
             return str(Path(manifest["sources"][source]["path"], folder, origins["name"][row]))
-        except (KeyError, IndexError, TypeError):  # a manifest that says less is still one
+        except (KeyError, IndexError, TypeError):  # a manifest with fewer fields is valid
             return f"{self._name}[{row}]"
 
     def _open(
@@ -158,11 +158,12 @@ class _ArraysData:
             arrays = PreparedArrays.open(path, classes=classes, bgr=bgr)
         if not bgr:
             self.warnings.append(
-                f"{path} has no manifest: its images are taken to be RGB (--bgr if the tutorial's script wrote them)."
+                f"{path} has no manifest: its images are assumed to be RGB "
+                "(pass --bgr if the tutorial's script wrote them)."
             )
         if classes is None and len(arrays.classes) == len(wanted.classes):
             self.warnings.append(
-                f"{path} has no manifest: its columns are taken to be the model's classes {','.join(wanted.classes)}."
+                f"{path} has no manifest: its columns are assumed to be the model's classes {','.join(wanted.classes)}."
             )
             return arrays, wanted.classes
         self.warnings += [str(warning.message) for warning in caught]
@@ -203,7 +204,7 @@ class _FolderData:
         self.warnings += [f"Not used: {item.path}: {item.reason}." for item in self._catalogue.ignored]
         if not wanted.fit_known:
             self.warnings.append(
-                f"The model does not say how its images were made square: --fit {wanted.fit} is taken."
+                f"The model does not record how its images were made square: --fit {wanted.fit} is used."
             )
         if not len(self._numbers):
             self.close()
@@ -213,7 +214,7 @@ class _FolderData:
         return len(self._numbers)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        # One pool for all batches; its threads read the next batch while the model answers this one.
+        # One pool for all batches; its threads read the next batch while the model classifies this one.
         pool = ThreadPoolExecutor(max_workers=available_cores())
         try:
             coming = [pool.submit(self._load, number) for number in self._numbers[:size]]
@@ -231,7 +232,7 @@ class _FolderData:
         self._catalogue.close()
 
     def _gather(self, loading: list[Future[_Loaded]], labels: npt.NDArray[np.int64]) -> Batch:
-        """Wait for the images of a batch; those that cannot be read are listed and left out."""
+        """Wait for the images of a batch; those that cannot be read are listed as skipped."""
         read = []
         for future, label in zip(loading, labels, strict=True):
             image, source, reason = future.result()
@@ -271,6 +272,6 @@ def _spread(rows: npt.NDArray[np.intp], most: int | None) -> npt.NDArray[np.intp
 
 def _none_known(path: Path, left_out: dict[str, int], classes: Sequence[str]) -> DataError:
     return DataError(
-        f"The model knows none of the classes in {path} ({','.join(left_out) or 'no class'}). "
+        f"The model knows none of the classes in {path} ({','.join(left_out) or 'none'}). "
         f"It knows: {','.join(classes)}. Evaluate on images of these."
     )

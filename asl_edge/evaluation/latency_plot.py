@@ -1,11 +1,11 @@
-"""The benchmark as an image: every sample, the median, and what comes out a second."""
+"""A benchmark as an image: every run, median and p99, and images per second."""
 
 from __future__ import annotations
 
 import os
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +14,25 @@ from asl_edge.errors import AslEdgeError, MissingPackageError, UserError
 from asl_edge.files import atomic
 from asl_edge.files.writable import refuse_unwritable_file
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _COLOURS = ("#12355b", "#c8553d", "#3b7a57", "#8a5a9e", "#b0892f", "#4f8fb5")
 _MARKERS = "osD^vP"
-_DOT, _MEDIAN, _RANGE = "#7fa7d1", "#12355b", "#c8553d"
+_DOT, _MEDIAN, _TAIL = "#7fa7d1", "#12355b", "#c8553d"
+_FAINT, _GRID = "#555555", "#e4e4e4"
+_WIDTH, _MARGIN, _ROW = 8.4, 0.4, 0.62  # inches; so narrow that the text is legible at a page's width
+_DPI = 150
+_WIDE = 6
+"""Where the largest value is more than this many times the smallest, the axis is logarithmic."""
 
 
 def require_plottable(path: str | os.PathLike[str]) -> None:
-    """Make sure that a plot can be drawn to `path`, before anything is measured for it.
+    """Make sure that a plot can be written to `path`, before anything is measured for it.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        UserError: it draws no such files, or none can be written there.
+        UserError: it writes no such files, or none can be written there.
     """
     try:
         import matplotlib.figure  # noqa: F401
@@ -42,110 +50,140 @@ def require_plottable(path: str | os.PathLike[str]) -> None:
 
 
 def plot(report: BenchmarkReport, path: str | os.PathLike[str]) -> None:
-    """Draw the latency of every measured variant to an image file (`.png`, `.svg`, `.pdf`).
+    """Write a plot of a benchmark to an image file (`.png`, `.svg`, `.pdf`; see `latency_figure`).
 
     Raises:
         MissingPackageError: matplotlib is not installed.
-        UserError: matplotlib draws no such files, or none can be written there.
+        UserError: matplotlib writes no such files, or none can be written there.
         AslEdgeError: nothing was measured, or the disk is full.
     """
     require_plottable(path)
+    figure = latency_figure(report)
+    try:
+        with atomic.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=_DPI)
+    except OSError as error:
+        raise AslEdgeError(f"The plot cannot be written to {path} ({error.strerror or error}).") from error
+
+
+def latency_figure(report: BenchmarkReport) -> Figure:
+    """Plot the latency of every measured variant: each run a dot, with median and p99.
+
+    Where accuracies were measured, a second plot shows accuracy against latency. Positions are what is compared, so
+    the axis may be logarithmic; there are no bars.
+
+    Raises:
+        AslEdgeError: nothing was measured.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     measured = [result for result in report.results if result.summary]
     if not measured:
         raise AslEdgeError("No variant could be measured, so there is nothing to plot.")
-    labels = [_label(result, report) for result in measured]
-    # Laid out in inches: names on the left and figures on the right take what they need, whatever is compared.
-    left, right, top, bottom = 0.35 + 0.085 * max(map(len, labels)), 2.0, 0.95, 0.95
     accurate = [result for result in measured if result.accuracy]
-    rows, below = 0.46 * len(measured), (3.6 if accurate else 0.0)
-    width, height = left + 5.2 + right, top + rows + bottom + below
-    figure = Figure(figsize=(width, height))
+    # Laid out in inches, since the number of rows decides the height.
+    machine = textwrap.wrap(report.machine_line(), 118)
+    top, rows, legend = 0.62 + 0.16 * len(machine), _ROW * len(measured), 0.95
+    below = 4.0 + 0.24 * len(accurate) if accurate else 0.0
+    height = top + rows + legend + below
+    figure = Figure(figsize=(_WIDTH, height))
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((left / width, (bottom + below) / height, 5.2 / width, rows / height))
-    _draw(axes, measured)
-    axes.set_yticks(range(len(measured)), labels, fontsize=9)
-    axes.set_xlabel("milliseconds a run" + (" (logarithmic)" if _spans_much(measured) else ""), fontsize=9)
-    figure.text(0.2 / width, 1 - 0.28 / height, "Latency of one run", fontsize=12, fontweight="bold")
-    machine = "\n".join(textwrap.wrap(report.machine_line(), round(width * 14.5)))
-    figure.text(0.2 / width, 1 - 0.38 / height, machine, fontsize=7.5, color="#555555", va="top")
-    figure.legend(
-        loc="lower center",
-        bbox_to_anchor=((left + 2.6) / width, (below + 0.08) / height),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
+    inside = _WIDTH - 2 * _MARGIN
+
+    def add_axes(bottom: float, tall: float, left: float = _MARGIN) -> Any:
+        width = _WIDTH - left - _MARGIN
+        return figure.add_axes((left / _WIDTH, bottom / height, width / _WIDTH, tall / height))
+
+    figure.text(_MARGIN / _WIDTH, 1 - 0.32 / height, "Latency of one run", fontsize=14, fontweight="bold")
+    figure.text(
+        _MARGIN / _WIDTH, 1 - 0.42 / height, "\n".join(machine), fontsize=8.5, color=_FAINT, va="top", linespacing=1.3
     )
+    axes = add_axes(below + legend, rows)
+    _draw_latency(axes, measured, report, inside)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="lower center", bbox_to_anchor=(0.5, (below + 0.05) / height), ncols=3, frameon=False,
+        fontsize=10,
+    )  # fmt: skip
     if accurate:
-        lower = figure.add_axes((left / width, 0.6 / height, 5.2 / width, (below - 1.1) / height))
-        _draw_accuracy(lower, accurate, report)
-        figure.text(0.2 / width, (below - 0.35) / height, "Accuracy against latency", fontsize=12, fontweight="bold")
-    try:
-        with atomic.replacing(path) as temporary:
-            figure.savefig(temporary, dpi=130)
-    except OSError as error:
-        raise AslEdgeError(f"The plot cannot be written to {path} ({error.strerror or error}).") from error
+        names = 0.24 * len(accurate)
+        figure.text(
+            _MARGIN / _WIDTH, (below - 0.4) / height, "Accuracy against latency", fontsize=14, fontweight="bold"
+        )
+        _draw_accuracy(add_axes(0.85 + names, below - 1.5 - names, 0.85), accurate, report)
+        figure.legend(
+            *figure.axes[1].get_legend_handles_labels(), loc="lower left",
+            bbox_to_anchor=(0.75 / _WIDTH, 0.06 / height), frameon=False, fontsize=10,
+        )  # fmt: skip
+    return figure
 
 
-def _draw(axes: Any, measured: list[VariantResult]) -> None:
+def _draw_latency(axes: Any, measured: list[VariantResult], report: BenchmarkReport, inches: float) -> None:
+    """Draw a row per variant: its name and figures, and below them its runs."""
     jitter = np.random.default_rng(0)
-    for place, result in enumerate(measured):
+    for row, result in enumerate(measured):
         summary = result.summary
         assert summary is not None
+        first = row == 0
         samples = np.concatenate([np.asarray(turn) for turn in result.samples_ms])
-        heights = place + jitter.uniform(-0.16, 0.16, len(samples))
-        axes.scatter(samples, heights, s=7, color=_DOT, alpha=0.55, linewidths=0, label="a run" if place == 0 else None)
-        ends = ([summary.p50_ms, summary.p99_ms], [place + 0.3] * 2)
-        axes.plot(*ends, color=_RANGE, linewidth=2, label="p50 to p99" if place == 0 else None)
-        axes.plot(
-            [summary.p50_ms] * 2, [place - 0.3, place + 0.3], color=_MEDIAN, linewidth=2.4,
-            label="median (p50)" if place == 0 else None,
+        heights = row + jitter.uniform(-0.13, 0.13, len(samples))
+        axes.axhline(row, color=_GRID, linewidth=0.8, zorder=0)
+        axes.scatter(samples, heights, s=12, color=_DOT, alpha=0.45, linewidths=0, label="one run" if first else None)
+        axes.scatter([summary.p50_ms], [row], s=70, color=_MEDIAN, zorder=3, label="median (p50)" if first else None)
+        axes.scatter(
+            [summary.p99_ms], [row], s=60, marker="D", facecolors="white", edgecolors=_TAIL, linewidths=1.8, zorder=3,
+            label="99th percentile (p99)" if first else None,
         )  # fmt: skip
-        figures = f"{summary.p50_ms:.3g} ms, {result.row()['images_per_second']:.0f} images/s"
-        axes.annotate(
-            figures, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, annotation_clip=False
-        )
-    if _spans_much(measured):
+        figures = f"{summary.p50_ms:.3g} ms, {result.row()['images_per_second']:,.0f} images/s"
+        name = _elided(_label(result, report), int((inches - 0.1 * len(figures)) * 9.5))
+        for x, text, side, weight in ((0, name, "left", "bold"), (1, figures, "right", "normal")):
+            axes.text(
+                x, row - 0.36, text, transform=axes.get_yaxis_transform(), ha=side, va="center", fontsize=10.5,
+                fontweight=weight,
+            )  # fmt: skip
+    logarithmic = _spans_much(measured)
+    if logarithmic:
         _logarithmic(axes)
-    axes.tick_params(axis="x", which="both", labelsize=8)
-    axes.grid(axis="x", which="both", color="#e4e4e4", linewidth=0.6)
+    axes.set_xlabel("milliseconds per run" + (", logarithmic" if logarithmic else ""), fontsize=11)
+    axes.set_yticks([])
+    axes.tick_params(axis="x", which="both", labelsize=10)
+    axes.grid(axis="x", which="both", color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_ylim(len(measured) - 0.45, -0.75)
+    axes.set_ylim(len(measured) - 0.7, -0.65)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
 
 
 def _draw_accuracy(axes: Any, accurate: list[VariantResult], report: BenchmarkReport) -> None:
-    """Draw accuracy with its interval over the median latency of an image."""
+    """Draw accuracy with its interval over the median latency per image."""
+    times = []
     for number, result in enumerate(accurate):
         summary, accuracy = result.summary, result.accuracy
         assert summary is not None
         assert accuracy is not None
         share, low, high = (100 * value for value in (accuracy.share, accuracy.low, accuracy.high))
+        times.append(summary.p50_ms / result.variant.batch_size)
         axes.errorbar(
-            [summary.p50_ms / result.variant.batch_size],
+            times[-1:],
             [share],
             yerr=[[share - low], [high - share]],
             fmt=_MARKERS[(number + number // len(_COLOURS)) % len(_MARKERS)],
-            markersize=7,
-            capsize=3,
+            markersize=9,
+            capsize=4,
             color=_COLOURS[number % len(_COLOURS)],
             label=_label(result, report),
         )
-    times = [result.summary.p50_ms / result.variant.batch_size for result in accurate if result.summary]
-    logarithmic = max(times) > 6 * min(times)
+    logarithmic = max(times) > _WIDE * min(times)
     if logarithmic:
         _logarithmic(axes)
-    axes.set_xlabel("milliseconds an image, median" + (" (logarithmic)" if logarithmic else ""), fontsize=9)
-    axes.set_ylabel(f"% of {accurate[0].accuracy.images} labels right, 95% interval", fontsize=8)  # type: ignore[union-attr]
+    images = max(result.accuracy.images for result in accurate if result.accuracy)
+    axes.set_xlabel("median milliseconds per image" + (", logarithmic" if logarithmic else ""), fontsize=11)
+    axes.set_ylabel(f"accuracy on {images:,} images, %", fontsize=11)
     axes.margins(x=0.12, y=0.15)
-    axes.tick_params(which="both", labelsize=8)
-    axes.grid(which="both", color="#e4e4e4", linewidth=0.6)
+    axes.tick_params(which="both", labelsize=10)
+    axes.grid(which="both", color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="center right", bbox_to_anchor=(-0.1, 0.5), frameon=False, fontsize=7.5)
 
 
 def _logarithmic(axes: Any) -> None:
@@ -156,11 +194,16 @@ def _logarithmic(axes: Any) -> None:
 
 def _spans_much(measured: list[VariantResult]) -> bool:
     samples = [sample for result in measured for turn in result.samples_ms for sample in turn]
-    return max(samples) > 6 * min(samples)
+    return max(samples) > _WIDE * min(samples)
+
+
+def _elided(text: str, most: int) -> str:
+    """Return `text` in at most `most` characters; both ends stay, since names often differ in the last part."""
+    return text if len(text) <= most else f"{text[: (most - 3) // 2]}...{text[-(most - 3) // 2 :]}"
 
 
 def _label(result: VariantResult, report: BenchmarkReport) -> str:
-    """Name a variant by what differs between variants, and by its model."""
+    """Name a variant by its model and by what differs between the variants."""
     variant = result.variant
     others = [other.variant for other in report.results]
     models = {other.model for other in others}

@@ -8,92 +8,76 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asl_edge.data.prepare.discovery import distinct_names
 from asl_edge.errors import DataError
-from asl_edge.evaluation.evaluate import (
-    DEFAULT_BATCH_SIZE,
-    Measured,
-    check_threshold,
-    make_report,
-    measure,
-    none_readable,
-    opened,
-    wanted_by,
-)
+from asl_edge.evaluation.evaluate import make_report, measure, none_readable, opened, wanted_by
+from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
 from asl_edge.evaluation.labelled_data import LabelledData, open_labelled_data
-from asl_edge.evaluation.report import EvaluationReport
-from asl_edge.spec import Fit
+from asl_edge.evaluation.report import ClassifiedImages, EvaluatedModel, EvaluationReport
+from asl_edge.runtime.model_options import ModelOptions
 
-TOGETHER = "all sources"
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from asl_edge.evaluation.evaluation_options import EvaluationChanges
+
+ALL_SOURCES = "all sources"
 """What stands for the path of the data in the report over all images."""
 
 
 @dataclass(frozen=True, eq=False)
-class SeveralReports:
+class MultiSourceReport:
     """Figures of one model on several sources."""
 
     names: tuple[str, ...]
-    """Each source by its folder's name, with as much of the path before it as tells it from the others."""
+    """Each source by its folder's name, with as much of the path before it as distinguishes it from the others."""
     reports: tuple[EvaluationReport, ...]
     """The report of each source, in the order in which they were given."""
-    together: EvaluationReport
-    """All images counted alike, whatever source they are from."""
+    overall: EvaluationReport
+    """Over the images of all sources: every image counts the same, whatever its source."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return `sources` (the report of each, with its `name`) and `all`, as values that JSON knows."""
         sources = [{"name": name} | report.to_dict() for name, report in zip(self.names, self.reports, strict=True)]
-        return {"sources": sources, "all": self.together.to_dict()}
+        return {"sources": sources, "all": self.overall.to_dict()}
 
 
-def evaluate_several(
+def evaluate_sources(
     model: str | os.PathLike[str],
     data: Sequence[str | os.PathLike[str]],
+    options: EvaluationOptions | None = None,
+    model_options: ModelOptions | None = None,
     *,
-    split: str = "test",
-    classes: Sequence[str] | None = None,
-    fit: Fit | None = None,
-    bgr: bool = False,
-    provider: str = "cpu",
-    strict: bool = False,
-    threshold: float | None = None,
-    mirrored: bool = False,
-    zoom: bool = True,
-    batch_size: int = DEFAULT_BATCH_SIZE,
     on_progress: Callable[[str, int, int], None] | None = None,
-) -> SeveralReports:
+    **changes: Unpack[EvaluationChanges],
+) -> MultiSourceReport:
     """Measure a model on several sources. It is opened once, and every source before the first one is measured.
 
     Args:
-        model: a run folder, a `.keras` file or an `.onnx` file (see `open_classifier`).
-        data: prepared arrays, folders or zips of images, mixed as you like (see `open_labelled_data`).
-        split: which split of prepared arrays.
-        classes: names of the outputs of a `.keras` file outside a run; also those of arrays without a manifest.
-        fit: how images become square, for a `.keras` file outside a run.
-        bgr: arrays without a manifest hold BGR.
-        provider: execution provider for an `.onnx` file.
-        strict: raise an error rather than a warning when the provider is not really used.
-        threshold: confidence under which an image counts as not answered; None takes the model's own, 0 answers all.
-        mirrored: also answer each image turned left to right, which takes twice the time.
-        zoom: let an `.onnx` file look again at small hands, as `Predictor` does.
-        batch_size: images read at once.
+        model: a run folder, a `.keras` file, an `.onnx` file or a bundle (see `open_classifier`).
+        data: prepared arrays, folders or zips of images, in any mixture (see `open_labelled_data`).
+        options: split, threshold and so on; None for the defaults.
+        model_options: how an `.onnx` file is run; None for the CPU.
         on_progress: called after each batch with the source's name, its images done and all of its images.
+        changes: fields of `EvaluationOptions` and `ModelOptions` by name, over those of the two.
 
     Raises:
         UserError: the model, a source or an option cannot be used; its subclasses name the fault.
+        TypeError: `changes` names a field that there is not.
     """
-    check_threshold(threshold)
+    options, model_options = combined(options, model_options, changes)
     names = source_names(data)
     with ExitStack() as stack:
-        classifier, said = stack.enter_context(
-            opened(model, classes=classes, fit=fit, provider=provider, strict=strict, zoom=zoom)
-        )
+        classifier, warned = stack.enter_context(opened(model, options, model_options))
         sources: list[LabelledData] = []
         for path in data:
-            labelled = open_labelled_data(path, wanted_by(classifier), split=split, bgr=bgr, classes=classes)
+            labelled = open_labelled_data(
+                path, wanted_by(classifier), split=options.split, bgr=options.bgr, classes=options.classes
+            )
             stack.callback(labelled.close)
             _refuse_unreadable(path, labelled)
             sources.append(labelled)
@@ -101,21 +85,18 @@ def evaluate_several(
             measure(
                 classifier,
                 labelled,
-                model,
-                path,
-                said=said,
-                threshold=threshold,
-                mirrored=mirrored,
-                batch_size=batch_size,
+                (model, path),
+                options=options,
+                warned=warned,
                 on_progress=None if on_progress is None else _named(name, on_progress),
             )
             for name, path, labelled in zip(names, data, sources, strict=True)
         ]
-    return SeveralReports(names, tuple(reports), pooled(reports))
+    return MultiSourceReport(names, tuple(reports), pooled(reports))
 
 
 def source_names(data: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
-    """Name each path by its folder, with as much of the path before it as tells it from the others.
+    """Name each path by its folder, with as much of the path before it as distinguishes it from the others.
 
     Raises:
         DataError: there is no path, or one is named twice.
@@ -139,28 +120,22 @@ def pooled(reports: Sequence[EvaluationReport]) -> EvaluationReport:
     left_out = Counter[str]()
     for report in reports:
         left_out.update(report.left_out)
-    mirrored = [report.right_mirrored for report in reports if report.right_mirrored is not None]
+    mirrored = [report.correct_mirrored for report in reports if report.correct_mirrored is not None]
     splits = {report.split for report in reports}
     twice = _counted_twice(reports)
     if twice:
-        notes.append(f"{twice:,} images stand in more than one source and count there each time.")
-    return make_report(
-        Measured(
-            np.concatenate([report.labels for report in reports]),
-            np.concatenate([report.probabilities for report in reports]),
-            tuple(source for report in reports for source in report.sources),
-            sum(mirrored) if len(mirrored) == len(reports) else None,
-        ),
-        model=first.model,
-        data=TOGETHER,
+        notes.append(f"{twice:,} images are in more than one source and count once in each.")
+    images = ClassifiedImages(
+        path=ALL_SOURCES,
         split=splits.pop() if len(splits) == 1 else None,
-        classes=first.classes,
-        threshold=first.threshold,
-        temperature=first.temperature,
+        labels=np.concatenate([report.labels for report in reports]),
+        probabilities=np.concatenate([report.probabilities for report in reports]),
+        sources=tuple(source for report in reports for source in report.sources),
+        correct_mirrored=sum(mirrored) if len(mirrored) == len(reports) else None,
         left_out=dict(left_out),
-        skipped=[skipped for report in reports for skipped in report.skipped],
-        said=notes,
+        skipped=tuple(skipped for report in reports for skipped in report.skipped),
     )
+    return make_report(EvaluatedModel(first.model, first.classes, first.threshold, first.temperature), images, notes)
 
 
 def _named(name: str, on_progress: Callable[[str, int, int], None]) -> Callable[[int, int], None]:
@@ -168,17 +143,17 @@ def _named(name: str, on_progress: Callable[[str, int, int], None]) -> Callable[
 
 
 def _refuse_unreadable(path: str | os.PathLike[str], labelled: LabelledData) -> None:
-    """Raise DataError when not a single image can be read; a source with any costs the reading of one or two."""
+    """Raise DataError when not a single image can be read; usually the first one can, so this costs little."""
     before = len(labelled.skipped)
     for _ in labelled.batches(1):
         break
     else:
         raise none_readable(path, labelled)
-    del labelled.skipped[before:]  # they are found again when the source is measured
+    del labelled.skipped[before:]  # they are listed again when the source is measured
 
 
 def _counted_twice(reports: Sequence[EvaluationReport]) -> int:
-    """Count the images that several folders hold, as where one folder lies within another."""
+    """Count the images that are in several folders, as when one folder lies within another."""
     folders = [report for report in reports if report.split is None]
     if len(folders) < 2:
         return 0
@@ -189,5 +164,5 @@ def _counted_twice(reports: Sequence[EvaluationReport]) -> int:
 
 
 def default_folder(model: str | os.PathLike[str]) -> Path | None:
-    """Return where the files go by themselves: into the run that was evaluated, for export; None without a run."""
+    """Return where the files go by default: into the run that was evaluated, for export; None without a run."""
     return Path(model) / "evaluation" if Path(model).is_dir() else None

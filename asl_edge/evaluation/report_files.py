@@ -1,6 +1,6 @@
 """The files of an evaluation: report.json, confusion.csv and .png, per_class.csv, predictions.csv.
 
-Of several sources also sources.json and sources.csv.
+For several sources also sources.json and sources.csv.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from asl_edge.errors import MissingPackageError, UserError
 from asl_edge.evaluation.confusion_plot import write_confusion_png
-from asl_edge.evaluation.multi_source import SeveralReports
+from asl_edge.evaluation.multi_source import MultiSourceReport
 from asl_edge.evaluation.predictions_file import PREDICTIONS, write_predictions
 from asl_edge.evaluation.report import EvaluationReport
 from asl_edge.files.atomic import write_json
@@ -29,11 +29,11 @@ SOURCES = "sources.json"
 SOURCES_TABLE = "sources.csv"
 
 _ALL = "all"
-_SPLITS = ("train", "validation", "test")  # folders of a run's own evaluation have these names
+_SPLITS = ("train", "validation", "test")  # the folders of a run's own evaluation
 _SOURCE_COLUMNS = (
-    "source", "data", "split", "images", "right", "accuracy", "accuracy_low", "accuracy_high", "top_3_accuracy",
-    "threshold", "answered", "coverage", "answered_right", "accuracy_when_answered", "accuracy_when_answered_low",
-    "accuracy_when_answered_high", "expected_calibration_error", "left_out", "skipped", "right_mirrored",
+    "source", "data", "split", "images", "correct", "accuracy", "accuracy_low", "accuracy_high", "top_3_accuracy",
+    "threshold", "accepted", "coverage", "accepted_correct", "selective_accuracy", "selective_accuracy_low",
+    "selective_accuracy_high", "expected_calibration_error", "left_out", "skipped", "correct_mirrored",
     "accuracy_mirrored", "accuracy_mirrored_low", "accuracy_mirrored_high",
 )  # fmt: skip
 
@@ -41,8 +41,8 @@ _SOURCE_COLUMNS = (
 def write_report(report: EvaluationReport, folder: str | os.PathLike[str]) -> list[Path]:
     """Write the files of a report into `folder`, replacing those of an earlier evaluation there.
 
-    What needs the extra `report` is left out without it: `per_class.csv` (scikit-learn), `confusion.png` (matplotlib);
-    an earlier evaluation's file of that name is removed, so that all files in the folder are of one evaluation.
+    Without the extra `report`, `per_class.csv` (scikit-learn) and `confusion.png` (matplotlib) are left out; an earlier
+    evaluation's file of that name is removed, so that all files in the folder are of one evaluation.
 
     Returns:
         The paths of the files that were written.
@@ -56,13 +56,13 @@ def write_report(report: EvaluationReport, folder: str | os.PathLike[str]) -> li
         return _write(report, out)
 
 
-def write_several(several: SeveralReports, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write `sources.json`, `sources.csv`, and the files of each report into a folder of its own within `folder`.
+def write_multi_source_report(several: MultiSourceReport, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write `sources.json`, `sources.csv`, and the files of each report into its own folder within `folder`.
 
-    A folder is named after its source. Folders of sources that an earlier evaluation had stay as they are.
+    A folder is named after its source. Folders of sources of an earlier evaluation stay as they are.
 
     Returns:
-        The two files, then the folder of each source in its order.
+        The two files, then the folders of the sources in their order.
 
     Raises:
         UserError: a folder cannot be made or written to.
@@ -72,15 +72,15 @@ def write_several(several: SeveralReports, folder: str | os.PathLike[str]) -> li
     with _refused(out):
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / SOURCES, several.to_dict())
-        rows = [*zip(several.names, several.reports, strict=True), (_ALL, several.together)]
+        rows = [*zip(several.names, several.reports, strict=True), (_ALL, several.overall)]
         write_csv(out / SOURCES_TABLE, _SOURCE_COLUMNS, (_source_row(name, report) for name, report in rows))
     for path, report in zip(folders, several.reports, strict=True):
         write_report(report, path)
     return [out / SOURCES, out / SOURCES_TABLE, *folders]
 
 
-def _folder_names(several: SeveralReports) -> list[str]:
-    """Name a folder for each source by what every system takes for a name, no two alike whatever the case."""
+def _folder_names(several: MultiSourceReport) -> list[str]:
+    """Return a folder name per source that is valid on every system; no two differ in case only."""
     taken = {SOURCES, SOURCES_TABLE, *_SPLITS}
     names = []
     for name, report in zip(several.names, several.reports, strict=True):
@@ -94,7 +94,7 @@ def _folder_names(several: SeveralReports) -> list[str]:
 
 def _source_row(name: str, report: EvaluationReport) -> list[Any]:
     values = report.to_dict()
-    for figure in ("accuracy", "accuracy_when_answered", "accuracy_mirrored"):
+    for figure in ("accuracy", "selective_accuracy", "accuracy_mirrored"):
         values[f"{figure}_low"], values[f"{figure}_high"] = values[f"{figure}_interval_95"] or (None, None)
     values |= {"source": name, "left_out": sum(report.left_out.values()), "skipped": len(report.skipped)}
     cells = (values[column] for column in _SOURCE_COLUMNS)
@@ -103,11 +103,11 @@ def _source_row(name: str, report: EvaluationReport) -> list[Any]:
 
 @contextlib.contextmanager
 def _refused(out: Path) -> Iterator[None]:
-    """Say in words that nothing can be written to `out`."""
+    """Raise UserError where nothing can be written to `out`."""
     try:
         yield
     except FileExistsError as error:
-        raise UserError(f"{out} is a file, the report needs a folder. Name another one with --out.") from error
+        raise UserError(f"{out} is a file, but the report needs a folder. Name another one with --out.") from error
     except OSError as error:
         raise UserError(
             f"The report cannot be written to {out} ({error.strerror or error}). Name another folder with --out."
@@ -119,7 +119,7 @@ def _write(report: EvaluationReport, out: Path) -> list[Path]:
     written = [out / REPORT, out / CONFUSION, out / PREDICTIONS]
     write_json(out / REPORT, report.to_dict())
     counts = ([name, *row] for name, row in zip(classes, report.confusion.tolist(), strict=True))
-    write_csv(out / CONFUSION, ["right class", *classes], counts)
+    write_csv(out / CONFUSION, ["true class", *classes], counts)
     write_predictions(out / PREDICTIONS, report)
 
     if report.per_class is None:
@@ -129,7 +129,7 @@ def _write(report: EvaluationReport, out: Path) -> list[Path]:
         write_csv(out / PER_CLASS, ["class", "precision", "recall", "f1", "support"], rows)
         written.append(out / PER_CLASS)
 
-    title = f"{report.accuracy:.1%} of {report.images:,} images read rightly"
+    title = f"{report.accuracy:.1%} of {report.images:,} images classified correctly"
     try:
         write_confusion_png(out / CONFUSION_PLOT, report.confusion, classes, title)
         written.append(out / CONFUSION_PLOT)

@@ -1,4 +1,4 @@
-"""The figures of a run on several sources, in the short form that travels in the spec of an exported model."""
+"""The figures of a run on several sources, in the short form that the spec of an exported model holds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SOURCES_FILE = "evaluation/sources.json"
 
 _KEPT = (
     "images", "accuracy", "accuracy_interval_95", "top_3_accuracy", "expected_calibration_error", "threshold",
-    "coverage", "accuracy_when_answered",
+    "coverage", "selective_accuracy",
 )  # fmt: skip
 _CONFUSED = 5
 
 
-def read_figures(run: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what was measured on each source; empty where nothing was.
+def read_source_metrics(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the figures of each source; empty where none was evaluated.
 
     Returns:
-        Name of the source -> accuracy, coverage and the rest, `right_of` (class -> images read rightly and
-        images) and the pairs that are most often confused. No path: the model travels.
+        Name of the source -> accuracy, coverage and so on, `correct_per_class` (class -> number of images classified
+        correctly and of all) and the most confused pairs. No paths, since the model is copied to other machines.
 
     Raises:
         RunError: the file is damaged.
@@ -37,15 +37,17 @@ def read_figures(run: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise RunError(f"{path} is damaged ({error!r}). Evaluate again, or take the file away.") from error
+        raise RunError(f"{path} is damaged ({error!r}). Evaluate again, or delete the file.") from error
 
 
 def _short(report: dict[str, Any]) -> dict[str, Any]:
     names, counts = report["classes"], report["confusion"]
-    right_of = {name: [row[column], sum(row)] for column, (name, row) in enumerate(zip(names, counts, strict=True))}
+    correct_per_class = {
+        name: [row[column], sum(row)] for column, (name, row) in enumerate(zip(names, counts, strict=True))
+    }
     confused = [[pair["label"], pair["predicted"], pair["count"]] for pair in report["most_confused"][:_CONFUSED]]
     return {
         **{name: report[name] for name in _KEPT},
-        "right_of": {name: pair for name, pair in right_of.items() if pair[1]},
+        "correct_per_class": {name: pair for name, pair in correct_per_class.items() if pair[1]},
         "most_confused": confused,
     }

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, RunError, UserError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
-from asl_edge.evaluation.source_metrics import read_figures
+from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.graph.edit import copy_of
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load, versions
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     import onnx
 
 OptimizeFor = Literal["latency", "throughput", "size"]
-"""What counts most: one image soon, many images a second, or a small file."""
+"""What counts most: one image soon, many images per second, or a small file."""
 
 _AGAIN, _APART = 64, 0.02
 """Images, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
@@ -97,7 +97,7 @@ class ConvertedModel:
     """The tensor from which Keras's last layer makes the logits."""
     calibration: Calibration | None
     zoom: ZoomModel | None
-    """How the hand is found for a second look; None for a model that looks once."""
+    """How the hand is located for a zoom pass; None for a model without one."""
     expected: Outputs
     """Keras's answers to the images, calibrated."""
     unlike: npt.NDArray[np.uint8]
@@ -263,7 +263,7 @@ def check_precision(precision: str, optimized: bool = True) -> None:
 def slower_where(precision: str, target: str = "x86") -> str | None:
     """Return in a sentence where a precision is no gain, or None where it is one everywhere it runs.
 
-    Measured in benchmarks/results/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
+    Measured in benchmarks/results/speed/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
     """
     if precision == "fp16":
         return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."
@@ -402,7 +402,7 @@ def _spec(
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
         zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
-        evaluation=evaluation if source.run is None else read_figures(source.run.path),
+        evaluation=evaluation if source.run is None else read_source_metrics(source.run.path),
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),

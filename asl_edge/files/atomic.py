@@ -13,10 +13,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on success it is synced and renamed to `path`.
+    """Yield a temporary path next to `path` to write to; on success it is synced and renamed to `path`.
 
     The temporary name keeps the suffix of `path`, since some writers choose their format by it. If the block raises,
-    the temporary file is removed and whatever stood at `path` stands there still.
+    the temporary file is removed and `path` is left as it was.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +52,13 @@ def write_json(path: str | os.PathLike[str], value: Any, default: Callable[[Any]
 
 
 def sync_file(path: Path) -> None:
-    """Have the system put what was written to `path` on the disk."""
+    """Flush what was written to `path` to the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the system put renames within `folder` on the disk; Windows does so by itself."""
+    """Flush renames within `folder` to the disk; Windows does so by itself."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

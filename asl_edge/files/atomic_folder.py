@@ -1,7 +1,7 @@
 """A folder that is written whole or not at all: built under a hidden name, then put in its place.
 
-It is built beside its place and renamed. A folder that cannot be renamed (a mount point such as a container's volume,
-or one whose parent belongs to someone else) is filled from a hidden folder within it, file by file.
+It is built next to its final place and renamed. A folder that cannot be renamed (a mount point such as a container's
+volume, or one whose parent belongs to someone else) is filled from a hidden folder within it, file by file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PARTIAL_WITHIN = ".asl-edge.partial-"
 
 
 def content(folder: Path) -> set[str]:
-    """Return the names in `folder`, without what killed processes leave there and Linux puts on a fresh disk."""
+    """Return the names in `folder`, without leftovers of killed processes and what Linux puts on a fresh disk."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(PARTIAL_WITHIN)}
     is_disk = os.path.ismount(folder)  # Path.is_mount is not there on Windows before Python 3.12
     return names - {"lost+found"} if is_disk else names
@@ -38,13 +38,13 @@ def check_place(out: Path, *, overwrite: bool, ours: Collection[str]) -> None:
         ours: names that an earlier result consists of; a folder that holds anything else is never replaced.
 
     Raises:
-        DataError: something stands at `out` that may not be replaced, or it cannot be looked at.
+        DataError: `out` exists and may not be replaced, or it cannot be read.
     """
     try:
         if not out.exists() and not out.is_symlink():
             return
         if not out.is_dir():
-            raise DataError(f"{out} exists and is no folder. Choose another --out.")
+            raise DataError(f"{out} exists and is not a folder. Choose another --out.")
         names = content(out)
     except OSError as error:
         raise DataError(f"{out} cannot be read ({error.strerror or error}). Choose another --out.") from error
@@ -62,9 +62,9 @@ def check_place(out: Path, *, overwrite: bool, ours: Collection[str]) -> None:
 
 @contextlib.contextmanager
 def whole_folder(out: Path, *, last: str | None = None, synced: bool = True) -> Iterator[Path]:
-    """Give a hidden folder to write to; on success its content takes the place of `out`, otherwise it is removed.
+    """Yield a hidden folder to write to; on success its content takes the place of `out`, on failure it is removed.
 
-    What killed processes left of earlier tries at `out` is removed first.
+    Leftovers of killed processes at `out` are removed first.
 
     Args:
         out: the final place.
@@ -99,7 +99,7 @@ def whole_folder(out: Path, *, last: str | None = None, synced: bool = True) -> 
         building.remove()
         _remove_empty(made)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-            raise DataError(f"The disk is full: {out} could not be written, nothing is left of it.") from error
+            raise DataError(f"The disk is full: {out} could not be written. Nothing of it was kept.") from error
         raise
 
 
@@ -118,7 +118,7 @@ def check_space(building: Path, out: Path, needed_bytes: int) -> None:
 
 
 def _begin(final: Path) -> LockedFolder:
-    """Make the hidden folder beside `final`, or within it where `final` cannot be renamed."""
+    """Make the hidden folder next to `final`, or within it where `final` cannot be renamed."""
     beside = final.parent / f".{final.name}.partial-"
     if not final.is_dir():
         return LockedFolder.make(beside)
@@ -150,10 +150,10 @@ def _can_be_renamed(folder: Path, occupied: Path) -> bool:
 
 
 def _remove_leftovers(out: Path, final: Path) -> None:
-    """Remove what killed processes left of earlier tries.
+    """Remove the leftovers of killed processes.
 
     Raises:
-        DataError: a living process is at it.
+        DataError: another process is still writing.
     """
     left = _beginning_with(final.parent, f".{final.name}.partial-") + _beginning_with(final, PARTIAL_WITHIN)
     for path in left:
@@ -165,7 +165,7 @@ def _remove_leftovers(out: Path, final: Path) -> None:
             ) from error
         if abandoned is not None:
             abandoned.remove()
-    if final.exists():  # otherwise it may be all that is left of an earlier result
+    if final.exists():  # if not, it may be all that is left of an earlier result
         for path in _beginning_with(final.parent, f".{final.name}.old-"):
             _remove(path)
 

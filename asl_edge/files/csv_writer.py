@@ -11,13 +11,13 @@ from asl_edge.files.atomic import replacing
 
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a heading and rows to `path`, as UTF-8.
+    """Write a header and rows to `path`, as UTF-8.
 
     Raises:
         OSError: it cannot be written there.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        # With "\n" alone, Python before 3.13 leaves a name that holds "\r" unquoted, and no reader takes it for one.
+        # With "\n" alone, Python before 3.13 leaves a name that holds "\r" unquoted, and readers split it.
         writer = csv.writer(_PlainLineEnds(file), lineterminator="\r\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -1,6 +1,6 @@
-"""Folders that tell whether a living process works in them, by a lock that the system lets go of when a process ends.
+"""Folders that show whether a process is still working in them, by a lock that the system releases when it ends.
 
-A number of a process in the folder's name would not do: containers count theirs from 1 each, and numbers come again.
+A process ID in the folder's name would not do: every container counts from 1, and IDs are reused.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ else:
 
 
 class LockedFolder:
-    """A folder that this process alone works in."""
+    """A folder in which only this process works."""
 
     def __init__(self, path: Path, file: IO[bytes] | None) -> None:
         self.path = path
         self._file = file
-        """The locked file; None on disks that know no locks, whose folders nobody takes for abandoned."""
+        """The locked file; None on disks without locks, whose folders are never taken for abandoned."""
 
     @classmethod
     def make(cls, beginning: Path) -> LockedFolder:
@@ -61,10 +61,10 @@ class LockedFolder:
 
     @classmethod
     def seize(cls, path: Path) -> LockedFolder | None:
-        """Take over a folder whose process has ended; None where that cannot be told.
+        """Take over a folder whose process has ended; None if that cannot be determined.
 
         Raises:
-            BlockingIOError: its process lives.
+            BlockingIOError: its process is still running.
         """
         try:
             file = locked_file(path, "rb+")
@@ -75,7 +75,7 @@ class LockedFolder:
         return None if file is None else cls(path, file)
 
     def release(self) -> None:
-        """Let go of the folder and leave it without any trace of the lock, so that it can be renamed."""
+        """Release the lock and delete its file, so that the folder can be renamed."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -96,7 +96,7 @@ class LockedFolder:
 
 
 def locked_file(folder: Path, mode: str) -> IO[bytes] | None:
-    """Open the lock file in `folder` and lock it; None where the disk knows no locks.
+    """Open the lock file in `folder` and lock it; None if the disk has no locks.
 
     Raises:
         BlockingIOError: another process holds it.

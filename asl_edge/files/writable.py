@@ -1,4 +1,4 @@
-"""Whether a place can be written to, told before the work that is to be written there."""
+"""Checks that a path can be written to, made before the work whose result goes there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asl_edge.errors import UserError
 
 
 def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
-    """Refuse a path where no file can be written; folders that are missing on the way are no hindrance.
+    """Refuse a path where no file can be written; missing parent folders do not matter.
 
     Args:
         path: the file that is to be written or replaced.
@@ -18,13 +18,13 @@ def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
     Raises:
         UserError: it is a folder, or its folder cannot be made or written to.
     """
-    if os.path.isdir(path):  # noqa: PTH112  (a Path of a folder that may not be looked into raises)
+    if os.path.isdir(path):  # noqa: PTH112  (a Path in a folder without permission raises)
         raise UserError(f"{path} is a folder. Name a file with {option}.")
     _refuse(Path(path), Path(path).parent, option)
 
 
 def refuse_unwritable_folder(folder: str | os.PathLike[str], option: str) -> None:
-    """Refuse a path where no folder can be made, or that is one which cannot be written to.
+    """Refuse a path where no folder can be made, or whose folder cannot be written to.
 
     Args:
         folder: the folder that is to be written to.
@@ -37,14 +37,14 @@ def refuse_unwritable_folder(folder: str | os.PathLike[str], option: str) -> Non
 
 
 def _refuse(path: Path, folder: Path, option: str) -> None:
-    """Look at the nearest part of `folder` that is there: the rest would be made in it."""
+    """Check the nearest existing parent of `folder`, in which the rest would be made."""
     for part in (folder, *folder.parents):
         if os.path.lexists(part):
             if not os.path.isdir(part):  # noqa: PTH112
-                raise UserError(f"{path} cannot be written: {part} is no folder. Name another place with {option}.")
+                raise UserError(f"{path} cannot be written: {part} is not a folder. Name another place with {option}.")
             # Asked of the system, since a folder may also be read-only by its disk or its attributes.
             if not os.access(part, os.W_OK | os.X_OK):
                 raise UserError(
-                    f"{path} cannot be written: there is no right to write in {part}. Name another place with {option}."
+                    f"{path} cannot be written: permission denied: {part}. Name another place with {option}."
                 )
             return

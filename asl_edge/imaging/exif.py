@@ -1,6 +1,6 @@
-"""The orientation that a camera noted in an image's EXIF data, for the files where OpenCV does not follow it itself.
+"""The orientation in an image's EXIF data, for the files in which OpenCV ignores it.
 
-OpenCV turns JPEG, TIFF and PNG upright, but nothing that is read with its transparency, and WebP only in newer
+OpenCV rotates JPEG, TIFF and PNG upright, but not images that are read with their transparency, and WebP only in newer
 releases (4.8 does not).
 """
 
@@ -24,12 +24,12 @@ def orientation(data: bytes) -> int:
         if data.startswith(b"RIFF"):
             return _in_tiff(_chunk(data, b"EXIF", start=12, order="<", trailer=0, name_first=True))
     except struct.error:
-        return _UPRIGHT  # cut off: whoever decodes it will say so
+        return _UPRIGHT  # truncated: decoding it reports that
     return _UPRIGHT
 
 
 def upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Turn an image of shape (height, width) or (height, width, channels) as its EXIF orientation asks for.
+    """Rotate and mirror an image, (height, width) or (height, width, channels), as its EXIF orientation says.
 
     The eight values are those of EXIF 2.32, section 4.6.4 A: where row 0 and column 0 lie on the upright image.
     """

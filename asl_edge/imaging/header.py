@@ -1,4 +1,4 @@
-"""What an image file says of itself before it is decoded: format, size, transparency; and whether it is whole."""
+"""The header of an image file, read before decoding: format, size, transparency; and whether the file is complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asl_edge.errors import ImageError
 
 
 class Header(NamedTuple):
-    """What an image file says of itself before it is decoded."""
+    """What the header of an image file says."""
 
     format: str
     width: int
@@ -20,13 +20,13 @@ class Header(NamedTuple):
     scalable: bool = False
     """Whether OpenCV can decode it at 1/2, 1/4 or 1/8 (JPEG)."""
     whole: bool = True
-    """Whether its decoder holds all of it in memory, even to decode it smaller (all but baseline JPEG)."""
+    """Whether the decoder holds the full-size image in memory, even to decode it smaller (all but baseline JPEG)."""
     deep: bool = False
-    """Whether it has 16 bits a channel."""
+    """Whether it has 16 bits per channel."""
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read format and size from the first bytes of an image file; None if it is no format that asl-edge reads."""
+    """Read format and size from the first bytes of an image file; None if asl-edge does not read the format."""
     for magic, reader in _READERS:
         if data.startswith(magic):
             try:
@@ -39,23 +39,23 @@ def read_header(data: bytes) -> Header | None:
 
 
 def refuse_damaged(data: bytes, header: Header) -> None:
-    """Refuse truncated JPEG and PNG and PNG with wrong checksums, which some decoders fill with grey in silence."""
+    """Refuse truncated JPEG and PNG, and PNG with wrong checksums, which some decoders silently fill with grey."""
     if header.format == "JPEG":
         try:
             scan, _ = _jpeg_segment(data, lambda marker: marker == 0xDA)
         except (struct.error, IndexError, ValueError) as error:
-            raise ImageError("damaged: the JPEG is cut off") from error
+            raise ImageError("damaged: the JPEG is truncated") from error
         if data.rfind(b"\xff\xd9") < scan:
-            raise ImageError("damaged: the JPEG is cut off")
+            raise ImageError("damaged: the JPEG is truncated")
     elif header.format == "PNG":
         position, view = 8, memoryview(data)
         while True:
             if position + 12 > len(data):
-                raise ImageError("damaged: the PNG is cut off")
+                raise ImageError("damaged: the PNG is truncated")
             (length,) = struct.unpack_from(">I", data, position)
             end = position + 8 + length
             if end + 4 > len(data):
-                raise ImageError("damaged: the PNG is cut off")
+                raise ImageError("damaged: the PNG is truncated")
             if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
                 raise ImageError("damaged: a checksum inside the PNG is wrong")
             if data[position + 4 : position + 8] == b"IEND":
@@ -71,7 +71,7 @@ def _read_jpeg(data: bytes) -> Header:
 
 
 def _jpeg_segment(data: bytes, wanted: Callable[[int], bool]) -> tuple[int, int]:
-    """Return place and marker of the first segment whose marker is wanted; thumbnails within others are not seen."""
+    """Return position and marker of the first segment whose marker is wanted; embedded thumbnails are skipped."""
     position = 2
     while True:
         while data[position] == 0xFF and data[position + 1] == 0xFF:  # fill bytes

@@ -1,6 +1,6 @@
 """Image to uint8 input: the only pixel code, used by training and by every device.
 
-A change that moves a single pixel raises `PREPROCESS_VERSION`, which travels in the model's spec.
+A change that alters a single pixel must raise `PREPROCESS_VERSION`, which is part of the model's spec.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asl_edge.imaging.header import Header, read_header, refuse_damaged
 from asl_edge.spec import Fit
 
 Image = npt.NDArray[np.uint8]
-"""uint8 array of shape (height, width, 3), RGB unless said otherwise."""
+"""uint8 array of shape (height, width, 3), RGB unless stated otherwise."""
 
 PREPROCESS_VERSION = 1
 
@@ -31,12 +31,12 @@ IMAGE_SUFFIXES = frozenset(
 MAX_PIXELS = 36_000_000
 """Images that would decode to more pixels than this are refused: 108 MB as RGB.
 
-Half of it holds for formats whose decoders need about twice the memory: PNG with transparency (a quarter with 16 bits
-a channel), GIF, WebP, TIFF and AVIF.
+The limit is half of it for formats whose decoders need about twice the memory: PNG with transparency (a quarter with
+16 bits per channel), GIF, WebP, TIFF and AVIF.
 """
 
 MAX_FILE_BYTES = 64_000_000
-"""Larger files are refused unread: no image under `MAX_PIXELS` that a camera or a screen made needs more."""
+"""Larger files are refused without being read: no image under `MAX_PIXELS` from a camera or a screen needs more."""
 
 _MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
 _LARGE_PIXELS = 6_000_000
@@ -51,7 +51,7 @@ def opencv() -> Any:
         MissingPackageError: OpenCV is not installed or cannot be loaded.
     """
     if "cv2" not in sys.modules:
-        # What they would write to standard error of a damaged file, we say in words; read when OpenCV is loaded.
+        # Read when OpenCV is loaded. What these libraries would print about damaged files, our own messages say.
         for name, level in _LIBRARY_LOGS.items():
             os.environ.setdefault(name, level)
     try:
@@ -65,7 +65,7 @@ def opencv() -> Any:
 
 
 def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Image | None = None) -> Image:
-    """Read one image, from a path or from the bytes of its file, as the network wants it.
+    """Read one image, from a path or from the bytes of its file, as the network takes it.
 
     Args:
         source: path of an image file, or its content.
@@ -77,7 +77,7 @@ def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *
         uint8 array of shape (size, size, 3), RGB, upright as its EXIF orientation says.
 
     Raises:
-        ImageError: it cannot be read, is no image, is damaged or too large; the message is the reason.
+        ImageError: it cannot be read, is not an image, is damaged or too large; the message is the reason.
         MissingPackageError: OpenCV is not installed.
     """
     data = source if isinstance(source, bytes) else read_file(source)
@@ -89,10 +89,10 @@ def decode(data: bytes) -> Image:
 
     Returns:
         uint8 array of shape (height, width, 3), RGB, upright as its EXIF orientation says. Grey becomes three equal
-        channels, CMYK is converted, 16 bits become 8, transparency is laid over black.
+        channels, CMYK is converted, 16 bits become 8, transparency is composited over black.
 
     Raises:
-        ImageError: the data is no image, is damaged or too large; the message is the reason.
+        ImageError: the data is not an image, is damaged or too large; the message is the reason.
     """
     return _decode_rgb(data, None)
 
@@ -138,11 +138,11 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Return the content of one image file.
 
     Raises:
-        ImageError: it is no file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
+        ImageError: it is not a file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
     """
     try:
         kind = os.stat(path).st_mode  # noqa: PTH116 - see below
-        if not stat.S_ISREG(kind):  # before it is opened, which waits for ever at a named pipe
+        if not stat.S_ISREG(kind):  # before it is opened, which would block on a named pipe
             raise ImageError("is a folder, not an image" if stat.S_ISDIR(kind) else "neither a file nor a folder")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as reading a small file
             size = os.fstat(file.fileno()).st_size
@@ -158,14 +158,14 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def check(data: bytes, size: int | None = None) -> Header:
-    """Check what can be told of an image file without decoding it: its kind, its size, whether it is cut off.
+    """Check an image file without decoding it: its format, its size, whether it is truncated.
 
     Args:
         data: content of the file.
         size: side that it will be resized to, in pixels; a large JPEG is then allowed, since it is decoded smaller.
 
     Raises:
-        ImageError: it would not decode; the message is the reason. (That it would decode is not promised.)
+        ImageError: it would not decode; the message is the reason. (Passing does not guarantee that it decodes.)
     """
     if not data:
         raise ImageError("the file is empty")
@@ -175,7 +175,7 @@ def check(data: bytes, size: int | None = None) -> Header:
     if header.format == "HEIC":
         raise ImageError("HEIC, which OpenCV does not read; save it as JPEG")
     if header.width < 1 or header.height < 1:
-        raise ImageError(f"damaged: it says it is {header.width}x{header.height} pixels large")
+        raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
     refuse_damaged(data, header)
     pixels, most = header.width * header.height, _most_pixels(header)
     in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
@@ -211,7 +211,7 @@ def _decode_rgb(data: bytes, size: int | None) -> Image:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }[reduce]
     rgb = header.format == "JPEG" and reduce == 1 and hasattr(cv2, "IMREAD_COLOR_RGB")
-    turn = header.alpha or header.format == "WebP"  # OpenCV turns the others upright itself
+    turn = header.alpha or header.format == "WebP"  # OpenCV rotates the others upright itself
     if turn and not header.alpha:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     if rgb:  # newer OpenCV saves the swap: the same pixels, one copy less
@@ -250,7 +250,7 @@ def _most_pixels(header: Header) -> int:
 
 
 def _reduction(header: Header, size: int | None) -> int:
-    """By how much OpenCV may shrink while decoding: 1, 2, 4 or 8."""
+    """Return by how much OpenCV may shrink an image while decoding it: 1, 2, 4 or 8."""
     reduce = 1
     if header.scalable and size is not None:
         # Twice the wanted size is left for INTER_AREA, so that the result stays as good as from the full image.
@@ -260,12 +260,12 @@ def _reduction(header: Header, size: int | None) -> int:
 
 
 def _opaque_8_bit(image: npt.NDArray[Any]) -> Image:
-    """Bring what OpenCV decoded to uint8 BGR of shape (height, width, 3); transparency is laid over black."""
+    """Convert what OpenCV decoded to uint8 BGR of shape (height, width, 3); transparency is composited over black."""
     cv2 = opencv()
     if image.dtype == np.uint16:
         image = cv2.convertScaleAbs(image, alpha=255 / 65535)
     elif image.dtype != np.uint8:
-        raise ImageError(f"its pixels are {image.dtype}; asl-edge reads 8 and 16 bits a channel")
+        raise ImageError(f"its pixels are {image.dtype}; asl-edge reads 8 and 16 bits per channel")
     if image.ndim == 2:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
     if image.shape[2] == 3:

@@ -1,1 +1,1 @@
-"""What concerns the whole process: signals and what native libraries print."""
+"""What affects the whole process: signals, warnings, and what native libraries print."""

@@ -1,4 +1,4 @@
-"""Being stopped from outside: SIGTERM, as `kill`, schedulers and container engines send it, counts as Ctrl-C."""
+"""Signals that stop the process: SIGTERM, which `kill`, schedulers and container engines send, counts as Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, so that what is half-written is removed as after Ctrl-C.
+    """Raise KeyboardInterrupt on SIGTERM, so that half-written files are removed as after Ctrl-C.
 
     Only the main thread may set handlers; in others nothing changes.
     """
@@ -31,7 +31,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM take effect after the block, so that what is done is counted as done.
+    """Let Ctrl-C and SIGTERM take effect only after the block, so that it is not left half done.
 
     For short blocks. Only the main thread may set handlers; in others nothing changes.
     """

@@ -1,15 +1,15 @@
-"""Adapting a model to one person on the device itself: its last layer fitted again, in NumPy, in seconds.
+"""Adapts a model to one person on the device: refits its last layer, in NumPy, in seconds.
 
-The graph gives what its last layer computes with as a second output, the features f. An adapted model answers
+The input of the graph's last layer is its second output, the features f. An adapted model computes
 
     softmax((log p + f W + b) / T)
 
 with p the probabilities of the model and W, b, T fitted to the person's images. log p holds the last layer as it
 was, so W and b are what is added to its weights, and a penalty on them pulls towards the model as it came.
 
-A person who gives images of a few classes only does not mean to lose the others. So what is learnt is told from all
-classes, drawn hands stand in for those that were not given and keep the answers that they have, and what is added to
-the given classes adds up to zero, so that they do not rise together above the rest.
+Whoever gives images of a few classes does not want to lose the others. So the fit distinguishes all classes: synthetic
+hands of the classes that were not given keep their probabilities (rehearsal), and what is added to the given classes
+sums to zero, so that they do not rise together above the rest.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ import numpy.typing as npt
 from asl_edge.errors import DataError, ImageError, ModelError
 from asl_edge.imaging.preprocess import Image
 from asl_edge.labels import canonical, in_alphabet_order
-from asl_edge.runtime.adaptation import Adaptation, Floats
+from asl_edge.metrics import Floats
+from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.last_layer import fit, log_of
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import items
 
 _FEWEST = 2
-"""Images of a class that are needed at least, so that one can be kept back."""
+"""Fewest images per given class, so that one can be held out."""
 _STAND_INS = 6
-"""Drawn images of a class that was not given."""
+"""Synthetic images per class that was not given."""
 
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """How much an adaptation helps, by cross-validation: every image answered by a fit on the others.
+    """How much an adaptation helps, by cross-validation: every image is classified by a fit on the others.
 
-    Among the others are images of the same sitting, mostly. So it says nothing of another day, light or place.
+    The others are mostly images of the same session, so this says nothing about another day, light or place.
     """
 
     images: int
     classes: tuple[str, ...]
-    """Classes that the person gave images of."""
+    """Classes with images of the person."""
     accuracy_before: float
     accuracy_after: float
     penalty: float
@@ -54,7 +55,7 @@ class AdaptationReport:
     """Images that could not be read, as (path, reason)."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as values that JSON knows."""
+        """Return the fields as plain values for JSON."""
         return {
             **vars(self),
             "classes": list(self.classes),
@@ -71,39 +72,39 @@ def adapt(
 ) -> tuple[Adaptation, AdaptationReport]:
     """Fit the last layer of a model to a person's images.
 
-    The weights of classes without images are left as they are.
+    The weights of classes without images do not change.
 
     Args:
-        predictor: of the model, not adapted; it must offer features.
-        folders: each holds one folder a class (`A`, `B`, ... `space`).
-        draw: class, number of images and their side in pixels to so many images, to stand in for classes that are
-            not given: `asl_edge.data.synthetic.rehearsal_images.stand_ins`.
+        predictor: the model without adaptation; it must output features.
+        folders: each holds one folder per class (`A`, `B`, ... `space`).
+        draw: returns synthetic images for classes that are not given; takes a class, a number of images and their
+            side in pixels: `asl_edge.data.synthetic.rehearsal_images.stand_ins`.
         on_progress: called with the number of images read so far.
 
     Raises:
-        ModelError: the model offers no features.
+        ModelError: the model has no features output.
         DataError: there are too few images, or of one class only.
     """
     if predictor.spec.features is None:
         raise ModelError(
-            f"{predictor.model} offers no features to adapt with. Export it again with this asl-edge, or take the "
-            "model in the box."
+            f"{predictor.model} has no features output, which adapting needs. Export it again with this "
+            "asl-edge, or use the pretrained model."
         )
-    labels, probabilities, features, skipped = _answers(predictor, folders, on_progress)
+    labels, probabilities, features, skipped = _probabilities_of(predictor, folders, on_progress)
     classes = predictor.spec.classes
     present = np.unique(labels)
     counts = np.bincount(labels, minlength=len(classes))
     if len(present) < 2 or counts[present].min() < _FEWEST:
         few = ", ".join(f"{classes[column]} ({counts[column]})" for column in present if counts[column] < _FEWEST)
         raise DataError(
-            f"Adapting needs {_FEWEST} images or more of each class that is given, and two classes at least. "
+            f"Adapting needs {_FEWEST} or more images per given class, and at least two classes. "
             + (
                 f"Too few: {few}."
                 if few
                 else f"Received: {', '.join(classes[column] for column in present) or 'none'}."
             )
         )
-    others = _answers_to_others(predictor, present, draw)
+    others = _probabilities_of_others(predictor, present, draw)
     fitted, penalty, before, after = fit(log_of(probabilities), features, labels, others)
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
@@ -111,22 +112,22 @@ def adapt(
     return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
 
 
-def _answers_to_others(
+def _probabilities_of_others(
     predictor: Predictor, present: npt.NDArray[np.int64], draw: Callable[[str, int, int], Sequence[Image]]
 ) -> tuple[Floats, Floats] | None:
-    """Return log probabilities and features of drawn hands of the classes that were not given; None if all were."""
+    """Return log probabilities and features of synthetic hands of the classes that were not given, if any."""
     spec = predictor.spec
     names = [name for column, name in enumerate(spec.classes) if column not in present]
-    drawn = [image for name in names for image in draw(name, _STAND_INS, spec.input_size)]
-    if not drawn:
+    images = [image for name in names for image in draw(name, _STAND_INS, spec.input_size)]
+    if not images:
         return None
-    starts = range(0, len(drawn), predictor.batch_size)
-    parts = [predictor.probabilities_and_features(np.stack(drawn[at : at + predictor.batch_size])) for at in starts]
+    starts = range(0, len(images), predictor.batch_size)
+    parts = [predictor.probabilities_and_features(np.stack(images[at : at + predictor.batch_size])) for at in starts]
     probabilities, features = (np.concatenate(part) for part in zip(*parts, strict=True))
     return log_of(probabilities), features
 
 
-def _answers(
+def _probabilities_of(
     predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
 ) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
     labels: list[int] = []
@@ -162,7 +163,7 @@ def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str
     found: list[tuple[int, str]] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise DataError(f"{folder} is no folder. Adapting needs folders that hold one folder a class: A, B, ...")
+            raise DataError(f"{folder} is not a folder. Adapting needs folders with one folder per class: A, B, ...")
         children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
         for child in children:
             name = canonical(child.name)
@@ -171,6 +172,6 @@ def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str
     if not found:
         raise DataError(
             f"No folder of a class that the model knows in {', '.join(str(folder) for folder in folders)}. It needs "
-            "one folder a class: A, B, ... (asl-edge data capture makes them)."
+            "one folder per class: A, B, ... (asl-edge data capture makes them)."
         )
     return found

@@ -1,4 +1,4 @@
-"""What is added to a model's last layer for one person, as a file (see `asl_edge.runtime.adapt`)."""
+"""An adaptation: what is added to a model's last layer for one person, as a file (see `asl_edge.runtime.adapt`)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.files import atomic
-from asl_edge.metrics import softmax
+from asl_edge.metrics import Floats, softmax
 from asl_edge.runtime.last_layer import log_of
 from asl_edge.spec import ModelSpec
-
-Floats = npt.NDArray[np.float32]
 
 SUFFIX = ".npz"
 
@@ -34,14 +31,14 @@ class Adaptation:
     """
 
     classes: tuple[str, ...]
-    """The model's, in the order of its outputs."""
+    """The model's classes, in the order of its output columns."""
     weights: Floats
     """float32 (F, C)."""
     bias: Floats
     """float32 (C,)."""
     temperature: float
     network_id: str | None
-    """The spec's `weights_sha256` of the model that it was made for."""
+    """`weights_sha256` in the spec of the model that it was made for."""
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -49,7 +46,7 @@ class Adaptation:
         if len(shape) != 2 or self.bias.shape != shape[1:] or shape[1] != len(self.classes):
             raise ModelError(f"weights {shape}, bias {self.bias.shape} and {len(self.classes)} classes do not fit.")
         if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all() and 0 < self.temperature < 1e6):
-            raise ModelError("an adaptation holds something that is no number.")
+            raise ModelError("an adaptation holds NaN or infinite numbers.")
 
     def apply(self, probabilities: Floats, features: Floats) -> Floats:
         """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
@@ -61,7 +58,7 @@ class Adaptation:
         if self.network_id != spec.weights_sha256 or self.classes != spec.classes:
             raise ModelError("it was made for another model. Adapt this one: asl-edge adapt IMAGES --out mine")
         if spec.features != len(self.weights):
-            raise ModelError(f"it needs {len(self.weights)} features, the model gives {spec.features}.")
+            raise ModelError(f"it needs {len(self.weights)} features, the model has {spec.features}.")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a `.npz` file, whole or not at all."""
@@ -84,7 +81,7 @@ class Adaptation:
         """Read what `save` wrote.
 
         Raises:
-            ModelError: there is no such file, or it is none of ours, or damaged.
+            ModelError: there is no such file, it is not an adaptation, or it is damaged.
         """
         file = Path(path)
         if not file.is_file():
@@ -103,6 +100,6 @@ class Adaptation:
                     network_id=str(values["network_id"]) or None,
                 )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-            raise ModelError(f"{path} is damaged or no adaptation ({error}). Adapt again.") from error
+            raise ModelError(f"{path} is damaged or not an adaptation ({error}). Adapt again.") from error
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error

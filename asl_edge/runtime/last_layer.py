@@ -1,4 +1,4 @@
-"""Fitting a last layer again: penalised multinomial logistic regression with an offset, in NumPy."""
+"""Refits a last layer: multinomial logistic regression with an L2 penalty and an offset, in NumPy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.metrics import softmax
-
-Floats = npt.NDArray[np.float32]
+from asl_edge.metrics import Floats, softmax
 
 _FOLDS = 5
 _SHARE_OF_STAND_INS = 0.5
-"""Of what the images of a given class count: a drawing is less sure than the person's own hand."""
+"""Weight of a synthetic image relative to one of a given class: it is less certain than the person's own hand."""
 _PENALTIES = (1.0, 1e-1, 1e-2, 1e-3)
-"""Tried by cross-validation; of the features' mean square, so that they fit any network. Strong ones are quick, and
-where they end is a good place for the next to begin."""
+"""Tried by cross-validation, strongest first. They are relative to the features' mean square, so that they suit any
+network. Strong ones converge quickly, and each solution is the start of the next fit."""
 _MOST_STEPS = 400
 _SMALL_GRADIENT = 5e-4
 _LOWEST = 1e-12
@@ -27,21 +25,22 @@ _LOWEST = 1e-12
 def fit(
     offsets: Floats, features: Floats, labels: npt.NDArray[np.int64], others: tuple[Floats, Floats] | None = None
 ) -> tuple[tuple[Floats, Floats, float], float, float, float]:
-    """Fit weights, bias and temperature by penalised multinomial logistic regression with an offset.
+    """Fit weights, bias and temperature: multinomial logistic regression with an L2 penalty and an offset.
 
-    The penalty is the one of least log loss in cross-validation by runs of consecutive images. So is the temperature,
-    which may blunt the answers but never sharpens them: images of one sitting resemble each other, so that those kept
-    back are read more easily than any to come.
+    Penalty and temperature are those of least log loss in cross-validation; folds are runs of consecutive images. The
+    temperature may lower confidences but never raise them: images of one session resemble each other, so that the
+    held-out ones are easier than any to come.
 
     Args:
         offsets: the model's log probabilities, float32 (N, C).
         features: float32 (N, F).
-        labels: right columns, int64 (N,), in the order in which the images were taken within each class.
-        others: log probabilities (M, C) and features (M, F) of images of other classes, whose answers are to stay.
+        labels: correct columns, int64 (N,), in the order in which the images were taken within each class.
+        others: log probabilities (M, C) and features (M, F) of images of other classes, whose probabilities shall
+            not change.
 
     Returns:
-        (weights (F, C), bias (C,), temperature), the penalty, and the share of images read rightly before and, by
-        cross-validation, after, all C classes to choose from.
+        (weights (F, C), bias (C,), temperature), the penalty, and the accuracy over all C classes before and, by
+        cross-validation, after.
     """
     present = np.unique(labels)
     centre = features.mean(axis=0)
@@ -87,16 +86,16 @@ def _folds(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 class _Images(NamedTuple):
-    """What the fit knows of some images."""
+    """Images as the fit uses them."""
 
     x: Floats
     """Features, centred and scaled, (N, F)."""
     offsets: Floats
     """The model's log probabilities, (N, C)."""
     wanted: Floats
-    """Probabilities that are wanted, (N, C)."""
+    """Target probabilities, (N, C)."""
     weight: float
-    """How much each of them counts."""
+    """Weight of each image in the loss."""
 
     def of(self, rows: npt.NDArray[np.bool_]) -> _Images:
         return _Images(self.x[rows], self.offsets[rows], self.wanted[rows], self.weight)
@@ -105,9 +104,9 @@ class _Images(NamedTuple):
 def _minimise(
     groups: Sequence[_Images], columns: npt.NDArray[np.int64], penalty: float, start: Floats | None = None
 ) -> Floats:
-    """Return weights and, in the last row, bias (F + 1, K) for K `columns` of least penalised loss.
+    """Return weights and, in the last row, bias (F + 1, K) for K `columns` that minimise the penalised loss.
 
-    Each row adds up to zero. By accelerated gradient descent with restarts, from `start` on.
+    Each row adds up to zero. Accelerated gradient descent with restarts, from `start` on.
 
     Nesterov 1983; restarts after O'Donoghue and Candes, arXiv 1204.3982. The softmax's curvature is at most 1/2.
     """
@@ -139,7 +138,7 @@ def _minimise(
 
 
 def _temperature(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
-    """Return the temperature of least log loss, by golden section over its logarithm."""
+    """Return the temperature of least log loss, by golden-section search over its logarithm."""
     low, high, ratio = np.log(0.1), np.log(10.0), (np.sqrt(5) - 1) / 2
 
     def loss(logarithm: float) -> float:
@@ -152,7 +151,7 @@ def _temperature(logits: Floats, targets: npt.NDArray[np.int64]) -> float:
 
 
 def log_of(probabilities: Floats) -> Floats:
-    """Return the logarithm, of 1e-12 where a probability is less."""
+    """Return the logarithm of probabilities, clipped at 1e-12."""
     return np.asarray(np.log(np.maximum(probabilities, _LOWEST)), np.float32)
 
 

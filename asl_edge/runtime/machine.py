@@ -1,4 +1,4 @@
-"""What this machine is: cores and memory that the process may use, GPU, JetPack."""
+"""Facts about this machine: cores and memory that the process may use, GPU, JetPack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: affinity and container quota count, at least 1."""
+    """Return how many cores this process may use, at least 1; affinity and container quota count."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         cores = len(os.sched_getaffinity(0))
@@ -21,10 +21,10 @@ def available_cores() -> int:
 
 
 def fast_cores(system: Path = Path("/sys/devices")) -> int:
-    """Return on how many cores this process should compute one thing together, at least 1.
+    """Return how many cores should share one computation, at least 1.
 
-    All that it may use, but the small ones of a processor that has two kinds (big.LITTLE, Intel's hybrids): what is
-    shared out evenly waits for the slowest. Linux tells a core's `cpu_capacity` on ARM, and Intel's kinds apart.
+    All that the process may use, except the small ones of a hybrid processor (big.LITTLE, Intel): evenly divided work
+    waits for the slowest core. Linux reports a core's `cpu_capacity` on Arm, and lists Intel's kinds separately.
     """
     cores = available_cores()
     if not hasattr(os, "sched_getaffinity"):
@@ -44,18 +44,18 @@ def fast_cores(system: Path = Path("/sys/devices")) -> int:
 
 
 def threads_here() -> int | None:
-    """Return how many threads a session should have that would take all the machine's cores by itself; None if all."""
+    """Return how many threads a session should have; None if ONNX Runtime's default, all cores, is right."""
     cores = fast_cores()
     return cores if cores < (os.cpu_count() or 1) else None
 
 
 def most_workers(threads: int | None) -> int:
-    """Return how many workers of so many threads each (None: of one) the cores have room for, at least 1."""
+    """Return how many workers with so many threads each (None: one) the cores have room for, at least 1."""
     return max(1, fast_cores() // (threads or 1))
 
 
 def processor_flags() -> frozenset[str] | None:
-    """Return what Linux says an x86 processor can do; None where that cannot be told, nothing on other processors."""
+    """Return the feature flags of an x86 processor on Linux; None if unknown, empty for other processors."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -65,7 +65,7 @@ def processor_flags() -> frozenset[str] | None:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, as far as can be told."""
+    """Whether the processor is known to have instructions for bfloat16."""
     return bool({"avx512_bf16", "amx_bf16"} & (processor_flags() or frozenset()))
 
 
@@ -80,7 +80,7 @@ def total_memory_bytes() -> int | None:
 
 
 def available_memory_bytes() -> int | None:
-    """Return the memory that new work may take without swapping; None where the system does not tell (not Linux)."""
+    """Return the memory that new work may take without swapping; None if the system does not report it (Linux does)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -89,10 +89,10 @@ def available_memory_bytes() -> int | None:
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most resident memory that this process has had, None where the system does not tell."""
+    """Return the peak resident memory of this process, None if the system does not report it."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/status").read_text().splitlines():
-            # Not getrusage on Linux: its figure starts with that of the process that forked this one.
+            # Not getrusage on Linux: its figure includes that of the process that forked this one.
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     if sys.platform == "win32":
@@ -112,24 +112,24 @@ def processor_name() -> str:
         if found:
             return found.group(1).strip()
     if sys.platform == "darwin":
-        said = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
-        if said:
-            return said
-    import platform  # here and below: what a prediction does not need, it need not wait for
+        name = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        if name:
+            return name
+    import platform  # here and below: slow imports that a prediction does not need
 
     return platform.processor() or platform.machine()
 
 
 def nvidia_gpus() -> list[str] | None:
-    """Return name, driver and memory of each NVIDIA GPU, or None if its tool `nvidia-smi` is not there."""
+    """Return name, driver and memory of each NVIDIA GPU, or None if `nvidia-smi` is missing."""
     if shutil.which("nvidia-smi") is None:
         return None
-    said = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
-    return [line.strip() for line in (said or "").splitlines() if line.strip() and "No devices" not in line]
+    table = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
+    return [line.strip() for line in (table or "").splitlines() if line.strip() and "No devices" not in line]
 
 
 def nvidia_driver(path: Path = Path("/proc/driver/nvidia/version")) -> str | None:
-    """Return what the loaded NVIDIA driver says of itself, None where there is none (or not on Linux)."""
+    """Return the version line of the loaded NVIDIA driver, None if there is none (or not on Linux)."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
     except OSError:
@@ -151,7 +151,7 @@ def jetson(root: Path = Path("/")) -> str | None:
 
 
 def describe() -> dict[str, Any]:
-    """Return what a measurement should say about the machine that it was made on."""
+    """Return the facts that belong to a measurement on this machine."""
     import platform
 
     return {

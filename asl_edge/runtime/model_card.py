@@ -1,4 +1,4 @@
-"""The model card: what is known of a model, as Markdown made from its spec.
+"""The model card: what is known about a model, as Markdown made from its spec.
 
 After Mitchell et al., "Model Cards for Model Reporting" (arXiv 1810.03993).
 """
@@ -23,9 +23,9 @@ def card(spec: ModelSpec, name: str, written: str | None = None) -> str:
     """Return the card of a model.
 
     Args:
-        spec: the model's.
-        name: of its file.
-        written: what a person wrote of it; it comes first, the facts of the spec after it.
+        spec: the model's spec.
+        name: name of its file.
+        written: a card that somebody wrote; it comes first, the facts of the spec after it.
     """
     parts = [written.strip() + "\n\n# Facts of the file"] if written else [f"# {name}"]
     parts += [_about(spec, name), _trained_on(spec), _figures(spec), _calibration(spec), _parity(spec)]
@@ -50,7 +50,7 @@ def _about(spec: ModelSpec, name: str) -> str:
 def _trained_on(spec: ModelSpec) -> str:
     known = spec.trained_on
     if not known:
-        return "## Trained on\n\nThe file does not say."
+        return "## Training data\n\nThe file does not say."
     sources = [source for source in known.get("sources", []) if isinstance(source, dict)]
     rows = [
         (source.get("name", "?"), source.get("train", "?"), "yes" if source.get("mirrored") else "no")
@@ -59,7 +59,7 @@ def _trained_on(spec: ModelSpec) -> str:
     table = _table(("source", "training images", "mirrored"), rows) if rows else ""
     names = ("recipe", "epochs", "augmentation", "seed")
     chosen = ", ".join(f"{what} {known[what]}" for what in names if known.get(what) is not None)
-    return "\n\n".join(part for part in ("## Trained on", chosen and f"{chosen}.", table) if part)
+    return "\n\n".join(part for part in ("## Training data", chosen and f"{chosen}.", table) if part)
 
 
 def _figures(spec: ModelSpec) -> str:
@@ -76,22 +76,20 @@ def _figures(spec: ModelSpec) -> str:
                 f"{figures['accuracy']:.1%}{interval}",
                 _percent(figures.get("top_3_accuracy")),
                 _percent(figures.get("coverage")),
-                _percent(figures.get("accuracy_when_answered")),
+                _percent(figures.get("selective_accuracy")),
                 f"{figures['expected_calibration_error']:.3f}" if "expected_calibration_error" in figures else "",
             )
         )
-    names = ("source", "images", "accuracy (95% interval)", "top-3", "answered", "right when answered", "ECE")
-    parts = ["## How well it reads", _table(names, rows)]
-    classes = [name for name in spec.classes if any(name in f.get("right_of", {}) for f in spec.evaluation.values())]
+    names = ("source", "images", "accuracy (95% interval)", "top-3", "coverage", "selective accuracy", "ECE")
+    parts = ["## Evaluation", _table(names, rows)]
+    counts = [figures.get("correct_per_class", {}) for figures in spec.evaluation.values()]
+    classes = [name for name in spec.classes if any(name in of_source for of_source in counts)]
     if classes:
         header = ("class", *spec.evaluation)
-        by_class = [
-            (name, *(_of_class(figures.get("right_of", {}).get(name)) for figures in spec.evaluation.values()))
-            for name in classes
-        ]
-        parts += ["Read rightly, by class:", _table(header, by_class)]
+        by_class = [(name, *(_of_class(of_source.get(name)) for of_source in counts)) for name in classes]
+        parts += ["Correctly classified, per class:", _table(header, by_class)]
     confused = [
-        f"- {source}: " + ", ".join(f"{label} read as {read} ({count})" for label, read, count in pairs)
+        f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in pairs)
         for source, figures in spec.evaluation.items()
         if (pairs := figures.get("most_confused"))
     ]
@@ -102,21 +100,20 @@ def _figures(spec: ModelSpec) -> str:
 
 def _calibration(spec: ModelSpec) -> str:
     if not spec.calibration:
-        return "## Calibration\n\nNone: confidences are as the network gives them, and every image is answered."
+        return "## Calibration\n\nNone: confidences are the network's own, and every prediction is accepted."
     kept = spec.calibration
     lines = [f"Temperature {spec.temperature:.3f}, applied inside the graph."]
     if kept.get("about"):
         lines.append(f"Fitted on {kept['about']}.")
     if spec.reject_threshold is None:
-        lines.append("Every image is answered.")
+        lines.append("Every prediction is accepted.")
     else:
         lines.append(
-            f'Below a confidence of {spec.reject_threshold:.3f} the answer is "not sure". There '
-            f"{_percent(kept.get('coverage'))} were answered, {_percent(kept.get('accuracy_when_answered'))} of them "
-            "rightly."
+            f'Below a confidence of {spec.reject_threshold:.3f} the answer is "not sure". There, coverage was '
+            f"{_percent(kept.get('coverage'))} and selective accuracy {_percent(kept.get('selective_accuracy'))}."
         )
     rows = [(f"{point[0]:.3f}", _percent(point[1]), _percent(point[2])) for point in spec.reject_curve]
-    table = _table(("threshold", "answered", "right when answered"), rows) if rows else ""
+    table = _table(("threshold", "coverage", "selective accuracy"), rows) if rows else ""
     return "\n\n".join(part for part in ("## Calibration", " ".join(lines), table) if part)
 
 
@@ -126,7 +123,7 @@ def _parity(spec: ModelSpec) -> str:
         return ""
     agreement, images = known.get("label_agreement"), known.get("images")
     return (
-        f"## Agreement with Keras\n\n{_percent(agreement)} of {images} labels agree; the largest difference of a "
+        f"## Agreement with Keras\n\n{_percent(agreement)} of {images} labels agree; the largest difference in a "
         f"probability is {known.get('max_probability_difference', 0):.2g}."
     )
 
@@ -135,11 +132,11 @@ def _limits(spec: ModelSpec) -> str:
     lines = ["## Limits", ""]
     motions = sorted(MOTION_LETTERS & set(spec.classes))
     if motions:
-        lines.append(f"- {' and '.join(motions)} are movements; one image shows only the shape in which they begin.")
+        lines.append(f"- {' and '.join(motions)} are movements; one image shows only their hold shape.")
     lines += [
-        "- It reads single handshapes of the American manual alphabet, which is not American Sign Language: no words, "
-        "no grammar, no face, no second hand.",
-        "- What was not among its training people, rooms and cameras it may read wrongly, and confidently so.",
+        "- It classifies single handshapes of the American manual alphabet, which is not American Sign Language: no "
+        "words, no grammar, no face, no second hand.",
+        "- It may misclassify, with high confidence, people, rooms and cameras unlike those it was trained on.",
         "- It must not decide anything about a person: no identification, no assessment, no interpreting in medical, "
         "legal or emergency matters.",
     ]

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asl_edge.errors import ModelError
+from asl_edge.process import log
 from asl_edge.process.warn import warn
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
@@ -38,8 +39,8 @@ def find_model(
 
     Args:
         model: an `.onnx` file, a bundle, None or `pretrained` for the pretrained model.
-        options: `precision` is the one to take of a bundle; None for the one that suits `provider` best, of `auto` the
-            first that this ONNX Runtime offers. The others do not matter here.
+        options: `precision` selects one of a bundle; None for the best one for `provider`, `auto` meaning the first
+            provider that this ONNX Runtime offers. The other options do not matter here.
         changes: fields of the options by name, over those of `options`.
 
     Raises:
@@ -59,11 +60,11 @@ def open_model(
 ) -> tuple[ModelSource, OpenedSession]:
     """Choose a model, open a session for it, and test INT8 of a bundle before it is used.
 
-    Where neither provider nor threads nor precision are named, what `asl-edge tune` found for this model and machine
-    counts (not its threads with several workers, since it measures one run at a time). Where `auto` ends on another
-    provider than a bundle's precision was chosen for, the precision for that one is taken. A bundle's INT8 is used once
-    its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`); where they fail, another precision is
-    taken, with a PrecisionWarning, or ModelError raised if it was named or there is none.
+    If neither provider nor threads nor precision are named, the settings that `asl-edge tune` found for this model and
+    machine are used (but not its threads with several workers, since it measures one run at a time). If `auto` ends on
+    another provider than the one for which a bundle's precision was chosen, the precision is chosen again. A bundle's
+    INT8 is used once its golden examples have passed here (`asl_edge.runtime.bundle.golden_test`). If they fail,
+    another precision is used, with a PrecisionWarning; if INT8 was named or there is no other, ModelError is raised.
 
     Args:
         model: as for `find_model`.
@@ -90,21 +91,28 @@ def open_model(
     fault = _self_test(path, source, opened)
     if fault is None:
         return source, opened
-    message = f"{source.name} answers otherwise here than where it was made: {fault}"
+    message = f"{source.name} gives other results here than where it was exported: {fault}"
     instead = None if options.precision is not None else _without_proof(path, opened.used[0])
     if instead is None:
-        raise ModelError(f"{message} It is not used. `asl-edge verify {path}` says more.")
+        raise ModelError(f"{message} It is not used. Details: asl-edge verify {path}")
     warn(f"{message} {instead.spec.precision} is used instead.", PrecisionWarning)
     with _without_provider_warnings():
         return instead, opened_with(instead, wanted)
 
 
 def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) -> ModelOptions:
-    """Return options with what `asl-edge tune` found in place of what was not named."""
+    """Return options with the settings that `asl-edge tune` found, unless any of them was named."""
     named = options.provider != AUTO or options.threads is not None or options.precision is not None
     tuned = None if named or options.provider_options else read_tuned(path)
     if tuned is None:
         return options
+    log.info(
+        "tuned settings of %s used: provider %s, threads %s, precision %s",
+        os.fspath(path),
+        tuned.provider,
+        tuned.threads or "all",
+        tuned.precision,
+    )
     return replace(
         options,
         provider=tuned.provider,
@@ -114,7 +122,7 @@ def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) ->
 
 
 def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
-    """Return the model in a file, or in the precision of a bundle that is named or suits the provider best."""
+    """Return the model in a file, or in a bundle's precision: the named one, or the best one for the provider."""
     if not is_bundle(path):
         spec = read_spec(path)
         reject_external_weights(path)
@@ -124,6 +132,7 @@ def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
 
     bundle = Bundle(path)
     precision = options.precision or best_for(bundle.models, _likely(options.provider)).precision
+    log.info("precision %s of the bundle %s chosen for provider %s", precision, os.fspath(path), options.provider)
     data, spec = bundle.onnx(precision)
     return ModelSource(f"{os.fspath(path)} ({precision})", data, spec)
 
@@ -159,19 +168,19 @@ def _without_provider_warnings() -> Iterator[None]:
 
 
 def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: OpenedSession) -> str | None:
-    """Return why a model must not be used as it was opened, None where it may; warn where that cannot be told."""
+    """Return why a model must not be used as it was opened, None if it may; warn if that cannot be tested."""
     if not wants_proof(source.spec.precision):
         return None
     if isinstance(source.content, str):
         _warn_of_saturation(source, opened)
         return None
-    from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples need not wait for it
+    from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples does not need it
 
     return check(path, source.spec.precision, opened)
 
 
 def _warn_of_saturation(source: ModelSource, opened: OpenedSession) -> None:
-    """Warn of INT8 that a provider may add up wrongly on this processor; a file has no examples that could prove it.
+    """Warn of INT8 sums that may saturate in a provider on this processor; a file has no golden examples to test it.
 
     On `cpu` ONNX Runtime is told to compute exactly (see `asl_edge.runtime.engine.session.session_options`).
     """
@@ -186,7 +195,7 @@ def _warn_of_saturation(source: ModelSource, opened: OpenedSession) -> None:
 
 
 def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource | None:
-    """Return a bundle's best precision for a provider among those that are right everywhere."""
+    """Return a bundle's best precision for a provider among those that are correct on every processor."""
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
 
@@ -195,11 +204,11 @@ def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource |
 
 
 def opening_for(precision: str, expected: int | None) -> Opening:
-    """Return how a session for so many images should be opened.
+    """Return how to open a session for so many images.
 
-    The way whose opening and answers take least time together, by benchmarks/results/opening.md (one image at a
-    time; up to 100, since a model that answers for longer should not hang on its file). Precisions that are not in that
-    table are opened as float32 is, but for fewer images.
+    The way for which opening and classifying take least time together, by benchmarks/results/speed/session-opening.md
+    (one image at a time; up to 100, since a model that runs for longer should not depend on its file). Precisions that
+    are not in that table are opened like float32, but for fewer images.
     """
     most: dict[str, tuple[tuple[int, Opening], ...]] = {
         "fp16-weights": ((11, "once"),),
@@ -213,7 +222,7 @@ def opening_for(precision: str, expected: int | None) -> Opening:
 
 
 def _likely(provider: str) -> str:
-    """Return the provider that a session probably ends on; of `auto` the first that this ONNX Runtime offers."""
+    """Return the provider that a session will probably use; for `auto` the first that this ONNX Runtime offers."""
     if not providers.is_auto(provider):
         return providers.get(provider).name
     offered = providers.offered()

@@ -47,7 +47,7 @@ class PredictConfig:
 class Summary:
     """What became of all items, and what classified them."""
 
-    answered: int = 0
+    classified: int = 0
     """Items with a prediction, accepted or not."""
     not_sure: int = 0
     """Predictions below the reject threshold."""
@@ -63,7 +63,7 @@ class Summary:
     @property
     def mean_ms(self) -> float:
         """Mean milliseconds of a prediction; 0 when there is none."""
-        return self.milliseconds / self.answered if self.answered else 0.0
+        return self.milliseconds / self.classified if self.classified else 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class SourcePlan:
     items: Iterator[Item]
     """All items, in order; to be iterated once."""
     expected: int | None
-    """How many images there are; None where that cannot be told before the sources are read."""
+    """How many images there are; None if that is not known before the sources are read."""
     batch_size: int
     """Items to classify at once."""
     workers: int
@@ -136,7 +136,7 @@ def predict_sources(
         sources: one or several, as `asl_edge.runtime.streams.sources.items` takes them.
         sinks: entered by the caller.
         model: path of an `.onnx` file or a bundle; None for the pretrained model.
-        options: how the model is opened and run. `workers` above 1 counts; otherwise the sources decide.
+        options: how the model is opened and run. With `workers` of 1, the sources decide how many there are.
         config: batch size, threshold, top-k and adaptation; None for the defaults.
         on_skip: called with source and reason of an item that cannot be read; the others are classified either way.
         standard_input: what `-` reads from; None for `sys.stdin`.
@@ -201,7 +201,7 @@ def _write_all(
             video_file.follow(item.frames_per_second)
         for sink in sinks:
             sink.write(prediction, item.whole)
-        summary.answered += 1
+        summary.classified += 1
         summary.not_sure += not prediction.accepted
         summary.milliseconds += prediction.ms
         if any(isinstance(sink, WindowSink) and sink.closed for sink in sinks):

@@ -1,4 +1,4 @@
-"""Predictor: from images to letters with one model file."""
+"""Predictor: classifies images with one model file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import numpy.typing as npt
 
 from asl_edge.errors import ImageError, ModelError, UserError
 from asl_edge.imaging.preprocess import Image, load, to_square
+from asl_edge.labels import NOTHING
+from asl_edge.metrics import Floats
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
 from asl_edge.runtime.streams.sources import Item
-from asl_edge.runtime.zoom import DETAIL, ZoomModel, crop, downscale, rows_to_zoom, zoom_model_of
+from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
@@ -31,23 +32,19 @@ if TYPE_CHECKING:
     from asl_edge.runtime.model_options import ModelChanges
 
     _Prepared = tuple[Item, Image | ImageError, float]
-    """An item, its image as the network wants it (or why there is none), and the seconds that took."""
+    """An item, its prepared image (or why there is none), and the seconds that preparing took."""
 
-    _Answered = tuple[Item, Prediction | ImageError]
-    """An item and its answer, or why there is none."""
+    _Outcome = tuple[Item, Prediction | ImageError]
+    """An item and its prediction, or why there is none."""
 
 ImageInput = Union[str, "os.PathLike[str]", bytes, Image]
 """A path, the bytes of an image file, or a uint8 array of shape (height, width, 3), RGB."""
 
-Floats = npt.NDArray[np.float32]
-
 DEFAULT_BATCH_SIZE = 16
-
-_NOTHING = "nothing"
 
 
 class Predictor:
-    """Answers images with letters. Several threads may use one predictor at once.
+    """Classifies images into letters. Several threads may use one predictor at once.
 
     Args:
         model: path of an `.onnx` file or a bundle made by `asl-edge export`; None or `pretrained` for the pretrained
@@ -103,7 +100,7 @@ class Predictor:
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
         self.zoom = zoom_model_of(self.model, self.spec, opened.session.get_outputs()) if options.zoom else None
-        """How the hand is found for a second look; None where the model looks once."""
+        """How the zoom pass finds the hand; None if there is no zoom pass."""
         self.image_size = self.spec.input_size * (1 if self.zoom is None else DETAIL)
         """Side of the images that `prepare` returns."""
         self.provider_requested = opened.requested
@@ -113,18 +110,18 @@ class Predictor:
         self._closing = threading.Lock()
 
     def __call__(self, images: ImageInput | Iterable[ImageInput]) -> list[Prediction]:
-        """Answer one image or several.
+        """Classify one image or several.
 
         Args:
             images: paths, bytes of image files or uint8 RGB arrays of shape (height, width, 3); one, an iterable
-                of them (mixed as you like), or one array of shape (N, height, width, 3).
+                of them (of mixed kinds), or one array of shape (N, height, width, 3).
 
         Returns:
-            One prediction an image, in order; a list also for a single image.
+            One prediction per image, in order; a list also for a single image.
 
         Raises:
             ImageError: an image cannot be read; the message begins with its name.
-            ModelError: the predictor is closed, or the model's answer is no number.
+            ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
         if isinstance(images, (str, bytes, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim < 4):
             images = [images]
@@ -141,46 +138,46 @@ class Predictor:
         batch_size: int | None = None,
         on_skip: Callable[[str, ImageError], None] | None = None,
     ) -> Iterator[tuple[Item, Prediction]]:
-        """Answer items as they come, in order, holding a few batches of them; of video one, if there is one worker.
+        """Classify items as they come, in order. A few batches are held at once; of video one, if there is one worker.
 
-        Files are read in other threads while the network answers.
+        Files are read in other threads while the network runs.
 
         Args:
             items: from `asl_edge.runtime.streams.sources.items`, or your own.
-            batch_size: other than the predictor's; 1 answers every item before the next is asked for.
-            on_skip: called with an item's source and the reason when it cannot be read; it is then left out.
-                Without it such an item raises.
+            batch_size: instead of the predictor's; with 1, every item is classified before the next is requested.
+            on_skip: called with an item's source and the reason when it cannot be read; the item is then left out.
+                Without `on_skip` such an item raises.
 
         Raises:
             ImageError: an item cannot be read and there is no `on_skip`.
-            ModelError: the predictor is closed, or the model's answer is no number.
+            ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
         size = self.batch_size if batch_size is None else batch_size
-        for item, answer in self._answered(items, size):
-            if isinstance(answer, Prediction):
-                yield item, answer
+        for item, outcome in self._classified(items, size):
+            if isinstance(outcome, Prediction):
+                yield item, outcome
             elif on_skip is None:
-                raise ImageError(f"{item.source}: {answer}") from answer
+                raise ImageError(f"{item.source}: {outcome}") from outcome
             else:
-                on_skip(item.source, answer)
+                on_skip(item.source, outcome)
 
-    def _answered(self, items: Iterable[Item], size: int) -> Iterator[_Answered]:
-        """Answer batch by batch: several side by side, or one after the other on all cores."""
+    def _classified(self, items: Iterable[Item], size: int) -> Iterator[_Outcome]:
+        """Classify batch by batch: several side by side, or one after the other on all cores."""
         if self.workers > 1 and size > 1:
-            for answers in parallel_batches(items, self._read_and_answered, size, self.workers):
-                yield from answers
+            for outcomes in parallel_batches(items, self._read_and_classified, size, self.workers):
+                yield from outcomes
             return
         waiting: list[_Prepared] = []
         for prepared in prefetch(items, self._timed, 2 * size if size > 1 else 0):
             waiting.append(prepared)
             if len(waiting) >= size:
-                yield from self._answer(waiting)
+                yield from self._classify(waiting)
                 waiting = []
         if waiting:
-            yield from self._answer(waiting)
+            yield from self._classify(waiting)
 
-    def _read_and_answered(self, batch: list[Item]) -> list[_Answered]:
-        return list(self._answer(map(self._timed, batch)))
+    def _read_and_classified(self, batch: list[Item]) -> list[_Outcome]:
+        return list(self._classify(map(self._timed, batch)))
 
     def _timed(self, item: Item) -> _Prepared:
         started = time.perf_counter()
@@ -191,7 +188,7 @@ class Predictor:
         return item, image, time.perf_counter() - started
 
     def probabilities(self, images: Image) -> Floats:
-        """Return the probability of each class for prepared images.
+        """Return the probabilities of prepared images.
 
         Args:
             images: uint8 array of shape (N, S, S, 3), RGB, prepared by `asl_edge.imaging.preprocess`; S is
@@ -204,13 +201,13 @@ class Predictor:
             ModelError: the array has another shape or dtype, or the predictor is closed.
         """
         self._check_images(images)
-        answers = np.empty((len(images), len(self.spec.classes)), np.float32)
+        probabilities = np.empty((len(images), len(self.spec.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
-            answers[start : start + self.batch_size] = self._run(images[start : start + self.batch_size])[0]
-        return answers
+            probabilities[start : start + self.batch_size] = self._run(images[start : start + self.batch_size])[0]
+        return probabilities
 
     def probabilities_and_features(self, images: Image) -> tuple[Floats, Floats]:
-        """Return what the model itself answers, without any adaptation, and its features; of its last look.
+        """Return the model's probabilities without any adaptation, and its features; of each image's last pass.
 
         Args:
             images: as for `probabilities`.
@@ -219,13 +216,14 @@ class Predictor:
             float32 arrays of shape (N, C) and (N, F).
 
         Raises:
-            ModelError: the model offers no features, the array has another shape or dtype, or the predictor is closed.
+            ModelError: the model has no features output, the array has another shape or dtype, or the predictor is
+                closed.
         """
         self._check_images(images)
         if self.spec.features is None:
-            raise ModelError(f"{self.model} offers no features. Export it again with this asl-edge.")
+            raise ModelError(f"{self.model} has no features output. Export it again with this asl-edge.")
         parts = [
-            self._last_look(images[start : start + self.batch_size])
+            self._last_pass(images[start : start + self.batch_size])
             for start in range(0, max(len(images), 1), self.batch_size)
         ]
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -255,7 +253,7 @@ class Predictor:
         return loaded
 
     def close(self) -> None:
-        """Free the session and its memory, once runs that are under way in other threads have ended."""
+        """Free the session and its memory, as soon as runs in other threads have ended."""
         with self._closing:
             self._opened = None
 
@@ -268,7 +266,7 @@ class Predictor:
         self.close()
 
     def prepare(self, item: Item) -> Image:
-        """Return an item's image as `probabilities` wants it: uint8 (image_size, image_size, 3), RGB.
+        """Return an item's image as `probabilities` takes it: uint8 (image_size, image_size, 3), RGB.
 
         Raises:
             ImageError: it cannot be read.
@@ -284,8 +282,8 @@ class Predictor:
             f"Received: {type(item.image).__name__}"
         )
 
-    def _answer(self, prepared: Iterable[_Prepared]) -> Iterator[_Answered]:
-        """Answer one batch; what could not be read stays without an answer, in its place."""
+    def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
+        """Classify one batch; what could not be read keeps its place, with its error."""
         batch = list(prepared)
         images = [image for _, image, _ in batch if not isinstance(image, ImageError)]
         started = time.perf_counter()
@@ -294,85 +292,78 @@ class Predictor:
             probabilities, crop_boxes = self._run(_stacked(images))
         share = (time.perf_counter() - started) / max(len(images), 1)
         if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self.model}: the model answered with something that is no number. Export it again.")
-        answered = 0
+            raise ModelError(f"{self.model} produced NaN or infinite probabilities. Export it again.")
+        row = 0
         for item, image, seconds in batch:
             if isinstance(image, ImageError):
                 yield item, image
             else:
-                crop_box = None if crop_boxes is None else crop_boxes[answered]
-                yield item, self._to_prediction(item, probabilities[answered], (seconds + share) * 1000, crop_box)
-                answered += 1
+                crop_box = None if crop_boxes is None else crop_boxes[row]
+                yield item, self._to_prediction(item, probabilities[row], (seconds + share) * 1000, crop_box)
+                row += 1
 
     def _to_prediction(self, item: Item, row: Floats, ms: float, crop_box: Floats | None) -> Prediction:
         best = np.argsort(-row, kind="stable")[: self.top_k]
         top = tuple((self.spec.classes[column], float(row[column])) for column in best)
         label, confidence = top[0]
         accepted = self.threshold is None or confidence >= self.threshold
-        again = (
+        square = (
             None
             if crop_box is None or crop_box[2] >= 1
             else (float(crop_box[0]), float(crop_box[1]), float(crop_box[2]))
         )
-        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, again)
+        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, square)
 
     def _run(self, images: Image) -> tuple[Floats, Floats | None]:
-        """Return probabilities, and where there were second looks (see `ZoomModel.crop_boxes`)."""
+        """Return probabilities (N, C), and the crop boxes of the zoom pass (see `ZoomModel.crop_boxes`)."""
         if self.zoom is None:
-            if self.adaptation is None:
-                return self._outputs(images, [OUTPUT_NAME])[0], None
-            return self._adapted(*self._outputs(images, [OUTPUT_NAME, FEATURES_NAME])), None
-        probabilities, features, crop_boxes, parts = self._looks(images, self.zoom)
-        rows = rows_to_zoom(crop_boxes)
-        answers = np.array(self._adapted(probabilities, features))
-        if len(rows):
-            names = [OUTPUT_NAME] if self.adaptation is None else [OUTPUT_NAME, FEATURES_NAME]
-            second = self._adapted(*self._outputs(parts, names))
-            answers[rows] += np.float32(self.zoom.share) * (second - answers[rows])
-        return answers, crop_boxes
+            return self._infer(images)[0], None
+        passes = self._zoom_pass(self._infer, images, self.zoom)
+        return passes.combined(self.zoom.share), passes.crop_boxes
 
-    def _looks(self, images: Image, zoom: ZoomModel) -> tuple[Floats, Floats, Floats, Image]:
-        """Return probabilities and features of the first look, where each image wants a second one, and its part."""
-        size = self.spec.input_size
-        probabilities, features, maps = self._outputs(downscale(images, size), [OUTPUT_NAME, FEATURES_NAME, MAPS_NAME])
-        nothing = self.spec.classes.index(_NOTHING) if _NOTHING in self.spec.classes else None
-        crop_boxes = zoom.crop_boxes(features, maps, nothing)
-        rows = rows_to_zoom(crop_boxes)
-        parts = crop(images[rows], crop_boxes[rows], size) if len(rows) else images[:0]
-        return probabilities, features, crop_boxes, parts
-
-    def _last_look(self, images: Image) -> tuple[Floats, Floats]:
-        """Return probabilities and features of the second look, and of the first where there is no other."""
+    def _last_pass(self, images: Image) -> tuple[Floats, Floats]:
+        """Return probabilities and features of each image's last pass, without any adaptation."""
         if self.zoom is None:
-            first, features = self._outputs(images, [OUTPUT_NAME, FEATURES_NAME])
-            return first, features
-        probabilities, features, crop_boxes, parts = self._looks(images, self.zoom)
-        rows = rows_to_zoom(crop_boxes)
-        if len(rows):
-            probabilities, features = np.array(probabilities), np.array(features)
-            probabilities[rows], features[rows] = self._outputs(parts, [OUTPUT_NAME, FEATURES_NAME])
-        return probabilities, features
+            probabilities, features, _ = self._infer_unadapted(images)
+            return probabilities, features
+        return self._zoom_pass(self._infer_unadapted, images, self.zoom).last()
 
-    def _adapted(self, probabilities: Floats, features: Floats | None = None) -> Floats:
-        if self.adaptation is None or features is None:
-            return probabilities
-        return self.adaptation.apply(probabilities, features)
+    def _zoom_pass(self, infer: Infer, images: Image, zoom: ZoomModel) -> ZoomPass:
+        nothing = self.spec.classes.index(NOTHING) if NOTHING in self.spec.classes else None
+        return zoom_pass(infer, images, zoom, nothing, self.spec.input_size)
+
+    def _infer(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
+        """Run the network once; see `asl_edge.runtime.zoom.Infer`. Features are empty if nothing needs them."""
+        if self.adaptation is None and not with_maps:
+            (probabilities,) = self._outputs(images, [OUTPUT_NAME])
+            return probabilities, probabilities[:, :0], None
+        probabilities, features, maps = self._infer_unadapted(images, with_maps)
+        return self._adapted(probabilities, features), features, maps
+
+    def _infer_unadapted(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
+        """Run the network once without the adaptation; see `asl_edge.runtime.zoom.Infer`."""
+        names = [OUTPUT_NAME, FEATURES_NAME, *([MAPS_NAME] if with_maps else [])]
+        probabilities, features, *maps = self._outputs(images, names)
+        return probabilities, features, maps[0] if maps else None
+
+    def _adapted(self, probabilities: Floats, features: Floats) -> Floats:
+        return probabilities if self.adaptation is None else self.adaptation.apply(probabilities, features)
 
     def _outputs(self, images: Image, names: list[str]) -> tuple[Floats, ...]:
-        opened = self._opened  # held here, so that close() in another thread cannot take it away meanwhile
+        opened = self._opened  # held here, so that close() in another thread cannot free it meanwhile
         if opened is None:
-            raise ModelError("This predictor is closed. Make a new one.")
+            raise ModelError("This predictor is closed. Create a new one.")
         if self.spec.colour == "BGR":
             images = images[..., ::-1]
-        answers, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)})
-        if answers.shape != (len(images), len(self.spec.classes)):
+        probabilities, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)})
+        if probabilities.shape != (len(images), len(self.spec.classes)):
             raise ModelError(
-                f"{self.model}: the model answered with shape {answers.shape} where "
-                f"{(len(images), len(self.spec.classes))} was due. Export it again."
+                f"{self.model}: the model's output has shape {probabilities.shape} instead of "
+                f"{(len(images), len(self.spec.classes))}. Export it again."
             )
-        return np.asarray(answers, np.float32), *others
+        return np.asarray(probabilities, np.float32), *others
 
 
 def _stacked(images: list[Image]) -> Image:
-    """Return (S, S, 3) images as one array (N, S, S, 3); a single one as it lies in memory."""
+    """Return (S, S, 3) images as one array (N, S, S, 3); a single one without a copy."""
     return images[0][None] if len(images) == 1 else np.stack(images)

@@ -14,6 +14,9 @@ _EARLIER_NAME = "box"
 
 MODEL_FILE = "alexnet-edge-8.onnx"
 
+_RUN_MODEL = "best.keras"
+"""The file that makes a folder a run folder."""
+
 _FOLDER = Path(__file__).parent.parent / "models"
 
 
@@ -38,8 +41,12 @@ def resolve(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
 
 
 def is_pretrained(model: str | os.PathLike[str]) -> bool:
-    """Whether `model` is the word that names the pretrained model; a file or folder of that name goes first."""
-    return names_pretrained(os.fspath(model)) and not Path(model).exists()
+    """Whether `model` is the word that names the pretrained model; a file or run folder of that name goes first.
+
+    Other folders do not: this repository has one called `pretrained`. `./pretrained` always means the path.
+    """
+    path = Path(model)
+    return names_pretrained(os.fspath(model)) and not (path.is_file() or (path / _RUN_MODEL).exists())
 
 
 def names_pretrained(word: str) -> bool:

@@ -1,14 +1,16 @@
-"""A second look: where a first look says that the hand is small, the part of the image that holds it is read too.
+"""The zoom pass: where a first pass says that the hand is small, its part of the image is cropped and classified too.
 
-The network's features are the mean over its last feature maps, so the classes can be read of every place of them (class
+The network's features are the mean over its last feature maps, so every place of the maps can be classified (class
 activation maps: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016). The places that
-speak for a letter and against `nothing` say where the hand is; how large it is, a line fitted to the features says.
+speak for a letter and against `nothing` say where the hand is. A line fitted to the features says how large it is.
+
+Devices (`asl_edge.runtime.predictor`) and training (`asl_edge.training.zoom_fitting`) both run `zoom_pass`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,35 +19,38 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.imaging.preprocess import Image, to_square
+from asl_edge.metrics import Floats
 from asl_edge.spec import MAPS_NAME, ModelSpec
 
-Floats = npt.NDArray[np.float32]
-
 DETAIL = 2
-"""Images are kept with so many times the pixels a side that the network takes, for the second look."""
+"""For the zoom pass, images are kept at this multiple of the network's input size."""
 
 _SMALLEST = 0.35
-"""Smallest side of a frame, as a share of the image's: beyond, its pixels are too few."""
+"""Smallest side of a crop, as a share of the image's side: below, it has too few pixels."""
+
+Infer = Callable[[Image, bool], tuple[Floats, Floats, "Floats | None"]]
+"""Runs a network on uint8 images (N, size, size, 3). Returns probabilities (N, C), features (N, F) and, if the second
+argument is true, class maps (N, C, rows, columns)."""
 
 
 @dataclass(frozen=True)
 class ZoomModel:
-    """How a model finds the hand; it travels in the spec.
+    """How a model finds the hand; part of the spec.
 
     Raises:
         ModelError: on construction, when a field breaks its rule.
     """
 
     weights: tuple[float, ...]
-    """One a feature: the logarithm of the share of the image's side that a hand spans is `bias` and the sum of these
-    times the roots of the features."""
+    """One per feature. `bias` plus the sum of these times the roots of the features is the logarithm of the share of
+    the image's side that the hand spans."""
     bias: float
     margin: float
-    """Side of the frame, in spans of the hand."""
+    """Side of the crop, in spans of the hand."""
     limit: float
-    """Frames of this share of the image's side or more are not looked at: the first look is as good."""
+    """Crops of this share of the image's side or more are not classified: the first pass is as good."""
     share: float
-    """Weight of the second look in the answer; the first look has the rest."""
+    """Weight of the zoom pass in the final probabilities; the first pass has the rest."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -76,7 +81,7 @@ class ZoomModel:
         return asdict(self) | {"weights": list(self.weights)}
 
     def crop_boxes(self, features: Floats, maps: Floats, nothing: int | None) -> Floats:
-        """Return where to look again.
+        """Return the part of each image that holds the hand.
 
         Args:
             features: float32 (N, F).
@@ -84,7 +89,8 @@ class ZoomModel:
             nothing: column of the class without a hand, if there is one.
 
         Returns:
-            float32 (N, 3): left, top and side of a square, as shares of the image's side; side 1 for no second look.
+            float32 (N, 3): left, top and side of a square, as shares of the image's side. Side 1 means no zoom
+            pass: the hand is large.
         """
         roots = np.sqrt(np.maximum(features, 0))
         logs = roots @ np.asarray(self.weights, np.float32) + np.float32(self.bias)
@@ -96,12 +102,12 @@ class ZoomModel:
 
 
 def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomModel | None:
-    """Return how a model finds the hand, None where it looks once.
+    """Return how a model finds the hand; None for a model without zoom pass.
 
     Args:
-        path: what the model is called in messages.
-        spec: its own.
-        outputs: a session's.
+        path: name of the model in messages.
+        spec: the model's spec.
+        outputs: the outputs of its session.
 
     Raises:
         ModelError: what the spec says does not fit the graph.
@@ -112,16 +118,16 @@ def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomMod
     if len(zoom.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
         has = ", ".join(output.name for output in outputs)
         raise ModelError(
-            f"{path}: its zoom is for {len(zoom.weights)} features and wants the output {MAPS_NAME}; it has "
+            f"{path}: its zoom is for {len(zoom.weights)} features and requires the output {MAPS_NAME}; it has "
             f"{spec.features} features and the outputs {has}. Export it again with `asl-edge export`."
         )
     return zoom
 
 
 def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
-    """Return where the hand's middle is, across and down, as shares of the image's side: two of (N,).
+    """Return the centre of the hand, x and y as shares of the image's side, two float arrays of shape (N,).
 
-    It is the mean of the places, weighed by how much more than the median place they speak for a letter.
+    It is the mean of all places, weighted by how much more than the median place they speak for a letter.
     """
     count, _, rows, columns = maps.shape
     letters = maps if nothing is None else np.delete(maps, nothing, axis=1)
@@ -137,7 +143,7 @@ def centres(maps: Floats, nothing: int | None) -> tuple[Floats, Floats]:
 
 
 def rows_to_zoom(crop_boxes: Floats) -> npt.NDArray[np.intp]:
-    """Return the rows of crop_boxes (N, 3) that want a second look."""
+    """Return the rows of `crop_boxes` (N, 3) whose images need the zoom pass."""
     return np.flatnonzero(crop_boxes[:, 2] < 1)
 
 
@@ -151,7 +157,7 @@ def downscale(images: Image, size: int) -> Image:
 
 
 def crop(images: Image, crop_boxes: Floats, size: int) -> Image:
-    """Return the part of each image that its crop_box names.
+    """Return the part of each image that its crop box names.
 
     Args:
         images: uint8 (N, S, S, 3).
@@ -168,3 +174,58 @@ def crop(images: Image, crop_boxes: Floats, size: int) -> Image:
         x, y = (min(max(0, round(start * side)), side - extent) for start in (left, top))
         parts.append(to_square(np.ascontiguousarray(image[y : y + extent, x : x + extent]), size))
     return np.stack(parts)
+
+
+@dataclass(frozen=True)
+class ZoomPass:
+    """What the two passes over N images gave, M of them zoomed."""
+
+    probabilities: Floats
+    """Of the first pass, (N, C)."""
+    features: Floats
+    """Of the first pass, (N, F)."""
+    crop_boxes: Floats
+    """(N, 3), see `ZoomModel.crop_boxes`."""
+    rows: npt.NDArray[np.intp]
+    """Which images were zoomed, (M,)."""
+    zoomed_probabilities: Floats
+    """Of the crops, (M, C)."""
+    zoomed_features: Floats
+    """Of the crops, (M, F)."""
+
+    def combined(self, share: float) -> Floats:
+        """Return probabilities (N, C): of zoomed images the mean of both passes, `share` the zoom pass's weight."""
+        combined = np.array(self.probabilities)
+        combined[self.rows] += np.float32(share) * (self.zoomed_probabilities - combined[self.rows])
+        return combined
+
+    def last(self) -> tuple[Floats, Floats]:
+        """Return probabilities (N, C) and features (N, F) of each image's last pass."""
+        probabilities, features = np.array(self.probabilities), np.array(self.features)
+        probabilities[self.rows], features[self.rows] = self.zoomed_probabilities, self.zoomed_features
+        return probabilities, features
+
+
+def zoom_pass(infer: Infer, images: Image, zoom: ZoomModel, nothing: int | None, size: int) -> ZoomPass:
+    """Classify whole images, and the crops of those whose hand is small.
+
+    Args:
+        infer: runs the network.
+        images: uint8 (N, S, S, 3), S being `size` or, with more detail for the crops, `DETAIL` times `size`.
+        zoom: how the model finds the hand.
+        nothing: column of the class without a hand, if there is one.
+        size: the network's input size in pixels.
+
+    Raises:
+        ValueError: `infer` returns no class maps although they were asked for.
+    """
+    probabilities, features, maps = infer(downscale(images, size), True)
+    if maps is None:
+        raise ValueError("The zoom pass needs the network's class maps.")
+    crop_boxes = zoom.crop_boxes(features, maps, nothing)
+    rows = rows_to_zoom(crop_boxes)
+    if len(rows):
+        zoomed, zoomed_features, _ = infer(crop(images[rows], crop_boxes[rows], size), False)
+    else:
+        zoomed, zoomed_features = probabilities[:0], features[:0]
+    return ZoomPass(probabilities, features, crop_boxes, rows, zoomed, zoomed_features)

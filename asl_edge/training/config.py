@@ -1,15 +1,21 @@
-"""TrainConfig: every choice that a training depends on, checked on construction and saved in the run folder."""
+"""TrainConfig: every choice that a training depends on, checked on construction and saved in the run folder.
+
+Each field carries its rule and its help in its metadata: `ge`, `gt`, `le`, `lt` are bounds of a number; a `Literal`
+type lists the allowed values. Errors, the parsing of `--set NAME=VALUE` and its help follow from them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal, get_args, get_type_hints
+from functools import cache
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from asl_edge.errors import RunError, UserError
-from asl_edge.files.earlier_names import with_current_names
+from asl_edge.files.earlier_names import current_key, current_value, with_current_names
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["constant", "cosine"]
@@ -20,7 +26,7 @@ Switch = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The choices of one training; a recipe is a named TrainConfig.
+    """The choices of one training; a recipe is a named TrainConfig. `describe_settings` lists what each field means.
 
     Raises:
         UserError: on construction, when a field breaks its rule.
@@ -28,122 +34,194 @@ class TrainConfig:
 
     recipe: str
     """Name of the recipe that the choices started from."""
-    network: str = "alexnet"
-    """Name in the registry of networks."""
-    start_from: str | None = None
-    """Trained network whose weights are taken over: a run folder, a `.keras` file or an `.onnx` file that asl-edge
-    exported, or `box` for the model in the box; None starts anew (see `asl_edge.training.pretrained.load`)."""
-    epochs: int = 50
-    batch_size: int = 32
-    seed: int = 0
-    """Starts the weights, the order of the images, dropout and augmentation."""
+    network: str = field(default="alexnet", metadata={"help": "Name in the registry of networks."})
+    start_from: str | None = field(
+        default=None,
+        metadata={
+            "help": (
+                "Trained network whose weights are transferred: a run folder, a .keras file or an .onnx file that "
+                "asl-edge exported, or `pretrained` for the pretrained model. None trains from scratch."
+            )
+        },
+    )
+    epochs: int = field(default=50, metadata={"ge": 1, "help": "Epochs."})
+    batch_size: int = field(default=32, metadata={"ge": 1, "help": "Images in a batch, all devices together."})
+    seed: int = field(
+        default=0,
+        metadata={
+            "ge": 0,
+            "lt": 2**32,
+            "help": "Seed of the initial weights, the order of the images, dropout and augmentation.",
+        },
+    )
 
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 0.001
-    """The constant, or the peak after the warm-up."""
-    momentum: float = 0.0
-    """Nesterov momentum of SGD; AdamW ignores it."""
-    weight_decay: float = 0.0
-    """Decoupled; biases and batch normalisation are left out."""
-    schedule: Schedule = "constant"
-    """`cosine` falls to a hundredth of the peak over all epochs."""
-    warmup_epochs: float = 0.0
-    """Epochs over which the rate rises in a line to its peak (cosine only)."""
-    label_smoothing: float = 0.0
-    """Share of the target spread evenly over all classes, in training and in the validation loss."""
-    augmentation: str = "none"
-    """Name in `asl_edge.training.augmentation`."""
-    flip_probability: float | None = None
-    """How often an image is mirrored, for a network that reads both hands; None leaves the augmentation's own (0)."""
-    mixup_probability: float | None = None
-    """How often two images and their labels are mixed; None leaves the augmentation's own (0)."""
-    cutmix_probability: float | None = None
-    """How often a part of an image is another's; None leaves the augmentation's own (0)."""
-    ema_momentum: float = 0.0
-    """Momentum of the exponential moving average of the weights, by which is validated and which is stored; 0: none."""
-    clip_norm: float | None = None
-    """Largest norm of all gradients together; larger ones are scaled down to it."""
-    accumulate: int = 1
-    """Batches whose gradients are averaged for one update of the weights."""
-    balance_classes: bool = False
-    """Weigh the loss of each image by the inverse of its class's share of the training images."""
-    source_exponent: float = 1.0
-    """Sources are fed in proportion to their images to the power of this: 1 every image alike, 0 every source."""
-    drop_last: bool = False
-    """Leave out the last batch of an epoch where it is smaller; other images are left out in every epoch."""
-    norm_momentum: float | None = None
-    """Momentum of the running averages of batch normalisation while training; None leaves the network's own (0.99),
-    which needs some 500 steps before validation means anything."""
-    dropout_scale: float = 1.0
-    """Factor on the network's dropout rates while training; the stored network keeps its own rates."""
+    optimizer: Optimizer = field(default="sgd", metadata={"help": "Optimizer."})
+    learning_rate: float = field(
+        default=0.001, metadata={"gt": 0, "lt": math.inf, "help": "The constant rate, or the peak after the warm-up."}
+    )
+    momentum: float = field(
+        default=0.0, metadata={"ge": 0, "lt": 1, "help": "Nesterov momentum of SGD; AdamW ignores it."}
+    )
+    weight_decay: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": math.inf,
+            "help": "Decoupled weight decay; biases and batch normalisation are excluded.",
+        },
+    )
+    schedule: Schedule = field(
+        default="constant", metadata={"help": "cosine falls to a hundredth of the peak over all epochs."}
+    )
+    warmup_epochs: float = field(
+        default=0.0, metadata={"help": "Epochs over which the rate rises linearly to its peak (cosine only)."}
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": "Share of the target spread evenly over all classes, in training and validation loss.",
+        },
+    )
+    augmentation: str = field(
+        default="none", metadata={"help": "Name of an augmentation: none, light, strong, signer-independent."}
+    )
+    flip_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": (
+                "How often an image is mirrored, for a network that classifies both hands. None keeps the "
+                "augmentation's own."
+            ),
+        },
+    )
+    mixup_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "How often two images and their labels are mixed. None keeps the augmentation's own.",
+        },
+    )
+    cutmix_probability: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "How often a part of an image comes from another. None keeps the augmentation's own.",
+        },
+    )
+    ema_momentum: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": (
+                "Momentum of the exponential moving average of the weights, which is validated and stored; 0 keeps "
+                "none."
+            ),
+        },
+    )
+    clip_norm: float | None = field(
+        default=None,
+        metadata={"gt": 0, "help": "Largest norm of all gradients together; larger ones are scaled down to it."},
+    )
+    accumulate: int = field(
+        default=1, metadata={"ge": 1, "help": "Batches whose gradients are averaged for one update of the weights."}
+    )
+    balance_classes: bool = field(
+        default=False,
+        metadata={"help": "Weight the loss of each image by the inverse of its class's share of the training images."},
+    )
+    source_exponent: float = field(
+        default=1.0,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": (
+                "Sources are sampled in proportion to their number of images to this power: 1 treats every image "
+                "alike, 0 every source."
+            ),
+        },
+    )
+    drop_last: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave out the last batch of an epoch where it is smaller; every epoch leaves out other images."
+        },
+    )
+    norm_momentum: float | None = field(
+        default=None,
+        metadata={
+            "ge": 0,
+            "lt": 1,
+            "help": (
+                "Momentum of the running averages of batch normalisation in training. None keeps the network's own "
+                "(0.99), which needs some 500 steps before validation means anything."
+            ),
+        },
+    )
+    dropout_scale: float = field(
+        default=1.0,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "help": "Factor on the network's dropout rates in training; the stored network keeps its own rates.",
+        },
+    )
 
-    precision: Precision = "float32"
-    fast_convolution: Switch = "auto"
-    """Compute large and strided convolutions in ways of our own (see `asl_edge.training.compute.fast_convolution`)."""
-    xla: Switch = "auto"
-    """Compile the step with XLA; `auto` tries where that may be slower (see
-    `asl_edge.training.compute.compute_plan`)."""
-    on_device: Switch = "auto"
-    """Put all training and validation images into the accelerator's memory (see
-    `asl_edge.training.input.on_device`)."""
-    early_stopping: int | None = None
-    """Stop after this many epochs without a better one (see `asl_edge.training.runs.checkpoints.best_epoch`)."""
-    keep: Keep = "best3"
-    """Which checkpoints stay: the best three and the last, or all."""
-    checkpoint_minutes: float = 10.0
-    """Within an epoch too, all that is needed to go on is saved every so many minutes."""
-    checkpoint_steps: int | None = None
-    """The same, counted in batches."""
-    time_budget_minutes: float | None = None
-    """What `epochs` was chosen to take, where it was chosen so."""
-    zoom: bool = True
-    """Fit a second look at small hands where the network can be told where it sees what, and keep it where it helps
-    (see `asl_edge.training.zoom_fitting`)."""
-    tensorboard: bool = False
-    trackers: tuple[str, ...] = ()
-    """Names of experiment trackers that are told of every epoch (see `asl_edge.training.loop.trackers`)."""
-    steps_per_epoch: int | None = None
-    """Cut every epoch short after this many batches (measurements, trials); None takes every image."""
+    precision: Precision = field(
+        default="float32", metadata={"help": "mixed uses bfloat16 (float16 on older GPUs), auto where it is faster."}
+    )
+    fast_convolution: Switch = field(
+        default="auto",
+        metadata={"help": "Compute large convolutions with FFTs and rearrange strided ones, which is faster on a CPU."},
+    )
+    xla: Switch = field(
+        default="auto", metadata={"help": "Compile the step with XLA; auto measures where that may be slower."}
+    )
+    on_device: Switch = field(
+        default="auto", metadata={"help": "Put all training and validation images into the accelerator's memory."}
+    )
+    early_stopping: int | None = field(
+        default=None, metadata={"ge": 1, "help": "Stop after this many epochs without a higher validation accuracy."}
+    )
+    keep: Keep = field(default="best3", metadata={"help": "Checkpoints to keep: the best three and the last, or all."})
+    checkpoint_minutes: float = field(
+        default=10.0,
+        metadata={"gt": 0, "help": "Minutes between saves of everything needed to resume, within an epoch."},
+    )
+    checkpoint_steps: int | None = field(default=None, metadata={"ge": 1, "help": "The same in batches."})
+    time_budget_minutes: float | None = field(
+        default=None, metadata={"gt": 0, "help": "Train for as many epochs as end within this many minutes."}
+    )
+    zoom: bool = field(
+        default=True,
+        metadata={"help": "Fit a zoom pass for small hands, where the network allows it, and keep it where it helps."},
+    )
+    tensorboard: bool = field(default=False, metadata={"help": "Write TensorBoard logs into the run folder."})
+    trackers: tuple[str, ...] = field(
+        default=(), metadata={"help": "Experiment trackers that receive every epoch: wandb, mlflow."}
+    )
+    steps_per_epoch: int | None = field(
+        default=None, metadata={"ge": 1, "help": "End every epoch after this many batches. None takes every image."}
+    )
 
     def __post_init__(self) -> None:
-        """Check every field."""
-        for name, lowest in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-            _whole_number(name, getattr(self, name), lowest)
-        _whole_number("accumulate", self.accumulate, 1)
-        for name in ("early_stopping", "steps_per_epoch", "checkpoint_steps"):
-            if getattr(self, name) is not None:
-                _whole_number(name, getattr(self, name), 1)
-        if self.seed >= 2**32:
-            raise UserError(f"seed must be below 2**32. Received: {self.seed}")
-        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
-            raise UserError(f"learning_rate must be above 0. Received: {self.learning_rate!r}")
+        """Check every field; what earlier versions called recipes and augmentations gets its current name."""
+        for name in ("recipe", "augmentation", "start_from"):
+            object.__setattr__(self, name, current_value(name, getattr(self, name)))
+        for item in fields(self):
+            _check(item, getattr(self, item.name))
         if self.start_from is not None and not self.start_from:
             raise UserError("start_from names a run folder, a .keras or an .onnx file. Received: ''")
-        for name in ("clip_norm", "checkpoint_minutes", "time_budget_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"{name} must be above 0. Received: {value!r}")
-        if not (self.weight_decay >= 0 and math.isfinite(self.weight_decay)):
-            raise UserError(f"weight_decay must be 0 or more. Received: {self.weight_decay!r}")
-        if not 0 <= self.warmup_epochs < self.epochs and self.schedule == "cosine":
+        if self.schedule == "cosine" and not 0 <= self.warmup_epochs < self.epochs:
             raise UserError(
                 f"warmup_epochs must be at least 0 and below epochs ({self.epochs}). Received: {self.warmup_epochs!r}"
             )
-        if not 0 <= self.source_exponent <= 1:
-            raise UserError(f"source_exponent must be between 0 and 1. Received: {self.source_exponent!r}")
-        if not 0 <= self.dropout_scale <= 1:
-            raise UserError(f"dropout_scale must be between 0 and 1. Received: {self.dropout_scale!r}")
-        for name in ("flip_probability", "mixup_probability", "cutmix_probability"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise UserError(f"{name} must be between 0 and 1. Received: {value!r}")
-        for name in ("momentum", "label_smoothing", "norm_momentum", "ema_momentum"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UserError(f"{name} must be at least 0 and below 1. Received: {value!r}")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise UserError(f"{name} must be one of {', '.join(allowed)}. Received: {getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as `config.json` keeps them."""
@@ -165,60 +243,146 @@ class TrainConfig:
                 f"The run's config lacks {', '.join(missing)}: another version of asl-edge made it. "
                 "Train again into a new folder."
             )
-        found: dict[str, Any] = {name: values[name] for name in names}
-        return cls(**(found | {"trackers": tuple(found["trackers"])}))
+        config: dict[str, Any] = {name: values[name] for name in names}
+        return cls(**(config | {"trackers": tuple(config["trackers"])}))
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("constant", "cosine"),
-    "precision": ("auto", "float32", "mixed"),
-    "keep": ("best3", "all"),
-    "fast_convolution": ("auto", "on", "off"),
-    "xla": ("auto", "on", "off"),
-    "on_device": ("auto", "on", "off"),
-}
+class _Kind(NamedTuple):
+    """What a field may hold, besides None."""
+
+    type: type
+    choices: tuple[str, ...]
+
+
+@cache
+def _kinds() -> dict[str, _Kind]:
+    """Return the kind of every field, from the type hints."""
+    kinds = {}
+    for name, hint in get_type_hints(TrainConfig).items():
+        if get_origin(hint) is Literal:
+            kinds[name] = _Kind(str, get_args(hint))
+        else:
+            options = [option for option in get_args(hint) if option is not NoneType]
+            kinds[name] = _Kind(options[0] if NoneType in get_args(hint) else get_origin(hint) or hint, ())
+    return kinds
+
+
+def _check(item: Field[Any], value: Any) -> None:
+    """Check one field.
+
+    Raises:
+        UserError: the value breaks the field's rule.
+    """
+    if value is None and item.default is None:
+        return
+    kind, rule = _kinds()[item.name], item.metadata
+    if kind.choices:
+        if value not in kind.choices:
+            raise UserError(f"{item.name} must be one of {', '.join(kind.choices)}. Received: {value!r}")
+    elif kind.type in (int, float) and not (_is_number(value, kind.type) and _within(value, rule)):
+        raise UserError(f"{item.name} must be {_describe_number(kind.type, rule)}. Received: {value!r}")
+
+
+def _is_number(value: object, kind: type) -> bool:
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int | float)
+
+
+def _within(value: float, rule: Mapping[str, float]) -> bool:
+    """Tell whether a number keeps to its bounds; NaN does where there are none."""
+    return (
+        ("ge" not in rule or value >= rule["ge"])
+        and ("gt" not in rule or value > rule["gt"])
+        and ("le" not in rule or value <= rule["le"])
+        and ("lt" not in rule or value < rule["lt"])
+    )
+
+
+def _describe_number(kind: type, rule: Mapping[str, float]) -> str:
+    """Describe the values that a field may have, such as `a whole number of at least 1`."""
+    low, below = rule.get("ge"), rule.get("lt", math.inf)
+    if kind is int:
+        bounds = [] if low is None else [f"of at least {low}"]
+        bounds += [] if math.isinf(below) else [f"below 2**{int(below).bit_length() - 1}"]
+        return f"a whole number {' and '.join(bounds)}".strip()
+    if "le" in rule:
+        return f"between {low} and {rule['le']}"
+    bounds = [f"above {rule['gt']}"] if "gt" in rule else [] if low is None else [f"at least {low}"]
+    bounds += [] if math.isinf(below) else [f"below {below}"]
+    return " and ".join(bounds) or "a number"
+
+
+class Setting(NamedTuple):
+    """One choice that `--set NAME=VALUE` takes, for people."""
+
+    name: str
+    values: str
+    """What it may be, such as `true or false`, `auto, on, off` or `a whole number of at least 1`."""
+    default: str
+    """Where a recipe does not choose it."""
+    help: str
+
+
+def describe_settings() -> list[Setting]:
+    """Return every choice that `--set` takes, in the order of `TrainConfig`."""
+    return [
+        Setting(item.name, _describe_values(item), _written(item.default), item.metadata["help"])
+        for item in fields(TrainConfig)
+        if item.name in _settable()
+    ]
+
+
+def _settable() -> set[str]:
+    return set(_kinds()) - {"recipe", "trackers"}
+
+
+def _describe_values(item: Field[Any]) -> str:
+    kind = _kinds()[item.name]
+    if kind.choices:
+        return ", ".join(kind.choices)
+    if kind.type is bool:
+        return "true or false"
+    return "a name" if kind.type is str else _describe_number(kind.type, item.metadata)
+
+
+def _written(value: Any) -> str:
+    if value is None or value is MISSING:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:
-    """Read choices as people write them, such as `label_smoothing=0.05`; the values are checked by `TrainConfig`.
+    """Parse choices as people write them, such as `label_smoothing=0.05`; `TrainConfig` checks the values.
 
     Raises:
-        UserError: one is not written as NAME=VALUE, has an unknown name or a value of another kind, or comes twice.
+        UserError: one is not written as NAME=VALUE, has an unknown name or a value of another type, or comes twice.
     """
-    kinds = get_type_hints(TrainConfig)
-    names = sorted(set(kinds) - {"recipe", "trackers"})
-    found: dict[str, Any] = {}
+    names = sorted(_settable())
+    values: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = (part.strip() for part in setting.partition("="))
         if not (name and equals and text):
             raise UserError(f"A choice is written as NAME=VALUE, such as label_smoothing=0.05. Received: {setting!r}")
+        name = current_key(name)
         if name not in names:
             close = get_close_matches(name, names, 1)
             hint = f" Did you mean {close[0]}?" if close else ""
-            raise UserError(f"There is no choice named {name!r}.{hint} They are: {', '.join(names)}.")
-        if name in found:
+            raise UserError(f"There is no choice named {name!r}.{hint} The choices are: {', '.join(names)}.")
+        if name in values:
             raise UserError(f"{name} is set twice.")
-        found[name] = _read_value(name, text, kinds[name])
-    return found
+        values[name] = _parse_value(name, text, _kinds()[name].type)
+    return values
 
 
-def _read_value(name: str, text: str, kind: Any) -> Any:
-    kinds = set(get_args(kind)) or {kind}
-    if bool in kinds:
+def _parse_value(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
         raise UserError(f"{name} is true or false. Received: {text!r}")
+    if kind not in (int, float):
+        return text
     try:
-        if int in kinds:
-            return int(text)
-        if float in kinds:
-            return float(text)
+        return kind(text)
     except ValueError:
-        raise UserError(f"{name} is a {'whole ' if int in kinds else ''}number. Received: {text!r}") from None
-    return text
-
-
-def _whole_number(name: str, value: object, lowest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        raise UserError(f"{name} must be a whole number of at least {lowest}. Received: {value!r}")
+        raise UserError(f"{name} is a {'whole ' if kind is int else ''}number. Received: {text!r}") from None

@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from asl_edge.errors import UserError
+from asl_edge.files.earlier_names import current_value
 from asl_edge.training.config import TrainConfig
 
 DEFAULT = "default"
 FINETUNE = "finetune"
+SIGNER_INDEPENDENT = "signer-independent"
 
 _RECIPES: dict[str, TrainConfig] = {
-    # As in the tutorial, but for its validation labels, which it divides by 255.
+    # As in the tutorial, except for its validation labels, which it divides by 255.
     "tutorial": TrainConfig(recipe="tutorial"),
-    # For a few thousand images and some 20 minutes on two cores. AlexNet's full dropout keeps so few images from
-    # being learnt in so few steps: on 29 classes of 105 images, after three epochs, 7% of the training images were
-    # read rightly with it and 25% without any.
+    # For a few thousand images and some 20 minutes on two cores. AlexNet's full dropout prevents it from learning so
+    # few images in so few steps: on 29 classes of 105 images, after three epochs, training accuracy was 7% with it
+    # and 25% without any.
     "default": TrainConfig(
         recipe="default",
         epochs=30,
@@ -32,13 +34,13 @@ _RECIPES: dict[str, TrainConfig] = {
         dropout_scale=0.3,
         precision="auto",
     ),
-    # For people, rooms and cameras that no training image shows; see benchmarks/results/model-in-the-box.
-    "strangers": TrainConfig(
-        recipe="strangers",
+    # For signers, rooms and cameras that no training image shows; see pretrained/log.md.
+    SIGNER_INDEPENDENT: TrainConfig(
+        recipe=SIGNER_INDEPENDENT,
         network="alexnet-edge-8",
         epochs=40,
-        # An epoch is some 18,000 images however many there are: drawn ones cost nothing, and real sources count by
-        # the root of their size, so that the hand of one signer in 300 images is not drowned by 4,000 of another.
+        # An epoch is some 18,000 images however many there are: synthetic ones cost nothing, and real sources count by
+        # the root of their size, so that 300 images of one signer are not drowned by 4,000 of another.
         steps_per_epoch=280,
         source_exponent=0.5,
         batch_size=64,
@@ -48,16 +50,16 @@ _RECIPES: dict[str, TrainConfig] = {
         schedule="cosine",
         warmup_epochs=2.0,
         label_smoothing=0.1,
-        augmentation="strangers",
-        # Left hands, and cameras that mirror: 16 points more of strangers' photographs mirrored.
+        augmentation=SIGNER_INDEPENDENT,
+        # Left hands, and cameras that mirror: accuracy on mirrored photographs of unseen signers rose by 16 points.
         flip_probability=0.4,
         ema_momentum=0.998,
-        # It learns to the last epoch; half of the dropout that networks of fewer images need.
+        # It learns until the last epoch, and needs half of the dropout that fewer images do.
         dropout_scale=0.5,
         norm_momentum=0.9,
         precision="auto",
     ),
-    # For a person's own hand, some 10 to 100 images a class: a rate that leaves a trained network standing, and an
+    # For one person's hand, some 10 to 100 images per class: a rate that preserves what the network has learnt, and an
     # average over the last hundred steps, since there are few of them.
     FINETUNE: TrainConfig(
         recipe=FINETUNE,
@@ -70,13 +72,13 @@ _RECIPES: dict[str, TrainConfig] = {
         schedule="cosine",
         warmup_epochs=1.0,
         label_smoothing=0.1,
-        augmentation="strangers",
+        augmentation=SIGNER_INDEPENDENT,
         ema_momentum=0.99,
         norm_momentum=0.9,
         precision="auto",
     ),
-    # For drawn hands, which differ from each other more than augmentation could make them: new ones instead of more
-    # epochs, and small batches for as many steps as a few minutes allow.
+    # For synthetic hands, which differ from each other more than augmentation could make them: more images instead of
+    # more epochs, and small batches for as many steps as a few minutes allow.
     "drawn": TrainConfig(
         recipe="drawn",
         epochs=3,
@@ -104,16 +106,17 @@ def get(name: str = DEFAULT, **changes: Any) -> TrainConfig:
     """Return a recipe with some of its choices changed.
 
     Args:
-        name: the recipe's name.
-        changes: fields of `TrainConfig` and their new values; None leaves the recipe's own.
+        name: the recipe's name; an earlier version's name for it works too.
+        changes: fields of `TrainConfig` and their new values; None keeps the recipe's own.
 
     Raises:
-        UserError: there is no such recipe, or a value breaks its rule.
+        UserError: the name is unknown, or a value breaks its rule.
     """
+    name = current_value("recipe", name)
     if name not in _RECIPES:
         raise UserError(f"Unknown recipe {name!r}. The recipes are: {', '.join(_RECIPES)}.")
     recipe = _RECIPES[name]
-    wanted = {field: value for field, value in changes.items() if value is not None}
-    if recipe.warmup_epochs >= wanted.get("epochs", recipe.epochs):
-        wanted.setdefault("warmup_epochs", wanted["epochs"] / 10)  # a trial of one epoch still needs a warm-up
-    return replace(recipe, **wanted)
+    chosen = {field: value for field, value in changes.items() if value is not None}
+    if recipe.warmup_epochs >= chosen.get("epochs", recipe.epochs):
+        chosen.setdefault("warmup_epochs", chosen["epochs"] / 10)  # a trial of one epoch still needs a warm-up
+    return replace(recipe, **chosen)

@@ -159,7 +159,7 @@ def fine_tuned(model: Path | None, folder: Path) -> dict[str, Any]:
     run("train", str(arrays), "--out", str(out), *start)
     seconds = time.perf_counter() - began
     report = evaluate(out, folder / "test")
-    return {"seconds": seconds, "after": [report.right, report.images]}
+    return {"seconds": seconds, "after": [report.correct, report.images]}
 
 
 def markdown(values: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge import metrics
-from asl_edge.evaluation.calibration import Answers, calibrate
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate
 from asl_edge.evaluation.evaluate import evaluate
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.pretrained import resolve
@@ -46,15 +46,15 @@ def main() -> None:
     write_result("accuracy/calibration", values, markdown(values))
 
 
-def predicted(model: str, folder: Path) -> Answers:
+def predicted(model: str, folder: Path) -> SourcePredictions:
     """Return the probabilities at temperature 1, without the images that were augmented."""
     report = evaluate(model, folder)
     uncalibrated = metrics.with_temperature(report.probabilities, 1 / report.temperature)
     clean = np.array([not Path(source).name.startswith("aug_") for source in report.sources])
-    return Answers(folder.name, uncalibrated[clean], report.labels[clean])
+    return SourcePredictions(folder.name, uncalibrated[clean], report.labels[clean])
 
 
-def judged(answers: Answers, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:
+def judged(answers: SourcePredictions, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:
     """Return the figures of one folder at a temperature and a threshold."""
     tempered = metrics.with_temperature(answers.probabilities, temperature)
     accepted = tempered.max(axis=1) >= (threshold or 0.0)

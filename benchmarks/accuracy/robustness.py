@@ -75,7 +75,7 @@ def measure(predictor: Predictor, data: Path, threshold: float | None, clean: bo
                     changed = np.stack([to_square(way(image), predictor.image_size, spec.fit) for image in images])
                     probabilities = predictor.probabilities(changed)
                     correct[number].append(probabilities.argmax(axis=1) == labels)
-                    accepted[number].append(metrics.answered(probabilities, threshold or 0.0))
+                    accepted[number].append(metrics.accepted(probabilities, threshold or 0.0))
     finally:
         labelled.close()
     if not correct[0]:

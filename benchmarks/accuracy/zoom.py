@@ -69,7 +69,7 @@ def describe_decision(decision: dict[str, Any] | None) -> str:
     """Return what the training found, as a sentence."""
     if decision is None:
         return "It had too few images to decide about the zoom pass."
-    one, two, count = (decision[name] for name in ("small_at_one", "small_at_two", "images"))
+    one, two, count = (decision[name] for name in ("small_without_zoom", "small_with_zoom", "images"))
     kept = "kept it" if decision["kept"] else "did not keep it"
     return (
         f"Of {count} validation images made smaller it classified {one} correctly without the zoom pass and {two} with "

@@ -57,7 +57,7 @@ ALONE: dict[str, dict[str, float]] = {
 }
 """Fields of the augmentations that are measured alone. Those on one line are one computation, so they cost the same."""
 
-NAMED = ("light", "strong", "strangers")
+NAMED = ("light", "strong", "signer-independent")
 
 
 def main() -> None:

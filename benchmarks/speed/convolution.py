@@ -69,7 +69,7 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     import numpy as np
     import tensorflow as tf
 
-    from asl_edge.training.compute.fast_convolution import fourier_convolution, fourier_saving
+    from asl_edge.training.compute.fast_convolution import fft_convolution, fft_saving
 
     layer = keras.layers.Conv2D(filters, kernel)
     layer(keras.Input((side, side, channels)))
@@ -96,9 +96,9 @@ def measure_layer(side: int, kernel: int, channels: int, filters: int, batch: in
     ways = {
         "own_float32": gradients(own, "float32"),
         "own_bfloat16": gradients(own, "bfloat16"),
-        "fourier": gradients(fourier_convolution, "float32"),
+        "fourier": gradients(fft_convolution, "float32"),
     }
-    saving = round(fourier_saving(layer, batch), 2)
+    saving = round(fft_saving(layer, batch), 2)
     return {
         "side": side, "kernel": kernel, "channels": channels, "filters": filters, "batch": batch, "saving": saving,
         "ms": in_turns(ways, rounds),

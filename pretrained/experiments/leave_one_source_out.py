@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asl_edge.evaluation.calibration import Answers, calibrate
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.files import atomic
 from benchmarks.harness.machine import describe_machine, machine_line
@@ -48,6 +48,8 @@ class LeaveOneOut:
     synthetic_only_epochs: int = 20
     epochs: int = 12
     steps_per_epoch: int = 140
+    classes: tuple[str, ...] | None = None
+    """None takes all that there are."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of every training, besides those that belong to the experiment."""
 
@@ -68,7 +70,7 @@ def leave_one_source_out(
     work.mkdir(parents=True, exist_ok=True)
     common = {"steps_per_epoch": chosen.steps_per_epoch, "ema_momentum": 0.995}
     settings = {"epochs": chosen.synthetic_only_epochs, **common, **chosen.settings}
-    first = synthetic_only(chosen.network, chosen.size, chosen.synthetic_only, settings)
+    first = synthetic_only(chosen.network, chosen.size, chosen.synthetic_only, settings, chosen.classes)
     start = run_stage(first, data, work, log)
     settings = {"epochs": chosen.epochs, **common, "source_exponent": 0.42, **chosen.settings}
     for source in chosen.sources:
@@ -79,7 +81,12 @@ def leave_one_source_out(
             without = CopyPaste(**{**vars(chosen.copy_paste), "without": (source,)})
             write_images(arrays, hands, without, judge=judge, cutouts=work / "cutouts.npz")
         training = TrainingData(
-            size=chosen.size, synthetic=chosen.synthetic, variety="rarer", leave_out=source, also=(hands,)
+            size=chosen.size,
+            synthetic=chosen.synthetic,
+            variety="rarer",
+            leave_out=source,
+            also=(hands,),
+            classes=chosen.classes,
         )
         stage = TrainStage(f"left-out-{source}", training, chosen.network, str(start), settings=settings)
         run_stage(stage, data, work, log)
@@ -111,10 +118,10 @@ def report_of(source: str, work: Path) -> Path:
     return work / f"left-out-{source}" / "evaluation" / source / "report.json"
 
 
-def predictions_for(source: str, work: Path) -> Answers:
+def predictions_for(source: str, work: Path) -> SourcePredictions:
     """Return the uncalibrated predictions for a source that was left out."""
     stored = read_predictions(report_of(source, work).with_name("predictions.csv"))
-    return Answers(source, stored.uncalibrated(), stored.labels)
+    return SourcePredictions(source, stored.uncalibrated(), stored.labels)
 
 
 def markdown(values: dict[str, Any]) -> str:

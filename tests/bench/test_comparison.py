@@ -89,11 +89,11 @@ def test_what_else_differs_is_said(report: BenchmarkReport) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no JSON"),
-        ("[1]", "is no benchmark of asl-edge"),
-        ('{"results": [{}]}', "is no benchmark of asl-edge"),
+        ("", "is not JSON"),
+        ("[1]", "is not a benchmark of asl-edge"),
+        ('{"results": [{}]}', "is not a benchmark of asl-edge"),
         ('{"results": [{"raw": {"samples_ms": [[]]}}]}', "a round without samples"),
-        ('{"results": [], "machine": {}}', "is no benchmark of asl-edge"),
+        ('{"results": [], "machine": {}}', "is not a benchmark of asl-edge"),
     ],
 )
 def test_what_is_no_benchmark(tmp_path: Path, text: str, message: str) -> None:

@@ -144,7 +144,7 @@ def test_the_power_between_two_questions_counts(tmp_path: Path, clock: Clock) ->
 def test_a_card_is_counted_or_the_reason_is_said(tmp_path: Path) -> None:
     meter, reason = find_meter(gpu=True, sysfs=tmp_path)
     if meter is None:
-        assert "the card's energy (NVML) cannot be read" in reason
+        assert "the GPU's energy (NVML) cannot be read" in reason
         with pytest.raises(OSError, match="libnvidia-ml|nvml"):
             NvmlMeter()
     else:

@@ -37,9 +37,9 @@ def test_both_scenarios_of_a_model(colour_model: Path) -> None:
     single, offline, *failed = run_scenarios([SINGLE_STREAM, OFFLINE], chosen, 0.3)
 
     assert (single.provider_used, single.workers, single.batch_size) == ("cpu", 1, 1)
-    assert single.samples == single.queries > 10
-    assert 0 < float(single.p90_ms or 0) < 300
-    assert 0.3 <= single.seconds < 10
+    assert single.samples == single.queries > 0
+    assert float(single.p90_ms or 0) > 0
+    assert single.seconds >= 0.3
     assert (offline.queries, offline.batch_size) == (1, 4)
     assert offline.samples % 4 == 0
     assert offline.samples_per_second == pytest.approx(offline.samples / offline.seconds)

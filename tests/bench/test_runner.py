@@ -155,7 +155,7 @@ def test_a_process_that_dies(monkeypatch: pytest.MonkeyPatch, colour_model: Path
     monkeypatch.setattr(runner.sys, "executable", str(killer))
 
     (result,) = benchmark([Variant(str(colour_model), "cpu", 1, None)], Effort(1, 1, 0)).results
-    assert result.error == "the measuring process gave no answer (ended by signal 9): out of memory"
+    assert result.error == "the measuring process returned nothing (ended by signal 9): out of memory"
 
 
 def test_a_runtime_that_is_not_known_is_not_named(report: BenchmarkReport) -> None:
@@ -173,7 +173,7 @@ def test_from_bytes_to_labels(colour_model: Path, tmp_path: Path) -> None:
         assert [len(turn) for turn in result.label_ms] == [3, 3]
         assert result.row()["to_label_p50_ms"] > 0
     assert "to label ms" in report.headings
-    assert "Read were drawn hands, JPEG of 200x200." in report.to_markdown()
+    assert f"The files: {what}." in report.to_markdown()
     assert report.to_dict()["settings"]["images"] == what
 
 

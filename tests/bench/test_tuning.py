@@ -1,4 +1,4 @@
-"""Finding the fastest right way to run a model here, and taking it from then on."""
+"""Finds the fastest correct way to run a model here, which is used from then on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asl_edge.bench.tuning import tune
 from asl_edge.cli import main
 from asl_edge.errors import AslEdgeError, ProviderError, UserError
 from asl_edge.runtime.engine import tuned as tuned_module
-from asl_edge.runtime.engine.tuned import Tuned, path_beside, read_tuned
+from asl_edge.runtime.engine.tuned import Tuned, read_tuned, tuned_path
 from asl_edge.runtime.model_loading import open_model
 
 QUICK = Effort(rounds=1, runs=2, warmup=1)
@@ -46,16 +46,16 @@ def test_the_fastest_is_kept_and_taken(model: Path) -> None:
 
 def test_findings_hold_for_one_model_and_one_machine(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(model, providers_to_try=["cpu"], effort=QUICK)
-    kept = path_beside(model).read_text(encoding="utf-8")
+    kept = tuned_path(model).read_text(encoding="utf-8")
     real = tuned_module.machine_id
     monkeypatch.setattr(tuned_module, "machine_id", lambda: {**real(), "cores": 128})
     assert read_tuned(model) is None
     monkeypatch.setattr(tuned_module, "machine_id", real)
     assert read_tuned(model) is not None
     for spoiled in ("", "[]", "{}", kept.replace('"format": 1', '"format": 2'), kept.replace('"threads"', '"x"')):
-        path_beside(model).write_text(spoiled, encoding="utf-8")
+        tuned_path(model).write_text(spoiled, encoding="utf-8")
         assert read_tuned(model) is None
-    path_beside(model).write_text(kept, encoding="utf-8")
+    tuned_path(model).write_text(kept, encoding="utf-8")
     model.write_bytes(model.read_bytes() + b"\x00")
     assert read_tuned(model) is None
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_measured_says_why(model: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tuning, "take_turn", lambda request: {"error": "it broke"})
     with pytest.raises(AslEdgeError, match="it broke"):
         tune(model, providers_to_try=["cpu"], effort=QUICK)
-    assert not path_beside(model).exists()
+    assert not tuned_path(model).exists()
 
 
 def test_what_is_refused(model: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_command(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         main(["tune", str(model), "--provider", "cpu", "--rounds", "1", "--runs", "2"])
     printed = capsys.readouterr()
     assert not ended.value.code
-    assert "taken" in printed.out
+    assert "chosen" in printed.out
     assert "remembered for this machine" in printed.out
     assert "asl-edge predict" in printed.err
-    assert json.loads(path_beside(model).read_text(encoding="utf-8"))["chosen"]["provider"] == "cpu"
+    assert json.loads(tuned_path(model).read_text(encoding="utf-8"))["chosen"]["provider"] == "cpu"

@@ -1,4 +1,4 @@
-"""`asl-edge adapt`, `calibrate` and `model-card`, and predict with the model in the box."""
+"""`asl-edge adapt`, `calibrate` and `model-card`, and predict with the pretrained model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from asl_edge.cli import main
 from asl_edge.data.synthetic.rehearsal_images import stand_ins
-from asl_edge.evaluation.calibration import Answers, calibrate, write_calibration
+from asl_edge.evaluation.calibration import SourcePredictions, calibrate, write_calibration
 from asl_edge.export.export import export_run
 from asl_edge.runtime.adapt import adapt
 from asl_edge.runtime.predictor import Predictor
@@ -45,8 +45,8 @@ def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: py
     assert code == 0
     assert "24 images of 3 classes" in printed
     assert "neighbours" not in printed
-    assert "each image answered by a fit on the others" in " ".join(printed.split())
-    assert "on another day or in another place expect less" in " ".join(printed.split())
+    assert "each image is classified by a fit on the others" in " ".join(printed.split())
+    assert "expect less on another day or in another place" in " ".join(printed.split())
     assert f"--adapted {tmp_path / 'mine.npz'} --model {model}" in advice
     words = ("predict", hands, "--model", model, "--json")
     labels = {}
@@ -60,24 +60,25 @@ def test_adapt_then_predict(model: Path, hands: Path, tmp_path: Path, capsys: py
 
 def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a.npz"
-    code, printed, _ = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
+    code, printed, advice = run(capsys, "adapt", hands, "--out", out, "--model", model, "--json")
     values = json.loads(printed)
     assert (code, values["images"], values["classes"]) == (0, 24, ["A", "B", "C"])
     assert 0 <= values["accuracy_before"] <= values["accuracy_after"] <= 1
     assert out.is_file()
+    assert f"--adapted {out} --model {model}" in advice
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "damaged or no adaptation"),
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "damaged or not an adaptation"),
         (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
-        (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is no folder"),
+        (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),
         (("adapt", "{hands}", "--out", ".", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "", "--model", "{model}"), "--out names the file to write"),
         (("adapt", "{hands}", "--out", "..", "--model", "{model}"), "--out names the file to write"),
-        (("adapt", "{hands}", "--out", "{hand}/mine.npz", "--model", "{model}"), "is no folder"),
+        (("adapt", "{hands}", "--out", "{hand}/mine.npz", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{hands}/..", "--model", "{model}"), "--out names the file to write"),
     ],
 )
@@ -138,8 +139,8 @@ def test_calibrate_so_that_the_promise_is_kept_in_every_source(
     over_all = json.loads((folder / "calibration.json").read_text())
     assert run(capsys, *words, "--every-source")[0] == 0
     each = json.loads((folder / "calibration.json").read_text())
-    accuracies = [[one["accuracy_when_answered"] for one in found["sources"]] for found in (over_all, each)]
-    assert min(accuracies[0]) < 0.45 <= over_all["accuracy_when_answered"]
+    accuracies = [[one["selective_accuracy"] for one in found["sources"]] for found in (over_all, each)]
+    assert min(accuracies[0]) < 0.45 <= over_all["selective_accuracy"]
     assert each["threshold"] > over_all["threshold"]
     assert min(accuracies[1]) >= 0.45
 
@@ -151,7 +152,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     rng = np.random.default_rng(0)
     given = rng.dirichlet(np.ones(3) * 0.3, 400).astype(np.float32)
     labels = np.where(rng.random(400) < given.max(axis=1), given.argmax(axis=1), rng.integers(0, 3, 400))
-    calibration = calibrate([Answers("drawn", given, labels)], target=0.95)
+    calibration = calibrate([SourcePredictions("drawn", given, labels)], target=0.95)
     assert calibration.temperature != 1.0
     assert calibration.threshold is not None
     write_calibration(folder, calibration)
@@ -167,7 +168,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
         json.loads(run(capsys, "evaluate", model, strangers, "--json")[1])
         for model in (folder, tmp_path / "model.onnx")
     )
-    for name in ("expected_calibration_error", "coverage", "accuracy_when_answered", "threshold"):
+    for name in ("expected_calibration_error", "coverage", "selective_accuracy", "threshold"):
         assert of_run[name] == pytest.approx(of_file[name], abs=1e-4), name
     code, _, _ = run(capsys, "verify", tmp_path / "model.onnx", "--against", folder)
     assert code == 0
@@ -180,9 +181,7 @@ def test_a_calibrated_run_answers_as_its_export_does_and_says_not_sure(
     assert spec["temperature"] == calibration.temperature
 
 
-def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_pretrained_model_recognises_synthetic_hands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from asl_edge.data.synthetic.drawing import draw_hand
 
     for number in range(6):
@@ -192,12 +191,12 @@ def test_the_model_in_the_box_reads_a_drawn_hand_without_any_training(
     answers = [json.loads(line) for line in printed.splitlines()]
     assert code == 0
     assert sum(answer["label"] == Path(answer["source"]).name[0] for answer in answers) >= 5
-    with Predictor("box") as named, Predictor() as unnamed:
+    with Predictor("pretrained") as named, Predictor() as unnamed:
         assert named.spec == unnamed.spec
         assert len(named.spec.classes) == 29
 
 
-def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pretrained_model_is_small_calibrated_and_carries_its_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert pretrained_model().stat().st_size <= 8_000_000
     with Predictor() as predictor:
         spec = predictor.spec
@@ -212,7 +211,7 @@ def test_the_model_in_the_box_is_small_calibrated_and_carries_its_card(capsys: p
     assert printed.startswith(card.strip())
 
 
-def test_the_model_in_the_box_reads_strangers(real_data: Path) -> None:
+def test_the_pretrained_model_recognises_unseen_signers(real_data: Path) -> None:
     """Its promise, on people whom training never saw; the targets of its first release."""
     with Predictor(batch_size=64) as predictor:
         for name, least in (("dev-wall", 0.85), ("dev-rooms", 0.60)):

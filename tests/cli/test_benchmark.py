@@ -105,8 +105,8 @@ def test_mistakes(run: Run, words: list[str], message: str) -> None:
     [
         ("plot.xyz", "A plot's name must end in .png, .svg, .pdf"),
         ("plot", "A plot's name must end in"),
-        ("afile/x.png", "afile is no folder"),
-        ("ro/x.png", "no right to write"),
+        ("afile/x.png", "afile is not a folder"),
+        ("ro/x.png", "permission denied"),
         ("folder.png", "is a folder. Name a file with --plot"),
     ],
 )
@@ -158,7 +158,7 @@ def test_the_plot_without_matplotlib(
     assert "pip install 'asl-edge[report]'" in err
 
 
-def test_without_a_model_the_one_in_the_box_is_measured(run: Run) -> None:
+def test_without_a_model_the_pretrained_one_is_measured(run: Run) -> None:
     code, out, _ = run("--rounds", "1", "--runs", "2", "--json")
     assert code == 0
     assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge-8.onnx"]
@@ -195,7 +195,7 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(
     (tmp_path / "unknown" / "D").mkdir(parents=True)
     (tmp_path / "unknown" / "D" / "D1.jpg").write_bytes(b"never read")
     for option, message in (
-        (("--compare", tmp_path / "old.json"), "no benchmark of asl-edge"),
+        (("--compare", tmp_path / "old.json"), "not a benchmark of asl-edge"),
         (("--compare", tmp_path / "old.json", "--csv"), "Leave --csv out"),
         (("--compare", tmp_path / "none.json"), "cannot be read"),
         (("--data", tmp_path / "unknown"), "The model knows none of the classes"),
@@ -221,4 +221,4 @@ def test_accuracy_and_scenarios(run: Run, colour_model: Path, tmp_path: Path) ->
     assert all("of 600 s" in one["unmet"][0] for one in values["scenarios"])
     code, out, _ = run(*words, "--scenario-seconds", "0.1", *QUICK)
     assert code == 0
-    assert "These are no MLPerf results" in out
+    assert "These are not MLPerf results" in out

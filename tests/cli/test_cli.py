@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import typer
 
 import asl_edge
 from asl_edge import cli
-from asl_edge.cli import COMMANDS, GROUPS, main
+from asl_edge.cli import COMMANDS, main
 from asl_edge.errors import AslEdgeError, UserError
 
 HEAVY = (
@@ -82,43 +80,6 @@ def test_what_is_unknown_is_a_mistake(run_main: Run, words: list[str]) -> None:
     assert not out
     assert f"No such {'option' if words[-1].startswith('--') else 'command'}" in err
     assert words[-1] in err
-
-
-@pytest.mark.parametrize("path", [*COMMANDS, *GROUPS])
-@pytest.mark.parametrize("option", ["--help", "-h"])
-def test_every_command_has_help(run_main: Run, path: str, option: str) -> None:
-    code, out, err = run_main(*path.split(), option)
-    assert (code, err) == (0, "")
-    assert f"Usage: asl-edge {path}" in out
-    summary = out.splitlines()[3].strip()
-    assert summary.endswith((".", ":", ",")) or len(summary) > 40
-
-
-def test_help_lists_every_command_with_a_sentence(run_main: Run) -> None:
-    _, out, _ = run_main("--help")
-    _, data, _ = run_main("data", "--help")
-    for path in COMMANDS:
-        first, _, second = path.partition(" ")
-        if second and first in COMMANDS:  # below a command, which names it in its own help
-            assert f"asl-edge {path}" in run_main(first, "--help")[1]
-            continue
-        listing = data if second else out
-        (line,) = [line for line in listing.splitlines() if line.strip(" │").startswith(f"{path.split()[-1]} ")]
-        assert len(line.strip(" │").split()) > 3
-
-
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("path", [*COMMANDS])
-def test_help_flows(run_main: Run, monkeypatch: pytest.MonkeyPatch, path: str, columns: int) -> None:
-    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
-    _, out, _ = run_main(*path.split(), "--help")
-    words, _, _ = out.partition("╭")
-    paragraphs = [paragraph.split("\n") for paragraph in re.sub(r" +\n", "\n", words).split("\n\n")]
-    for lines in paragraphs[1:]:
-        for line, following in pairwise(line.strip() for line in lines if line.strip()):
-            first = following.split()[0]
-            assert len(line) + len(first) + 3 > columns, f"{line!r} breaks before {first!r}"
-    assert "[default: (" not in out
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -202,6 +163,7 @@ class TestFailures:
         code, out, err = run_main("doctor")
         assert (code, out) == (1, "")
         assert err.startswith("Error: ZeroDivisionError: division by zero\n")
+        assert "This is a bug in asl-edge" in err
         assert "--debug" in err
         assert "Traceback" not in err
 
@@ -310,7 +272,7 @@ class TestOutputThatCannotBeWritten:
         code, err = run_with_output(full_disk, *words)
         assert code == 1
         assert err == (
-            "Error: No space left on device: not all was written. Make room, or send the output elsewhere.\n"
+            "Error: No space left on device: the output is incomplete. Free some space, or write to another disk.\n"
         )
 
     @pytest.mark.parametrize("option", [[], ["--json"]])
@@ -321,7 +283,7 @@ class TestOutputThatCannotBeWritten:
             code, err = run_with_output(full_disk, *words, *option)
             assert code == 1
             assert "Error: No space left on device" in err
-            assert "fault" not in err
+            assert "bug" not in err
             assert "Exception ignored" not in err
 
 
@@ -333,7 +295,13 @@ def test_only_the_command_that_is_run_is_imported() -> None:
         "sys.exit(' '.join(name for name in sys.modules if name.startswith('asl_edge.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert set(done.stderr.split()) == {"asl_edge._version", "asl_edge.cli", "asl_edge.cli.predict", "asl_edge.errors"}
+    assert set(done.stderr.split()) == {
+        "asl_edge._version",
+        "asl_edge.cli",
+        "asl_edge.cli.options",
+        "asl_edge.cli.predict",
+        "asl_edge.errors",
+    }
 
 
 def test_every_command_file_is_a_command() -> None:

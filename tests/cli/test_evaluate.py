@@ -56,7 +56,7 @@ def test_onnx_file(run_command: Run, colour_model: Path, hands: Path) -> None:
     code, out, err = run_command(colour_model, hands)
     assert code == 0
     assert "80.00%" in out
-    assert "95% interval 37.55% to 96.38%, 4 of 5 images" in out
+    assert "95% interval 37.55-96.38%, 4 of 5 images" in out
     assert "the model has only 3 classes" in out
     assert ["A", "1.0000", "0.7500", "0.8571", "4"] in [line.split() for line in out.splitlines()]
     assert ["A", "B", "1", "25.0%"] in [line.split() for line in out.splitlines()]
@@ -84,7 +84,7 @@ def test_out_holds_the_files(run_command: Run, colour_model: Path, hands: Path, 
     assert f"Files in {tmp_path / 'report'}:" in out
 
 
-@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is no folder"), ("ro/e", "no right to write in")])
+@pytest.mark.parametrize(("place", "message"), [("afile/e", "afile is not a folder"), ("ro/e", "permission denied: ")])
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
     run_command: Run,
     colour_model: Path,
@@ -141,7 +141,7 @@ def test_run_keeps_its_report_and_names_export(
     assert code == 0
     assert "of 15 validation images" in out
     assert (run / "evaluation" / "validation" / "report.json").is_file()
-    assert "taken to be the model's classes A,B,C" in err
+    assert "assumed to be the model's classes A,B,C" in err
     assert next_command(err) == ["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]
 
 
@@ -170,7 +170,7 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
     assert "Skipped 12 images" in err
     assert f"{hands / 'A' / 'bad00.jpg'}: the file is empty" in err
     assert "and 2 more" in err
-    assert "--split train says nothing here" in err
+    assert "--split train has no effect here" in err
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (["{model}", "{hands}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{model}", "{arrays}", "--split", "exam"], "Unknown split 'exam'"),
         (["{run}", "{hands}", "--provider", "cuda"], "--provider and --strict are for .onnx files"),
-        (["{hands}", "{hands}"], "no run folder"),
-        (["{model}", "{model}"], "is a file and no zip"),
+        (["{hands}", "{hands}"], "is not a run folder"),
+        (["{model}", "{model}"], "is a file but not a zip"),
         (["{model}"], "Missing argument 'DATA...'"),
     ],
 )
@@ -245,11 +245,11 @@ def test_several_sources_as_json_and_files(
     assert code == 0
     values = json.loads(out)
     assert values == json.loads((out_folder / "sources.json").read_text(encoding="utf-8"))
-    assert [(source["name"], source["right"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
-    assert (values["all"]["right"], values["all"]["images"]) == (9, 10)
+    assert [(source["name"], source["correct"]) for source in values["sources"]] == [("my hands", 5), ("rooms", 4)]
+    assert (values["all"]["correct"], values["all"]["images"]) == (9, 10)
     assert (values["all"]["threshold"], values["all"]["coverage"]) == (1, 0)
-    assert values["all"]["accuracy_when_answered"] is None
-    assert values["all"]["right_mirrored"] == 9  # a flat colour turned is the same
+    assert values["all"]["selective_accuracy"] is None
+    assert values["all"]["correct_mirrored"] == 9  # a flat colour turned is the same
     assert sorted(path.name for path in out_folder.iterdir()) == ["my hands", "rooms", "sources.csv", "sources.json"]
     assert (out_folder / "rooms" / "predictions.csv").is_file()
 
@@ -257,13 +257,13 @@ def test_several_sources_as_json_and_files(
 def test_several_sources_of_a_run_go_into_it_for_export(
     run_command: Run, make_run: Callable[..., Path], mini_model: Any, hands: Path, rooms: Path, tmp_path: Path
 ) -> None:
-    from asl_edge.evaluation.source_metrics import read_figures
+    from asl_edge.evaluation.source_metrics import read_source_metrics
 
     run = make_run(tmp_path / "a run", mini_model, images=3)
     code, out, err = run_command(run, hands, rooms)
     assert code == 0
     assert f"Files in {run / 'evaluation'}: sources.json, sources.csv, my hands/, rooms/" in out
-    figures = read_figures(run)
+    figures = read_source_metrics(run)
     assert [(name, values["images"]) for name, values in figures.items()] == [("my hands", 5), ("rooms", 5)]
     assert next_command(err)[1] == "export"
 
@@ -276,9 +276,9 @@ def test_notes_that_hold_for_every_source_are_said_once(
     (rooms / "nobody").mkdir()
     code, _, err = run_command(model, hands, rooms, "--classes", "A,B,C", "--split", "train")
     assert code == 0
-    assert err.count("--fit crop is taken") == 1
+    assert err.count("--fit crop is used") == 1
     assert f"rooms: Not used: {rooms / 'nobody'}" in err
-    assert err.count("--split train says nothing here") == 2
+    assert err.count("--split train has no effect here") == 2
 
 
 def test_a_source_that_cannot_be_used_ends_it_without_figures(
@@ -306,26 +306,27 @@ def test_the_models_threshold_is_told(
 ) -> None:
     make_colour_model(tmp_path / "m.onnx", spec={"reject_threshold": 0.9})
     _, out, _ = run_command(tmp_path / "m.onnx", hands)
-    assert "5 of 5 images answered with confidence 0.9 or more" in out
+    assert "5 of 5 images accepted: confidence 0.9 or more" in out
     _, out, _ = run_command(tmp_path / "m.onnx", hands, "--threshold", "1")
-    assert "0 of 5 images answered with confidence 1 or more" in out
-    assert "no image is answered" in out
+    assert "0 of 5 images accepted: confidence 1 or more" in out
+    assert "no image is accepted" in out
 
 
-def test_the_model_in_the_box_is_an_onnx_file(
-    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["pretrained", "box"])  # and its earlier name
+def test_the_pretrained_model_is_an_onnx_file(
+    run_command: Run, colour_model: Path, hands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     from asl_edge.runtime import pretrained as pretrained_module
 
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path / "models")
     monkeypatch.chdir(tmp_path)
-    code, _, err = run_command("box", hands)
+    code, _, err = run_command(name, hands)
     assert code == 2
     assert "missing from this installation" in err
     (tmp_path / "models").mkdir()
     shutil.copy(colour_model, tmp_path / "models" / pretrained_module.MODEL_FILE)
-    code, out, err = run_command("box", hands, "--provider", "cpu", "--json")
+    code, out, err = run_command(name, hands, "--provider", "cpu", "--json")
     assert code == 0
-    assert json.loads(out)["model"] == "box"
+    assert json.loads(out)["model"] == name
     assert next_command(err)[1] == "predict"
-    assert next_command(err)[-2:] == ["--model", "box"]
+    assert next_command(err)[-2:] == ["--model", name]

@@ -97,7 +97,7 @@ def test_mistakes_exit_2(mini_run: Path, capsys: pytest.CaptureFixture[str], opt
 
 
 def test_paths_that_are_no_run_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path, message in ((tmp_path / "none", "nothing at"), (tmp_path, "no run folder")):
+    for path, message in ((tmp_path / "none", "does not exist"), (tmp_path, "is not a run folder")):
         code, _, advice = run(capsys, "export", path, "--out", tmp_path / "m.onnx")
         assert (code, message in advice) == (2, True)
 

@@ -51,7 +51,7 @@ def test_the_table(run: Run, colour_model: Path, images: Path) -> None:
     heading, *lines = out.splitlines()
     assert heading.split() == ["letter", "sure", "then", "ms", "image"]
     assert [line.split()[0] for line in lines] == ["A", "A", "B", "C"]
-    assert "4 answered" in err
+    assert "4 classified" in err
     assert "on cpu" in err
 
 
@@ -94,7 +94,7 @@ def test_not_sure(run: Run, colour_model: Path, tmp_path: Path) -> None:
     code, out, err = run(tmp_path / "grey.png", tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5")
     assert code == 0
     assert out.splitlines()[1].startswith("not sure")
-    assert "2 answered, 2 not sure" in err
+    assert "2 classified, 2 not sure" in err
     _, out, _ = run(tmp_path / "grey.png", "--model", colour_model, "--threshold", "0.5", "--json")
     assert json.loads(out)["accepted"] is False
 
@@ -143,7 +143,7 @@ def test_a_video_is_not_saved_over_itself(run: Run, colour_model: Path, video: P
 
 
 @pytest.mark.parametrize(
-    ("place", "message"), [("afile/x.mp4", "afile is no folder"), ("ro/x.mp4", "no right to write")]
+    ("place", "message"), [("afile/x.mp4", "afile is not a folder"), ("ro/x.mp4", "permission denied")]
 )
 def test_a_video_where_none_can_be_written(
     run: Run, colour_model: Path, video: Path, tmp_path: Path, place: str, message: str
@@ -235,7 +235,7 @@ def test_a_model_that_is_none(run: Run, tmp_path: Path) -> None:
     assert "asl-edge export" in err
 
 
-def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> None:
+def test_the_zoom_pass_can_be_left_out(run: Run, tmp_path: Path) -> None:
     from asl_edge.data.synthetic import synthesize
 
     synthesize(tmp_path / "drawn", per_class=2, classes=("L", "Y"), size=160, workers=1, clip_frames=1)
@@ -254,9 +254,10 @@ def test_small_hands_are_looked_at_once_on_request(run: Run, tmp_path: Path) -> 
     assert len(answers()) == 4
     assert answers() != answers("--no-zoom")
     assert answers("--zoom") == answers()
+    assert answers("--no-second-look") == answers("--no-zoom")
 
 
-def test_without_a_model_the_one_in_the_box_answers(run: Run, tmp_path: Path) -> None:
+def test_without_a_model_the_pretrained_one_predicts(run: Run, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((64, 64, 3), np.uint8))
     code, out, err = run(tmp_path / "a.png", "--json", "--threshold", "0")
 

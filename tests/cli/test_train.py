@@ -61,7 +61,7 @@ def test_every_other_choice_can_be_set(colour_arrays, tmp_path, capsys):
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert (config["clip_norm"], config["drop_last"]) == (5.0, True)
     assert run(colour_arrays, "--out", tmp_path / "other", *QUICK, "--set", "epochs=3") == 2
-    assert "epochs is chosen by an option and by --set" in capsys.readouterr().err
+    assert "epochs is given by an option and by --set" in capsys.readouterr().err
 
 
 def test_json_is_one_value_on_standard_output(colour_arrays, tmp_path, capsys):
@@ -91,7 +91,14 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
     assert run(with_manifest, "--out", tmp_path / "run", "--no-check", *QUICK) == 0
 
 
-def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, capsys, monkeypatch):
+def test_set_help_lists_every_choice(capsys):
+    assert run("--set", "help") == 0
+    printed = capsys.readouterr().out
+    assert "label_smoothing" in printed
+    assert "at least 0 and below 1" in " ".join(printed.split())
+
+
+def test_interrupted_says_how_to_resume_and_resumes(colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.training.loop import epoch_checkpointer
 
     out, real = tmp_path / "run", epoch_checkpointer.EpochCheckpointer.begin_epoch
@@ -109,7 +116,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
     assert f"asl-edge train {colour_arrays} --out {out} --resume" in printed
     assert run(colour_arrays, "--out", out, "--resume") == 0  # classes and colours as begun
     printed = capsys.readouterr().err
-    assert "Going on after epoch 1 of 2" in printed
+    assert "Resuming after epoch 1 of 2" in printed
     assert "Epoch 1/2" not in printed
 
 
@@ -128,7 +135,7 @@ def test_interrupted_says_how_to_go_on_and_goes_on(colour_arrays, tmp_path, caps
         (["nowhere", "--out", "RUN"], "No folder of prepared arrays at nowhere"),
         (["--summary"], "--summary needs the number of classes"),
         (["ARRAYS", "--out", "RUN", "--recipe", "finetune"], "add --from-pretrained, or --start-from MODEL"),
-        (["ARRAYS", "--out", "RUN", "--start-from", "nowhere"], "There is nothing at nowhere to start from"),
+        (["ARRAYS", "--out", "RUN", "--start-from", "nowhere"], "There is no model at nowhere to start from"),
         (["ARRAYS", "--out", "RUN", "--start-from", "x.onnx", "--from-pretrained"], "Choose one."),
     ],
 )
@@ -155,7 +162,7 @@ def test_arrays_of_the_tutorials_own_script(colour_arrays, tmp_path, capsys):
         path = colour_arrays / f"{split}_set.npy"
         np.save(path, np.load(path)[..., ::-1])
     assert run(colour_arrays, "--out", tmp_path / "run", "--bgr", *QUICK[:-2]) == 0
-    assert "no manifest: its 3 columns are taken to be A,B,C" in capsys.readouterr().err
+    assert "no manifest: its 3 columns are assumed to be A,B,C" in capsys.readouterr().err
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert (config["classes"], config["colour"], config["data"]["bgr"]) == (["A", "B", "C"], "RGB", True)
 
@@ -171,7 +178,13 @@ def test_summary_prints_the_network_without_training(colour_arrays, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [("--from-pretrained",), ("--recipe", "strangers"), ("--recipe", "strangers", "--size", "128")]
+    "words",
+    [
+        ("--from-pretrained",),
+        ("--recipe", "signer-independent"),
+        ("--recipe", "signer-independent", "--size", "128"),
+        ("--recipe", "strangers"),  # the recipe's earlier name
+    ],
 )
 def test_summary_is_of_the_network_that_would_be_trained(words, capsys):
     assert run(*words, "--summary", "--classes", "A,B") == 0
@@ -189,7 +202,7 @@ def trained(make_run, tmp_path):
     return make_run(tmp_path / "trained", networks.build("tiny", 4, 32), network="tiny")
 
 
-def test_goes_on_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
+def test_starts_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
     """The model says which network, the recipe is the one for it, and what was taken over is printed once."""
     from asl_edge.export.export import export_run
 
@@ -201,7 +214,7 @@ def test_goes_on_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
         printed = capsys.readouterr().err
         assert printed.count("Started from") == 1
         assert f"Started from {model}: 4 layers of tiny; outputs kept: 2 (A, B); " in printed
-        assert "outputs that start anew: 1 (del); outputs left out: 2 (C, D)." in printed
+        assert "outputs trained from scratch: 1 (del); outputs left out: 2 (C, D)." in printed
         config = json.loads((out / "config.json").read_text())
         assert (config["recipe"], config["network"], config["start_from"]) == ("finetune", "tiny", str(model))
     assert run(colour_arrays, "--out", out, "--resume") == 0
@@ -217,25 +230,26 @@ def test_a_model_of_another_network_is_refused(trained, colour_arrays, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
-def test_goes_on_from_the_model_in_the_box(trained, colour_arrays, tmp_path, capsys, monkeypatch):
+def test_starts_from_the_pretrained_model(trained, colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.export.export import export_run
     from asl_edge.runtime import pretrained as pretrained_module
 
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
     quick = ["--from-pretrained", "--recipe", "tutorial", "--epochs", "1", "--batch-size", "16", "--classes", "A,B,C"]
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 2
-    assert "The model in the box" in capsys.readouterr().err
+    assert "The pretrained model" in capsys.readouterr().err
     export_run(trained, tmp_path / pretrained_module.MODEL_FILE)
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 0
-    assert "Started from the model in the box: 4 layers of tiny" in capsys.readouterr().err
+    assert "Started from the pretrained model: 4 layers of tiny" in capsys.readouterr().err
     config = json.loads((tmp_path / "run/config.json").read_text())
-    assert (config["recipe"], config["start_from"]) == ("tutorial", "box")
+    assert (config["recipe"], config["start_from"]) == ("tutorial", "pretrained")
 
 
-def test_a_run_that_is_called_box_is_not_the_model_in_the_box(trained, colour_arrays, tmp_path, monkeypatch):
-    trained.rename(tmp_path / "box")
+@pytest.mark.parametrize("name", ["pretrained", "box"])
+def test_a_run_folder_of_its_name_is_not_the_pretrained_model(trained, colour_arrays, tmp_path, monkeypatch, name):
+    trained.rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     quick = ["--epochs", "1", "--batch-size", "16", "--classes", "A,B,C", "--augmentation", "none"]
-    assert run(colour_arrays, "--out", tmp_path / "run", "--start-from", "box", *quick) == 0
+    assert run(colour_arrays, "--out", tmp_path / "run", "--start-from", name, *quick) == 0
     config = json.loads((tmp_path / "run/config.json").read_text())
-    assert (config["start_from"], config["data"]["started_from"]["file"]) == ("./box", "best.keras")
+    assert (config["start_from"], config["data"]["started_from"]["file"]) == (f"./{name}", "best.keras")

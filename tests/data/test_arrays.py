@@ -45,7 +45,7 @@ def test_opens_mapped(prepared):
 
 def test_the_tutorials_arrays(tmp_path):
     folder = write_tutorial(tmp_path / "tutorial")
-    with pytest.warns(UserWarning, match="taken to be A,B,C"):
+    with pytest.warns(UserWarning, match="assumed to be A,B,C"):
         arrays = PreparedArrays.open(folder, bgr=True)
     assert (arrays.classes, arrays.fit, arrays.manifest) == (("A", "B", "C"), "stretch", None)
     assert arrays.split("train").images[1, 0, 0].tolist() == [1, 0, 255]
@@ -125,12 +125,12 @@ def empty_manifest(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut, "damaged or no array file"),
-        (break_header, "damaged or no array file"),
+        (cut, "damaged or not an array file"),
+        (break_header, "damaged or not an array file"),
         (drop_classes, "missing"),
         (shorten_classes, "do not belong together"),
         (widen_classes, "5 columns, but there are 3"),
-        (blur_classes, "one 1 and zeros"),
+        (blur_classes, "single 1 and zeros"),
         (make_floats, "must be a uint8 array"),
         (make_oblong, "square"),
         (make_smaller, "5 pixels"),
@@ -179,19 +179,19 @@ def write_manifest(text):
         (change(fit="foo"), "fit is 'foo', not crop, stretch or pad"),
         (change(fit=["crop"]), "fit is"),
         (change(classes=["A", "A", "B"]), "class A is named twice"),
-        (change(classes=["A", "B", "hello"]), "'hello' is no class"),
-        (change(classes=["A", "B", 3]), "3 is no class"),
-        (change(classes="ABC"), "classes is no list of names"),
+        (change(classes=["A", "B", "hello"]), "'hello' is not a class"),
+        (change(classes=["A", "B", 3]), "3 is not a class"),
+        (change(classes="ABC"), "classes is not a list of names"),
         (change(files={}), "files lacks train_set.npy"),
-        (change(files=[]), "files is no table"),
+        (change(files=[]), "files is not an object"),
         (change_file("test_classes.npy", None), "files lacks test_classes.npy"),
-        (change_file("train_set.npy", {}), "train_set.npy has no SHA-256 of 64 hexadecimal digits"),
-        (change_file("train_set.npy", "x"), "train_set.npy has no SHA-256"),
-        (change_file("validation_set.npy", {"sha256": "12ab"}), "validation_set.npy has no SHA-256"),
-        (change_file("train_set.npy", {"sha256": "g" * 64}), "train_set.npy has no SHA-256"),
-        (change(options=[]), "options is no table"),
-        (change(sources={}), "sources is no list"),
-        (write_manifest("[]"), "it holds no table"),
+        (change_file("train_set.npy", {}), "train_set.npy lacks a SHA-256 of 64 hexadecimal digits"),
+        (change_file("train_set.npy", "x"), "train_set.npy lacks a SHA-256"),
+        (change_file("validation_set.npy", {"sha256": "12ab"}), "validation_set.npy lacks a SHA-256"),
+        (change_file("train_set.npy", {"sha256": "g" * 64}), "train_set.npy lacks a SHA-256"),
+        (change(options=[]), "options is not an object"),
+        (change(sources={}), "sources is not a list"),
+        (write_manifest("[]"), "it is not an object"),
         (write_manifest("[" * 100_000), "nested"),
         (make_folder_of_manifest, ""),
     ],
@@ -215,7 +215,7 @@ def test_what_a_stopped_prepare_left_is_not_taken_for_the_tutorials_arrays(prepa
     """Where a folder cannot be renamed, files move in one by one, the manifest last."""
     (prepared / "manifest.json").unlink()
     (prepared / ".asl-edge.partial-0123").mkdir()
-    with pytest.raises(DataError, match="half-written"):
+    with pytest.raises(DataError, match="incomplete"):
         PreparedArrays.open(prepared)
 
 

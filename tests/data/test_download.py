@@ -57,8 +57,8 @@ def test_downloads_where_it_was_told(kagglehub, tmp_path):
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (named("KaggleApiHTTPError", response=types.SimpleNamespace(status_code=403)), "wants credentials"),
-        (named("UnauthenticatedError"), "wants credentials"),
+        (named("KaggleApiHTTPError", response=types.SimpleNamespace(status_code=403)), "requires credentials"),
+        (named("UnauthenticatedError"), "requires credentials"),
         (named("ConnectionError", OSError), "cannot be reached"),
         (named("ConnectTimeout", type("Timeout", (OSError,), {})), "cannot be reached"),
         (named("BackendError"), "download failed: some"),
@@ -69,7 +69,7 @@ def test_failures_are_one_sentence_with_the_way_out(kagglehub, tmp_path, error, 
     kagglehub.dataset_download = failing(error)
     with pytest.raises(DataError, match=message) as raised:
         download(tmp_path / "to")
-    assert "by hand" in str(raised.value)
+    assert "yourself" in str(raised.value)
 
 
 def test_a_cause_below_tells_too(kagglehub, tmp_path):

@@ -39,14 +39,17 @@ def summary(demo: Path) -> dict[str, Any]:
 
 def test_every_step_is_real(demo: Path, summary: dict[str, Any]) -> None:
     titles = [step["title"] for step in summary["steps"]]
-    assert titles[:3] == ["Draw hands", "Prepare arrays", "Train AlexNet"]
+    assert titles[:3] == ["Synthesize hands", "Prepare arrays", "Train AlexNet"]
     assert titles[-1] == "Benchmark"
     verified = [shlex.split(step["command"])[2] for step in summary["steps"] if step["title"].startswith("Verify")]
     assert [Path(path).name for path in verified] == ["model.onnx", "model-fp16.onnx"]
     figures = {step["title"]: step["figures"] for step in summary["steps"]}
     assert figures["Export FP32"]["parity"]["label_agreement"] == 1.0
-    assert 0 <= summary["stranger_accuracy"] <= 1
-    assert summary["strangers"] == 400
+    assert 0 <= summary["unseen_accuracy"] <= 1
+    assert summary["unseen_images"] == 400
+    # Names of earlier versions, for one release.
+    assert (summary["stranger_accuracy"], summary["strangers"]) == (summary["unseen_accuracy"], 400)
+    assert [step["says"] for step in summary["steps"]] == [step["result"] for step in summary["steps"]]
     models = figures["Benchmark"]["report"]["results"]
     assert [Path(result["model"]).name for result in models] == ["model.onnx", "model-fp16.onnx"]
     assert (demo / "model-fp16.onnx").stat().st_size < 0.6 * (demo / "model.onnx").stat().st_size
@@ -64,9 +67,9 @@ def test_its_commands_are_commands(summary: dict[str, Any], capsys: pytest.Captu
             assert option in shown, step["command"]
 
 
-def test_the_strangers_are_others(demo: Path) -> None:
+def test_the_unseen_signers_are_others(demo: Path) -> None:
     ours = {path.read_bytes() for path in (demo / "hands").rglob("*.jpg")}
-    theirs = {path.read_bytes() for path in (demo / "strangers").rglob("*.jpg")}
+    theirs = {path.read_bytes() for path in (demo / "unseen").rglob("*.jpg")}
     assert len(ours) == 40
     assert len(theirs) == 400
     assert not ours & theirs
@@ -92,7 +95,7 @@ def stopped_demo(out: Path) -> None:
     """Leave what a demo leaves that is stopped, or killed, while it exports."""
     with pytest.raises(KeyboardInterrupt):
         run_demo(DemoConfig(out), StopsAtOnce())
-    for name in ("hands/A", "strangers/A", "arrays", "run/checkpoints", ".arrays.partial-0123abcd"):
+    for name in ("hands/A", "unseen/A", "strangers/A", "arrays", "run/checkpoints", ".arrays.partial-0123abcd"):
         (out / name).mkdir(parents=True)
     for name in ("hands/A/A1.jpg", "model.onnx", "model.parity.json", ".model-fp16.ab_1.partial.onnx"):
         (out / name).touch()
@@ -183,7 +186,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"classes": ("A",)}, "two or more"), ({"per_class": 19}, "at least 20"), ({"epochs": 0}, "one epoch")],
+    [({"classes": ("A",)}, "at least two"), ({"per_class": 19}, "at least 20"), ({"epochs": 0}, "one epoch")],
 )
 def test_rules(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):

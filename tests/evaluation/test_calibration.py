@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from asl_edge import metrics
 from asl_edge.errors import DataError, RunError, UserError
 from asl_edge.evaluation.calibration import (
-    Answers,
     Calibration,
+    SourcePredictions,
     calibrate,
     choose_threshold,
     fit_temperature,
@@ -23,8 +23,8 @@ from asl_edge.evaluation.calibration import (
 )
 
 
-def answers(count: int = 4000, *, temperature: float = 2.5, spread: float = 2.0, seed: int = 0) -> Answers:
-    """Answers that are `temperature` times too sure: labels are drawn from the softmax at that temperature."""
+def answers(count: int = 4000, *, temperature: float = 2.5, spread: float = 2.0, seed: int = 0) -> SourcePredictions:
+    """Predictions `temperature` times too confident: labels are sampled from the softmax at that temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, spread * temperature, (count, 5))
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -32,7 +32,7 @@ def answers(count: int = 4000, *, temperature: float = 2.5, spread: float = 2.0,
     honest = metrics.with_temperature(probabilities, temperature).astype(np.float64)
     honest /= honest.sum(axis=1, keepdims=True)
     labels = np.array([rng.choice(5, p=row) for row in honest])
-    return Answers("strangers", probabilities, labels)
+    return SourcePredictions("strangers", probabilities, labels)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -48,8 +48,8 @@ def test_calibration_mends_the_error_and_keeps_its_promise() -> None:
     assert one.ece_before > 0.15
     assert one.ece_after < 0.03
     assert result.threshold is not None
-    assert one.accuracy_when_answered is not None
-    assert one.accuracy_when_answered >= 0.949
+    assert one.selective_accuracy is not None
+    assert one.selective_accuracy >= 0.949
     assert 0.05 < one.coverage == pytest.approx(result.coverage, abs=1e-6)
     tempered = metrics.with_temperature(answers().probabilities, result.temperature)
     assert metrics.coverage_and_accuracy(tempered, answers().labels, result.threshold)[0] == one.coverage
@@ -61,15 +61,14 @@ def test_sources_count_alike_whatever_their_size() -> None:
     sure, unsure = answers(4000, temperature=1.0), answers(200, temperature=4.0, seed=1)
     together = calibrate([sure, unsure]).temperature
     assert together > 1.2
-    assert together == pytest.approx(
-        calibrate([sure, Answers("x", *map(np.concatenate, ([unsure[1]] * 5, [unsure[2]] * 5)))]).temperature, rel=0.01
-    )
+    larger = SourcePredictions("x", *map(np.concatenate, ([unsure[1]] * 5, [unsure[2]] * 5)))
+    assert together == pytest.approx(calibrate([sure, larger]).temperature, rel=0.01)
 
 
 def test_no_threshold_where_none_keeps_the_promise() -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(5), 500).astype(np.float32)
-    result = calibrate([Answers("noise", probabilities, rng.integers(0, 5, 500))])
+    result = calibrate([SourcePredictions("noise", probabilities, rng.integers(0, 5, 500))])
     assert result.threshold is None
     assert result.coverage is None
 
@@ -108,7 +107,7 @@ def test_it_travels_in_the_run(tmp_path: Path) -> None:
 def test_what_cannot_be_calibrated_is_refused() -> None:
     with pytest.raises(DataError, match="50 images"):
         calibrate([answers(49)])
-    with pytest.raises(UserError, match="share between 0 and 1"):
+    with pytest.raises(UserError, match="must be between 0 and 1"):
         calibrate([answers(100)], target=95)
 
 
@@ -166,7 +165,7 @@ def test_a_temperature_that_is_known() -> None:
     assert (again.temperature, again.threshold, again.curve) == (fitted.temperature, fitted.threshold, fitted.curve)
     assert [source.used_for for source in again.sources] == ["threshold"]
     for wrong in ({"temperature": 0.0}, {"temperature": np.inf}, {"temperature": 1.0, "threshold_on": [own]}):
-        with pytest.raises(UserError, match="a number above 0, and then all images choose"):
+        with pytest.raises(UserError, match="above 0, and all images then choose"):
             calibrate([own], **wrong)  # type: ignore[arg-type]
 
 
@@ -197,11 +196,11 @@ def test_a_promise_that_is_kept_in_every_source(sources: list[list[tuple[int, bo
 def test_a_source_that_is_read_worse_raises_the_threshold_of_every_source() -> None:
     good, bad = answers(seed=1), answers(seed=2)
     wrong = np.where(np.random.default_rng(0).random(4000) < 0.15, (bad.labels + 1) % 5, bad.labels)
-    bad = Answers("others", bad.probabilities, wrong)
+    bad = SourcePredictions("others", bad.probabilities, wrong)
     over_all = calibrate([good, bad], temperature=2.5, target=0.8)
     each = calibrate([good, bad], temperature=2.5, target=0.8, every_source=True)
     assert over_all.threshold is not None
     assert each.threshold is not None
     assert each.threshold > over_all.threshold
-    assert min(one.accuracy_when_answered or 0 for one in over_all.sources) < 0.8
-    assert min(one.accuracy_when_answered or 0 for one in each.sources) >= 0.8 - 1e-6
+    assert min(one.selective_accuracy or 0 for one in over_all.sources) < 0.8
+    assert min(one.selective_accuracy or 0 for one in each.sources) >= 0.8 - 1e-6

@@ -13,7 +13,9 @@ import pytest
 from asl_edge.data.arrays import FILES
 from asl_edge.errors import DataError, ModelError
 from asl_edge.evaluation.evaluate import default_folder, evaluate
+from asl_edge.evaluation.evaluation_options import EvaluationOptions
 from asl_edge.imaging.preprocess import opencv
+from asl_edge.runtime.model_options import ModelOptions
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def sample_arrays(mini_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_figures_as_counted_by_hand(colour_model: Path, colour_images: Path) -> None:
     report = evaluate(colour_model, colour_images)
-    assert (report.right, report.images, report.top_3_accuracy) == (11, 12, 1.0)
+    assert (report.correct, report.images, report.top_3_accuracy) == (11, 12, 1.0)
     assert report.accuracy == pytest.approx(11 / 12)
     assert report.accuracy_interval == pytest.approx((0.6461, 0.9851), abs=1e-4)  # Wilson, 11 of 12
     assert report.confusion.tolist() == [[4, 0, 0], [1, 3, 0], [0, 0, 4]]
@@ -67,7 +69,7 @@ def test_keras_and_its_export_give_the_same_figures(mini_run: Path, sample_array
     exported = export_run(mini_run, tmp_path / "model.onnx").model_path
     before, after = evaluate(mini_run, sample_arrays), evaluate(exported, sample_arrays)
     np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-5)
-    assert before.right == 270
+    assert before.correct == 270
     different = {"model", "expected_calibration_error"}
     figures = [{k: v for k, v in report.to_dict().items() if k not in different} for report in (before, after)]
     assert figures[0] == figures[1]
@@ -99,7 +101,7 @@ def test_classes_without_images_and_images_without_class(
     make_colour_model(tmp_path / "model.onnx", spec={"classes": ("A", "space", "C")})
     report = evaluate(tmp_path / "model.onnx", colour_images)
     assert report.left_out == {"B": 4}
-    assert (report.right, report.images) == (8, 8)
+    assert (report.correct, report.images) == (8, 8)
     assert report.per_class is not None
     assert [row.name for row in report.per_class] == ["A", "C"]
 
@@ -121,7 +123,7 @@ def test_answers_that_are_no_numbers(
     make_colour_model: Callable[..., None], colour_images: Path, tmp_path: Path
 ) -> None:
     make_colour_model(tmp_path / "model.onnx", scale=float("nan"))
-    with pytest.raises(ModelError, match="no number"):
+    with pytest.raises(ModelError, match="NaN or infinite"):
         evaluate(tmp_path / "model.onnx", colour_images)
 
 
@@ -191,7 +193,7 @@ def test_memory_does_not_grow_with_the_arrays(colour_model: Path, tmp_path: Path
 
     before = anonymous()
     report = evaluate(colour_model, tmp_path, on_progress=watch)
-    assert report.right == 24_000
+    assert report.correct == 24_000
     assert peak - before < 25e6
 
 
@@ -202,3 +204,30 @@ def test_real_images(mini_run: Path, real_data: Path, source: str) -> None:
     assert report.confusion.sum(axis=1).tolist() == [each] * 3
     assert sum(report.left_out.values()) == each * ((29 if source == "kaggle" else 26) - 3)
     assert not report.skipped
+
+
+def test_options_as_objects_and_by_name_are_the_same(colour_model: Path, colour_images: Path) -> None:
+    by_object = evaluate(
+        colour_model, colour_images, EvaluationOptions(threshold=0.9, batch_size=5), ModelOptions(provider="cpu")
+    )
+    by_name = evaluate(colour_model, colour_images, threshold=0.9, batch_size=5, provider="cpu")
+    assert by_object.to_dict() == by_name.to_dict()
+    with pytest.raises(TypeError, match="limit"):
+        evaluate(colour_model, colour_images, limit=0.9)  # type: ignore[call-arg]
+
+
+def test_an_evaluation_leaves_a_line_in_the_log(
+    colour_model: Path, colour_images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="asl_edge"):
+        evaluate(colour_model, colour_images)
+    (line,) = (record.getMessage() for record in caplog.records if record.getMessage().startswith("Evaluated"))
+    assert str(colour_images) in line
+    assert line.endswith("12 images, accuracy 0.9167")
+
+
+def test_the_report_keeps_its_earlier_keys_for_one_release(colour_model: Path, colour_images: Path) -> None:
+    values = evaluate(colour_model, colour_images, threshold=0.9).to_dict()
+    assert values["correct"] == values["right"] == 11
+    assert values["accepted"] == values["answered"]
+    assert values["selective_accuracy"] == values["accuracy_when_answered"]

@@ -88,7 +88,7 @@ class TestArrays:
         data = open_labelled_data(colour_arrays, Wanted(("X", "Y", "Z"), 32, "stretch"))
         assert len(data) == 15
         assert any("model's classes X,Y,Z" in note for note in data.warnings)
-        assert any("taken to be RGB" in note for note in data.warnings)
+        assert any("assumed to be RGB" in note for note in data.warnings)
 
     def test_without_a_manifest_the_classes_can_be_named(self, colour_arrays: Path) -> None:
         data = open_labelled_data(colour_arrays, ABC, classes=("B", "A", "del"), bgr=True)
@@ -151,7 +151,7 @@ class TestFolder:
         data = open_labelled_data(tmp_path, ABC)
         assert [len(batch.labels) for batch in data.batches(2)] == [2, 1, 2, 1]  # the batch of 6 and 7 is not there
         assert [Path(path).name for path, _ in data.skipped] == ["A3.png", "A6.png", "A7.png"]
-        assert "cut off" in data.skipped[1][1]
+        assert "truncated" in data.skipped[1][1]
         assert len(data) == 9
 
     def test_unknown_classes_are_counted_and_left_out(self, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asl_edge.errors import DataError
-from asl_edge.evaluation.evaluate import Measured, make_report
+from asl_edge.evaluation.evaluate import make_report
 from asl_edge.evaluation.predictions_file import read_predictions, write_predictions
-from asl_edge.evaluation.report import EvaluationReport
+from asl_edge.evaluation.report import ClassifiedImages, EvaluatedModel, EvaluationReport
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import with_temperature
 
@@ -23,15 +23,9 @@ def report_of(
     classes: tuple[str, ...], labels: np.ndarray, probabilities: np.ndarray, sources: tuple[str, ...]
 ) -> EvaluationReport:
     return make_report(
-        Measured(labels, probabilities, sources, None),
-        model="m.onnx",
-        data="hands",
-        split=None,
-        classes=classes,
-        threshold=None,
-        left_out={},
-        skipped=(),
-        said=(),
+        EvaluatedModel("m.onnx", classes, None, 1.0),
+        ClassifiedImages("hands", None, labels, probabilities, sources, None, {}, ()),
+        [],
     )
 
 
@@ -92,25 +86,25 @@ def test_a_file_of_an_older_release_says_no_temperature(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no predictions.csv of an evaluation: it lacks the columns source and label"),
+        ("", "is not a predictions.csv of an evaluation: it lacks the columns source and label"),
         ("right class,A,B\nA,1,0\n", "lacks the columns source and label"),
         ("source,label,predicted,confidence\nx.jpg,A,A,0.9\n", "holds no probabilities.*Evaluate again"),
-        (GOOD.replace("p_B", "p_A"), "one column a class, side by side"),
-        (GOOD.replace("confidence,p_A,p_B", "p_A,confidence,p_B"), "one column a class, side by side"),
+        (GOOD.replace("p_B", "p_A"), "one column per class, next to each other"),
+        (GOOD.replace("confidence,p_A,p_B", "p_A,confidence,p_B"), "one column per class, next to each other"),
         (GOOD.partition("\n")[0] + "\n", "holds no images"),
-        (GOOD + "y.jpg,A,A,0.9\n", r"Line 3 of .*p\.csv has 4 values, the heading 6"),
-        (GOOD + "y.jpg,Z,A,0.9,0.9,0.1\n", "Line 3 .*'Z' is none of the classes A,B"),
-        (GOOD + "y.jpg,A,A,0.9,0.9,x\n", "Line 3 .*is no number"),
-        (GOOD + "y.jpg,A,A,0.9,,0.1\n", "Line 3 .*is no number"),
+        (GOOD + "y.jpg,A,A,0.9\n", r"Line 3 of .*p\.csv has 4 values, the header 6"),
+        (GOOD + "y.jpg,Z,A,0.9,0.9,0.1\n", "Line 3 .*'Z' is not one of the classes A,B"),
+        (GOOD + "y.jpg,A,A,0.9,0.9,x\n", "Line 3 .*is not a number"),
+        (GOOD + "y.jpg,A,A,0.9,,0.1\n", "Line 3 .*is not a number"),
         (GOOD + "y.jpg,A,A,nan,nan,nan\n", "Line 3 .*add up to 1"),
         (GOOD + "y.jpg,A,A,inf,inf,0\n", "Line 3 .*add up to 1"),
         (GOOD + "y.jpg,A,A,1.2,1.2,-0.2\n", "Line 3 .*between 0 and 1"),
         (GOOD + "y.jpg,A,A,0.5,0.5,0.3\n", "Line 3 .*add up to 1"),
-        (GOOD + '"y.jpg,A,A,0.9,0.9,0.1\n', "damaged or no CSV file"),
-        (b"\xff\xfe\x00source", "damaged or no CSV file"),
-        (TEMPERED.replace("2.5", "0"), "Line 2 .*a temperature is a number above 0. Received: '0'"),
-        (TEMPERED.replace("2.5", "hot"), "Line 2 .*a temperature is a number above 0"),
-        (TEMPERED + "y.jpg,A,A,0.9,1.0,0.9,0.1\n", "at several temperatures"),
+        (GOOD + '"y.jpg,A,A,0.9,0.9,0.1\n', "damaged or not a CSV file"),
+        (b"\xff\xfe\x00source", "damaged or not a CSV file"),
+        (TEMPERED.replace("2.5", "0"), "Line 2 .*the temperature must be a number above 0. Received: '0'"),
+        (TEMPERED.replace("2.5", "hot"), "Line 2 .*the temperature must be a number above 0"),
+        (TEMPERED + "y.jpg,A,A,0.9,1.0,0.9,0.1\n", "mixes several temperatures"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:

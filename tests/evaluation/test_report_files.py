@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import UserError
-from asl_edge.evaluation.multi_source import SeveralReports
+from asl_edge.evaluation.multi_source import MultiSourceReport
 from asl_edge.evaluation.predictions_file import read_predictions
 from asl_edge.evaluation.report import ClassFigures, ConfusedPair, EvaluationReport
-from asl_edge.evaluation.report_files import write_report, write_several
+from asl_edge.evaluation.report_files import write_multi_source_report, write_report
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def report() -> EvaluationReport:
         split=None,
         classes=("A", "B", "C"),
         images=3,
-        right=2,
+        correct=2,
         accuracy=2 / 3,
         accuracy_interval=(0.2, 0.9),
         top_3_accuracy=1.0,
@@ -51,7 +51,7 @@ def test_all_files(report: EvaluationReport, tmp_path: Path) -> None:
     written = write_report(report, out)
     assert sorted(written) == sorted(out.iterdir())
     assert rows(out / "confusion.csv") == [
-        ["right class", "A", "B", "C"],
+        ["true class", "A", "B", "C"],
         ["A", "1", "0", "0"],
         ["B", "1", "1", "0"],
         ["C", "0", "0", "0"],
@@ -69,7 +69,7 @@ def test_all_files(report: EvaluationReport, tmp_path: Path) -> None:
     assert values["left_out"] == {"Z": 4}
     assert values["skipped"] == [{"path": "hands/A/x.jpg", "reason": "the file is empty"}]
     assert values["accuracy_interval_95"] == [0.2, 0.9]
-    assert (values["threshold"], values["coverage"], values["accuracy_when_answered"]) == (None, 1.0, 2 / 3)
+    assert (values["threshold"], values["coverage"], values["selective_accuracy"]) == (None, 1.0, 2 / 3)
     assert values["macro_average"] == {"precision": 0.75, "recall": 0.75, "f1": pytest.approx(2 / 3)}
 
 
@@ -98,15 +98,15 @@ def test_a_file_in_the_way(report: EvaluationReport, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def several_of(report: EvaluationReport, *names: str) -> SeveralReports:
-    return SeveralReports(names, (report,) * len(names), report)
+def several_of(report: EvaluationReport, *names: str) -> MultiSourceReport:
+    return MultiSourceReport(names, (report,) * len(names), report)
 
 
 def test_several_sources(report: EvaluationReport, tmp_path: Path) -> None:
-    unsure = dataclasses.replace(report, threshold=0.8, right_mirrored=1)
-    several = SeveralReports(("wall", "room/hands"), (report, unsure), unsure)
+    unsure = dataclasses.replace(report, threshold=0.8, correct_mirrored=1)
+    several = MultiSourceReport(("wall", "room/hands"), (report, unsure), unsure)
     out = tmp_path / "a" / "b"
-    written = write_several(several, out)
+    written = write_multi_source_report(several, out)
     assert written == [out / "sources.json", out / "sources.csv", out / "wall", out / "room-hands"]
     assert sorted(written) == sorted(out.iterdir())
     assert json.loads((out / "sources.json").read_text(encoding="utf-8")) == several.to_dict()
@@ -115,16 +115,16 @@ def test_several_sources(report: EvaluationReport, tmp_path: Path) -> None:
     first, second = dict(zip(header, wall, strict=True)), dict(zip(header, room, strict=True))
     assert (first["source"], second["source"], together[0]) == ("wall", "room/hands", "all")
     assert together[1:] == room[1:]
-    assert (first["threshold"], first["coverage"], first["right_mirrored"]) == ("", "1.000000", "")
+    assert (first["threshold"], first["coverage"], first["correct_mirrored"]) == ("", "1.000000", "")
     assert (first["images"], first["left_out"], first["skipped"]) == ("3", "4", "1")
-    assert (second["threshold"], second["answered"], second["answered_right"]) == ("0.800000", "2", "2")
-    assert (second["accuracy_when_answered"], second["accuracy_when_answered_high"]) == ("1.000000", "1.000000")
+    assert (second["threshold"], second["accepted"], second["accepted_correct"]) == ("0.800000", "2", "2")
+    assert (second["selective_accuracy"], second["selective_accuracy_high"]) == ("1.000000", "1.000000")
     assert (second["accuracy_mirrored"], second["accuracy_mirrored_low"]) == ("0.333333", "0.061492")
 
 
 def test_every_source_has_a_folder_that_every_system_can_name(report: EvaluationReport, tmp_path: Path) -> None:
     names = ("hands", "Hands", "HANDS", "test", "a/b", "a-b", "sources.json", "//root", "..", r"b\xff d", "zwölf.zip")
-    written = write_several(several_of(report, *names), tmp_path / "out")
+    written = write_multi_source_report(several_of(report, *names), tmp_path / "out")
     assert [path.name for path in written[2:]] == [
         "hands", "Hands-images", "HANDS-images-2", "test-images", "a-b", "a-b-images", "sources.json-images",
         "root", "source", "b-xff d", "zwölf.zip",
@@ -136,9 +136,9 @@ def test_every_source_has_a_folder_that_every_system_can_name(report: Evaluation
 def test_no_file_is_written_beside_a_file_in_the_way(report: EvaluationReport, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UserError, match="is a file"):
-        write_several(several_of(report, "wall"), tmp_path / "out")
+        write_multi_source_report(several_of(report, "wall"), tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "wall").write_text("mine")
     with pytest.raises(UserError, match=r"other.wall is a file"):
-        write_several(several_of(report, "wall"), tmp_path / "other")
+        write_multi_source_report(several_of(report, "wall"), tmp_path / "other")
     assert (tmp_path / "other" / "wall").read_text() == "mine"

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from asl_edge.evaluation.multi_source import SeveralReports
+from asl_edge.evaluation.multi_source import MultiSourceReport
 from asl_edge.evaluation.report import ClassFigures, EvaluationReport, most_confused
 from asl_edge.evaluation.tables import sources, tables
 
 
 def report(confusion: Any, classes: tuple[str, ...], per_class: tuple[ClassFigures, ...] | None) -> EvaluationReport:
     count = int(confusion.sum())
-    right = int(np.diag(confusion).sum())
+    correct = int(np.diag(confusion).sum())
     return EvaluationReport(
         model="m.onnx",
         data=str(Path("arrays")),
         split="test",
         classes=classes,
         images=count,
-        right=right,
-        accuracy=right / count,
+        correct=correct,
+        accuracy=correct / count,
         accuracy_interval=(0.1, 0.9),
         top_3_accuracy=1.0,
         expected_calibration_error=0.0312,
@@ -90,22 +90,22 @@ ANSWERS = {
     "probabilities": np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.7, 0.3, 0], [0.4, 0.6, 0]]),
 }
 FOUR = report(np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0]]), ("A", "B", "space"), None)
-SURE = dataclasses.replace(FOUR, **ANSWERS, threshold=0.65, right_mirrored=1)
+SURE = dataclasses.replace(FOUR, **ANSWERS, threshold=0.65, correct_mirrored=1)
 
 
 def test_coverage_is_shown_where_there_is_a_threshold() -> None:
     text = " ".join(shown(SURE).split())
-    assert "coverage 75.00% 3 of 4 images answered with confidence 0.65 or more" in text
-    assert "when answered 66.67% 95% interval 20.77% to 93.85%, 2 of 3 images" in text
-    assert "mirrored 25.00% 95% interval 4.56% to 69.94%, 1 of 4 images turned left to right" in text
+    assert "coverage 75.00% 3 of 4 images accepted: confidence 0.65 or more" in text
+    assert "selective accuracy 66.67% 95% interval 20.77-93.85%, 2 of 3 accepted images" in text
+    assert "mirrored 25.00% 95% interval 4.56-69.94%, 1 of 4 images mirrored left to right" in text
     assert "coverage" not in shown(FOUR)
     assert "mirrored" not in shown(FOUR)
-    assert "no image is answered" in shown(dataclasses.replace(SURE, threshold=1.0))
+    assert "no image is accepted" in shown(dataclasses.replace(SURE, threshold=1.0))
 
 
 def test_sources_are_rows_and_all_images_the_last() -> None:
-    several = SeveralReports(("wall", "a [bold] room"), (FOUR, SURE), SURE)
-    lines = [line.strip() for line in printed(sources(several), width=140).splitlines() if line.strip()]
+    both = MultiSourceReport(("wall", "a [bold] room"), (FOUR, SURE), SURE)
+    lines = [line.strip() for line in printed(sources(both), width=140).splitlines() if line.strip()]
     assert lines[-4].split() == [
         "wall",
         "4",
@@ -120,18 +120,18 @@ def test_sources_are_rows_and_all_images_the_last() -> None:
     figures = ["4", "75.0%", "(10.0-90.0)", "100.0%", "75.0%", "66.7%", "(20.8-93.9)", "0.0312", "25.0%", "(4.6-69.9)"]
     assert lines[-3].split() == ["a", "[bold]", "room", *figures]
     assert lines[-2].split() == ["all", "images", *figures]
-    assert lines[-1].startswith("Answered: confidence 0.65 or more.")
-    silent = SeveralReports(("wall",), (dataclasses.replace(FOUR, **ANSWERS, threshold=1.0),), FOUR)
+    assert lines[-1].startswith("Accepted: confidence 0.65 or more.")
+    silent = MultiSourceReport(("wall",), (dataclasses.replace(FOUR, **ANSWERS, threshold=1.0),), FOUR)
     lines = printed(sources(silent), width=140).splitlines()
     assert any(line.split()[5:] == ["0.0%", "-", "0.0312"] for line in lines)
-    assert any("Every image is answered: there is no threshold." in line for line in lines)
+    assert any("Every image is accepted: there is no threshold." in line for line in lines)
     assert not any("mirrored" in line for line in lines)
 
 
 @pytest.mark.parametrize("width", [40, 80, 90, 200])
 def test_sources_keep_every_figure_at_any_width(width: int) -> None:
-    several = SeveralReports(("wall-of-many-people", "rooms"), (SURE, SURE), SURE)
-    text = printed(sources(several), width=width)
+    both = MultiSourceReport(("wall-of-many-people", "rooms"), (SURE, SURE), SURE)
+    text = printed(sources(both), width=width)
     for figure in ("75.0%", "(10.0-90.0)", "66.7%", "(20.8-93.9)", "0.0312", "25.0%", "(4.6-69.9)"):
         assert text.count(figure) >= 3
     assert "…" not in text

@@ -88,7 +88,7 @@ def test_what_cannot_be_made_of_it_is_said(hands: Path, exported: dict[str, Expo
         export_run(copy, tmp_path / "other.onnx")
     with pytest.raises(ModelError, match="does not exist"):
         export_run(tmp_path / "none", copy, data=hands)
-    with pytest.raises(ModelError, match="weights of 8 bits"):
+    with pytest.raises(ModelError, match="8-bit weights"):
         export_run(exported["int8"].model_path, tmp_path / "other.onnx", data=hands)
     copy.write_bytes(copy.read_bytes()[:100_000])
     with pytest.raises(ModelError, match="damaged or not an ONNX"):

@@ -10,7 +10,7 @@ import pytest
 
 from asl_edge.errors import ModelError
 from asl_edge.export.graph.logits import Outputs
-from asl_edge.export.parity import ParityReport, compare
+from asl_edge.export.parity import ParityReport, compare, compare_unlike_training
 
 CLASSES = ("A", "B", "C")
 
@@ -117,6 +117,24 @@ def test_the_worst_come_first(logits: Any) -> None:
     assert [row.index for row in rows][:2] == [22, 11]
     assert len(rows) == 10
     assert rows[0].truth == rows[0].expected
+
+
+def test_images_unlike_training_are_told_apart(logits: Any) -> None:
+    here = logits.copy()
+    here[:20] = [2.0, 1.99, -3.0]  # a margin under 0.2
+    there = here.copy()
+    there[:10] = [1.99, 2.0, -3.0]
+    there[30] = np.roll(there[30], 1)
+    unlike = compare_unlike_training(outputs(here), outputs(there), "noise")
+    assert (unlike.images, unlike.images_from, unlike.label_agreement) == (1000, "noise", 0.989)
+    assert (unlike.clear_images, unlike.clear_agreement) == (980, pytest.approx(979 / 980))
+    assert 0.9 < unlike.max_probability_difference <= 1
+    found = compare(outputs(logits), outputs(logits), precision="int8", classes=CLASSES, unlike=unlike)
+    assert found.passed  # it is said, and no limit holds for it
+    assert found.to_dict()["unlike_training"]["images"] == 1000
+    assert found.summary()["unlike_training"]["clear_images"] == 980
+    unclear = compare_unlike_training(outputs(here[:20]), outputs(there[:20]), "noise")
+    assert (unclear.clear_images, unclear.clear_agreement, unclear.label_agreement) == (0, 1.0, 0.5)
 
 
 def test_unknown_precision_and_odd_shapes(logits: Any) -> None:

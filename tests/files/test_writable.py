@@ -26,9 +26,9 @@ def test_a_file_in_the_path(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
 
     for below in ("x.png", "deeper/x.png"):
-        with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/afile is no folder.* with --plot"):
+        with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/afile is not a folder.* with --plot"):
             refuse_unwritable_file(tmp_path / "afile" / below, "--plot")
-    with pytest.raises(UserError, match="afile is no folder"):
+    with pytest.raises(UserError, match="afile is not a folder"):
         refuse_unwritable_folder(tmp_path / "afile", "--out")
 
 
@@ -42,12 +42,12 @@ def test_a_broken_link_is_no_folder(tmp_path: Path) -> None:
         pytest.skip("links need a right of their own there")
     (tmp_path / "link").symlink_to("nowhere")
 
-    with pytest.raises(UserError, match="link is no folder"):
+    with pytest.raises(UserError, match="link is not a folder"):
         refuse_unwritable_file(tmp_path / "link" / "x.png", "--plot")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     with read_only(tmp_path / "ro") as folder:
         for refuse in (refuse_unwritable_file, refuse_unwritable_folder):
-            with pytest.raises(UserError, match="no right to write in .*ro.* with --out"):
+            with pytest.raises(UserError, match="permission denied: .*ro.* with --out"):
                 refuse(folder / "new" / "x.png", "--out")

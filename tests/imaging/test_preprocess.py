@@ -279,7 +279,7 @@ def test_large_jpegs_decode_smaller_and_look_the_same(progressive):
 @settings(max_examples=150)
 def test_jpeg_cut_anywhere_is_refused(where):
     cut = SOME_JPEG[: int(where * (len(SOME_JPEG) - 2))]
-    with pytest.raises(ImageError, match=r"cut off|not an image|empty|damaged"):
+    with pytest.raises(ImageError, match=r"truncated|not an image|empty|damaged"):
         load(cut, 32)
 
 
@@ -290,7 +290,7 @@ def test_a_thumbnail_inside_does_not_hide_that_a_jpeg_is_cut(where):
     assert np.array_equal(decode(whole), decode(SOME_JPEG))
     assert check(whole).width == 120
     start = len(thumbnail) + 6
-    with pytest.raises(ImageError, match="cut off|not an image"):
+    with pytest.raises(ImageError, match="truncated|not an image"):
         decode(whole[: start + int(where * (len(whole) - start - 2))])
 
 
@@ -298,7 +298,7 @@ def test_a_thumbnail_inside_does_not_hide_that_a_jpeg_is_cut(where):
 @settings(max_examples=150)
 def test_png_cut_anywhere_is_refused(where):
     cut = SOME_PNG[: int(where * (len(SOME_PNG) - 1))]
-    with pytest.raises(ImageError, match=r"cut off|not an image|empty|damaged"):
+    with pytest.raises(ImageError, match=r"truncated|not an image|empty|damaged"):
         load(cut, 32)
 
 
@@ -344,7 +344,7 @@ def test_random_bytes_are_refused(content):
         (png_of_size(5_000, 5_000, colour_type=6), "the limit is 18"),
         (png_of_size(4_000, 4_000, colour_type=6, depth=16), "the limit is 9"),
         (png_of_size(2**31 - 1, 2**31 - 1), "too large"),
-        (png_of_size(0, 10), "damaged: it says it is 0x10"),
+        (png_of_size(0, 10), "damaged: its header says 0x10 pixels"),
         (png_of_size(40, 30), "damaged"),
     ],
 )

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from asl_edge.process.native_stderr import quiet_stderr
+from asl_edge.process.native_stderr import capture_stderr, quiet_stderr
 
 
 def test_native_noise_is_kept_back(capfd: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +74,49 @@ def test_other_threads_cannot_hear_ctrl_c_and_go_on(capfd: pytest.CaptureFixture
     thread.start()
     thread.join()
     assert done == [True]
+
+
+class TestCaptureStderr:
+    def test_what_is_passed_on_is_the_callers_choice(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with capture_stderr() as capture:
+            assert capture is not None
+            capture.pass_on = lambda captured: captured.replace(b"noise\n", b"")
+            os.write(2, b"noise\nuseful\n")
+            os.write(capture.real, b"at once\n")
+        os.write(2, b"after\n")
+        assert capfd.readouterr().err == "at once\nuseful\nafter\n"
+
+    def test_it_can_be_read_while_it_grows(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with capture_stderr() as capture:
+            assert capture is not None
+            os.write(2, b"one")
+            capture.file.seek(0)
+            assert capture.file.read() == b"one"
+            os.write(2, b"two")
+            capture.file.seek(0)
+            assert capture.file.read() == b"onetwo"
+        assert capfd.readouterr().err == "", "nothing is passed on by default"
+
+    def test_python_and_native_code_are_captured_in_order(self, capfd: pytest.CaptureFixture[str]) -> None:
+        with capture_stderr() as capture:
+            assert capture is not None
+            capture.pass_on = bytes
+            sys.stderr.write("python\n")
+            sys.stderr.flush()
+            os.write(2, b"native\n")
+        assert capfd.readouterr().err == "python\nnative\n"
+
+    def test_without_a_standard_error_nothing_is_captured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stderr", None)
+        with capture_stderr() as capture:
+            assert capture is None
+        with quiet_stderr():  # works all the same
+            pass
+
+    def test_no_descriptor_is_leaked(self) -> None:
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
+        for _ in range(5):
+            with contextlib.suppress(ValueError), quiet_stderr():
+                raise ValueError
+        after = len(os.listdir("/proc/self/fd")) if before else 0  # noqa: PTH208
+        assert after == before

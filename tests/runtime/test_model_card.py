@@ -13,8 +13,8 @@ FIGURES = {
     "top_3_accuracy": 0.97,
     "expected_calibration_error": 0.031,
     "coverage": 0.8,
-    "accuracy_when_answered": 0.96,
-    "right_of": {"A": [9, 10], "B": [10, 10]},
+    "selective_accuracy": 0.96,
+    "correct_per_class": {"A": [9, 10], "B": [10, 10]},
     "most_confused": [["A", "S", 1]],
 }
 
@@ -28,8 +28,8 @@ def test_what_is_known_stands_there() -> None:
         temperature=1.4,
         reject_threshold=0.62,
         reject_curve=((0.0, 1.0, 0.9), (0.62, 0.8, 0.96)),
-        calibration={"about": "people who were left out", "coverage": 0.8, "accuracy_when_answered": 0.96},
-        evaluation={"walls": FIGURES, "rooms": {**FIGURES, "right_of": {"A": [1, 10]}}},
+        calibration={"about": "people who were left out", "coverage": 0.8, "selective_accuracy": 0.96},
+        evaluation={"walls": FIGURES, "rooms": {**FIGURES, "correct_per_class": {"A": [1, 10]}}},
         trained_on={
             "recipe": "strangers",
             "epochs": 40,
@@ -49,10 +49,10 @@ def test_what_is_known_stands_there() -> None:
         "| walls | 200 | 90.0% (85.0%-94.0%) | 97.0% | 80.0% | 96.0% | 0.031 |",
         "| A | 9 of 10 | 1 of 10 |",
         "| B | 10 of 10 |  |",
-        "- walls: A read as S (1)",
+        "- walls: A as S (1)",
         "Temperature 1.400",
         "Fitted on people who were left out.",
-        'Below a confidence of 0.620 the answer is "not sure". There 80.0% were answered, 96.0% of them rightly.',
+        'Below a confidence of 0.620 the answer is "not sure". There, coverage was 80.0% and selective accuracy 96.0%.',
         "| 0.620 | 80.0% | 96.0% |",
         "100.0% of 512 labels agree",
         "J and Z are movements",
@@ -63,8 +63,8 @@ def test_what_is_known_stands_there() -> None:
 def test_what_is_not_known_is_said_or_left_out() -> None:
     text = card(ModelSpec(("A", "B"), 32), "x.onnx")
     assert "The file does not say." in text
-    assert "every image is answered" in text
-    assert "How well it reads" not in text
+    assert "every prediction is accepted" in text
+    assert "## Evaluation" not in text
     assert "movements" not in text
 
 

@@ -42,7 +42,7 @@ def test_everything_is_counted(colour_model: Path, images: Path) -> None:
         provider="cpu",
     )
 
-    assert summary.answered == len(out.getvalue().splitlines()) == 5
+    assert summary.classified == len(out.getvalue().splitlines()) == 5
     assert summary.skipped == notices == [(str(images / "3.png"), notices[0][1])]
     assert summary.mean_ms > 0
     assert summary.not_sure == 0
@@ -54,7 +54,7 @@ def test_unsure_answers_are_counted(tmp_path: Path, images: Path, make_colour_mo
     make_colour_model(model, {"reject_threshold": 0.99}, scale=1.0)
 
     summary = predict_sources(images / "0.png", [], model=model)
-    assert (summary.answered, summary.not_sure) == (1, 1)
+    assert (summary.classified, summary.not_sure) == (1, 1)
     assert predict_sources(images / "0.png", [], model=model, config=PredictConfig(threshold=0)).not_sure == 0
     assert predict_sources([], [], model=model).mean_ms == 0
 
@@ -84,7 +84,7 @@ def test_a_closed_window_ends_it(colour_model: Path, images: Path) -> None:
     window = WindowSink.__new__(WindowSink)  # one that was closed already; there is no display here
     window.closed = True
 
-    assert predict_sources(images, [window], model=colour_model).answered == 1
+    assert predict_sources(images, [window], model=colour_model).classified == 1
 
 
 def _through_a_folder(video: Path) -> tuple[str, str]:

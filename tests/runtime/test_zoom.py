@@ -21,7 +21,7 @@ from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import Item
-from asl_edge.runtime.zoom import ZoomModel, centres, crop
+from asl_edge.runtime.zoom import ZoomModel, centres, crop, downscale, rows_to_zoom, zoom_pass
 
 CLASSES = ("A", "B", "nothing")
 FRAMING = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
@@ -110,6 +110,69 @@ def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
     directly = outputs(model, np.stack([load(path, 64) for path in paths]))[0]
     for row, answer in zip(directly, plain, strict=True):
         assert dict(answer.top) == pytest.approx(dict(zip(CLASSES, row, strict=True)), abs=1e-6)
+
+
+def test_training_and_device_run_the_same_two_passes(run: Path, hands: Path, tmp_path: Path) -> None:
+    """Training decides by its own passes whether the device shall zoom; the two must not drift apart."""
+    import keras
+
+    from asl_edge.training.zoom_fitting import _Network, _probabilities
+
+    paths = sorted(hands.rglob("*.jpg"))
+    images = np.stack([load(path, 128) for path in paths])
+    network = _Network.of(keras.models.load_model(run / "best.keras", compile=False))
+    assert network is not None
+    one, two = _probabilities(network, FRAMING, images, CLASSES.index("nothing"))
+
+    exported = export_run(run, tmp_path / "m.onnx", precision="fp32").model_path
+    with Predictor(exported, zoom=False) as once, Predictor(exported) as twice:
+        small = np.stack([to_square(image, 64) for image in images])
+        np.testing.assert_allclose(one, once.probabilities(small), atol=1e-5)
+        np.testing.assert_allclose(two, twice.probabilities(images), atol=1e-5)
+        streamed = [dict(answer.top) for answer in twice(paths)]
+    for row, answer in zip(two, streamed, strict=True):
+        assert max(answer.values()) == pytest.approx(float(row.max()), abs=1e-5)
+    assert np.abs(two - one).max() > 0.01, "the zoom pass changes something here"
+
+
+class TestZoomPass:
+    """The procedure alone, with a network that is a plain function of the image's mean."""
+
+    ZOOM = ZoomModel((1.0,), -1.0, 1.0, 0.8, 0.25)
+
+    def infer(self, images: Any, with_maps: bool) -> Any:
+        self.seen.append((images.shape, with_maps))
+        mean = images.reshape(len(images), -1).mean(axis=1).astype(np.float32)[:, None] / 255
+        return np.hstack([mean, 1 - mean]), mean, np.zeros((len(images), 2, 3, 3), np.float32) if with_maps else None
+
+    def test_only_images_with_a_small_hand_are_zoomed(self) -> None:
+        self.seen: list[Any] = []
+        images = np.zeros((3, 20, 20, 3), np.uint8)
+        images[1] = 255  # exp(sqrt(1) - 1) = 1: the hand fills the image
+        passes = zoom_pass(self.infer, images, self.ZOOM, None, 10)
+
+        assert passes.rows.tolist() == [0, 2]
+        assert self.seen == [((3, 10, 10, 3), True), ((2, 10, 10, 3), False)]
+        assert passes.crop_boxes[:, 2] == pytest.approx([np.exp(-1), 1, np.exp(-1)])
+
+    def test_the_passes_are_weighted_by_the_share(self) -> None:
+        self.seen = []
+        images = np.zeros((1, 20, 20, 3), np.uint8)
+        images[:, :5] = images[:, 15:] = 60  # not in the crop, whose centre is the image's
+        passes = zoom_pass(self.infer, images, self.ZOOM, None, 10)
+
+        first, zoomed = passes.probabilities[0, 0], passes.zoomed_probabilities[0, 0]
+        assert first > zoomed
+        assert passes.combined(0.25)[0, 0] == pytest.approx(0.75 * first + 0.25 * zoomed)
+        assert passes.last()[0][0, 0] == zoomed
+        assert passes.probabilities[0, 0] == first, "the first pass is left as it was"
+
+    def test_a_network_without_maps_is_refused(self) -> None:
+        values = np.zeros((1, 2), np.float32)
+        with pytest.raises(ValueError, match="class maps"):
+            zoom_pass(
+                lambda _images, _maps: (values, values, None), np.zeros((1, 9, 9, 3), np.uint8), self.ZOOM, None, 9
+            )
 
 
 def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> None:
@@ -243,6 +306,21 @@ def test_the_hand_is_where_a_letter_is_read(row: int, column: int, nothing: int 
     (x,), (y,) = centres(maps, nothing)
     assert x == pytest.approx((column + 0.5) / 7, abs=0.01)
     assert y == pytest.approx((row + 0.5) / 5, abs=0.01)
+
+
+def test_rows_to_zoom_are_those_whose_crop_is_smaller_than_the_image() -> None:
+    crop_boxes = np.array([[0, 0, 1], [0.1, 0.2, 0.5], [0, 0, 0.999]], np.float32)
+    assert rows_to_zoom(crop_boxes).tolist() == [1, 2]
+    assert rows_to_zoom(crop_boxes[:0]).tolist() == []
+
+
+def test_downscale_is_what_preprocessing_does() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    assert downscale(images, 40) is images, "nothing is copied where nothing changes"
+    small = downscale(images, 20)
+    for image, smaller in zip(images, small, strict=True):
+        np.testing.assert_array_equal(smaller, to_square(image, 20))
+    assert downscale(images[:0], 20).shape == (0, 20, 20, 3)
 
 
 def test_a_frame_is_that_part_of_the_image() -> None:

@@ -1,8 +1,9 @@
-"""The second look is fitted to a network's own images, kept where it helps, and taken along by export."""
+"""The zoom pass is fitted to a network's own images, kept where it helps, and exported with the model."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded_progress import RecordedProgress
 
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.runtime.zoom import ZoomModel
 from asl_edge.training import recipes
 from asl_edge.training.config import read_settings
-from asl_edge.training.zoom_fitting import ZoomFit, fit_zoom, made_smaller, write_zoom
+from asl_edge.training.zoom_fitting import ZoomFit, fit_zoom, scaled_down, write_zoom
 
 SIDE = 48
-FRAMING = ZoomModel((0.5, 0.25), -1.0, 1.0, 0.8, 0.5)
+ZOOM = ZoomModel((0.5, 0.25), -1.0, 1.0, 0.8, 0.5)
 
 
 def discs(count: int, seed: int) -> tuple[Any, Any]:
@@ -47,7 +49,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> PreparedArrays:
 
 
 def colour_network(*, flat: bool = False) -> Any:
-    """A network that tells red from green, and says red where there is little of either."""
+    """A network that tells red from green, and predicts red where there is little of either."""
     from asl_edge.export.graph.toolchain import load_keras
 
     layers = load_keras().layers
@@ -69,21 +71,21 @@ def colour_network(*, flat: bool = False) -> Any:
     return network
 
 
-def test_small_ones_are_read_better(arrays: PreparedArrays) -> None:
+def test_small_hands_are_classified_better(arrays: PreparedArrays) -> None:
     found = fit_zoom(colour_network(), arrays, seed=0)
 
     assert found is not None
     assert found.kept
-    assert found.small_at_two > 1.1 * found.small_at_one
-    assert found.whole_at_two == found.whole_at_one == found.images == 256
-    assert "looks again" in found.describe()
+    assert found.small_with_zoom > 1.1 * found.small_without_zoom
+    assert found.whole_with_zoom == found.whole_without_zoom == found.images == 256
+    assert "cropped and classified a second time" in found.describe()
     again = fit_zoom(colour_network(), arrays, seed=0)
     assert again is not None
     assert again.to_dict() == found.to_dict()
     assert again.zoom.bias == pytest.approx(found.zoom.bias, abs=1e-4)
 
 
-def test_a_network_that_cannot_tell_where_it_looks_has_none(arrays: PreparedArrays) -> None:
+def test_a_network_that_cannot_locate_hands_has_none(arrays: PreparedArrays) -> None:
     assert fit_zoom(colour_network(flat=True), arrays, seed=0) is None
 
 
@@ -96,88 +98,120 @@ def test_too_few_images_decide_nothing(tmp_path: Path) -> None:
 
 def test_what_does_not_help_is_not_kept(arrays: PreparedArrays) -> None:
     network = colour_network()
-    network.get_layer("logits").set_weights([np.zeros((2, 2)), np.array([0.1, 0.0])])  # always the same answer
+    network.get_layer("logits").set_weights([np.zeros((2, 2)), np.array([0.1, 0.0])])  # always the same prediction
 
     found = fit_zoom(network, arrays, seed=0)
 
     assert found is not None
     assert not found.kept
-    assert "looks once" in found.describe()
+    assert "there is no zoom pass" in found.describe()
 
 
-def look(kept: bool) -> ZoomFit:
-    return ZoomFit(FRAMING, 100, 50, 70, 90, 90, kept)
+def zoom_fit(kept: bool) -> ZoomFit:
+    return ZoomFit(ZOOM, 100, 50, 70, 90, 90, kept)
 
 
 def test_the_file_is_ours_alone_to_change(tmp_path: Path) -> None:
     path = tmp_path / "zoom.json"
-    write_zoom(tmp_path, look(kept=False))
+    write_zoom(tmp_path, zoom_fit(kept=False))
     assert not path.exists()
-    write_zoom(tmp_path, look(kept=True))
-    assert ZoomModel.from_dict(json.loads(path.read_text())) == FRAMING
-    write_zoom(tmp_path, None)  # trained on, it no longer helps
+    write_zoom(tmp_path, zoom_fit(kept=True))
+    assert ZoomModel.from_dict(json.loads(path.read_text())) == ZOOM
+    write_zoom(tmp_path, None)  # trained further, it no longer helps
     assert not path.exists()
-    for somebodys in (json.dumps(FRAMING.to_dict() | {"margin": 1.3}), "{", "[]"):
+    for somebodys in (json.dumps(ZOOM.to_dict() | {"margin": 1.3}), "{", "[]"):
         path.write_text(somebodys)
-        for found in (look(kept=True), look(kept=False), None):
+        for found in (zoom_fit(kept=True), zoom_fit(kept=False), None):
             write_zoom(tmp_path, found)
             assert path.read_text() == somebodys
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.02, 1.6), st.integers(8, 70), st.integers(4, 90), st.integers(0, 2**32 - 1))
-def test_an_image_made_smaller_takes_up_its_share(share: float, source: int, side: int, seed: int) -> None:
+def test_an_image_that_is_scaled_down_takes_up_its_share(share: float, source: int, side: int, seed: int) -> None:
     image = np.zeros((source, source, 3), np.uint8)
     image[..., 0] = 255
-    made = made_smaller(image, share, side, np.random.default_rng(seed))
-    assert (made.shape, made.dtype) == ((side, side, 3), np.uint8)
-    red = (made[..., 0] > 250) & (made[..., 1:].max(axis=2) < 5)
-    if share >= 1 or red.all():  # all of it, or its edges go on
+    scaled = scaled_down(image, share, side, np.random.default_rng(seed))
+    assert (scaled.shape, scaled.dtype) == ((side, side, 3), np.uint8)
+    red = (scaled[..., 0] > 250) & (scaled[..., 1:].max(axis=2) < 5)
+    if share >= 1 or red.all():  # all of it, or its edges continue
         assert red.all()
-    else:  # what a drawn background leaves, but for the seam
+    else:  # what a synthetic background leaves, except for the seam
         assert red.sum() <= (share * side + 5) ** 2
 
 
-def test_training_tries_it_and_export_takes_along_what_is_kept(
-    arrays: PreparedArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from asl_edge.export.export import export_run
-    from asl_edge.runtime.predictor import Predictor
-    from asl_edge.training.loop.progress import Progress
+@pytest.mark.parametrize("ours", [True, False])
+def test_the_file_of_an_earlier_version_is_replaced_if_training_wrote_it(ours: bool, tmp_path: Path) -> None:
+    earlier, path = tmp_path / "framing.json", tmp_path / "zoom.json"
+    values = ZOOM.to_dict() | {"margin": 1.3} | ({"fitted_by": "train"} if ours else {})
+    earlier.write_text(json.dumps(values))
+    write_zoom(tmp_path, zoom_fit(kept=True))
+    assert (path.exists(), earlier.exists()) == (ours, not ours)
+    if ours:
+        assert ZoomModel.from_dict(json.loads(path.read_text())) == ZOOM
+    else:
+        assert json.loads(earlier.read_text()) == values
+
+
+def trained(arrays: PreparedArrays, run: Path, *, zoom: bool) -> list[str]:
+    """Train for an epoch into `run`; return the notes."""
     from asl_edge.training.loop.train import train
 
-    class Notes(Progress):
-        def __init__(self) -> None:
-            self.notes: list[str] = []
+    config = recipes.get("signer-independent", epochs=1, steps_per_epoch=2, batch_size=20, precision="float32",
+                         augmentation="none", flip_probability=None, warmup_epochs=0.0, ema_momentum=0.0,
+                         dropout_scale=0.0, zoom=zoom)  # fmt: skip
+    progress = RecordedProgress()
+    train(config, arrays, run, progress=progress)
+    return progress.notes
 
-        def note(self, text: str) -> None:
-            self.notes.append(text)
 
-    for wanted in (True, False):
-        run, notes = tmp_path / f"run-{wanted}", Notes()
-        config = recipes.get("strangers", epochs=6, steps_per_epoch=None, batch_size=20, precision="float32",
-                             augmentation="none", flip_probability=None, warmup_epochs=0.0, ema_momentum=0.0,
-                             dropout_scale=0.0, zoom=wanted)  # fmt: skip
-        train(config, arrays, run, progress=notes)
-        results = json.loads((run / "results.json").read_text())
-        kept = results.get("zoom", {}).get("kept", False)
-        assert ("zoom" in results) is wanted
-        assert (run / "zoom.json").exists() is kept
-        assert any("at two" in note for note in notes.notes) is wanted
-        with Predictor(export_run(run, tmp_path / f"{wanted}.onnx", precision="fp32").model_path) as predictor:
-            assert (predictor.zoom is not None) is kept
+@pytest.fixture(scope="module")
+def run(arrays: PreparedArrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a training without a zoom pass."""
+    run = tmp_path_factory.mktemp("without") / "run"
+    assert not any("zoom" in note for note in trained(arrays, run, zoom=False))
+    return run
 
-    run = tmp_path / "run-True"
+
+def exported_zoom(run: Path, fit: ZoomFit | None, folder: Path) -> ZoomModel | None:
+    """Return the zoom pass of a model that is exported from a copy of a run in which training wrote `fit`."""
+    from asl_edge.export.export import export_run
+    from asl_edge.runtime.predictor import Predictor
+
+    copy = shutil.copytree(run, folder / "run")
+    write_zoom(copy, fit)
+    with Predictor(export_run(copy, folder / "model.onnx", precision="fp32").model_path) as predictor:
+        return predictor.zoom
+
+
+def test_training_fits_it_and_records_it(arrays: PreparedArrays, tmp_path: Path) -> None:
+    notes = trained(arrays, tmp_path / "run", zoom=True)
+    recorded = json.loads((tmp_path / "run/results.json").read_text())["zoom"]
+    assert recorded["images"] == 256
+    assert any(note.startswith("On validation images scaled down to 30% to 60%, accuracy is") for note in notes)
+    assert (tmp_path / "run/zoom.json").exists() is recorded["kept"]
+
+
+def test_training_without_it_leaves_no_trace_of_it(run: Path) -> None:
+    assert "zoom" not in json.loads((run / "results.json").read_text())
+    assert not (run / "zoom.json").exists()
+
+
+def test_export_takes_what_is_kept(run: Path, tmp_path: Path) -> None:
     zoom = ZoomModel((0.01,) * 256, -1.0, 1.1, 0.8, 0.5)
-    write_zoom(run, ZoomFit(zoom, 100, 50, 70, 90, 90, kept=True))
-    with Predictor(export_run(run, tmp_path / "kept.onnx", precision="fp32").model_path) as predictor:
-        assert predictor.zoom == zoom
+    assert exported_zoom(run, replace(zoom_fit(kept=True), zoom=zoom), tmp_path) == zoom
 
-    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)  # not installed: the training is not lost
-    notes = Notes()
-    train(replace(config, epochs=1, zoom=True), arrays, tmp_path / "without", progress=notes)
-    assert any("scikit-learn" in note for note in notes.notes)
-    assert (tmp_path / "without" / "results.json").is_file()
+
+def test_export_has_none_where_it_does_not_help(run: Path, tmp_path: Path) -> None:
+    assert exported_zoom(run, zoom_fit(kept=False), tmp_path) is None
+
+
+def test_without_scikit_learn_the_training_is_not_lost(
+    arrays: PreparedArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    assert any("needs scikit-learn" in note for note in trained(arrays, tmp_path / "run", zoom=True))
+    assert (tmp_path / "run/results.json").is_file()
 
 
 def test_it_is_a_choice_of_the_training() -> None:

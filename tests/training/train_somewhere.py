@@ -1,6 +1,7 @@
-"""Run by tests in processes of their own: train a small network with the backend and the hosts that the words say.
+"""Run by tests in processes of their own: train a small network with a chosen backend, alone or on several hosts.
 
-words: ARRAYS OUT CONFIG [HOSTS INDEX], CONFIG as JSON; ends by printing the result as a line of JSON.
+Arguments: ARRAYS OUT CONFIG [HOSTS INDEX], CONFIG as JSON; ends by printing the result as a line of JSON. CONFIG may
+hold `resume` and `stop_at`: epoch (from 1) and number of images at which Ctrl-C is pressed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import tiny_network
+from recorded_progress import StopAt
 
 
 def main(arrays: str, out: str, config: str, hosts: str | None = None, index: str | None = None) -> None:
@@ -23,19 +25,24 @@ def main(arrays: str, out: str, config: str, hosts: str | None = None, index: st
     from asl_edge.errors import AslEdgeError
     from asl_edge.training import recipes
     from asl_edge.training.compute.hosts import from_options
-    from asl_edge.training.loop.train import train
+    from asl_edge.training.loop.train import Interrupted, train
 
     tiny_network.register()
     wanted = json.loads(config)
     resume = bool(wanted.pop("resume", False))
+    stop_at = wanted.pop("stop_at", None)
     try:
         result = train(
             recipes.get(wanted.pop("recipe"), network="tiny", precision="float32", **wanted),
             PreparedArrays.open(arrays, classes=["A", "B", "C"]),
             Path(out),
             resume=resume,
+            progress=None if stop_at is None else StopAt(*stop_at),
             hosts=from_options(hosts, None if index is None else int(index)),
         )
+    except Interrupted:
+        print(json.dumps({"stopped_at": stop_at}), flush=True)  # noqa: T201
+        return
     except AslEdgeError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     import keras

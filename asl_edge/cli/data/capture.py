@@ -5,45 +5,80 @@ from __future__ import annotations
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asl_edge.cli.options import AsJson
 
 if TYPE_CHECKING:
     from asl_edge.data.capture.capture import CaptureConfig, CaptureReport
     from asl_edge.data.capture.guide import Guide
 
 
-def capture(
-    labels: str = typer.Option(..., "--labels", "--label", help="A letter, several such as A,B,space, or all 29: all."),
-    out: Path = typer.Option(..., "--out", "-o", help="Folder to make or to add to.", show_default=False),
-    source: list[str] = typer.Option(
-        ["0"],
-        "--source",
-        help="Number of a camera, or a recorded video; for several labels one video each, in their order.",
-        show_default="0, the first camera",
-    ),
-    frames: int = typer.Option(30, "--frames", help="Images of each label."),
-    session: str | None = typer.Option(
-        None, "--session", help="Name of this sitting: person, place, day.", show_default="date and time"
-    ),
-    every: int | None = typer.Option(
-        None,
-        "--every",
-        metavar="N",
-        help="Take every Nth frame.",
-        show_default="5 of a camera; a video's frames are spread evenly",
-    ),
-    countdown: float = typer.Option(3, "--countdown", help="Seconds before each label of a camera."),
-    window: bool | None = typer.Option(
-        None, "--show/--no-window", help="A window that guides, or none.", show_default="a camera's, where it can be"
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
-) -> None:
-    """Take images of your own hand, letter by letter: hold it in the box and turn it a little while they are taken.
+_CAMERA = "Camera and video"
 
-    They go to OUT/LABEL/SESSION_LABEL1.jpg and so on; what is there already stays. In the window Space goes on (to the
-    images, then to the next letter) and Esc ends; what was taken is kept, after Ctrl-C too.
+
+def capture(
+    labels: Annotated[
+        str,
+        typer.Option("--labels", "--label", metavar="A,B,...", help="Letters to sign, space, del, nothing; or all."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make or to add to.")],
+    frames: Annotated[int, typer.Option("--frames", metavar="N", help="Images per label.")] = 30,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session", metavar="NAME", help="Name of this session: person, place, day.", show_default="date and time"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Number of a camera, or a video per label. Repeatable.",
+            show_default="0, the first camera",
+            rich_help_panel=_CAMERA,
+        ),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            "--every",
+            metavar="N",
+            help="Take every Nth frame.",
+            show_default="camera: 5; video: evenly spread",
+            rich_help_panel=_CAMERA,
+        ),
+    ] = None,
+    countdown: Annotated[
+        float,
+        typer.Option(
+            "--countdown", metavar="S", help="Seconds before each label of a camera.", rich_help_panel=_CAMERA
+        ),
+    ] = 3,
+    window: Annotated[
+        bool | None,
+        typer.Option(
+            "--show/--no-window",
+            help="Show the guide in a window.",
+            show_default="with a camera",
+            rich_help_panel=_CAMERA,
+        ),
+    ] = None,
+) -> None:
+    """Capture images of your own hand, letter by letter.
+
+    Hold your hand in the guide box and turn it a little while the images are taken. They are written to
+    OUT/LABEL/SESSION_LABEL1.jpg and so on; files that are there already stay. In the window, Space continues (takes
+    the images, then goes to the next letter) and Esc stops. Images that were taken are kept, also after Ctrl-C.
+
+    Examples:
+        asl-edge data capture --out mine --label A
+        asl-edge data capture --out mine --labels A,B --source a.mp4 --source b.mp4
+        asl-edge data capture --out mine --labels all --session kitchen
     """
     from asl_edge.cli.output import console
     from asl_edge.data.capture.capture import CaptureConfig, Interrupted
@@ -53,7 +88,7 @@ def capture(
     config = CaptureConfig(
         labels=CLASSES if labels.strip().casefold() == "all" else tuple(parse_classes(labels)),
         out=out,
-        sources=tuple(source),
+        sources=tuple(source or ["0"]),
         frames=frames,
         session=session,
         every=every,
@@ -79,7 +114,7 @@ def capture(
 
 
 def _guide(stack: ExitStack, config: CaptureConfig, window: bool | None) -> Guide | None:
-    """Open the window that is asked for or, on a camera, can be had; otherwise the terminal guides."""
+    """Open the window if it is asked for, or for a camera if it can be opened; without one the terminal guides."""
     from asl_edge.cli.output import console
     from asl_edge.data.capture.guide import TextGuide, WindowGuide
     from asl_edge.errors import UserError
@@ -91,7 +126,7 @@ def _guide(stack: ExitStack, config: CaptureConfig, window: bool | None) -> Guid
     if moved:
         console.err.print(f"{' and '.join(moved)}: signed as a movement; hold the shape.")
     if "nothing" in config.labels:
-        console.err.print("nothing: keep the hand out of the box.")
+        console.err.print("nothing: keep your hand out of the guide box.")
     if window is not False:
         try:
             return stack.enter_context(WindowGuide(mirror=True))
@@ -99,7 +134,7 @@ def _guide(stack: ExitStack, config: CaptureConfig, window: bool | None) -> Guid
             if window:
                 raise
             console.err.print(
-                "No window can be shown here: these lines guide you. Ctrl-C ends, and keeps what is taken."
+                "No window can be opened here, so these lines guide you. Ctrl-C stops and keeps the images."
             )
     return TextGuide(console.err.print)
 
@@ -111,7 +146,7 @@ def _print(report: CaptureReport) -> None:
     from asl_edge.data.prepare.discovery import printable
 
     if report.images:
-        right = (Column(name, justify="right") for name in ("images", "nearly as the one before"))
+        right = (Column(name, justify="right") for name in ("images", "almost unchanged"))
         table = Table("label", *right, "files", box=None, padding=(0, 2, 0, 0))
         for label in report.labels:
             if label.taken:
@@ -124,30 +159,30 @@ def _print(report: CaptureReport) -> None:
 
 
 def _advise(config: CaptureConfig, report: CaptureReport) -> None:
-    """Say what is less than was asked for, and what would make the images better."""
+    """Warn where there are fewer images than requested, and where they are too much alike."""
     from asl_edge.cli.output.console import warn
     from asl_edge.data.prepare.discovery import printable
 
     if report.ended == "no more frames":
-        warn("The camera gave no more frames: is it still connected? What was taken is kept.")
+        warn("The camera delivers no more frames. Is it still connected? The images taken so far are kept.")
     if not config.live and report.ended == "complete":
         for label in report.labels:
             if label.taken < label.wanted:
                 way = "" if config.every is None else f" with --every {config.every}"
                 warn(
                     f"{printable(label.source)} is too short for {label.wanted} images of {label.label}{way}: "
-                    f"{label.taken} were taken."
+                    f"only {label.taken} were taken."
                 )
     still = [label.label for label in report.labels if label.still * 2 > label.taken]
     if still:
         warn(
-            f"More than half of the images of {', '.join(still)} are nearly the same as the one before, which "
-            "teaches little: turn and move the hand (for nothing, the camera), or raise --every."
+            f"More than half of the images of {', '.join(still)} are almost the same as the one before, which adds "
+            "little to training. Turn and move your hand (for nothing, the camera), or raise --every."
         )
 
 
 def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
-    """Name the labels that are left; else `adapt` and training, and the next letter of one who goes by letters."""
+    """Name the command for the labels that are left; if none are, `adapt`, training and the next single letter."""
     from asl_edge.cli.output import console
     from asl_edge.data.capture.capture import captured_classes
     from asl_edge.data.prepare.discovery import printable
@@ -160,7 +195,7 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         videos = dict(zip(config.labels, config.sources, strict=False))
         names = config.sources if config.live else [videos[label] for label in report.left]
         again += [word for name in names if name != "0" for word in ("--source", name)]
-        console.print_next(printable(shlex.join([*again, "--labels", ",".join(report.left)])), "Go on with")
+        console.print_next(printable(shlex.join([*again, "--labels", ",".join(report.left)])), "To continue")
         return
     have = captured_classes(config.out)
     if len(have) > 1:
@@ -175,31 +210,31 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
 
 
 def _print_uses(images: Path) -> None:
-    """Name both ways to teach the model in the box these images: its last layer, or the whole network."""
+    """Name both ways to use these images: adapt the last layer of the pretrained model, or fine-tune all of it."""
     from asl_edge.cli.output.console import print_next
     from asl_edge.data.prepare.discovery import printable
 
-    if images.name in ("", ".."):  # such as --out . : the folder's own name is wanted
+    if images.name in ("", ".."):  # such as `--out .`: the name of the folder is needed
         images = images.resolve()
-    beside = {what: str(images.with_name(f"{images.name}-{what}")) for what in ("arrays", "run")}
+    paths = {what: str(images.with_name(f"{images.name}-{what}")) for what in ("arrays", "run")}
     adapted = str(images.with_name(f"{images.name}.npz"))
-    prepare = ["data", "prepare", str(images), "--out", beside["arrays"], *_size_of_the_box()]
-    train = ["train", beside["arrays"], "--out", beside["run"], "--from-pretrained"]
+    prepare = ["data", "prepare", str(images), "--out", paths["arrays"], *_size_of_the_pretrained()]
+    train = ["train", paths["arrays"], "--out", paths["run"], "--from-pretrained"]
     for words, why in (
         (["adapt", str(images), "--out", adapted], "Next, in seconds"),
-        (prepare, "Or train the whole network on them, in minutes (needs the workshop packages)"),
-        (train, "and then"),
+        (prepare, "Or fine-tune the whole network, in minutes (needs the workshop packages)"),
+        (train, "And then"),
     ):
         print_next(printable(shlex.join(["asl-edge", *words])), why)
 
 
-def _size_of_the_box() -> list[str]:
-    """Return the option that makes images as large as the model in the box takes them."""
+def _size_of_the_pretrained() -> list[str]:
+    """Return the option that makes images of the size that the pretrained model takes."""
     from asl_edge.errors import UserError
     from asl_edge.runtime.onnx_file.metadata import read_spec
     from asl_edge.runtime.pretrained import pretrained_model
 
     try:
         return ["--size", str(read_spec(pretrained_model()).input_size)]
-    except UserError:  # no model in the box: that is no reason to fail after the images are taken
+    except UserError:  # no pretrained model: not a reason to fail after the images are taken
         return []

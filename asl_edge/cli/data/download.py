@@ -1,18 +1,24 @@
-"""`asl-edge data download`: Kaggle's set of hands."""
+"""`asl-edge data download`: Kaggle's data set of hands."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from asl_edge.cli.options import AsJson
+
 
 def download(
-    to: Path = typer.Option(..., "--to", help="Folder to make.", show_default=False),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Folder to make.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Download Kaggle's asl-alphabet (87,000 images of 29 classes, 1.1 GB) through kagglehub."""
+    """Download Kaggle's asl-alphabet data set (1.1 GB).
+
+    It holds 87,000 images of 29 classes. Needs the extra `download`.
+    """
     from asl_edge.cli.output import console
     from asl_edge.data.download import DATASET
     from asl_edge.data.download import download as run
@@ -21,6 +27,6 @@ def download(
     if as_json:
         console.print_json({"dataset": DATASET, "folder": str(folder)})
     else:
-        console.out.print(f"Kaggle's {DATASET} lies in {folder}.", markup=False)
+        console.out.print(f"Kaggle's {DATASET} is in {folder}.", markup=False)
     arrays = to.resolve().name + "-arrays"
     console.print_next(shlex.join(["asl-edge", "data", "prepare", str(folder), "--out", arrays]))

@@ -1,69 +1,131 @@
-"""`asl-edge data prepare`: folders of photographs to arrays that a network trains on."""
+"""`asl-edge data prepare`: folders of images to arrays that a network trains on."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asl_edge.cli.options import AsJson, Overwrite, Workers
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.data.prepare.leak_report import LeakReport
-    from asl_edge.data.prepare.prepare import OnProgress
     from asl_edge.data.prepare.report import PrepareReport
 
 _SHOWN = 10
 
 
-def prepare(
-    sources: list[Path] = typer.Argument(
-        ..., metavar="SOURCE...", help="Folders (A/x.jpg, or flat A_34.jpg) or zips as downloaded.", show_default=False
-    ),
-    out: Path = typer.Option(..., "--out", "-o", help="Folder to make.", show_default=False),
-    classes: str | None = typer.Option(
-        None, help="Classes and their order, such as A,B,C.", show_default="all found, in alphabet order"
-    ),
-    size: int = typer.Option(224, help="Side of the images, in pixels."),
-    fit: str = typer.Option("crop", help="How an image becomes square: crop (its centre), stretch or pad."),
-    split: str = typer.Option(
-        "blocks", help="blocks (of frames, with gaps), random (as in the tutorial; leaks), or source (whole sources)."
-    ),
-    fractions: str | None = typer.Option(
-        None, help="Shares of train, validation and test.", show_default="0.70,0.15,0.15"
-    ),
-    train_per_class: int | None = typer.Option(None, help="Training images a class, in place of shares."),
-    val_per_class: int | None = typer.Option(None, help="Validation images a class; the rest is for test."),
-    gap: int | None = typer.Option(
-        None, help="Frames dropped between two blocks.", show_default="2% of the frames, at least 1"
-    ),
-    seed: int = typer.Option(0, help="The same seed and input give the same bytes."),
-    mirror: list[str] = typer.Option(
-        [], help="Flip this source left to right: made with the other hand. Repeatable.", show_default=False
-    ),
-    val_source: list[str] = typer.Option(
-        [],
-        help="A source kept whole for validation; --split blocks then cuts the others alone. Repeatable.",
-        show_default="with --split source the last but one of three",
-    ),
-    test_source: list[str] = typer.Option(
-        [],
-        help="A source kept whole for test; --split blocks then cuts the others alone. Repeatable.",
-        show_default="with --split source the last",
-    ),
-    workers: int | None = typer.Option(None, help="Threads, at most 256.", show_default="one a core"),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the arrays that stand in --out."),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
-) -> None:
-    """Turn photographs of hands into arrays: decoded once, split honestly, with a report on how far the split leaks.
+_SPLIT = "Split"
 
-    Writes train_set.npy, train_classes.npy and so on as the tutorial does, manifest.json and contact_sheet.png.
+
+def prepare(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Folders (A/x.jpg, or flat A_34.jpg), or zips as downloaded."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make.")],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes", metavar="A,B,...", help="Classes and their order.", show_default="all found, in alphabet order"
+        ),
+    ] = None,
+    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the images, in pixels.")] = 224,
+    fit: Annotated[
+        str, typer.Option("--fit", metavar="FIT", help="How images become square: crop, stretch or pad.")
+    ] = "crop",
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror", metavar="SOURCE", help="Mirror this source (the other hand). Repeatable."),
+    ] = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="METHOD",
+            help="blocks (of frames, with gaps), random (leaks) or source.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = "blocks",
+    fractions: Annotated[
+        str | None,
+        typer.Option(
+            "--fractions",
+            metavar="X,Y,Z",
+            help="Shares of train, validation, test.",
+            show_default="0.70,0.15,0.15",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    train_per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--train-per-class",
+            metavar="N",
+            help="Training images per class, instead of shares.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    val_per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--val-per-class",
+            metavar="N",
+            help="Validation images per class; test gets the rest.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    gap: Annotated[
+        int | None,
+        typer.Option(
+            "--gap",
+            metavar="N",
+            help="Frames dropped between two blocks.",
+            show_default="2%, at least 1",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    val_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--val-source",
+            metavar="SOURCE",
+            help="Keep this source for validation. Repeatable.",
+            rich_help_panel=_SPLIT,
+        ),
+    ] = None,
+    test_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test-source", metavar="SOURCE", help="Keep this source for test. Repeatable.", rich_help_panel=_SPLIT
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Same seed and input, same bytes.", rich_help_panel=_SPLIT)
+    ] = 0,
+) -> None:
+    """Turn images of hands into arrays, with a leak report.
+
+    Writes train_set.npy, train_classes.npy and so on as the tutorial does, manifest.json and contact_sheet.png. The
+    leak report tells how far the split can be trusted. With `--split source`, the last source is for test and the one
+    before it for validation, unless --test-source and --val-source name others; with `--split blocks`, these are kept
+    whole and the rest is cut.
+
+    Examples:
+        asl-edge data prepare asl-alphabet.zip --out arrays
+        asl-edge data prepare anna/ ben/ --out arrays --mirror ben --size 128
+        asl-edge data prepare anna/ ben/ class/ --out arrays --split source
     """
     from typing import cast
 
     from asl_edge.cli.output import console
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.data.prepare.prepare import PrepareConfig
     from asl_edge.data.prepare.prepare import prepare as run
     from asl_edge.data.prepare.split import Method, SplitPlan
@@ -84,14 +146,14 @@ def prepare(
             gap=gap,
             seed=seed,
         ),
-        mirror=tuple(mirror),
-        val_sources=tuple(val_source),
-        test_sources=tuple(test_source),
+        mirror=tuple(mirror or ()),
+        val_sources=tuple(val_source or ()),
+        test_sources=tuple(test_source or ()),
         overwrite=overwrite,
         workers=workers,
     )
     with console.progress_bar() as bar:
-        report = run(config, _shown_on(bar))
+        report = run(config, stage_progress(bar, "Finding images"))
     if as_json:
         console.print_json(report.to_json())
     else:
@@ -104,24 +166,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
         first, second, third = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UserError(
-            f"--fractions must be three numbers, such as 0.70,0.15,0.15 for train, validation and test. "
+            "--fractions must be three numbers, such as 0.70,0.15,0.15 for train, validation and test. "
             f"Received: {text!r}"
         ) from error
     return first, second, third
-
-
-def _shown_on(bar: Any) -> OnProgress:
-    task = bar.add_task("Finding images", total=None, rate="")
-    state = {"stage": "", "began": 0.0}
-
-    def show(stage: str, done: int, total: int) -> None:
-        if stage != state["stage"]:
-            state.update(stage=stage, began=bar.get_time())
-            bar.reset(task, description=stage, total=total or None, rate="")
-        seconds = bar.get_time() - state["began"]
-        bar.update(task, completed=done, rate=f"{done / seconds:.0f} images/s" if done and seconds > 0 else "")
-
-    return show
 
 
 def _print(report: PrepareReport) -> None:
@@ -157,7 +205,7 @@ def _print(report: PrepareReport) -> None:
     for path, reason in report.ignored:
         warn(f"Not used: {path} ({reason})")
     for first, second in report.conflicts[:_SHOWN]:
-        warn(f"The same file stands in two classes: {first} (kept), {second} (dropped)")
+        warn(f"The same file is in two classes: {first} (kept), {second} (dropped)")
     if len(report.conflicts) > _SHOWN:
         warn(f"... and {len(report.conflicts) - _SHOWN} more such pairs")
     _print_leak(report.leak)
@@ -171,7 +219,7 @@ def _print_next(report: PrepareReport) -> None:
     if missing:
         splits = " and ".join("training" if name == "train" else name for name in missing)
         console.warn(
-            f"These arrays hold no {splits} images, which training needs. To train on them, prepare them again with "
+            f"These arrays hold no {splits} images, which training needs. Prepare them again with "
             "shares such as --fractions 0.70,0.15,0.15."
         )
     else:
@@ -180,7 +228,7 @@ def _print_next(report: PrepareReport) -> None:
 
 
 def _class_table(report: PrepareReport) -> Any:
-    """Classes by splits, in up to three blocks side by side, so that 29 classes fit on one screen."""
+    """Return a table of classes and splits, in up to three blocks next to each other: 29 classes fit on one screen."""
     from rich.table import Table
 
     rows = [(name, *(str(counts[name]) for counts in report.counts.values())) for name in report.classes]
@@ -201,22 +249,22 @@ def _class_table(report: PrepareReport) -> Any:
 def _print_leak(leak: LeakReport) -> None:
     from asl_edge.cli.output.console import out
 
-    out.print("\n[bold]Leak report[/] (how far figures on these splits can be believed)")
+    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)")
     for near in leak.near_duplicates:
-        drawn = "" if near.compared == near.of else f" (of {near.compared} drawn from {near.of})"
+        sampled = "" if near.compared == near.of else f" (a sample of {near.compared} from {near.of})"
         out.print(
             f"{near.first_split} / {near.second_split}: {near.images} of {near.compared} {near.second_split} "
-            f"images{drawn} have a near duplicate in {near.first_split} ({near.pairs} pairs)"
+            f"images{sampled} have a near duplicate in {near.first_split} ({near.pairs} pairs)"
         )
         for example in near.examples[:2]:
             out.print(f"  {example.first} ~ {example.second} ({example.distance} of 64 bits)", markup=False)
     if leak.nearest_neighbour_accuracy is not None:
-        drawn = ""
+        sampled = ""
         if leak.nearest_neighbour_queries < leak.nearest_neighbour_of:
-            drawn = f" ({leak.nearest_neighbour_queries} drawn from {leak.nearest_neighbour_of})"
+            sampled = f" ({leak.nearest_neighbour_queries} sampled from {leak.nearest_neighbour_of})"
         out.print(
-            f"Nearest neighbour on 24x24 pixels, train to test: {leak.nearest_neighbour_accuracy:.1%} right{drawn}, "
-            f"chance {leak.chance:.1%}. The more, the more a test figure is memory and not reading."
+            f"Nearest neighbour on 24x24 pixels, train to test: accuracy {leak.nearest_neighbour_accuracy:.1%}{sampled}"
+            f", chance level {leak.chance:.1%}. The higher it is, the more a test figure measures memory."
         )
 
 

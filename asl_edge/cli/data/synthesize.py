@@ -1,70 +1,133 @@
-"""`asl-edge data synthesize`: draw images of hands, one folder a class."""
+"""`asl-edge data synthesize`: synthetic images of hands, one folder per class."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from asl_edge.cli.options import AsJson, Workers
 
 if TYPE_CHECKING:
     from asl_edge.data.synthetic.scene import Framing
 
 
-def synthesize(
-    out: Path = typer.Option(..., "--out", "-o", help="Folder to make; it must not exist, or be empty."),
-    per_class: int = typer.Option(..., "--per-class", help="Images of each class."),
-    classes: str | None = typer.Option(None, "--classes", help="Which classes, such as A,B,C.", show_default="all 29"),
-    seed: int = typer.Option(0, "--seed", help="The same seed draws the same images, byte for byte."),
-    size: int = typer.Option(224, "--size", help="Side of the images in pixels, 32 to 1024."),
-    clip_frames: int = typer.Option(
-        10, "--clip-frames", help="Images in a row that show one person in one place; 1: each shows another."
-    ),
-    framing: str = typer.Option(
-        "any", "--framing", help="any: hands near and far; guide: they fill the image, as in the guide box of video."
-    ),
-    spread: float = typer.Option(
-        1.0, "--spread", help="How far views and poses differ from person to person; 1.5 and more: as strangers' do."
-    ),
-    left: float = typer.Option(0.0, "--left", help="Share of left hands, 0 to 1."),
-    cut_out: float | None = typer.Option(
-        None, "--cut-out", help="Share of hands on black, for augmentation to lay over rooms.", show_default="0.1"
-    ),
-    backlit: float | None = typer.Option(
-        None, "--backlit", help="Share of hands dark before a bright background.", show_default="0.1, dim ones"
-    ),
-    idle: float = typer.Option(0.0, "--idle", help="Share of `nothing` that shows a hand in no sign."),
-    rare: float = typer.Option(
-        0.0, "--rare", help="Share of hands in rarer ways: other moments of J and Z, seen from the side or from behind."
-    ),
-    workers: int | None = typer.Option(None, "--workers", help="Processes.", show_default="one a core"),
-    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON."),
-) -> None:
-    """Draw images of hands in the shapes of the alphabet: no photographs, nothing to download.
+_VARIETY = "Variety"
 
-    J and Z are movements; they are drawn as the shape in which they are held.
+
+def synthesize(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make; it must not exist, or be empty.")
+    ],
+    per_class: Annotated[int, typer.Option("--per-class", metavar="N", help="Images per class.")],
+    classes: Annotated[
+        str | None, typer.Option("--classes", metavar="A,B,...", help="Classes.", show_default="all 29")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the images in pixels, 32 to 1024.")] = 224,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same bytes.")] = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
+    framing: Annotated[
+        str,
+        typer.Option(
+            "--framing",
+            metavar="NAME",
+            help="any: near and far; guide: hands fill the image.",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = "any",
+    clip_frames: Annotated[
+        int,
+        typer.Option(
+            "--clip-frames",
+            metavar="N",
+            help="Images in a row of one person in one place.",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = 10,
+    spread: Annotated[
+        float,
+        typer.Option(
+            "--spread",
+            metavar="X",
+            help="How far poses differ between people; 1.5: unseen signers.",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = 1.0,
+    left: Annotated[
+        float, typer.Option("--left", metavar="P", help="Share of left hands, 0 to 1.", rich_help_panel=_VARIETY)
+    ] = 0.0,
+    cut_out: Annotated[
+        float | None,
+        typer.Option(
+            "--cut-out",
+            metavar="P",
+            help="Share of hands on black, to paste on backgrounds.",
+            show_default="0.1",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = None,
+    backlit: Annotated[
+        float | None,
+        typer.Option(
+            "--backlit",
+            metavar="P",
+            help="Share of backlit hands.",
+            show_default="0.1, dim ones",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = None,
+    idle: Annotated[
+        float,
+        typer.Option(
+            "--idle",
+            metavar="P",
+            help="Share of `nothing` that shows a hand at rest.",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = 0.0,
+    rare: Annotated[
+        float,
+        typer.Option(
+            "--rare",
+            metavar="P",
+            help="Share of rare views (side, back) and moments of J and Z.",
+            rich_help_panel=_VARIETY,
+        ),
+    ] = 0.0,
+) -> None:
+    """Render synthetic images of hands in the shapes of the alphabet.
+
+    It needs no photographs and no download. J and Z are movements; they are rendered in the shape in which they are
+    held.
+
+    Examples:
+        asl-edge data synthesize --out hands --per-class 200
+        asl-edge data synthesize --out left --per-class 50 --classes A,B,C --left 1
     """
     import shlex
     from dataclasses import asdict
     from typing import cast
 
     from asl_edge.cli.output import console
+    from asl_edge.cli.output.stage_progress import stage_progress
     from asl_edge.data.prepare.discovery import printable
-    from asl_edge.data.synthetic import synthesize as draw
+    from asl_edge.data.synthetic import synthesize as render
     from asl_edge.data.synthetic.scene import Variety
     from asl_edge.labels import CLASSES, parse_classes
 
     names = parse_classes(classes) if classes is not None else None
-    with console.progress_bar() as progress:
-        task = progress.add_task("Drawing", total=max(per_class, 0) * len(names or CLASSES), rate="")
-        started = progress.get_time()
+    total, done = max(per_class, 0) * len(names or CLASSES), 0
+    with console.progress_bar() as bar:
+        show = stage_progress(bar, "Rendering")
 
         def advance(images: int) -> None:
-            progress.advance(task, images)
-            done = progress.tasks[0].completed
-            progress.update(task, rate=f"{done / max(progress.get_time() - started, 1e-6):.0f} images/s")
+            nonlocal done
+            done += images
+            show("Rendering", done, total)
 
-        report = draw(
+        report = render(
             out,
             per_class=per_class,
             classes=names,
@@ -87,6 +150,8 @@ def synthesize(
         )
         if report.motion_letters:
             letters = " and ".join(report.motion_letters)
-            console.out.print(f"{letters}: signed as a movement, drawn as the shape in which it is held.", markup=False)
+            console.out.print(
+                f"{letters}: signed as a movement, rendered in the shape in which it is held.", markup=False
+            )
     arrays = report.folder.with_name(report.folder.name + "-arrays")
     console.print_next(printable(shlex.join(["asl-edge", "data", "prepare", str(out), "--out", str(arrays)])))

@@ -1,4 +1,4 @@
-"""Where commands print: results to standard output, progress and advice to standard error."""
+"""The consoles of all commands: results on standard output, progress and advice on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asl_edge.cli import discard
 
 
 class _LastingConsole(Console):
-    """A console that goes silent when its reader goes away (`| head`), so that the command does the rest of its work.
+    """A console that goes silent when its reader closes the pipe (`| head`), so that the command finishes its work.
 
     rich would end the command instead, and its older releases raise BrokenPipeError.
     """

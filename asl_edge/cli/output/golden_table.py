@@ -1,4 +1,4 @@
-"""What golden examples showed, for people."""
+"""The results of golden examples as a table."""
 
 from __future__ import annotations
 

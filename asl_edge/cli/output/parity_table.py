@@ -1,4 +1,4 @@
-"""A parity report for people: the figures beside their limits, and the worst images."""
+"""A parity report as tables: the figures next to their limits, and the worst images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def print_parity(report: ParityReport, *, worst: bool = False) -> None:
-    """Print a report as a table on standard output; with `worst`, the images that differ most as well."""
+    """Print a report as a table on standard output; with `worst`, also the images that differ most."""
     from rich import box
     from rich.table import Table
 

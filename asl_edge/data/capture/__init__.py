@@ -1,1 +1,1 @@
-"""Images of your own hand from a camera or recorded videos."""
+"""Images of your own hand, from a camera or from recorded videos."""

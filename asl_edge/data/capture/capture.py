@@ -1,4 +1,4 @@
-"""Images of one's own hand: frames of a camera, with a guide, or of recorded videos, to one folder a class."""
+"""Capture images of your own hand: frames of a camera, with a guide, or of videos, into one folder per class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.capture.guide import Guide, Moment, Wish
+from asl_edge.data.capture.guide import Guide, Moment, Request
 from asl_edge.data.prepare.decoding import thumbnail
 from asl_edge.data.prepare.discovery import frame_number, printable, session_of
 from asl_edge.data.prepare.leak_report import NEAR_DISTANCE, perceptual_hashes
@@ -31,7 +31,7 @@ from asl_edge.runtime.streams.sources import Item
 JPEG_QUALITY = 95
 
 CAMERA_EVERY = 5
-"""Of a camera each fifth frame is taken by default: six a second of most, so that the hand can turn between them."""
+"""By default every fifth frame of a camera is taken: usually six per second, so that the hand can turn in between."""
 
 _LONGEST_SESSION = 40
 
@@ -41,10 +41,10 @@ OpenFrames = Callable[[str], Iterator[Item]]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The capture was stopped by Ctrl-C or SIGTERM; `report` says what was taken, and that is kept."""
+    """The capture was stopped by Ctrl-C or SIGTERM; the images listed in `report` are kept."""
 
     def __init__(self, report: CaptureReport) -> None:
-        super().__init__(f"Stopped. Images taken, and kept: {report.images}.")
+        super().__init__(f"Stopped. Images taken and kept: {report.images}.")
         self.report = report
 
 
@@ -59,17 +59,17 @@ class CaptureConfig:
     labels: tuple[str, ...]
     """Classes, in the order in which they are captured."""
     out: Path
-    """Folder to make or to add to; it gets one folder a class."""
+    """Folder to make or to add to; it gets one folder per class."""
     sources: tuple[str, ...] = ("0",)
-    """One camera (or stream) for all labels, or one video for each, in their order."""
+    """One camera (or stream) for all labels, or one video per label, in their order."""
     frames: int = 30
-    """Images of each label."""
+    """Images per label."""
     session: str | None = None
-    """Name of this sitting; None makes one of date and time. The block split cuts each session by itself."""
+    """Name of this session; None for one made of date and time. The block split cuts each session by itself."""
     every: int | None = None
-    """Take every so-manieth frame; None takes `CAMERA_EVERY` for a camera and spreads evenly over a video."""
+    """Take every n-th frame; None for `CAMERA_EVERY` with a camera and evenly spread frames of a video."""
     countdown: float = 3.0
-    """Seconds before the first image of each label of a camera."""
+    """Seconds before the first image of each label, with a camera."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -85,29 +85,29 @@ class CaptureConfig:
         if self.countdown < 0:
             raise DataError(f"--countdown must be 0 or more seconds. Received: {self.countdown}")
         if self.session is not None and not session_name(self.session):
-            raise DataError(f"--session must hold a letter or a digit. Received: {self.session!r}")
+            raise DataError(f"--session must contain a letter or a digit. Received: {self.session!r}")
         for source in self.sources:
             if not sources.is_video(source):
                 endings = " ".join(sorted(sources.VIDEO_SUFFIXES))
                 raise DataError(
-                    f"--source takes the number of a camera, such as 0, or a video ({endings}). Received: {source}"
+                    f"--source must be the number of a camera, such as 0, or a video ({endings}). Received: {source}"
                 )
         wanted = 1 if self.live else len(self.labels)
         if len(self.sources) != wanted or (not self.live and any(map(sources.is_live, self.sources))):
             raise DataError(
-                "--source takes one camera for all labels, or one video for each label, in their order. "
+                "--source must be one camera for all labels, or one video per label, in their order. "
                 f"Received: {len(self.sources)} sources for {len(self.labels)} labels"
             )
 
     @property
     def live(self) -> bool:
-        """Whether the frames come as they are filmed, so that a person is to be guided."""
+        """Whether the frames come live, so that the person needs a guide."""
         return bool(self.sources) and sources.is_live(self.sources[0])
 
 
 @dataclass
 class LabelReport:
-    """What was taken of one label."""
+    """The images taken of one label."""
 
     label: str
     source: str
@@ -117,19 +117,19 @@ class LabelReport:
     last: int | None = None
     """Numbers of the first and the last image, None when there is none."""
     still: int = 0
-    """Images that are nearly the same as the one before: the hand was held still."""
+    """Images that are nearly the same as the previous one: the hand was held still."""
 
 
 @dataclass
 class CaptureReport:
-    """What a capture took, label by label, in the order in which they were begun."""
+    """The result of a capture, label by label in the order of capture."""
 
     out: Path
     session: str
     labels: list[LabelReport] = field(default_factory=list)
     ended: Ended = "complete"
     left: tuple[str, ...] = ()
-    """Labels at which the capture ended, or that it did not come to."""
+    """Labels that are incomplete or were not reached when the capture ended."""
 
     @property
     def images(self) -> int:
@@ -157,25 +157,25 @@ def capture(
 ) -> CaptureReport:
     """Take images for each label and save them as `out/LABEL/SESSION_LABELnumber.jpg`.
 
-    An image is the centre square of a frame, which is what `asl-edge predict` reads of it: not mirrored, in the
-    camera's own resolution. Numbers go on after those that the session has already; no file is ever replaced, and each
-    is written whole or not at all.
+    An image is the centre square of a frame, which is what `asl-edge predict` classifies: not mirrored, in the
+    camera's own resolution. Numbering continues after the images that the session already has; no file is ever
+    replaced, and each is written whole or not at all.
 
     Args:
         config: what to capture.
-        guide: shows a person where the capture stands and hears what they wish; None for nobody.
-        open_frames: gives the frames of a source, as `asl_edge.runtime.streams.sources.frames` does: items with
+        guide: shows a person the progress and takes their requests; None without a person.
+        open_frames: returns the frames of a source, as `asl_edge.runtime.streams.sources.frames` does: items with
             `image` (uint8 of shape (side, side, 3), RGB) and `whole` (uint8 of shape (height, width, 3), BGR).
-        clock: gives seconds, for the countdown.
+        clock: returns seconds, for the countdown.
 
     Raises:
-        UserError: a source gives no frame, or `out` is no place for images.
-        AslEdgeError: an image cannot be written, as on a full disk; those before it are kept.
-        Interrupted: Ctrl-C or SIGTERM; what was taken is kept.
+        UserError: a source yields no frames, or `out` is not a folder for images.
+        AslEdgeError: an image cannot be written, as on a full disk; earlier ones are kept.
+        Interrupted: Ctrl-C or SIGTERM; the images taken so far are kept.
         MissingPackageError: OpenCV is not installed.
     """
     opencv()
-    _refuse_place(config)
+    _refuse_folder(config)
     report = CaptureReport(config.out, _session(config))
     try:
         with sigterm_as_interrupt():
@@ -185,13 +185,13 @@ def capture(
                 _from_videos(config, report, guide, open_frames)
     except KeyboardInterrupt as stop:
         report.ended = "interrupted"
-        report.left = _not_done(config, report)
+        report.left = _unfinished(config, report)
         raise Interrupted(report) from stop
     return report
 
 
 def session_name(text: str) -> str:
-    """Return `text` as a part of a file's name: what is neither letter, digit nor underscore becomes a hyphen."""
+    """Return `text` as a part of a file name: anything but letters, digits and underscores becomes a hyphen."""
     name = re.sub(r"[^\w-]+", "-", unicodedata.normalize("NFC", text))
     return name[:_LONGEST_SESSION].strip("-_")
 
@@ -202,7 +202,7 @@ def captured_classes(out: Path) -> list[str]:
 
 
 def evenly(total: int, wanted: int) -> list[int]:
-    """Return the numbers of `wanted` of `total` frames, evenly spread and away from both ends; of all, if fewer."""
+    """Return the numbers of `wanted` of `total` frames, evenly spread and away from both ends; all if fewer."""
     count = min(total, wanted)
     return [(2 * number + 1) * total // (2 * count) for number in range(count)]
 
@@ -231,14 +231,14 @@ class _Label:
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         while (path := self._folder / f"{self._session}_{self.report.label}{self._next}.jpg").exists():
-            self._next += 1  # another capture has taken it meanwhile
-        with defer_interrupts():  # an image that got its name is counted, whenever Ctrl-C comes
+            self._next += 1  # another capture has written it meanwhile
+        with defer_interrupts():  # an image that has its final name is counted, whenever Ctrl-C comes
             try:
                 atomic.write_bytes(path, encoded.tobytes())
             except OSError as error:
                 raise AslEdgeError(
-                    f"{path} cannot be written ({error.strerror or error}). The images before it are kept. "
-                    "Make room, or name another place with --out."
+                    f"{path} cannot be written ({error.strerror or error}). Earlier images are kept. "
+                    "Make room, or name another folder with --out."
                 ) from error
             self.report.taken += 1
             self.report.first = self.report.first or self._next
@@ -258,92 +258,92 @@ def _from_camera(
     clock: Callable[[], float],
 ) -> None:
     source = config.sources[0]
-    with closing(_whole(open_frames(source))) as frames:
+    with closing(_intact(open_frames(source))) as frames:
         for name in config.labels:
             label = _Label(config, report, name, source)
-            wish = _guided(label, frames, config, guide, clock)
-            if wish is None or wish is Wish.END:
-                report.ended = "no more frames" if wish is None else "by the person"
-                report.left = _not_done(config, report)
+            request = _guided(label, frames, config, guide, clock)
+            if request is None or request is Request.END:
+                report.ended = "no more frames" if request is None else "by the person"
+                report.left = _unfinished(config, report)
                 return
 
 
 def _guided(
     label: _Label, frames: Iterable[Item], config: CaptureConfig, guide: Guide | None, clock: Callable[[], float]
-) -> Wish | None:
-    """Take one label's images after the countdown; return what ended it: a wish, or None when the frames did."""
+) -> Request | None:
+    """Take one label's images after the countdown; return the request that ended it, None if the frames ran out."""
     every = config.every or CAMERA_EVERY
     begin: float | None = None
     seen = 0
-    for item in frames:  # those within the countdown are read too, so that no old ones wait in the camera
+    for item in frames:  # also read during the countdown, so that no old frames wait in the camera
         now = clock()
         begin = now + config.countdown if begin is None else begin
         if now >= begin:
             if seen % every == 0:
                 label.take(item.image)
             seen += 1
-        wish = guide.show(label.moment(item, max(0.0, begin - now))) if guide else Wish.NONE
-        if wish is Wish.GO_ON and now < begin:
+        request = guide.show(label.moment(item, max(0.0, begin - now))) if guide else Request.NONE
+        if request is Request.CONTINUE and now < begin:
             begin = now
-        elif wish is not Wish.NONE or label.complete:
-            return wish
+        elif request is not Request.NONE or label.complete:
+            return request
     return None
 
 
 def _from_videos(config: CaptureConfig, report: CaptureReport, guide: Guide | None, open_frames: OpenFrames) -> None:
-    # All are read to their end before anything is saved: a broken one is told at once, and containers do not know
-    # reliably how many frames they hold.
-    totals = [sum(1 for _ in _whole(open_frames(source))) for source in config.sources]
+    # All are read to their end before anything is saved: a broken one is reported at once, and the frame count in a
+    # container is not reliable.
+    totals = [sum(1 for _ in _intact(open_frames(source))) for source in config.sources]
     for name, source, total in zip(config.labels, config.sources, totals, strict=True):
         chosen = evenly(total, config.frames) if config.every is None else range(0, total, config.every)
         label = _Label(config, report, name, source)
-        if _read_out(label, open_frames(source), chosen[: config.frames], guide) is Wish.END:
+        if _read_out(label, open_frames(source), chosen[: config.frames], guide) is Request.END:
             report.ended = "by the person"
-            report.left = _not_done(config, report)
+            report.left = _unfinished(config, report)
             return
 
 
-def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guide: Guide | None) -> Wish:
+def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guide: Guide | None) -> Request:
     wanted = set(chosen)
-    with closing(_whole(frames)) as items:
+    with closing(_intact(frames)) as items:
         for item in items:
             if item.frame in wanted:
                 label.take(item.image)
-                if guide and (wish := guide.show(label.moment(item))) is not Wish.NONE:
-                    return wish
+                if guide and (request := guide.show(label.moment(item))) is not Request.NONE:
+                    return request
             if item.frame == chosen[-1]:
                 break
-    return Wish.NONE
+    return Request.NONE
 
 
-def _whole(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield items that have an image; a source that gives none is refused."""
+def _intact(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """Yield items with an image; raise UserError for a source that yields none."""
     for item in items:
         if item.problem is not None:
             advice = (
                 "Try another camera (--source 1), or film with a phone and name the video (--source clip.mp4)."
                 if sources.is_camera(item.source)
-                else "Name a video that plays to its end with --source."
+                else "Name a video that plays to the end with --source."
             )
             raise UserError(f"{printable(item.source)}: {item.problem.rstrip('?.')}. {advice}")
         yield item
 
 
-def _refuse_place(config: CaptureConfig) -> None:
-    """Refuse a folder that cannot be written to, or in which class folders would hide the images that it holds."""
+def _refuse_folder(config: CaptureConfig) -> None:
+    """Refuse a folder that cannot be written to, or whose own images class folders would hide."""
     for folder in (config.out, *(config.out / label for label in config.labels)):
         refuse_unwritable_folder(folder, "--out")
     if config.out.is_dir():
         names = sorted(path.name for path in config.out.iterdir() if not path.name.startswith("."))
         if names and not captured_classes(config.out):
             raise UserError(
-                f"{printable(str(config.out))} holds other things ({printable(names[0])}, ...) and no folder of a "
-                "class. Name a new folder with --out, or one that images were captured to before."
+                f"{printable(str(config.out))} holds other things ({printable(names[0])}, ...) and no class "
+                "folders. Name a new folder with --out, or one that images were captured to before."
             )
 
 
 def _session(config: CaptureConfig) -> str:
-    """Return the session's name; one that is made of the time is new to all labels of this capture."""
+    """Return the session's name; one made of the time is new to all labels of this capture."""
     if config.session is not None:
         return session_name(config.session)
     made = datetime.now().strftime("%Y%m%d-%H%M")
@@ -355,13 +355,13 @@ def _session(config: CaptureConfig) -> str:
 
 
 def _numbers(folder: Path, session: str, label: str) -> Iterator[int]:
-    """Yield the numbers of the images that a session has of a label, whatever the case: not all disks tell it."""
+    """Yield the numbers of a session's images of a label, ignoring case, as some file systems do."""
     if folder.is_dir():
         for path in folder.iterdir():
             if session_of(path.name, label).casefold() == session.casefold():
                 yield frame_number(path.name)
 
 
-def _not_done(config: CaptureConfig, report: CaptureReport) -> tuple[str, ...]:
+def _unfinished(config: CaptureConfig, report: CaptureReport) -> tuple[str, ...]:
     begun = report.labels[:-1] if report.labels and report.labels[-1].taken < config.frames else report.labels
     return config.labels[len(begun) :]

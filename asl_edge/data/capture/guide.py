@@ -1,4 +1,4 @@
-"""What guides a person through a capture: the image as in a mirror, the letter to make, the countdown, the count."""
+"""Guides a person through a capture: a mirror image, the letter to sign, the countdown and the count."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.video_sinks import QUIT_KEYS, Window
 
 _SPACE = ord(" ")
-_TITLE = "asl-edge data capture (Space: go on, Esc: end)"
+_TITLE = "asl-edge data capture (Space: continue, Esc: quit)"
 
 
-class Wish(Enum):
+class Request(Enum):
     """What the person asks for."""
 
     NONE = "none"
-    GO_ON = "go on"
-    """Begin now, without the rest of the countdown; while images are taken: go on to the next label."""
+    CONTINUE = "continue"
+    """Start now, without the rest of the countdown; while images are taken: continue with the next label."""
     END = "end"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a capture stands."""
+    """The state of a capture."""
 
     label: str
     taken: int
-    """Images of the label that this capture has saved."""
+    """Images of the label that this capture has saved so far."""
     wanted: int
     seconds_left: float
-    """Until the first image is taken; 0 while they are taken."""
+    """Until the first image is taken; 0 while images are taken."""
     frame: Image | None
     """The whole frame, uint8 of shape (height, width, 3), BGR."""
 
 
 class Guide(Protocol):
-    """Something that shows each moment and hears what the person wishes."""
+    """Something that shows each moment and returns the person's requests."""
 
-    def show(self, moment: Moment) -> Wish:
+    def show(self, moment: Moment) -> Request:
         """Show a moment; called with every frame of a camera, and with every image taken from a video."""
         ...
 
 
 class WindowGuide:
-    """Shows each moment in a window: Space goes on; Esc, q or closing it ends the capture.
+    """Shows each moment in a window: Space continues; Esc, q or closing the window ends the capture.
 
     Args:
-        mirror: show frames as in a mirror, as people expect of a camera.
+        mirror: show mirrored frames, as people expect of a camera.
 
     Raises:
         UserError: this OpenCV cannot open windows, or there is no display.
     """
 
     def __init__(self, *, mirror: bool) -> None:
-        self._window = Window(_TITLE, "use --no-window: words in the terminal guide then")
+        self._window = Window(_TITLE, "use --no-window: the terminal then guides you")
         self._mirror = mirror
 
     def __enter__(self) -> WindowGuide:
@@ -70,39 +70,39 @@ class WindowGuide:
     ) -> None:
         self._window.close()
 
-    def show(self, moment: Moment) -> Wish:
-        """Show a moment; one without a frame is passed over."""
+    def show(self, moment: Moment) -> Request:
+        """Show a moment; one without a frame is skipped."""
         if moment.frame is None:
-            return Wish.NONE
+            return Request.NONE
         key = self._window.show(draw(moment, mirror=self._mirror))
         if self._window.closed or key in QUIT_KEYS:
-            return Wish.END
-        return Wish.GO_ON if key == _SPACE else Wish.NONE
+            return Request.END
+        return Request.CONTINUE if key == _SPACE else Request.NONE
 
 
 class TextGuide:
-    """Says where a capture stands, a line for each change; Ctrl-C is what ends it.
+    """Reports a capture in words, one line per change; Ctrl-C ends it.
 
     Args:
-        say: takes each line.
+        say: receives each line.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._said = ""
+        self._last = ""
 
-    def show(self, moment: Moment) -> Wish:
-        """Say what has changed."""
+    def show(self, moment: Moment) -> Request:
+        """Report what has changed."""
         if moment.seconds_left > 0:
             words = f"{moment.label} in {math.ceil(moment.seconds_left)}"
         elif moment.taken < moment.wanted:
             words = f"{moment.label}: taking {moment.wanted} images; turn and move the hand a little"
         else:
             words = f"{moment.label}: {moment.taken} taken"
-        if words != self._said:
+        if words != self._last:
             self._say(words)
-            self._said = words
-        return Wish.NONE
+            self._last = words
+        return Request.NONE
 
 
 def draw(moment: Moment, *, mirror: bool) -> Image:
@@ -110,7 +110,7 @@ def draw(moment: Moment, *, mirror: bool) -> Image:
 
     Args:
         moment: one that has a frame.
-        mirror: show the image as in a mirror; the words stay readable.
+        mirror: mirror the image; the words stay readable.
 
     Returns:
         uint8 array of the frame's shape, BGR: amber in the countdown, green while images are taken.

@@ -1,4 +1,4 @@
-"""The contact sheet: one line of images a class, so that a person sees at a glance what was prepared."""
+"""The contact sheet: one row of images per class, so that a person sees at a glance what was prepared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CELL = 88
 """Side of an image on the sheet, in pixels."""
 
 COLUMNS: dict[str, int] = {"train": 6, "validation": 2, "test": 2}
-"""How many images of each split a line shows."""
+"""How many images of each split a row shows."""
 
 _MARGIN, _HEADING, _GUTTER, _SPACE = 12, 34, 16, 4
 _PAPER, _INK, _FAINT = (255, 255, 255), (40, 40, 40), (225, 225, 225)
@@ -26,7 +26,7 @@ def draw(
     """Draw the sheet.
 
     Args:
-        classes: names of the classes, one line each.
+        classes: names of the classes, one row each.
         splits: split -> (images uint8 (N, H, W, 3) RGB, labels (N,)); evenly spaced images of each class are shown.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where image files stand: a folder, or a zip that is read without unpacking. Both list and read alike."""
+"""Where image files are: a folder, or a zip that is read without unpacking, behind one interface."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
 
 
 class Listing(NamedTuple):
-    """What stands directly in one folder, by name; what systems leave behind (`Thumbs.db`, dot files) is left out."""
+    """What one folder directly contains, by name, without what systems leave behind (`Thumbs.db`, dot files)."""
 
     folders: list[str]
     files: list[str]
     special: list[str]
-    """Neither file nor folder: links that are broken or lead in circles, pipes, devices."""
+    """Neither file nor folder: broken or circular links, pipes, devices."""
 
 
 class Container(Protocol):
@@ -30,7 +30,7 @@ class Container(Protocol):
     path: Path
 
     def listing(self, folder: str) -> Listing:
-        """Return what stands in `folder`; raises DataError when it cannot be listed."""
+        """Return what `folder` contains; raises DataError when it cannot be listed."""
         ...
 
     def read(self, file: str) -> bytes:
@@ -38,7 +38,7 @@ class Container(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the file behind it."""
+        """Close the file behind it."""
         ...
 
 
@@ -46,7 +46,7 @@ def open_container(path: Path) -> Container:
     """Open a folder or a zip file.
 
     Raises:
-        DataError: nothing stands at `path`, or it is a file that is no zip, or a zip that is damaged or encrypted.
+        DataError: `path` does not exist, is a file but not a zip, or a zip that is damaged or encrypted.
     """
     try:
         is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
@@ -57,7 +57,7 @@ def open_container(path: Path) -> Container:
     if not exists:
         raise DataError(f"No such file or folder: {path}")
     if not is_file or not _begins_like_zip(path):
-        raise DataError(f"{path} is a file and no zip. Give a folder of images, or the zip as downloaded.")
+        raise DataError(f"{path} is a file but not a zip. Give a folder of images, or the zip as downloaded.")
     return ZipContainer(path)
 
 
@@ -68,7 +68,7 @@ class FolderContainer:
         self.path = path
 
     def listing(self, folder: str) -> Listing:
-        """Return what stands in `folder`; links are followed."""
+        """Return what `folder` contains; links are followed."""
         found = Listing([], [], [])
         try:
             with os.scandir(self.path / folder) as entries:
@@ -99,7 +99,7 @@ class ZipContainer:
             raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
         self._members: dict[str, str] = {}
-        """Path -> name of the member, which the zip may write otherwise."""
+        """Path -> name of the member, which the zip may spell differently."""
         for member in self._zip.infolist():
             if member.flag_bits & 0x1:
                 self._zip.close()
@@ -107,7 +107,7 @@ class ZipContainer:
             self._add(member.filename)
 
     def listing(self, folder: str) -> Listing:
-        """Return what stands in `folder` of the zip."""
+        """Return what `folder` of the zip contains."""
         return self._tree[folder]
 
     def read(self, file: str) -> bytes:
@@ -119,9 +119,9 @@ class ZipContainer:
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
                 )
             with self._zip.open(member) as stream:
-                # Never more than was announced: a member that unpacks to more is cut and then fails its checksum.
+                # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
                 return stream.read(member.file_size)
-        # RuntimeError: a password or a way of packing that zipfile does not know.
+        # RuntimeError: a password, or a compression method that zipfile does not support.
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
             raise ImageError(f"cannot be read from the zip ({error})") from error
 
@@ -137,7 +137,7 @@ class ZipContainer:
         if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
             return
         known = "/".join(parts) in self._members
-        self._members["/".join(parts)] = name  # of several that unpack to one file, the last counts
+        self._members["/".join(parts)] = name  # of several members with the same path the last one counts
         if known:
             return
         for depth in range(len(parts) - 1):
@@ -154,7 +154,7 @@ def _kind(entry: os.DirEntry[str], listing: Listing) -> list[str]:
         if entry.is_dir():
             return listing.folders
         return listing.files if entry.is_file() else listing.special
-    except OSError:  # of a link alone: it leads in circles, or to where one may not look
+    except OSError:  # a circular link, or one into a folder without permission
         return listing.special
 
 

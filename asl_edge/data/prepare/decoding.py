@@ -1,4 +1,4 @@
-"""Reading images in bulk: every file is checked cheaply first, then decoded straight into a row of an array file."""
+"""Read images in bulk: every file is first checked cheaply, then decoded directly into a row of an array file."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ THUMBNAIL_SIDE = 24
 """Side of the grey thumbnails that the leak report compares, in pixels."""
 
 DIGEST_BYTES = 16
-"""Of each file's SHA-256 so much is kept: chance collisions stay below 1e-27 for 100 million files."""
+"""Bytes of each file's SHA-256 that are kept; among 100 million files the chance of a collision is below 1e-22."""
 
 _CHECK_BATCH = 64
 _BATCH_BYTES = 2_400_000  # 16 images of 224x224: large enough to write well, small enough to keep many in flight
 _SYNC_BYTES = 32_000_000
 
 OnDone = Callable[[int], None]
-"""Called with the number of images that were just done."""
+"""Called with the number of images just finished."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What reading every file once tells before anything is decoded."""
+    """What reading every file once reveals before anything is decoded."""
 
     digests: npt.NDArray[np.uint8]
     """uint8 array of shape (N, DIGEST_BYTES): the beginning of each file's SHA-256."""
@@ -48,7 +48,7 @@ class Check:
 
 
 def check_files(catalogue: Catalogue, size: int, *, workers: int, on_done: OnDone) -> Check:
-    """Read every file, take its digest and see from its header whether it can be decoded to `size` pixels."""
+    """Read every file, compute its digest and check its header: can it be decoded to `size` pixels?"""
 
     def work(start: int, stop: int) -> tuple[int, list[bytes], dict[int, str]]:
         digests: list[bytes] = []
@@ -86,10 +86,10 @@ class RowWriter:
     thumbnails: npt.NDArray[np.uint8]
     """uint8 array of shape (N, THUMBNAIL_SIDE, THUMBNAIL_SIDE), filled for each image that is decoded."""
     on_done: OnDone
-    complaints: NativeWarnings
-    """Hears of JPEGs that OpenCV takes for whole although pixels are lost."""
+    native_warnings: NativeWarnings
+    """The JPEG library's warnings, from which damaged files are known that OpenCV decodes without an error."""
     decoded_before: Callable[[int], Image | None] = lambda number: None
-    """Gives an image that an earlier round has decoded."""
+    """Returns an image that an earlier round has decoded, or None."""
 
     def write(self, path: Path, numbers: npt.NDArray[np.integer]) -> tuple[str, dict[int, str]]:
         """Write the images `numbers` of the catalogue, in this order, to the array file `path`.
@@ -101,21 +101,21 @@ class RowWriter:
         batch = max(1, min(32, _BATCH_BYTES // row_bytes))
         waiting = 2 * self.workers + 1
         free: SimpleQueue[npt.NDArray[np.uint8]] = SimpleQueue()
-        for _ in range(waiting):  # as many as can be in flight, so that no thread ever waits for one
+        for _ in range(waiting):  # as many as can be in flight, so that no thread has to wait for one
             free.put(np.empty((batch, self.size, self.size, 3), np.uint8))
         reasons: dict[int, str] = {}
         suspects: list[int] = []
 
         def work(start: int, stop: int) -> tuple[npt.NDArray[np.uint8], int]:
             buffer = free.get()
-            mark = self.complaints.mark()
+            mark = self.native_warnings.mark()
             for row, number in enumerate(numbers[start:stop].tolist()):
                 try:
                     self._fill(buffer[row], number)
                 except ImageError as error:
                     reasons[number] = str(error)
                     buffer[row] = 0
-            if self.complaints.mark() > mark:
+            if self.native_warnings.mark() > mark:
                 suspects.extend(numbers[start:stop].tolist())
             return buffer, stop - start
 
@@ -130,17 +130,17 @@ class RowWriter:
         return file.sha256, reasons | self._damaged(set(suspects) - set(reasons))
 
     def _damaged(self, suspects: Iterable[int]) -> dict[int, str]:
-        """Decode images once more, one by one: a complaint does not tell which of several threads it is for."""
+        """Decode images again, one by one: a warning does not show which thread caused it."""
         reasons = {}
         for number in sorted(suspects):
             if self.decoded_before(number) is not None:
                 continue
-            mark = self.complaints.mark()
+            mark = self.native_warnings.mark()
             data = self.catalogue.read(number)
             load(data, self.size, self.fit)
-            complaint = self.complaints.since(mark)
-            if complaint is not None and not is_harmless(complaint, data):
-                reasons[number] = f"damaged: {complaint}"
+            warning = self.native_warnings.since(mark)
+            if warning is not None and not is_harmless(warning, data):
+                reasons[number] = f"damaged: {warning}"
         return reasons
 
     def _fill(self, row: npt.NDArray[np.uint8], number: int) -> None:
@@ -174,9 +174,9 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 class _HashingFile:
-    """A file that takes its SHA-256 while it is written, and has the system begin early to put it on the disk.
+    """A file that computes its SHA-256 while it is written, and starts early to sync to the disk.
 
-    Without the early beginning, all gigabytes would wait for the final fsync, with the processor idle.
+    Without that, all gigabytes would wait for the final fsync, with the processor idle.
     """
 
     def __init__(self, path: Path) -> None:
@@ -202,7 +202,7 @@ class _HashingFile:
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`."""
         left = memoryview(data)
-        while len(left):  # an unbuffered write may take only a part
+        while len(left):  # an unbuffered write may write only a part
             left = left[self._file.write(left) :]
         self._digest.update(data)
         self._unsynced += len(data)
@@ -217,7 +217,7 @@ def duplicates(digests: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_]) ->
 
     Args:
         digests: uint8 array of shape (N, DIGEST_BYTES).
-        usable: bool array of shape (N,); images that are not usable answer themselves.
+        usable: bool array of shape (N,); for images that are not usable, themselves.
     """
     first = np.arange(len(digests))
     rows = np.flatnonzero(usable)

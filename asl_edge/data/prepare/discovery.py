@@ -1,4 +1,4 @@
-"""Finding images and their classes: one folder a class, nested or not, in a zip or not, or flat files `A_34.jpg`."""
+"""Find images and their classes: one folder per class or flat files `A_34.jpg`, nested or not, in a folder or zip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, canonical
 
 MAX_NESTING = 2
-"""How many folders may stand around the class folders, as Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
+"""How many folders may contain the class folders: Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
 
 NO_FRAME = -1
 _MAX_DIGITS = 19
@@ -28,7 +28,7 @@ _OF_SESSION = re.compile(r"(.+)_([A-Za-z]+)[0-9]+")
 
 
 class Ignored(NamedTuple):
-    """Something beside the images that was found and not used."""
+    """A file or folder that was found and not used, and why."""
 
     path: str
     reason: str
@@ -36,7 +36,7 @@ class Ignored(NamedTuple):
 
 @dataclass
 class Source:
-    """One set of images that belong together: a layout found in what a person named."""
+    """One set of images that belong together: a layout found in a given folder or zip."""
 
     name: str
     given: Path
@@ -56,7 +56,7 @@ class Folder(NamedTuple):
 
 @dataclass
 class Catalogue:
-    """Every image found, as columns, since a list of objects would cost ten times the memory.
+    """Every image found, as columns, since a list of objects would take ten times the memory.
 
     The order is that of the sources, then the alphabet, then the frames (see `natural_key`).
     """
@@ -69,9 +69,9 @@ class Catalogue:
     """Position of each image's class in `labels.CLASSES`."""
     ignored: list[Ignored] = field(default_factory=list)
     skipped: list[Ignored] = field(default_factory=list)
-    """Files at the place of an image that are none: pipes, broken links."""
+    """What is in the place of an image and is not a file: pipes, broken links."""
     held: set[str] = field(default_factory=set)
-    """Classes that the sources hold files of, also those that were not asked for."""
+    """Classes that the sources hold files of, including those that were not asked for."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -87,11 +87,11 @@ class Catalogue:
         return self.sources[self.folders[self.folder_of[number]].source]
 
     def path_of(self, number: int) -> str:
-        """Return where image `number` stands within its container."""
+        """Return the path of image `number` within its container."""
         return _join(self.folders[self.folder_of[number]].path, self.names[number])
 
     def shown_path(self, number: int) -> str:
-        """Return the path of image `number` for people: of the container, then within it; always valid text."""
+        """Return the full path of image `number` for people; always valid text."""
         return printable(f"{self.source_of(number).given / self.path_of(number)}")
 
     def read(self, number: int) -> bytes:
@@ -108,11 +108,11 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
     """Find the images of hands in folders and zips.
 
     Args:
-        paths: folders or zips. In each, class folders or flat files stand at the top or up to two folders down.
-        classes: keep only these; None keeps all.
+        paths: folders or zips. In each, class folders or flat files are at the top or up to two folders down.
+        classes: keep only these; None for all.
 
     Raises:
-        DataError: a path is missing, no folder or zip, named twice, or holds no images in a layout that is known.
+        DataError: a path is missing, not a folder or zip, named twice, or holds no images in a known layout.
     """
     if not paths:
         raise DataError("No source was given. Name a folder of images, or a zip.")
@@ -139,11 +139,11 @@ def select_sources(sources: Sequence[Source], wanted: Sequence[str], option: str
     """Return the numbers of the sources that `wanted` names, by name or by path.
 
     Raises:
-        DataError: one of them is no source; `option` is named in the message.
+        DataError: one of them is not a source; the message names `option`.
     """
     chosen: set[int] = set()
     for text in wanted:
-        path = Path(os.path.realpath(text))  # and not resolve(), which stumbles over links that lead in circles
+        path = Path(os.path.realpath(text))  # not resolve(), which fails on circular links
         matches = {
             number
             for number, source in enumerate(sources)
@@ -158,18 +158,18 @@ def select_sources(sources: Sequence[Source], wanted: Sequence[str], option: str
 
 
 def natural_key(path: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key that puts `A2` before `A10`, whatever the case."""
+    """Return a sort key that puts `A2` before `A10`, ignoring case."""
     texts = _NUMBER.split(path.casefold())
     parts: list[str | tuple[int, str]] = list(texts)
-    # The longer number is the greater; Python would refuse to read one of thousands of digits.
+    # The longer number is the greater; Python refuses to parse one of thousands of digits.
     parts[1::2] = [(len(digits), digits) for digits in (text.lstrip("0") for text in texts[1::2])]
     return parts, path
 
 
 def frame_number(name: str) -> int:
-    """Return the last number in a file's name, which a video's frames are counted by; `NO_FRAME` without one.
+    """Return the last number in a file's name, which counts the frames of a video; `NO_FRAME` without one.
 
-    What is longer than a 64-bit number counts nothing.
+    Numbers of more than 19 digits are not frame numbers.
     """
     numbers = _NUMBER.findall(name.rpartition(".")[0] or name)
     return int(numbers[-1]) if numbers and len(numbers[-1]) <= _MAX_DIGITS else NO_FRAME
@@ -188,7 +188,7 @@ def flat_label(name: str) -> str | None:
 
 
 def printable(path: str) -> str:
-    """Return `path` as text that can be written anywhere: bytes of a name that are no UTF-8 become `\\xNN`."""
+    """Return `path` as text that can be written anywhere: bytes of a name that are not UTF-8 become `\\xNN`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -206,20 +206,24 @@ def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Li
         else:
             if listing.files:
                 where = printable(str(container.path / folder))
-                ignored.append(Ignored(where, f"{len(listing.files)} files of no class"))
+                ignored.append(Ignored(where, f"{len(listing.files)} files without a class"))
             if depth < MAX_NESTING:
                 pending += [(_join(folder, name), depth + 1) for name in sorted(listing.folders, key=natural_key)]
     if class_roots and flat_roots:
-        # Kaggle's zip: 28 test images lie flat beside the class folders.
+        # Kaggle's zip: 28 test images are flat files next to the class folders.
         for root in flat_roots:
             count = len(container.listing(root).files)
             where = printable(str(container.path / root))
-            ignored.append(Ignored(where, f"{count} flat files beside class folders; used only as a source of its own"))
+            ignored.append(
+                Ignored(
+                    where, f"{count} flat files next to class folders; used only when given as a source of their own"
+                )
+            )
         flat_roots = []
     if not class_roots and not flat_roots:
         raise DataError(
-            f"No images of known classes in {container.path}. asl-edge reads one folder a class (A/x.jpg; at most "
-            f"{MAX_NESTING} folders around the class folders) or flat files named by class (A_34.jpg). "
+            f"No images of known classes in {container.path}. asl-edge reads one folder per class (A/x.jpg; within at "
+            f"most {MAX_NESTING} other folders) or flat files named by class (A_34.jpg). "
             "The classes are A to Z, del, nothing and space."
         )
     return [(root, "class folders") for root in class_roots] + [(root, "flat files") for root in flat_roots]
@@ -248,19 +252,19 @@ def _add_source(catalogue: Catalogue, number: int, classes: Collection[str] | No
 def _in_class_folders(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, str]]:
     container = source.container
     top = container.listing(source.root)
-    _ignore_files(catalogue, source, source.root, len(top.files), "loose files beside class folders")
+    _ignore_files(catalogue, source, source.root, len(top.files), "loose files next to class folders")
     catalogue.ignored += [Ignored(_shown(source, _join(source.root, name)), _SPECIAL) for name in sorted(top.special)]
     for name in sorted(top.folders, key=natural_key):
         folder = _join(source.root, name)
         label = canonical(name)
         if label is None:
-            catalogue.ignored.append(Ignored(_shown(source, folder), "no class of the alphabet has this name"))
+            catalogue.ignored.append(Ignored(_shown(source, folder), "not the name of a class"))
             continue
         listing = container.listing(folder)
         if not listing.files and not listing.folders:
             catalogue.ignored.append(Ignored(_shown(source, folder), "an empty class folder"))
         yield from _files(catalogue, source, label, folder)
-        for inner in listing.folders:  # a class folder may hold one folder a signer
+        for inner in listing.folders:  # a class folder may hold one folder per signer
             yield from _files(catalogue, source, label, _join(folder, inner))
             for deeper in container.listing(_join(folder, inner)).folders:
                 where = _shown(source, _join(folder, inner, deeper))
@@ -276,10 +280,10 @@ def _in_flat_files(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, 
             unknown += 1
         else:
             yield label, _join(source.root, name)
-    _ignore_files(catalogue, source, source.root, unknown, "files whose names begin with no class")
+    _ignore_files(catalogue, source, source.root, unknown, "files whose names do not begin with a class")
     _skip_special(catalogue, source, source.root, listing)
     for name in listing.folders:
-        catalogue.ignored.append(Ignored(_shown(source, _join(source.root, name)), "a folder beside flat files"))
+        catalogue.ignored.append(Ignored(_shown(source, _join(source.root, name)), "a folder next to flat files"))
 
 
 def _files(catalogue: Catalogue, source: Source, label: str, folder: str) -> Iterator[tuple[str, str]]:
@@ -308,7 +312,7 @@ def _join(*parts: str) -> str:
 
 
 def _name(sources: list[Source]) -> None:
-    """Name each source after its folder; with as much of the path before it as makes the names differ."""
+    """Name each source after its folder, with as much of the path before it as makes the names differ."""
     alone = [sum(other.given == source.given for other in sources) == 1 for source in sources]
     paths = [
         (source.given.resolve() / ("" if only else source.root)).parts
@@ -319,7 +323,7 @@ def _name(sources: list[Source]) -> None:
 
 
 def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
-    """Name each path by its last part, and where that does not tell it from the others by as many as do.
+    """Name each path by as many of its last parts as distinguish it from the others.
 
     Args:
         paths: the parts of each (see `pathlib.PurePath.parts`).

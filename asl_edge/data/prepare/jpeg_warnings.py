@@ -1,4 +1,4 @@
-"""What the JPEG library says of damaged images: OpenCV returns them as if they were whole, half of them grey."""
+"""The JPEG library's warnings about damaged images, which OpenCV returns as if they were intact, partly grey."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import io
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-_COMPLAINT = re.compile(
+from asl_edge.process.native_stderr import capture_stderr
+
+_WARNING = re.compile(
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*\n?"
 )
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
@@ -19,33 +20,33 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 
 class NativeWarnings:
-    """Hears what native code writes to standard error; without a standard error it never hears anything."""
+    """What native code writes to standard error; without a standard error it is always empty."""
 
-    def __init__(self, heard: IO[bytes] | None) -> None:
-        self._heard = heard
+    def __init__(self, captured: IO[bytes] | None) -> None:
+        self._captured = captured
 
     def mark(self) -> int:
-        """Return how many bytes were heard so far, by all threads together."""
-        return 0 if self._heard is None else os.fstat(self._heard.fileno()).st_size
+        """Return the number of bytes captured so far, from all threads together."""
+        return 0 if self._captured is None else os.fstat(self._captured.fileno()).st_size
 
     def since(self, mark: int) -> str | None:
-        """Return the first complaint after `mark`; None if there is none."""
-        if self._heard is None:
+        """Return the JPEG library's first warning after `mark`; None if there is none."""
+        if self._captured is None:
             return None
-        self._heard.seek(mark)
-        said = self._heard.read()
-        self._heard.seek(0, io.SEEK_END)
-        match = _COMPLAINT.search(said)
+        self._captured.seek(mark)
+        text = self._captured.read()
+        self._captured.seek(0, io.SEEK_END)
+        match = _WARNING.search(text)
         return match[0].decode("ascii", "replace").strip() if match else None
 
 
-def is_harmless(complaint: str, data: bytes) -> bool:
-    """Tell whether an image lost nothing, though the library complained.
+def is_harmless(warning: str, data: bytes) -> bool:
+    """Whether an image is intact although the library warned.
 
-    Webcams fill a frame up with zeros before its end. Other bytes are rather pixels that the decoder, having lost its
-    place in damaged data, did not come to.
+    Webcams pad a frame with zeros before its end. Other extra bytes are probably pixels that the decoder did not reach
+    because it lost its place in damaged data.
     """
-    extraneous = _EXTRANEOUS.search(complaint)
+    extraneous = _EXTRANEOUS.search(warning)
     if extraneous is None:
         return False
     end = data.rfind(_END_OF_IMAGE)
@@ -56,36 +57,37 @@ def is_harmless(complaint: str, data: bytes) -> bool:
 def capture_native_warnings() -> Iterator[NativeWarnings]:
     """Collect what native code writes to standard error; Python's own output still reaches it.
 
-    Afterwards everything but the JPEG library's complaints is passed on.
+    Afterwards everything but the JPEG library's warnings is passed on.
     """
+    with capture_stderr() as capture:
+        if capture is None:
+            yield NativeWarnings(None)
+            return
+        capture.pass_on = lambda captured: _WARNING.sub(b"", captured)
+        with _python_writes_to(capture.real):
+            yield NativeWarnings(capture.file)
+
+
+@contextlib.contextmanager
+def _python_writes_to(descriptor: int) -> Iterator[None]:
+    """Let `sys.stderr` write to `descriptor`, if it is the process's own."""
     before = sys.stderr
-    try:
-        before.flush()
-        descriptor = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no usable standard error, as in a process without a console
-        yield NativeWarnings(None)
+    if not _writes_to_descriptor_2(before):
+        yield
         return
-    with tempfile.TemporaryFile(buffering=0) as heard, os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as real:
-        is_descriptor_2 = _writes_to_descriptor_2(before)
-        os.dup2(heard.fileno(), 2)
-        if is_descriptor_2:
-            assert isinstance(real, io.TextIOWrapper)
-            real.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
-            sys.stderr = real
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as stream:
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(encoding=before.encoding, errors=before.errors, line_buffering=True)
+        sys.stderr = stream
         try:
-            yield NativeWarnings(heard)
+            yield
         finally:
-            if is_descriptor_2:
-                real.flush()
-                sys.stderr = before
-            os.dup2(descriptor, 2)
-            heard.seek(0)
-            os.write(descriptor, _COMPLAINT.sub(b"", heard.read()))
-            os.close(descriptor)
+            stream.flush()
+            sys.stderr = before
 
 
 def _writes_to_descriptor_2(stream: object) -> bool:
-    """Tell whether a stream is the process's own standard error, and not one that a test or a notebook put there."""
+    """Whether a stream is the process's own standard error, not one that a test or a notebook put there."""
     try:
         return bool(stream.fileno() == 2)  # type: ignore[attr-defined]
     except (OSError, ValueError, AttributeError):

@@ -1,9 +1,9 @@
-"""How much a split leaks: near-duplicate images across splits, and what a nearest neighbour on tiny images reads.
+"""How much a split leaks: near-duplicates across splits, and the accuracy of a nearest neighbour on tiny images.
 
 Perceptual hash: the signs of the 8x8 lowest frequencies of an image's cosine transform against their median (Zauner,
 "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010), here of a grey 24x24 thumbnail. Hamming
-distances come exactly, block by block, from products of +-1 vectors: (64 - a.b) / 2. Memory is bounded by the blocks,
-time by drawing images of the later split when there are too many pairs.
+distances are computed exactly, block by block, from products of +-1 vectors: (64 - a.b) / 2. Memory is bounded by the
+blocks, time by sampling images of the later split when there are too many pairs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from asl_edge.data.arrays import SPLITS
 
 HASH_BITS = 64
 NEAR_DISTANCE = 4
-"""Two images whose hashes differ in at most so many of the 64 bits count as near duplicates."""
+"""Two images whose hashes differ in at most this many of the 64 bits count as near duplicates."""
 
 MAX_PAIRS = 1_000_000_000
-"""Beyond so many pairs between two splits, images of the later one are drawn."""
+"""With more pairs between two splits than this, images of the later one are sampled."""
 MAX_QUERIES = 4_000
-"""Of the test split at most so many images look for their nearest neighbour; the training split is always whole."""
+"""At most this many test images are compared with all training images to find their nearest neighbour."""
 
 EXAMPLES = 5
 _QUERY_BLOCK = 1024
@@ -51,22 +51,23 @@ class NearDuplicates:
     pairs: int
     """Pairs at most `NEAR_DISTANCE` bits apart."""
     images: int
-    """Images of the second split that have such a partner in the first."""
+    """Images of the second split that have a near duplicate in the first."""
     compared: int
-    """Images of the second split that were compared: all, unless there were too many."""
+    """Images of the second split that were compared: all, or a sample when there were too many."""
     of: int
-    """Images of the second split."""
+    """All images of the second split."""
     examples: tuple[NearExample, ...]
-    """The closest, of as many classes as there are."""
+    """The closest pairs, of as many different classes as possible."""
 
 
 @dataclass(frozen=True)
 class LeakReport:
-    """What tells how far test figures on a split can be believed."""
+    """How far test figures on a split can be trusted."""
 
     near_duplicates: tuple[NearDuplicates, ...]
     nearest_neighbour_accuracy: float | None
-    """Share of test images whose nearest training image on grey 24x24 pixels has their class; None without both."""
+    """Share of test images whose nearest training image, on grey 24x24 pixels, has the same class; None without both
+    splits. Far above `chance` and close to a network's accuracy, the test images are nearly the training images."""
     nearest_neighbour_queries: int
     nearest_neighbour_of: int
     chance: float
@@ -88,9 +89,9 @@ def report(
         thumbnails: uint8 array of shape (N, 24, 24), grey, of all images; may be memory-mapped.
         labels: integer array of shape (N,).
         split_of: split -> numbers of its images.
-        path_of: gives the path of an image, for examples.
+        path_of: returns the path of an image, for examples.
         classes: number of classes.
-        seed: for drawing images when there are too many.
+        seed: for sampling images when there are too many.
     """
     order = {name: np.sort(split_of[name]) for name in SPLITS if name in split_of and len(split_of[name])}
     hashes = perceptual_hashes(thumbnails)
@@ -101,9 +102,9 @@ def report(
     )
     accuracy, queries, of = None, 0, len(order.get("test", ()))
     if "train" in order and "test" in order:
-        drawn = _draw(order["test"], MAX_QUERIES, np.random.default_rng([seed, 2]))
-        nearest = nearest_neighbours(thumbnails, order["train"], drawn)
-        accuracy, queries = float((labels[nearest] == labels[drawn]).mean()), len(drawn)
+        sampled = _sample(order["test"], MAX_QUERIES, np.random.default_rng([seed, 2]))
+        nearest = nearest_neighbours(thumbnails, order["train"], sampled)
+        accuracy, queries = float((labels[nearest] == labels[sampled]).mean()), len(sampled)
     return LeakReport(near, accuracy, queries, of, 1 / classes)
 
 
@@ -111,20 +112,20 @@ def perceptual_hashes(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8
     """Hash grey thumbnails, uint8 of shape (N, side, side); returns uint8 of shape (N, 8), 64 bits each."""
     count, side = thumbnails.shape[:2]
     where = (np.arange(side) + 0.5) / side
-    basis = np.cos(np.pi * np.arange(8)[:, None] * where)  # DCT-II; scale does not move signs against a median
+    basis = np.cos(np.pi * np.arange(8)[:, None] * where)  # DCT-II; its scale does not matter against a median
     both = np.kron(basis, basis).T
     hashes = np.empty((count, HASH_BITS // 8), np.uint8)
     for start in range(0, count, _BLOCK):
         block = np.asarray(thumbnails[start : start + _BLOCK], np.float64).reshape(-1, side * side)
-        # Whole numbers, so that ties (a plain wall) fall alike on every machine.
+        # Whole numbers, so that ties (a plain wall) are resolved the same way on every machine.
         frequencies = np.rint(block @ both)
-        middle = np.median(frequencies[:, 1:], axis=1, keepdims=True)  # without the mean brightness
+        middle = np.median(frequencies[:, 1:], axis=1, keepdims=True)  # the first is the mean brightness
         hashes[start : start + _BLOCK] = np.packbits(frequencies > middle, axis=1)
     return hashes
 
 
 def nearest_neighbours(thumbnails: npt.NDArray[np.uint8], train: Numbers, queries: Numbers) -> Numbers:
-    """Return, for each of `queries`, the number of the image in `train` with the least squared pixel difference."""
+    """Return, for each of `queries`, the number of the image in `train` with the smallest squared pixel difference."""
     # Centred on 128, products of 576 pixels stay below 2**24, so float32 sums are exact in any order.
     best = np.full(len(queries), -np.inf, np.float32)
     nearest = np.zeros(len(queries), np.intp)
@@ -159,7 +160,7 @@ def _near_duplicates(
     random: np.random.Generator,
 ) -> NearDuplicates:
     others = order[first]
-    queries = _draw(order[second], max(1, MAX_PAIRS // len(others)), random)
+    queries = _sample(order[second], max(1, MAX_PAIRS // len(others)), random)
     pairs = 0
     closest = np.full(len(queries), HASH_BITS + 1, np.int16)
     partner = np.zeros(len(queries), np.intp)
@@ -176,7 +177,7 @@ def _near_duplicates(
     near = np.flatnonzero(closest <= NEAR_DISTANCE)
     examples = tuple(
         NearExample(path_of(int(partner[row])), path_of(int(queries[row])), int(closest[row]))
-        for row in _one_a_class(near[np.argsort(closest[near], kind="stable")], labels[queries])
+        for row in _one_per_class(near[np.argsort(closest[near], kind="stable")], labels[queries])
     )
     return NearDuplicates(first, second, pairs, len(near), len(queries), len(order[second]), examples)
 
@@ -189,15 +190,15 @@ def _signs(
         yield start, bits.astype(np.float32) * 2 - 1
 
 
-def _one_a_class(rows: Numbers, labels: npt.NDArray[np.integer]) -> list[int]:
-    """Take the first rows, one of each class while classes last."""
+def _one_per_class(rows: Numbers, labels: npt.NDArray[np.integer]) -> list[int]:
+    """Return the first rows, one per class while there are classes left."""
     _, first_of_class = np.unique(labels[rows], return_index=True)
     leading = sorted(first_of_class.tolist())[:EXAMPLES]
     others = [place for place in range(min(len(rows), 2 * EXAMPLES)) if place not in leading]
     return [int(rows[place]) for place in (leading + others)[:EXAMPLES]]
 
 
-def _draw(numbers: Numbers, most: int, random: np.random.Generator) -> Numbers:
+def _sample(numbers: Numbers, most: int, random: np.random.Generator) -> Numbers:
     if len(numbers) <= most:
         return numbers
     return np.sort(random.choice(numbers, most, replace=False))

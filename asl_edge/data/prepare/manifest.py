@@ -1,6 +1,6 @@
-"""`manifest.json`: what prepared arrays hold, how they came about and where each row is from.
+"""`manifest.json`: what prepared arrays hold, how they were made and where each row is from.
 
-It holds no time and no name of a machine, so that the same input gives the same bytes.
+It holds no time and no machine name, so that the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from asl_edge.imaging.preprocess import PREPROCESS_VERSION, opencv
 
 FORMAT = 1
 
-NEVER_ABOVE = 1000
-"""Of exact duplicates so many are listed; all are counted."""
+MAX_LISTED = 1000
+"""At most so many exact duplicates are listed; all are counted."""
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions that decide what the pixels are."""
+    """Return the versions that the pixels depend on."""
     from asl_edge._version import __version__
 
     return {
@@ -52,8 +52,8 @@ def write(
     """Write the manifest: `values` indented, then each row's origin as columns on few long lines.
 
     Args:
-        path: where to.
-        values: everything but the rows.
+        path: of the file.
+        values: everything except the rows.
         catalogue: the images.
         rows: split -> image of each row.
     """

@@ -1,4 +1,4 @@
-"""Work through batches in several threads, with results in order and a bounded number of them in memory."""
+"""Process batches in several threads, with results in order and a bounded number of them in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 MAX_WORKERS = 256
-"""Each holds buffers of its own, and no disk feeds more."""
+"""Each thread holds its own buffers, and no disk keeps more of them busy."""
 
 
 def worker_count(workers: int | None) -> int:
@@ -28,8 +28,8 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """Yield `work(start, stop)` for each run of `batch` numbers below `total`, in order.
 
-    Threads serve, since OpenCV, file reading and hashing let go of Python's lock. At most `waiting` batches are begun
-    and not yet asked for, so memory does not grow with `total`.
+    Threads suffice, since OpenCV, file reading and hashing release Python's lock. At most `waiting` batches are started
+    and not yet consumed, so memory does not grow with `total`.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="asl-edge")
     begun: deque[Future[Result]] = deque()
@@ -46,7 +46,7 @@ def in_order(
 
 @contextlib.contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own while ours work; images this small only lose by them."""
+    """Keep OpenCV from starting its own threads while ours work; they slow down images this small."""
     cv2 = opencv()
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -1,7 +1,8 @@
-"""From folders of photographs to arrays that a network trains on: find, check, split, decode, compare, describe."""
+"""Folders of photographs to arrays for training: find, check, split, decode, compare, describe."""
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.process.signals import sigterm_as_interrupt
-from asl_edge.spec import Fit
+from asl_edge.spec import Fit, check_fit
 
 __all__ = ["OURS", "PrepareConfig", "PrepareReport", "SplitPlan", "prepare"]
 
@@ -33,6 +34,8 @@ OURS = frozenset({MANIFEST_FILE, CONTACT_SHEET_FILE} | {name for pair in FILES.v
 """Every file of a folder of prepared arrays."""
 
 MAX_SIZE = 1024
+
+_LOG = logging.getLogger("asl_edge")
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, the number of images done and their total."""
@@ -49,29 +52,28 @@ class PrepareConfig:
     sources: tuple[Path, ...]
     out: Path
     classes: tuple[str, ...] | None = None
-    """Classes and their order; None takes all that are found, in alphabet order."""
+    """Classes and their order; None for all that are found, in alphabet order."""
     size: int = 224
     """Side of the images, in pixels."""
     fit: Fit = "crop"
     split: SplitPlan = field(default_factory=SplitPlan)
     mirror: tuple[str, ...] = ()
-    """Sources whose images are flipped left to right: those made with the other hand."""
+    """Sources whose images are mirrored left to right: those of the other hand."""
     val_sources: tuple[str, ...] = ()
     test_sources: tuple[str, ...] = ()
     overwrite: bool = False
     workers: int | None = None
-    """Threads; None takes one a core. They change the speed and not a byte of the result."""
+    """Threads; None for one per core. They change the speed, not the result."""
 
     def __post_init__(self) -> None:
         """Check every field."""
         if not 8 <= self.size <= MAX_SIZE:
             raise DataError(f"--size must be between 8 and {MAX_SIZE} pixels. Received: {self.size}")
-        if self.fit not in ("crop", "stretch", "pad"):
-            raise DataError(f"--fit must be crop, stretch or pad. Received: {self.fit!r}")
+        check_fit(self.fit, "--fit", DataError)
         if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
-            raise DataError(f"--workers must be at least 1 and at most {MAX_WORKERS}. Received: {self.workers}")
+            raise DataError(f"--workers must be between 1 and {MAX_WORKERS}. Received: {self.workers}")
         if self.classes is not None and len(self.classes) < 1:
-            raise DataError("No class was chosen. Name them like this: --classes A,B,C")
+            raise DataError("No classes were chosen. Name them like this: --classes A,B,C")
         if (self.val_sources or self.test_sources) and not self.split.may_keep_sources:
             raise DataError(KEPT_SOURCES_RULE)
 
@@ -79,13 +81,13 @@ class PrepareConfig:
 def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
     """Read the images of `config.sources` and write arrays, manifest and contact sheet to `config.out`.
 
-    Rows stand in a seeded random order within each split, as in the tutorial, so that any run of them is a mix of
-    classes. The same input and options give the same bytes, whatever the number of workers. Images pass through in
+    Rows are in a seeded random order within each split, as in the tutorial, so that consecutive rows are a mix of
+    classes. The same input and options give the same bytes, whatever the number of workers. Images are processed in
     small batches: anonymous memory holds names and digests, not pixels.
 
     Raises:
-        DataError: nothing usable is found, options do not fit the data, or `config.out` cannot be written.
-        KeyboardInterrupt: Ctrl-C or SIGTERM; nothing is left of what was written.
+        DataError: no usable images are found, the options do not suit the data, or `config.out` cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; everything written so far is deleted.
         MissingPackageError: OpenCV is not installed.
     """
     began = time.perf_counter()
@@ -95,7 +97,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
     check_place(config.out, overwrite=config.overwrite, ours=OURS)
     with (
         sigterm_as_interrupt(),
-        # At the very beginning, so that a place that cannot be written to is known before any image is read.
+        # First of all, so that a folder that cannot be written to is reported before any image is read.
         whole_folder(config.out, last=MANIFEST_FILE) as folder,
         find(config.sources, classes=config.classes) as catalogue,
         single_threaded_opencv(),
@@ -112,14 +114,14 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         rows = split(catalogue, selection, plan)
         needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
         check_space(folder, config.out, needed_bytes)
-        with capture_native_warnings() as complaints:
+        with capture_native_warnings() as native_warnings:
             thumbnails = _thumbnails(folder.parent, len(catalogue))
-            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, complaints)
+            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, native_warnings)
             digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
             digests |= _write_classes(folder, selection, rows)
             progress.begin("Comparing splits", 0)
-            with ThreadPoolExecutor(1) as beside:
-                sheet = beside.submit(_write_contact_sheet, folder, selection, rows)
+            with ThreadPoolExecutor(1) as pool:
+                sheet = pool.submit(_write_contact_sheet, folder, selection, rows)
                 leaks = leak_report.report(
                     thumbnails,
                     selection.columns,
@@ -133,6 +135,8 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
             _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
             progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
+    sizes = ", ".join(f"{sum(counts.values())} {name}" for name, counts in report.counts.items())
+    _LOG.info("Prepared %s: %s images; %d skipped", printable(str(config.out)), sizes, len(report.skipped))
     return replace(report, seconds=seconds, images_per_second=report.images / seconds)
 
 
@@ -159,10 +163,10 @@ def _write_images(
     plan: SplitPlan,
     progress: _Progress,
 ) -> tuple[dict[str, str], dict[str, npt.NDArray[np.intp]]]:
-    """Write the image files; where decoding finds more images damaged, split anew without them.
+    """Write the image files; where decoding finds more damaged images, split again without them.
 
-    The second round takes from the first what it has decoded, so nothing is decoded twice and the result is the same
-    as if the damaged images had never been there.
+    The second round reuses the images that the first has decoded, so nothing is decoded twice and the result is the
+    same as if the damaged images had never been there.
     """
     while True:
         progress.begin("Decoding", sum(map(len, rows.values())))
@@ -176,16 +180,16 @@ def _write_images(
             break
         selection.reasons |= failed
         selection.usable[list(failed)] = False
-        writer = replace(writer, decoded_before=_Earlier(folder, rows, len(selection.usable)))
+        writer = replace(writer, decoded_before=_EarlierRound(folder, rows, len(selection.usable)))
         rows = split(writer.catalogue, selection, plan)
-    del writer  # Windows removes no file that is still mapped
+    del writer  # Windows does not delete a file that is still mapped
     for leftover in folder.glob(".earlier-*"):
         leftover.unlink()
     return digests, rows
 
 
-class _Earlier:
-    """Images that an earlier round of decoding wrote; its files are put aside under other names."""
+class _EarlierRound:
+    """Images that an earlier round of decoding wrote; its files are renamed."""
 
     def __init__(self, folder: Path, rows: Mapping[str, npt.NDArray[np.intp]], images: int) -> None:
         self._row = np.full(images, -1, np.int64)
@@ -203,9 +207,9 @@ class _Earlier:
         return self._files[self._split[number]][row] if row >= 0 else None
 
 
-def _thumbnails(beside: Path, count: int) -> npt.NDArray[np.uint8]:
-    """Return a uint8 array of shape (count, 24, 24) that lies in a nameless file on the disk of `beside`."""
-    with tempfile.TemporaryFile(dir=beside) as file:  # the map keeps it alive after it is closed
+def _thumbnails(folder: Path, count: int) -> npt.NDArray[np.uint8]:
+    """Return a uint8 array of shape (count, 24, 24) in a nameless file on the disk of `folder`."""
+    with tempfile.TemporaryFile(dir=folder) as file:  # the memory map keeps it alive after it is closed
         return np.memmap(file, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
 
 
@@ -268,10 +272,10 @@ def _write_manifest(
         "ignored": manifest.listed(report.ignored),
         "duplicates": {
             "dropped": report.duplicates,
-            "in_two_classes": [list(pair) for pair in report.conflicts[: manifest.NEVER_ABOVE]],
+            "in_two_classes": [list(pair) for pair in report.conflicts[: manifest.MAX_LISTED]],
             "listed": [
                 [catalogue.shown_path(number), catalogue.shown_path(int(selection.first_of[number]))]
-                for number in selection.dropped_as_duplicates[: manifest.NEVER_ABOVE].tolist()
+                for number in selection.dropped_as_duplicates[: manifest.MAX_LISTED].tolist()
             ],
         },
         "gap_frames_dropped": report.gap_frames,

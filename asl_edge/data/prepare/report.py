@@ -1,4 +1,4 @@
-"""What `prepare` wrote and what it left out, as data."""
+"""The result of `prepare`: what was written and what was left out, as data."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class PrepareReport:
     """Split -> class -> images."""
     sources: list[dict[str, Any]]
     skipped: list[Ignored]
-    """Images that could not be used, with the reason."""
+    """Images that could not be used, and why."""
     ignored: list[Ignored]
-    """What else was found and not used."""
+    """Other files and folders that were found and not used."""
     duplicates: int
-    """Files whose content was seen before; the first is kept."""
+    """Files with the same content as an earlier one; the first is kept."""
     conflicts: list[tuple[str, str]]
-    """Among them, pairs of equal files that stand in two different classes."""
+    """Pairs of equal files in two different classes among them."""
     gap_frames: int
     """Frames dropped between blocks."""
     leak: LeakReport
@@ -60,7 +60,7 @@ def describe(
     rows: Mapping[str, npt.NDArray[np.intp]],
     leaks: LeakReport,
 ) -> PrepareReport:
-    """Count what was used and what was not; times are not known yet."""
+    """Count what was used and what was not; the times are filled in later."""
     dropped = selection.dropped_as_duplicates
     conflicts = [
         (catalogue.shown_path(int(selection.first_of[number])), catalogue.shown_path(number))

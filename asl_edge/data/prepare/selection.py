@@ -1,4 +1,4 @@
-"""Which images are used (readable, of a chosen class, no exact duplicate), and in which split."""
+"""Which images are used (readable, of a chosen class, not an exact duplicate), and in which split."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Selection:
 
     @property
     def kept(self) -> npt.NDArray[np.intp]:
-        """Numbers of the images that are usable and no duplicates."""
+        """Numbers of the images that are usable and not duplicates."""
         return np.flatnonzero(self.usable & (self.first_of == np.arange(len(self.first_of))))
 
     @property
     def dropped_as_duplicates(self) -> npt.NDArray[np.intp]:
-        """Numbers of the images whose file was seen before."""
+        """Numbers of the images whose file equals an earlier one."""
         return np.flatnonzero(self.usable & (self.first_of != np.arange(len(self.first_of))))
 
 
@@ -46,13 +46,13 @@ def select(
 
     Args:
         catalogue: the images found.
-        wanted: classes in their order; None takes all that are found, in alphabet order.
+        wanted: classes in their order; None for all that are found, in alphabet order.
         size: side that images will be resized to, in pixels.
         workers: threads.
-        on_done: called with the number of images that were just checked.
+        on_done: called with the number of images just checked.
 
     Raises:
-        DataError: a class was asked for of which there is no image.
+        DataError: there is no image of a class that was asked for.
     """
     ranks = np.array(catalogue.label_of, np.int64)
     found = {CLASSES[rank] for rank in np.unique(ranks)}
@@ -109,7 +109,7 @@ def split(catalogue: Catalogue, selection: Selection, plan: SplitPlan) -> dict[s
 
 
 def _sessions(catalogue: Catalogue, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Return a number for the session of each of the images `numbers`; 0 for those of none."""
+    """Return a number for the session of each of the images `numbers`; 0 for images without a session."""
     known = {"": 0}
     names = (session_of(catalogue.names[number], CLASSES[catalogue.label_of[number]]) for number in numbers.tolist())
     return np.fromiter((known.setdefault(name, len(known)) for name in names), np.int64, len(numbers))

@@ -1,4 +1,4 @@
-"""Which image goes to which split: honest blocks of frames, the tutorial's random way, or whole sources."""
+"""Which image goes into which split: blocks of frames, at random as in the tutorial, or whole sources."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Method = Literal["blocks", "random", "source"]
 METHODS: tuple[Method, ...] = ("blocks", "random", "source")
 
 DROPPED = -1
-"""In place of a split's number: the image lies in a guard gap and belongs to no split."""
+"""Instead of a split's number: the image is in a guard gap and belongs to no split."""
 
 FRACTIONS = (0.70, 0.15, 0.15)
-"""Shares of train, validation and test by default."""
+"""Default shares of train, validation and test."""
 
 AUTOMATIC_GAP = 0.02
-"""Share of a block split's frames that each guard gap takes by default; Kaggle's 3000 frames a class make 60."""
+"""Default share of a block split's frames in each guard gap: 60 of Kaggle's 3000 frames per class."""
 KEPT_SOURCES_RULE = (
-    "--val-source and --test-source go with --split source, and with --split blocks by shares, which then cuts the "
-    "other sources alone."
+    "--val-source and --test-source need --split source, or --split blocks by shares, which then splits only the "
+    "other sources."
 )
-"""What is said where a source is named for a split that keeps none."""
+"""Message where a source is named for a split that does not keep sources whole."""
 NO_SOURCE_TO_TRAIN_ON = (
     "--val-source and --test-source leave no source to train on. Name fewer of them, or give more sources."
 )
 _NO_GAP_BELOW = 10
 _SHORTEST_SESSION = 10
-"""Sessions of fewer frames are cut together, since one alone does not fill three splits."""
+"""Shorter sessions, in frames, are split together, since one of them does not fill three splits."""
 
 Sizes = tuple[int, int, int]
 
@@ -49,30 +49,30 @@ class SplitPlan:
 
     method: Method = "blocks"
     fractions: tuple[float, float, float] | None = None
-    """Shares of train, validation and test in each class of each source and session; None takes `FRACTIONS`."""
+    """Shares of train, validation and test in each class of each source and session; None for `FRACTIONS`."""
     train_per_class: int | None = None
     val_per_class: int | None = None
-    """Numbers of images a class, over all sources, in place of `fractions`; the rest is for test."""
+    """Images per class, over all sources, instead of `fractions`; the rest is for test."""
     gap: int | None = None
-    """Frames dropped between two blocks; None takes 2% of the frames, at least 1, and 0 where there are under 10."""
+    """Frames dropped between two blocks; None for 2% of the frames, at least 1, and 0 where there are under 10."""
     seed: int = 0
     val_sources: frozenset[int] = frozenset()
     test_sources: frozenset[int] = frozenset()
-    """Numbers of the sources that are kept whole for validation and test. With `blocks`, the other sources are cut into
-    training and what has no source of its own."""
+    """Numbers of the sources that are kept whole for validation and test. With `blocks`, the other sources are split
+    into training and whichever of the two has no source."""
 
     def __post_init__(self) -> None:
         """Check every field."""
         if self.method not in METHODS:
             raise DataError(f"The split must be one of {', '.join(METHODS)}. Received: {self.method!r}")
         if any(not 0 <= part <= 1 for part in self.shares) or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
-            raise DataError(f"The fractions must lie between 0 and 1 and add up to 1. Received: {self.shares}")
+            raise DataError(f"The fractions must be between 0 and 1 and add up to 1. Received: {self.shares}")
         if (self.train_per_class is None) != (self.val_per_class is None):
             raise DataError("Give both --train-per-class and --val-per-class; the rest is for test.")
         if self.by_count and self.fractions is not None:
             raise DataError(
-                "--fractions does not go with --train-per-class and --val-per-class, which say how many images each "
-                "split gets. Leave one of them out."
+                "--fractions cannot be combined with --train-per-class and --val-per-class, which set how many images "
+                "each split gets. Leave one of them out."
             )
         for name in ("train_per_class", "val_per_class"):
             value = getattr(self, name)
@@ -83,9 +83,9 @@ class SplitPlan:
         if self.gap is not None and self.gap < 0:
             raise DataError(f"--gap must be 0 or more frames. Received: {self.gap}")
         if self.gap and self.method == "random":
-            raise DataError("--gap belongs to the block split; the random split has no blocks.")
+            raise DataError("--gap is for the block split; the random split has no blocks.")
         if self.method == "source" and self.train_per_class is not None:
-            raise DataError("--train-per-class does not go with --split source, which keeps sources whole.")
+            raise DataError("--train-per-class cannot be combined with --split source, which keeps sources whole.")
         if (self.val_sources or self.test_sources) and not self.may_keep_sources:
             raise DataError(KEPT_SOURCES_RULE)
         if self.val_sources & self.test_sources:
@@ -93,12 +93,12 @@ class SplitPlan:
 
     @property
     def shares(self) -> tuple[float, float, float]:
-        """The fractions, those by default where none were given."""
+        """The fractions, or the default ones."""
         return FRACTIONS if self.fractions is None else self.fractions
 
     @property
     def by_count(self) -> bool:
-        """Whether sizes are numbers of images and not fractions."""
+        """Whether sizes are numbers of images rather than fractions."""
         return self.train_per_class is not None
 
     @property
@@ -125,11 +125,11 @@ def assign(
     source_names: Sequence[str],
     sessions: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.int8]:
-    """Give each image its split.
+    """Assign each image to a split.
 
     Args:
         labels: integer array of shape (N,): column of each image's class. Within a class and source, images must
-            come in the order of their frames.
+            be in the order of their frames.
         sources: integer array of shape (N,): number of each image's source.
         plan: how to split.
         classes: names of the columns, for messages.
@@ -141,7 +141,7 @@ def assign(
         int8 array of shape (N,): position in `SPLITS`, or `DROPPED` for frames in a guard gap.
 
     Raises:
-        DataError: a class would have no image in a split that is not meant to be empty, or sources are too few.
+        DataError: a class would have no image in a split that should not be empty, or there are too few sources.
     """
     groups = list(_groups(labels, sources, np.zeros_like(labels) if sessions is None else sessions))
     whole, partial = _roles(plan, source_names)
@@ -170,7 +170,7 @@ def _groups(
     if not len(labels):
         return
     _, session, frames = np.unique([labels, sources, sessions], axis=1, return_inverse=True, return_counts=True)
-    session = session.reshape(-1)  # NumPy 2.0 gives it another shape
+    session = session.reshape(-1)  # NumPy 2.0 returns another shape
     session = np.where(frames[session] < _SHORTEST_SESSION, -1, session)
     order = np.lexsort((session, sources, labels))  # stable: frames keep their order within a group
     changed = [np.diff(keys[order]) != 0 for keys in (labels, sources, session)]
@@ -179,7 +179,7 @@ def _groups(
 
 
 def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple[float, float, float]]:
-    """Return the split of each source that stays whole, and the fractions in which the others are cut."""
+    """Return the split of each source that stays whole, and the fractions in which the others are split."""
     kept = dict.fromkeys(plan.test_sources, 2) | dict.fromkeys(plan.val_sources, 1)
     if plan.method != "source" and not kept:
         return {}, plan.shares
@@ -190,7 +190,7 @@ def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple
         return kept, (1 - shares[1] - shares[2], shares[1], shares[2])
     if len(names) < 2:
         raise DataError(
-            f"--split source keeps whole sources apart and needs two or more. Received one: {', '.join(names)}. "
+            f"--split source keeps sources whole and needs at least two. Received one: {', '.join(names)}. "
             "Name more sources, or use --split blocks."
         )
     everything = range(len(names))
@@ -217,7 +217,7 @@ def _gap(plan: SplitPlan, frames: int) -> int:
 
 
 def _by_fraction(frames: int, gap: int, fractions: tuple[float, float, float]) -> Sizes:
-    """Cut what the gaps leave of `frames` by `fractions`; each split that is wanted gets one while there are any."""
+    """Split the `frames` that the gaps leave by `fractions`; each wanted split gets one while there are any."""
     wanted = _wanted(fractions)
     usable = max(0, frames - gap * (len(wanted) - 1))
     if usable < len(wanted):
@@ -237,7 +237,7 @@ def _by_fraction(frames: int, gap: int, fractions: tuple[float, float, float]) -
 def _shares_of_counts(
     groups: Sequence[_Group], gaps: dict[int, int], plan: SplitPlan, classes: Sequence[str]
 ) -> dict[int, Sizes]:
-    """Spread the numbers a class over its sources in proportion to their images, by largest remainders."""
+    """Spread the images per class over its sources in proportion to their images, by largest remainders."""
     assert plan.train_per_class is not None
     assert plan.val_per_class is not None
     shares: dict[int, Sizes] = {}
@@ -287,5 +287,5 @@ def _check_every_class(
                 spread = ", ".join(f"{split} {count}" for split, count in zip(SPLITS, counts, strict=True))
                 raise DataError(
                     f"Class {name} has too few images: {len(mine)} in all, none left for {SPLITS[number]} ({spread})."
-                    " Add images, leave the class out with --classes, or split otherwise (--split, --gap)."
+                    " Add images, leave the class out with --classes, or change the split (--split, --gap)."
                 )

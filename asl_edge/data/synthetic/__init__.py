@@ -1,4 +1,4 @@
-"""The built-in synthetic hands: an articulated hand drawn in the shapes of the alphabet, no photographs."""
+"""Synthetic hands: an articulated hand rendered in the shapes of the alphabet; no photographs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the hand: plain walls, gradients, cloth and carpet, boards and blinds, rooms out of focus."""
+"""Backgrounds of synthetic hands: plain walls, gradients, cloth and carpet, boards and blinds, rooms out of focus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asl_edge.imaging.preprocess import Image, opencv
 
 
 def draw_background(rng: np.random.Generator, side: int, black: float | None = None) -> Image:
-    """Return some background, uint8 RGB of shape (side, side, 3); `black` is the share of black ones, usually 0.1."""
+    """Return some background, uint8 RGB (side, side, 3); `black` is the share of black ones, 0.1 without it."""
     kinds: tuple[Callable[[np.random.Generator, int], Image], ...] = (_black, _wall, _woven, _boards, _room)
     shares = np.array((0.1, 0.25, 0.13, 0.17, 0.35))
     if black is not None:
@@ -22,7 +22,7 @@ def draw_background(rng: np.random.Generator, side: int, black: float | None = N
 
 
 def _colour(rng: np.random.Generator) -> Vectors:
-    """Return a colour, (3,) from 0 to 255: mostly the muted ones of rooms, now and then a strong one."""
+    """Return a colour, (3,) from 0 to 255: mostly muted as in rooms, now and then a strong one."""
     grey = rng.uniform(15, 245)
     strong = 70.0 if rng.random() < 0.1 else 12.0
     return np.asarray(np.clip(grey + rng.normal(0, strong, 3) + (6.0, 0.0, -6.0), 0, 255))
@@ -121,7 +121,7 @@ def _room(rng: np.random.Generator, side: int) -> Image:
 
 
 def _edges(image: Image, rng: np.random.Generator, count: int) -> None:
-    """Let the wall meet other walls, the floor or a door: half-planes of another shade."""
+    """Paint other walls, the floor or a door that meet the wall: half-planes of another shade."""
     cv2 = opencv()
     side = image.shape[0]
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Scene to image: pose, camera, hand over background, and what a camera adds."""
+"""Scene to image: pose, camera, the hand over its background, and what a camera adds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.synthetic.hand_volume import Flesh, clothe
+from asl_edge.data.synthetic.hand_volume import HandVolume, hand_volume
 from asl_edge.data.synthetic.noise import blotches, cut, grain
 from asl_edge.data.synthetic.rendering import Camera, Projection, height_field
 from asl_edge.data.synthetic.scene import Scene, random_scene, vary
 from asl_edge.data.synthetic.shading import shade
 from asl_edge.data.synthetic.skeleton import Hand, Vectors, pose_hand, rotation
+from asl_edge.data.synthetic.surface import visible_surface
 from asl_edge.errors import DataError
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES, canonical
@@ -22,7 +23,7 @@ MAX_SIZE = 1024
 
 
 class Frame(NamedTuple):
-    """An image and what is drawn in it."""
+    """An image, and where the hand is in it."""
 
     image: Image
     """uint8 RGB of shape (size, size, 3)."""
@@ -44,7 +45,7 @@ def draw_hand(label: str, rng: np.random.Generator, size: int = 224) -> Image:
         uint8 array of shape (size, size, 3), RGB.
 
     Raises:
-        DataError: `label` is no class, or `size` is out of range.
+        DataError: `label` is not a class, or `size` is out of range.
         MissingPackageError: OpenCV is not installed.
     """
     name = checked_label(label)
@@ -63,7 +64,7 @@ def checked_label(label: str) -> str:
 def checked_size(size: int) -> None:
     """Raise DataError unless `size` is a side that can be drawn."""
     if not MIN_SIZE <= size <= MAX_SIZE:
-        raise DataError(f"The side of a drawn image is {MIN_SIZE} to {MAX_SIZE} pixels. Received: {size}")
+        raise DataError(f"The side of a synthetic image must be {MIN_SIZE} to {MAX_SIZE} pixels. Received: {size}")
 
 
 def draw_frame(scene: Scene, rng: np.random.Generator, size: int) -> Frame:
@@ -91,25 +92,26 @@ def _draw_hand_over(
 ) -> Vectors:
     assert scene.pose is not None
     hand = pose_hand(scene.build, vary(scene.pose, rng, 1.6))
-    flesh = clothe(scene.build, hand, _forearm(scene.pose.forearm), scene.arm_length)
+    volume = hand_volume(scene.build, hand, _forearm(scene.pose.forearm), scene.arm_length)
     turn = rotation(*(scene.view + rng.normal(0, 3.0, 3))).T
-    seen, dorsal, joints, scale = _aim(scene, hand, flesh, turn, rng, size)
-    field = height_field(seen, size)
+    projection, dorsal, joints, scale = _aim(scene, hand, volume, turn, rng, size)
+    field = height_field(projection, size)
     if field is None:
         return joints
     rows, columns = field.height.shape
     texture = cut(blotches(3.0), rng, rows, columns)
-    skin, covered = shade(field, seen, flesh, dorsal, scene.skin, scene.light, texture, scale)
+    surface = visible_surface(field, projection, volume, dorsal, scale)
+    skin = shade(surface, scene.skin, scene.light, texture)
     window = (slice(field.top, field.top + rows), slice(field.left, field.left + columns))
-    mask[window] = covered
-    _lay_over(image, window, skin, covered)
+    mask[window] = surface.mask
+    _lay_over(image, window, skin, surface.mask)
     return joints
 
 
 def _aim(
-    scene: Scene, hand: Hand, flesh: Flesh, turn: Vectors, rng: np.random.Generator, size: int
+    scene: Scene, hand: Hand, volume: HandVolume, turn: Vectors, rng: np.random.Generator, size: int
 ) -> tuple[Projection, Vectors, Vectors, float]:
-    """Point the camera so that the hand (without the arm) spans the share of the image that the scene wants."""
+    """Point the camera so that the hand (without the arm) spans the share of the image that the scene asks for."""
     joints = hand.joints @ turn
     low, high = joints.min(axis=0), joints.max(axis=0)
     extent = float(max(high[:2] - low[:2])) + 2.0
@@ -119,10 +121,10 @@ def _aim(
     place = size / 2 + (scene.offset + rng.normal(0, 0.12, 2)).clip(-1, 1) * left_over
     centre = (low + high) / 2
     camera = Camera(scale, scene.distance, (float(place[0]), float(place[1])))
-    start, near_start = camera.project(flesh.start @ turn - centre)
-    end, near_end = camera.project(flesh.end @ turn - centre)
-    seen = Projection(start, end, flesh.radius * np.stack([near_start, near_end], axis=1))
-    return seen, flesh.dorsal @ turn * (1.0, -1.0, 1.0), camera.project(joints - centre)[0][:, :2], scale
+    start, near_start = camera.project(volume.start @ turn - centre)
+    end, near_end = camera.project(volume.end @ turn - centre)
+    seen = Projection(start, end, volume.radius * np.stack([near_start, near_end], axis=1))
+    return seen, volume.dorsal @ turn * (1.0, -1.0, 1.0), camera.project(joints - centre)[0][:, :2], scale
 
 
 def _forearm(bend: tuple[float, float]) -> Vectors:
@@ -132,7 +134,7 @@ def _forearm(bend: tuple[float, float]) -> Vectors:
 
 def _lay_over(image: Image, window: tuple[slice, slice], skin: Image, covered: npt.NDArray[np.uint8]) -> None:
     cv2 = opencv()
-    # The soft outline lies inside the hand, since the pixels around it hold no colour of skin.
+    # The soft outline lies inside the hand, since the pixels around it do not have the colour of skin.
     alpha = cv2.GaussianBlur(covered, (3, 3), 0.8).astype(np.float32)
     alpha *= np.float32(2 / 255)
     alpha -= np.float32(1)

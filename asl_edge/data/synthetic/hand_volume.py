@@ -1,4 +1,4 @@
-"""The volume around the bones: a posed hand as round cones, the shapes that the renderer draws."""
+"""The volume around the bones: a posed hand as round cones, which the renderer draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PALM, FINGER, ARM = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Flesh:
+class HandVolume:
     """Round cones (two spheres of different radius and the surface around both), in centimetres."""
 
     start: Vectors
@@ -52,8 +52,8 @@ class _Cones:
     def last_carries_a_nail(self) -> None:
         self.tips.append(len(self.start) - 1)
 
-    def flesh(self) -> Flesh:
-        return Flesh(
+    def volume(self) -> HandVolume:
+        return HandVolume(
             np.array(self.start),
             np.array(self.end),
             np.array(self.radius),
@@ -66,26 +66,26 @@ class _Cones:
 _PALM_BACK = np.array([0.0, 0.0, -1.0])
 
 
-def clothe(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> Flesh:
-    """Put flesh on a posed hand.
+def hand_volume(build: Build, hand: Hand, forearm: Vectors, arm_length: float) -> HandVolume:
+    """Return the volume of a posed hand and its forearm.
 
     Args:
         build: the person's measures.
         hand: the posed joints.
         forearm: (3,) unit vector from the wrist to the elbow, in the hand frame.
-        arm_length: how much of the forearm is there, in centimetres.
+        arm_length: visible length of the forearm, in centimetres.
 
     Returns:
         The cones of palm, thumb, fingers and forearm, in the hand frame.
     """
     cones = _Cones()
     fingers = hand.joints[5:].reshape(4, 4, 3)
-    # The finger as one sees it from the palm begins at the web; what is before it belongs to the palm.
+    # Seen from the palm a finger begins at the web; what is before it belongs to the palm.
     web = fingers[:, 0] + (fingers[:, 1] - fingers[:, 0]) * 0.42
     _palm(cones, build, hand, fingers[:, 0], web)
     _fingers(cones, build, hand, fingers, web)
     _arm(cones, build.thickness, forearm, arm_length)
-    return cones.flesh()
+    return cones.volume()
 
 
 def _palm(cones: _Cones, build: Build, hand: Hand, base: Vectors, web: Vectors) -> None:

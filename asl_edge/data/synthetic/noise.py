@@ -1,4 +1,4 @@
-"""Banks of random texture, made once: drawing fresh noise for every image would cost more than the hand itself."""
+"""Banks of random texture, made once: fresh noise for every image would take longer than the hand itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blotches(width: float) -> Plane:
 
 
 def cut(bank: Plane, rng: np.random.Generator, height: int, width: int) -> Plane:
-    """Return a random (height, width) part of a bank; the bank repeats when more is asked than it holds."""
+    """Return a random (height, width) part of a bank; a larger part repeats the bank."""
     if height > bank.shape[0] or width > bank.shape[1]:
         bank = np.tile(bank, (-(-height // bank.shape[0]), -(-width // bank.shape[1])))
     top, left = rng.integers(0, (bank.shape[0] - height + 1, bank.shape[1] - width + 1))

@@ -19,19 +19,19 @@ Finger = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """One way to make a class with a right hand; see the module for the meaning of the angles."""
+    """One way to sign a class with a right hand; the module explains the angles."""
 
     fingers: tuple[Finger, ...]
     """Index, middle, ring and little finger."""
     thumb: tuple[Angles, ...]
     """Metacarpal, proximal and distal bone."""
     thumb_nail: Angles
-    """Where the thumb's nail looks."""
+    """Direction that the thumb's nail faces."""
     view: tuple[float, float, float] = (0.0, 0.0, 0.0)
     forearm: tuple[float, float] = (0.0, 0.0)
     """How the wrist bends: lean of the forearm to the thumb's side, and out of the palm."""
     weight: float = 1.0
-    """How often this way is taken among those of its class."""
+    """How often this variant is chosen among those of its class."""
 
 
 def _fist(mcp: float = 82, pip: float = 98, dip: float = 52) -> tuple[Finger, ...]:
@@ -214,10 +214,10 @@ RARE: dict[str, tuple[Pose, ...]] = {
         replace(_Z_FORWARD, view=(-20, 62, -14), forearm=(0, 52), weight=0.7),
     ),
 }
-"""Rarer ways: other moments of a movement, other shapes, and sides that a letter is seldom seen from."""
+"""Rarer variants: other moments of a movement, other shapes, and sides from which a letter is seldom seen."""
 
 READ_FROM_BEHIND = frozenset("BDFILRUVWXY")
-"""Letters whose straight fingers tell them from all others with the back of the hand to the viewer, too."""
+"""Letters whose straight fingers distinguish them from all others even when the back of the hand faces the viewer."""
 
 _OPEN = Pose(
     (_lean(_STRAIGHT, 15), _lean(_STRAIGHT, 4), _lean(_STRAIGHT, -8), _lean(_STRAIGHT, -20)),
@@ -236,9 +236,9 @@ _NO_LETTER = ((1, 0, 0, 1), (1, 0, 1, 0), (0, 1, 0, 1), (1, 0, 1, 1), (1, 1, 0, 
 
 
 def idle_pose(rng: np.random.Generator) -> Pose:
-    """Return a hand that makes no sign: open with spread fingers, at rest, or with fingers out that no letter has.
+    """Return a hand without a sign: open with spread fingers, at rest, or with fingers out in no letter's combination.
 
-    Palm or back is to the viewer, the hand mostly upright.
+    Palm or back faces the viewer; the hand is mostly upright.
     """
     kind = rng.random()
     if kind < 0.6:
@@ -255,7 +255,7 @@ def idle_pose(rng: np.random.Generator) -> Pose:
             for out, lean, folded in zip(straight, (6, 2, -4, -10), _FIST, strict=True)
         )
         pose = replace(_OPEN, fingers=fingers, thumb=_THUMB_OUT if rng.random() < 0.5 else _THUMB_IN)
-    # Palm or back to the viewer: a bent hand that is seen from the side would be a C or a `space`.
+    # Palm or back to the viewer: a bent hand seen from the side would be a C or a `space`.
     yaw = rng.normal(0, 16) if rng.random() < 0.5 else rng.normal(180, 28)
     roll = rng.normal(0, 40) if rng.random() < 0.85 else rng.uniform(-180, 180)
     view = (float(yaw), float(rng.normal(0, 18)), float(roll))

@@ -1,4 +1,4 @@
-"""Drawn hands that stand in for the classes that a person gave no images of, while a model is adapted."""
+"""Rehearsal images: synthetic hands for the classes that a signer gave no images of while a model is adapted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from asl_edge.labels import CLASSES
 
 
 def stand_ins(label: str, count: int, size: int) -> list[Image]:
-    """Draw images of a class, each of another person and place, and always the same ones.
+    """Return synthetic images of a class, each of another person in another place, and always the same ones.
 
     Args:
-        label: one of the 29 classes; of any other name there are no images.
+        label: one of the 29 classes; for any other name the list is empty.
         count: number of images.
         size: their side in pixels.
 

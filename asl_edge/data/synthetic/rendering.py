@@ -24,13 +24,13 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Field:
-    """What a camera sees of some cones, for the window of the image that they cover."""
+    """What a camera sees of some cones, in the window of the image that they cover."""
 
     top: int
     left: int
     """Where the window begins in the image."""
     height: Plane
-    """(H, W): distance to the viewer's side, in pixels; -inf where nothing is."""
+    """(H, W): distance to the viewer's side, in pixels; -inf where there is nothing."""
     owner: npt.NDArray[np.int16]
     """(H, W): row of the nearest cone, or `EMPTY`."""
     along: Plane
@@ -55,7 +55,7 @@ class Camera:
     distance: float
     """Centimetres from the camera to the hand."""
     centre: tuple[float, float]
-    """Pixel (x, y) that the origin is seen at."""
+    """Pixel (x, y) at which the origin appears."""
 
     def project(self, points: Vectors) -> tuple[Vectors, Vectors]:
         """Return the (..., 3) pixel positions of points in centimetres (y up), and pixels per centimetre at each."""
@@ -81,11 +81,11 @@ def height_field(cones: Projection, size: int) -> Field | None:
     offset = np.array([left, top, 0.0])
     starts, ends = cones.start - offset, cones.end - offset
     for row in range(len(starts)):
-        _draw(height, owner, along, starts[row], ends[row], cones.radius[row], row)
+        _render_cone(height, owner, along, starts[row], ends[row], cones.radius[row], row)
     return Field(int(top), int(left), height, owner, along)
 
 
-def _draw(
+def _render_cone(
     height: Plane,
     owner: npt.NDArray[np.int16],
     along: Plane,

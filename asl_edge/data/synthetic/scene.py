@@ -1,4 +1,4 @@
-"""Who signs, and where: one person, lamp, camera and background, kept for a run of frames as in a video."""
+"""A scene: one person, lamp, camera and background, kept for a run of frames as in a video."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from asl_edge.errors import DataError
 from asl_edge.imaging.preprocess import Image
 
 Framing = Literal["any", "guide"]
-"""How the hand stands in the image: `any` near or far, or filling it as inside the guide box of `predict --show`."""
+"""Size of the hand in the image: `any`, near or far, or `guide`, filling it as in the guide box of `predict --show`."""
 
 _FILL: dict[Framing, tuple[float, float, float]] = {"any": (0.74, 0.15, 0.34), "guide": (0.88, 0.06, 0.75)}
-"""Mean, deviation and least of the share of the image's side that the hand spans."""
+"""Mean, standard deviation and minimum of the share of the image's side that the hand spans."""
 
 MARGIN = 1.2
 """The background is this much larger than the image, so that the camera can move over it."""
@@ -31,7 +31,7 @@ class Scene:
 
     build: Build
     pose: Pose | None
-    """The person's own way to make the class; None when there is no hand to see."""
+    """The person's own way to sign the class; None when no hand is visible."""
     view: Vectors
     """(3,): yaw, pitch and roll of the hand, in degrees."""
     skin: Skin
@@ -40,7 +40,7 @@ class Scene:
     fill: float
     """Share of the image's side that the hand spans."""
     offset: Vectors
-    """(2,): where the hand's centre stands, as a share of the room that is left; -1 to 1."""
+    """(2,): where the hand's centre is, as a share of the free space; -1 to 1."""
     distance: float
     """Centimetres from camera to hand."""
     arm_length: float
@@ -53,33 +53,33 @@ class Scene:
     blur: float
     """Sigma of the lens, in pixels of a 224-pixel image."""
     grain: float
-    """Deviation of the sensor's noise, in grey levels."""
+    """Standard deviation of the sensor's noise, in grey levels."""
     left: bool = False
     """Whether it is a left hand."""
 
 
 @dataclass(frozen=True)
 class Variety:
-    """How far apart drawn people and places are.
+    """How much synthetic people and places differ.
 
     Raises:
         DataError: on construction, when a field is out of range.
     """
 
     spread: float = 1.0
-    """Factor on how much the view of the hand differs from one person to the next, 0 to 3; its pose differs by the
-    square root of it, since a pose that is bent too far is another letter."""
+    """Factor on how much the view of the hand differs between people, 0 to 3; its pose differs by the square root,
+    since a pose that is bent too far is another letter."""
     left: float = 0.0
     """Share of left hands, 0 to 1."""
     cut_out: float | None = None
-    """Share of hands on black, 0 to 1, for augmentation to lay over other images; None leaves the usual tenth."""
+    """Share of hands on black, 0 to 1, for augmentation to lay over other images; None for the usual tenth."""
     backlit: float | None = None
-    """Share of hands before a bright background that leaves them dark, down to silhouettes, 0 to 1; None leaves the
-    usual tenth, whose hands are dim before any background."""
+    """Share of hands on a bright background that leaves them dark, down to silhouettes, 0 to 1; None for the usual
+    tenth, whose hands are dim on any background."""
     idle: float = 0.0
-    """Share of the images of `nothing` that show a hand in no sign: open, at rest, between two letters; 0 to 1."""
+    """Share of the images of `nothing` that show a hand without a sign: open, at rest, between letters; 0 to 1."""
     rare: float = 0.0
-    """Share of hands in rarer ways: other moments of J and Z, other shapes, from the side or from behind; 0 to 1."""
+    """Share of hands in rarer variants: other moments of J and Z, other shapes, side or back views; 0 to 1."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -95,7 +95,7 @@ USUAL = Variety()
 def random_scene(
     label: str, rng: np.random.Generator, size: int, framing: Framing = "any", variety: Variety = USUAL
 ) -> Scene:
-    """Return some person and place for a class; `label` must be one of the 29 classes."""
+    """Return a random person and place for a class; `label` must be one of the 29 classes."""
     mean, deviation, least = _FILL[framing]
     variants = POSES.get(label)
     pose = None
@@ -135,7 +135,7 @@ def random_scene(
 
 
 def _rarer(label: str, usual: tuple[Pose, ...], rng: np.random.Generator) -> tuple[tuple[Pose, ...], Vectors]:
-    """Return rarer ways to make a class, or the usual ones and how the hand is turned beside that, (3,)."""
+    """Return rarer variants of a class, or the usual ones and a rotation of the hand in addition, (3,)."""
     if label in RARE and rng.random() < 0.5:
         return RARE[label], np.zeros(3)
     if label in READ_FROM_BEHIND and rng.random() < 0.4:
@@ -144,7 +144,7 @@ def _rarer(label: str, usual: tuple[Pose, ...], rng: np.random.Generator) -> tup
 
 
 def vary(pose: Pose, rng: np.random.Generator, degrees: float) -> Pose:
-    """Return the pose with every joint moved a little; neighbouring fingers move together more than apart."""
+    """Return the pose with every joint moved a little; the fingers move together more than apart."""
     together = rng.normal(0, degrees, 3)
     fingers = np.array(pose.fingers, np.float64)
     fingers[:, :3] += together + rng.normal(0, degrees * 0.6, (4, 3))
@@ -187,13 +187,13 @@ def _random_skin(rng: np.random.Generator) -> Skin:
 
 
 def _bright(background: Image, rng: np.random.Generator) -> Image:
-    """Let daylight into the background: a window, a sky, a lit wall."""
+    """Return the background in daylight: a window, a sky, a lit wall."""
     shade = rng.uniform(0.05, 0.5)
     return np.asarray(255 - background * shade).astype(np.uint8)
 
 
 def _random_light(rng: np.random.Generator, against: bool | None = None) -> Light:
-    """Return some light; `against` says whether it comes from behind the hand, None leaves that to chance."""
+    """Return some light; `against`: whether it comes from behind the hand, None for at random."""
     direction = np.array([rng.normal(0, 0.55), rng.normal(-0.5, 0.4), rng.uniform(0.35, 1.0)])
     if against is None:
         total = rng.uniform(0.25, 0.6) if rng.random() < 0.1 else rng.uniform(0.85, 1.35)

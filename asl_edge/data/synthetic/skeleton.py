@@ -77,7 +77,7 @@ def average_build() -> Build:
 
 
 def random_build(rng: np.random.Generator) -> Build:
-    """Return the hand of some person: long or short fingers, slim or thick, no finger quite in proportion."""
+    """Return a random person's hand: long or short fingers, slim or thick, no finger quite in proportion."""
     width = rng.normal(1.0, 0.05)
     length = rng.normal(1.0, 0.05)
     girth = np.clip(rng.normal(1.0, 0.08), 0.82, 1.2)
@@ -93,7 +93,7 @@ def random_build(rng: np.random.Generator) -> Build:
 
 
 def pose_hand(build: Build, pose: Pose) -> Hand:
-    """Bend the hand `build` as `pose` says.
+    """Return the hand `build` in the pose `pose`.
 
     A finger swings by its spread in the plane of the palm and then bends, joint after joint, about one axis. The
     thumb's three bones are given by their directions, since its base turns about two axes at once.

@@ -1,4 +1,4 @@
-"""A folder of drawn images, one folder a class, as a person's own photographs would lie there."""
+"""A folder of synthetic images with one folder per class, like a person's own photographs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from asl_edge.labels import CLASSES, MOTION_LETTERS
 from asl_edge.process.signals import sigterm_as_interrupt
 
 CLIP_FRAMES = 10
-"""Consecutive frames that show one person in one place, as a video does: what a random split leaks and blocks keep."""
+"""Consecutive frames that show one person in one place, as in a video: a random split leaks them, blocks do not."""
 
 _IN_PROCESS_IMAGES = 300
-"""Fewer images than this are drawn sooner than worker processes start."""
+"""Fewer images than this are drawn before worker processes would have started."""
 
 _MAX_PROCESSES = 61 if os.name == "nt" else MAX_WORKERS
-"""Python waits for no more than 61 processes on Windows."""
+"""Python cannot wait for more than 61 processes on Windows."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SynthesisReport:
     images_per_second: float
     workers: int
     motion_letters: tuple[str, ...]
-    """Classes among these that are signed as a movement, drawn as their hold shape."""
+    """Classes among these that are signed as a movement, shown in their hold shape."""
 
 
 class _Clip(NamedTuple):
@@ -68,6 +68,7 @@ class _Clip(NamedTuple):
     variety: Variety
 
 
+# Ten parameters: all but `per_class` are independent and have defaults, so nobody passes them together.
 def synthesize(
     out: str | os.PathLike[str],
     *,
@@ -81,28 +82,28 @@ def synthesize(
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> SynthesisReport:
-    """Draw images of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
+    """Write synthetic images of hands to `out/A/A1.jpg`, `out/A/A2.jpg` and so on, all of them or none.
 
     Consecutive images of a class are frames of one clip: the same person, pose habit, place and camera.
 
     Args:
-        out: folder to make; it must not exist, or be empty.
-        per_class: images of each class.
+        out: folder to make; it must be empty or not exist.
+        per_class: images per class.
         classes: names in any case; default all 29.
         seed: same seed, same bytes, whatever the number of workers.
         size: side of the images in pixels, 32 to 1024.
-        clip_frames: images of a clip; with 1 every image shows another person in another place.
-        framing: `any` draws hands near and far, `guide` hands that fill the image as inside the guide box of video.
-        variety: how far apart people and places are.
-        workers: processes that draw; default one a core, or none besides this one when there is little to draw. More
-            than one needs the usual `if __name__ == "__main__":` in the script that calls.
-        on_progress: called with the number of images that have just been finished.
+        clip_frames: images per clip; with 1 every image shows another person in another place.
+        framing: `any` draws hands near and far, `guide` hands that fill the image, as inside the guide box of video.
+        variety: how much people and places differ.
+        workers: processes that draw; default one per core, or only this one when there is little to draw. More than
+            one needs the usual `if __name__ == "__main__":` in the calling script.
+        on_progress: called with the number of images just finished.
 
     Returns:
         What was written, and how fast.
 
     Raises:
-        DataError: an unknown or repeated class, a number out of range, or `out` is in the way.
+        DataError: an unknown or repeated class, a number out of range, or `out` exists and is not an empty folder.
         AslEdgeError: a worker process died.
         MissingPackageError: OpenCV is not installed.
     """
@@ -111,9 +112,9 @@ def synthesize(
     names = _checked_classes(classes)
     checked_size(size)
     if framing not in get_args(Framing):
-        raise DataError(f"The framing is one of {', '.join(get_args(Framing))}. Received: {framing!r}")
+        raise DataError(f"The framing must be one of {', '.join(get_args(Framing))}. Received: {framing!r}")
     _refuse_out_of_range(per_class, clip_frames, seed, workers)
-    _refuse_what_stands(final)
+    _refuse_existing(final)
 
     started = time.perf_counter()
     total = per_class * len(names)
@@ -147,29 +148,29 @@ def synthesize(
 def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
     names = CLASSES if classes is None else tuple(checked_label(name) for name in classes)
     if not names or len(set(names)) != len(names):
-        raise DataError(f"Name each class to draw once, and at least one. Received: {', '.join(names) or 'none'}")
+        raise DataError(f"Name at least one class, and each class once. Received: {', '.join(names) or 'none'}")
     return names
 
 
 def _refuse_out_of_range(per_class: int, clip_frames: int, seed: int, workers: int | None) -> None:
     if per_class < 1:
-        raise DataError(f"At least one image a class must be drawn. Received: {per_class}")
+        raise DataError(f"At least one image per class must be drawn. Received: {per_class}")
     if clip_frames < 1:
-        raise DataError(f"A clip has at least one frame. Received: {clip_frames}")
+        raise DataError(f"A clip must have at least one frame. Received: {clip_frames}")
     if seed < 0:
-        raise DataError(f"A seed is 0 or more. Received: {seed}")
+        raise DataError(f"The seed must be 0 or more. Received: {seed}")
     if workers is not None and workers < 1:
-        raise DataError(f"At least one worker must draw. Received: {workers}")
+        raise DataError(f"At least one worker is needed. Received: {workers}")
     if workers is not None and workers > _MAX_PROCESSES:
-        raise DataError(f"At most {_MAX_PROCESSES} workers can draw. Received: {workers}")
+        raise DataError(f"There can be at most {_MAX_PROCESSES} workers. Received: {workers}")
 
 
-def _refuse_what_stands(out: Path) -> None:
+def _refuse_existing(out: Path) -> None:
     if out.resolve() == Path.cwd():
-        raise DataError("The images go to a folder of their own. Name a new one with --out, such as --out hands.")
+        raise DataError("The images need a folder of their own. Name a new one with --out, such as --out hands.")
     if out.is_dir():
         if content(out):
-            raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or remove it first.")
+            raise DataError(f"The folder {out} exists and is not empty. Choose another --out, or delete it first.")
     elif out.exists():
         raise DataError(f"{out} exists and is not a folder. Choose another --out.")
 
@@ -177,7 +178,7 @@ def _refuse_what_stands(out: Path) -> None:
 @contextlib.contextmanager
 def _folder_in_one_piece(final: Path) -> Iterator[Path]:
     try:
-        # Drawn again in minutes, many small files are not worth the time that it takes to sync each.
+        # They can be drawn again in minutes, so many small files are not worth the time to sync each of them.
         with whole_folder(final, synced=False) as folder:
             yield folder
     except OSError as error:
@@ -191,7 +192,7 @@ def _runs(per_class: int, clip_frames: int) -> list[tuple[int, int]]:
 
 
 def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], None] | None) -> Iterator[int]:
-    """Draw the clips and yield the bytes that each took."""
+    """Draw the clips and yield the size in bytes of each."""
     if workers == 1:
         for clip in clips:
             written = _draw_clip(clip)
@@ -200,7 +201,7 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
             yield written
         return
     # Processes, not threads: the many small NumPy steps of an image hold the interpreter's lock. Spawned, as on
-    # Windows and macOS, since a fork is not safe beside the threads of OpenCV.
+    # Windows and macOS, since a fork is not safe next to the threads of OpenCV.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare_worker)
     try:
         waiting: dict[Future[int], _Clip] = {}
@@ -218,8 +219,8 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
                 yield written
     except BrokenProcessPool as error:
         raise AslEdgeError(
-            "A process that draws ended before its work was done. In a script of your own, call synthesize() under "
-            '`if __name__ == "__main__":`, or pass workers=1; otherwise memory may have run out.'
+            "A worker process ended before its work was done. In your own script, call synthesize() under "
+            '`if __name__ == "__main__":` or pass workers=1. If it is, memory may have run out.'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -231,7 +232,7 @@ def _prepare_worker() -> None:
 
 
 def _draw_clip(clip: _Clip) -> int:
-    """Draw and write the images of one clip; return their bytes. What is drawn hangs on nothing but the clip."""
+    """Draw and write the images of one clip; return their bytes. The images depend on the clip only."""
     cv2 = opencv()
     rng = np.random.default_rng([clip.seed, CLASSES.index(clip.label), clip.number])
     scene = random_scene(clip.label, rng, clip.size, clip.framing, clip.variety)
@@ -240,7 +241,7 @@ def _draw_clip(clip: _Clip) -> int:
         image = draw_frame(scene, rng, clip.size).image
         quality = int(rng.integers(80, 96))
         data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        # The whole folder appears at once, so its files need no temporary names of their own.
+        # The whole folder appears at once, so its files need no temporary names.
         Path(clip.folder, clip.label, f"{clip.label}{number}.jpg").write_bytes(data)
         written += len(data)
     return written

@@ -30,7 +30,7 @@ class Classifier(Protocol):
 
     @property
     def image_size(self) -> int:
-        """Side of the images that are best read for it: more than `input_size` where it may look twice."""
+        """Side of the images that it should be given: more than `input_size` where it has a zoom pass."""
 
     @property
     def fit(self) -> Fit:
@@ -38,18 +38,18 @@ class Classifier(Protocol):
 
     @property
     def fit_known(self) -> bool:
-        """Whether the model says its `fit`; a bare `.keras` file does not, and `crop` is assumed."""
+        """Whether the model records its `fit`; a bare `.keras` file does not, and `crop` is assumed."""
 
     @property
     def threshold(self) -> float | None:
-        """Confidence under which the model's answer is "not sure"; None where it carries no such threshold."""
+        """The model's reject threshold: below this confidence it is "not sure"; None where it has none."""
 
     @property
     def temperature(self) -> float:
-        """By which its logits were divided already; 1 where it is not calibrated."""
+        """By which its logits have been divided; 1 where it is not calibrated."""
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Answer a batch.
+        """Classify a batch.
 
         Args:
             images: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `image_size`.
@@ -59,7 +59,7 @@ class Classifier(Protocol):
         """
 
     def close(self) -> None:
-        """Free what the model holds."""
+        """Release the model."""
 
 
 def refuse_contradictions(
@@ -69,7 +69,7 @@ def refuse_contradictions(
     classes: Sequence[str] | None,
     fit: Fit | None,
 ) -> None:
-    """Raise ModelError when class names or fit are given that differ from the model's own."""
+    """Raise ModelError when the given class names or fit differ from the model's own."""
     if classes is not None and tuple(classes) != own_classes:
         raise ModelError(
             f"{path} has the classes {','.join(own_classes)}. Received: {','.join(classes)}. "
@@ -77,7 +77,7 @@ def refuse_contradictions(
         )
     if fit is not None and fit != own_fit:
         raise ModelError(
-            f"{path} was made for fit {own_fit}. Received: {fit}. Leave --fit out: the model knows its own."
+            f"{path} was trained with fit {own_fit}. Received: {fit}. Leave --fit out: the model knows its own."
         )
 
 

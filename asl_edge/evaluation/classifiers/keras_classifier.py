@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     import keras
 
 BATCH_SIZE = 32
-"""Every batch has this size, the last one filled up, so that the backend compiles one function."""
+"""Every batch has this size, the last one padded, so that the backend compiles one function."""
 
 
 class KerasClassifier:
     """A Keras model, computing in float32.
 
     Args:
-        path: what the person named, for messages.
+        path: as given, for messages.
         model: uint8 (N, S, S, 3) RGB to probabilities (N, C).
         classes: the C class names.
-        fit: how its images are made square.
-        fit_known: whether the model or the person said so.
-        temperature: by which its logits are divided.
-        threshold: under which its answer is "not sure".
+        fit: how its images become square.
+        fit_known: whether the model or the caller stated `fit`.
+        temperature: its logits are divided by this.
+        threshold: reject threshold, below which its prediction is "not sure".
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class KerasClassifier:
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """See `Classifier.probabilities`; any number of images, also a memory map."""
         check_input(images, self.input_size)
-        answers = np.empty((len(images), len(self.classes)), np.float32)
+        probabilities = np.empty((len(images), len(self.classes)), np.float32)
         with _plain_float32():
             for start in range(0, len(images), BATCH_SIZE):
                 batch = np.asarray(images[start : start + BATCH_SIZE])
-                filling = np.zeros((BATCH_SIZE - len(batch), *batch.shape[1:]), np.uint8)
-                answered = np.asarray(self.model.predict_on_batch(np.concatenate([batch, filling])))
-                answers[start : start + len(batch)] = answered[: len(batch)]
-        return answers if self.temperature == 1.0 else with_temperature(answers, self.temperature)
+                padding = np.zeros((BATCH_SIZE - len(batch), *batch.shape[1:]), np.uint8)
+                outputs = np.asarray(self.model.predict_on_batch(np.concatenate([batch, padding])))
+                probabilities[start : start + len(batch)] = outputs[: len(batch)]
+        return probabilities if self.temperature == 1.0 else with_temperature(probabilities, self.temperature)
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         del self.model
 
 
@@ -81,7 +81,7 @@ def open_keras_classifier(
 ) -> KerasClassifier:
     """Open a run folder or a `.keras` file (see `open_classifier`).
 
-    A run folder answers as it is exported, with its calibration; a `.keras` file as the network gives it.
+    A run folder predicts as its export does, with its calibration; a `.keras` file without any.
     """
     from asl_edge.evaluation.calibration import read_calibration
     from asl_edge.training.runs.keras_file import enclosing_run
@@ -97,7 +97,7 @@ def open_keras_classifier(
         temperature, threshold = calibration.temperature, calibration.threshold
         return KerasClassifier(path, model, run.classes, run.fit, temperature=temperature, threshold=threshold)
     if classes is None:
-        raise ModelError(f"{path} lies in no run folder, so its class names are not known. Name them: --classes A,B,C")
+        raise ModelError(f"{path} is not in a run folder, so its class names are not known. Name them: --classes A,B,C")
     return KerasClassifier(path, _load(path), tuple(classes), fit or "crop", fit_known=fit is not None)
 
 
@@ -109,7 +109,7 @@ def _load(path: Path) -> keras.Model:
         load_keras()
     except MissingPackageError as error:
         raise MissingPackageError(
-            f"{path} needs Keras and a backend, and one cannot be imported. Install them: "
+            f"{path} needs Keras and a backend, and one of them cannot be imported. Install them: "
             "pip install 'asl-edge[train]'; an .onnx file is evaluated without them."
         ) from error
     model = load_keras_file(path)
@@ -127,9 +127,9 @@ def _input_size(path: Path, model: Any) -> int:
         )
     dtype = str(model.inputs[0].dtype)
     if dtype != "uint8":
-        # How such a network wants its pixels scaled cannot be seen; `asl-edge export` has the options for it.
+        # How such a network expects its pixels to be scaled is not recorded; `asl-edge export` has options for it.
         raise ModelError(
-            f"{path} takes {dtype} images; evaluate knows networks that take uint8 and rescale inside. "
+            f"{path} takes {dtype} images; evaluate supports networks that take uint8 and rescale inside. "
             "Export it (asl-edge export puts the rescaling inside: --pixels) and evaluate the .onnx file."
         )
     return int(shape[1])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.runtime.model_options import ModelOptions
 from asl_edge.spec import Fit
 
 
@@ -15,15 +16,7 @@ class OnnxClassifier:
 
     fit_known = True
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        provider: str = "cpu",
-        strict: bool = False,
-        precision: str | None = None,
-        zoom: bool = True,
-    ) -> None:
+    def __init__(self, path: Path, model_options: ModelOptions) -> None:
         """Open the model.
 
         Raises:
@@ -33,7 +26,7 @@ class OnnxClassifier:
         from asl_edge.runtime.predictor import Predictor
 
         self.path = path
-        self._predictor = Predictor(path, provider=provider, strict=strict, precision=precision, zoom=zoom)
+        self._predictor = Predictor(path, model_options)
         spec = self._predictor.spec
         self.classes = spec.classes
         self.input_size = spec.input_size
@@ -47,5 +40,5 @@ class OnnxClassifier:
         return np.asarray(self._predictor.probabilities(images), dtype=np.float32)
 
     def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         self._predictor.close()

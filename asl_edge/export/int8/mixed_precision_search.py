@@ -25,7 +25,7 @@ DEFAULT_AGREEMENT = 0.995
 """Share of labels that INT8 keeps where nothing else is asked for."""
 _HEADROOM = 1.25
 """What is tried where too many labels change: a network that knows its training images well is surprised by others
-(activations of AlexNet in benchmarks/results/precisions-alexnet.md went a quarter beyond)."""
+(activations of AlexNet in benchmarks/results/speed/precisions-alexnet.md went a quarter beyond)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Telling a bundle from a model file, without importing what reads bundles."""
+"""Distinguishes a bundle from a model file, without importing the code that reads bundles."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
 
         with zipfile.ZipFile(path) as opened:
             return MANIFEST in opened.namelist()
-    except Exception:  # no file, no zip (whose error would have to be imported to be named), or a damaged one
+    except Exception:  # not a file, not a zip (whose error would have to be imported first), or damaged
         return False

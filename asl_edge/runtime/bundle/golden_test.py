@@ -1,4 +1,4 @@
-"""Golden examples: a device runs a bundle's examples and compares with what was answered where the bundle was made."""
+"""Golden tests: a device runs a bundle's examples and compares with the outputs from where the bundle was made."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge.errors import ModelError
+from asl_edge.process import log
 from asl_edge.runtime.bundle import verified
 from asl_edge.runtime.bundle.reader import Bundle
 from asl_edge.runtime.engine.model_source import ModelSource
@@ -26,7 +27,7 @@ WORST_SHOWN = 5
 
 @dataclass(frozen=True)
 class GoldenDifference:
-    """One example that a device answers otherwise."""
+    """One example with another output on this device."""
 
     example: int
     """Number of the example, from 0."""
@@ -42,7 +43,7 @@ class GoldenResult:
     precision: str
     target: str | None
     provider: str
-    """What was asked for."""
+    """The requested provider."""
     providers_used: tuple[str, ...]
     threads: int | None
     examples: int
@@ -55,7 +56,7 @@ class GoldenResult:
 
     @property
     def passed(self) -> bool:
-        """Whether this device answers as it should."""
+        """Whether this device computes the expected outputs."""
         return not self.failures
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,12 +74,12 @@ def verify_bundle(
     """Run a bundle's golden examples with a provider, one precision after the other.
 
     A precision passes where no probability differs by more than the bundle's tolerance for it, and no label whose
-    lead over the second is larger than twice that. What came of INT8 is remembered, since `open_model` asks for it.
+    lead over the second is larger than twice that. Results of INT8 are recorded, since `open_model` needs them.
 
     Args:
         bundle: an opened bundle; all of its members are checked first.
         provider: our name of an execution provider, or `auto`.
-        threads: threads within one operator; None for one a core.
+        threads: threads within one operator; None for one per core.
         precisions: which; all by default.
 
     Raises:
@@ -93,22 +94,25 @@ def verify_bundle(
 
 
 def check(bundle: str | os.PathLike[str], precision: str, opened: OpenedSession) -> str | None:
-    """Return why a precision of a bundle must not be used here, or None where its examples pass, now or before.
+    """Return why a precision of a bundle must not be used here, or None if its examples pass or have passed before.
 
     Args:
         bundle: path of the bundle.
         precision: one that it holds.
-        opened: the session that shall be used.
+        opened: the session to use.
 
     Raises:
         ModelError: the bundle was changed.
     """
-    known = verified.read(bundle).get(_key(precision, opened.used[0]))
-    if known is None:
+    key = _key(precision, opened.used[0])
+    fault = verified.read(bundle).get(key)
+    when = "earlier"
+    if fault is None:
         result = compare(Bundle(bundle), precision, opened)
         _record(bundle, [result])
-        known = _in_words(result)
-    return known or None
+        fault, when = _in_words(result), "now"
+    log.info("golden examples of %s, %s, tested %s: %s", os.fspath(bundle), key, when, fault or "passed")
+    return fault or None
 
 
 def _record(bundle: str | os.PathLike[str], results: Sequence[GoldenResult]) -> None:
@@ -134,7 +138,7 @@ def compare(bundle: Bundle, precision: str, opened: OpenedSession) -> GoldenResu
 
 
 def _exact(provider: str, precision: str) -> dict[str, str]:
-    """Return options under which a provider computes as a precision promises: TensorRT would round float32 to half."""
+    """Return options for computing in the precision's own arithmetic: by default, TensorRT rounds float32 to half."""
     return {"trt_fp16_enable": "0"} if provider == "tensorrt" and precision in ("fp32", "fp16-weights") else {}
 
 
@@ -143,7 +147,7 @@ def _verified(bundle: Bundle, precision: str, provider: str, threads: int | None
     data, spec = bundle.onnx(precision)
     name = f"{entry.member} in {bundle.path}"
     with warnings.catch_warnings():
-        # A provider that was named must be the one that is proved; `auto` may fall back, which the result says.
+        # A named provider must be the one that is tested; `auto` may fall back, which the result shows.
         warnings.simplefilter("ignore" if provider == AUTO else "default", ProviderWarning)
         settings = settings_for(provider, bundle.path, ModelSource(name, data, spec), _exact(provider, precision))
         opened = open_session(
@@ -177,9 +181,9 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
     clear = top_two[:, 1] - top_two[:, 0] > 2 * entry.tolerance
     failures = []
     if not np.isfinite(answered).all():
-        failures.append("An answer is not a number.")
+        failures.append("An output is NaN or infinite.")
     elif differences.max() > entry.tolerance:
-        failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is right.")
+        failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is allowed.")
     changed = int(((there != here) & clear).sum())
     if changed:
         failures.append(f"{changed} of {len(images)} examples have another label.")

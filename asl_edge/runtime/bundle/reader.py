@@ -1,14 +1,14 @@
-"""Bundles: one model in several precisions, with examples by which a device proves that it answers as it should.
+"""Bundles: one model in several precisions, with golden examples to verify a device.
 
 A bundle is a zip with
 
     asl-edge-bundle.json    what is in it: models, examples, SHA-256 of every other member, versions that can read it
     models/PRECISION.onnx   the model, the same weights in each precision, its spec inside
-    golden/images.npy     uint8 (N, S, S, 3), RGB: the examples
-    golden/PRECISION.npy    float32 (N, C): what that precision answered where it was made
+    golden/images.npy       uint8 (N, S, S, 3), RGB: the examples
+    golden/PRECISION.npy    float32 (N, C): outputs of that precision where it was made
     spec.json, labels.txt, MODEL_CARD.md, LICENSE.txt   for people
 
-Nothing is unpacked to disk, and nothing is run before it was checked.
+Nothing is unpacked to disk, and nothing is run before it has been checked.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from asl_edge.spec import METADATA_KEY, ModelSpec
 FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-"""What a member may be called: no way out of the zip, no drive, nothing hidden."""
+"""Valid names of members: no path out of the zip, no drive, nothing hidden."""
 _MOST_MEMBERS = 64
 _LARGEST_MANIFEST = 4 * 2**20
 _LARGEST = 2 * 2**30
-"""Bytes that a bundle may hold, unpacked."""
+"""Limit of the unpacked size in bytes."""
 _LARGEST_RATIO = 200
 _CHUNK = 2**20
 
@@ -52,21 +52,21 @@ class BundledModel:
     precision: str
     member: str
     target: str | None
-    """What INT8 was made for: `x86`, `arm` or `tensorrt`; None for other precisions."""
+    """Target of INT8: `x86`, `arm` or `tensorrt`; None for other precisions."""
     answers: str
-    """The member that holds its golden answers."""
+    """The member that holds its golden outputs."""
     tolerance: float
-    """Largest difference of a probability that a device may show."""
+    """Largest difference in a probability that a device may have."""
 
 
 class Bundle:
-    """A bundle whose members are read, and checked, when they are asked for.
+    """A bundle, whose members are read and checked on demand.
 
     Args:
         path: the `.aslz` file.
 
     Raises:
-        ModelError: it is missing, no bundle, damaged, made for another asl-edge, or holds what no bundle does.
+        ModelError: it is missing, not a bundle, damaged, made for another asl-edge, or has unexpected content.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,7 +84,7 @@ class Bundle:
         self.models = tuple(self._models())
 
     def read(self, name: str) -> bytes:
-        """Return a member's bytes, which have the length and the SHA-256 that the manifest says.
+        """Return a member's bytes, after checking their length and SHA-256 against the manifest.
 
         Raises:
             ModelError: there is no such member, or its bytes were changed.
@@ -116,10 +116,10 @@ class Bundle:
         return tuple(model.precision for model in self.models)
 
     def onnx(self, precision: str) -> tuple[bytes, ModelSpec]:
-        """Return the model in one precision, and its spec, looked into before anything of it is run.
+        """Return the model in one precision, and its spec, inspected before anything of it is run.
 
         Raises:
-            ModelError: the bundle does not hold it, it was changed, or it is of a kind that asl-edge does not run.
+            ModelError: the bundle does not hold it, it was changed, or asl-edge does not run models of its kind.
         """
         member = self.model(precision).member
         data = self.read(member)
@@ -134,18 +134,18 @@ class Bundle:
         return data, spec
 
     def golden(self, precision: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Return the examples and what a precision answered to them: uint8 (N, S, S, 3), RGB, and float32 (N, C).
+        """Return the examples and a precision's outputs for them: uint8 (N, S, S, 3), RGB, and float32 (N, C).
 
         Raises:
-            ModelError: they are not there, were changed, or are no such arrays.
+            ModelError: they are missing, were changed, or are not such arrays.
         """
         entry = self.model(precision)
         images = self._array(str(self.manifest["golden"]["images"]))
         answers = self._array(entry.answers)
         if images.dtype != np.uint8 or images.ndim != 4 or answers.dtype != np.float32 or answers.ndim != 2:
-            raise self._refusal("its golden examples are no images with answers")
+            raise self._refusal("its golden examples are not images with outputs")
         if len(images) != len(answers) or not len(images):
-            raise self._refusal(f"it has {len(images)} examples and {len(answers)} answers")
+            raise self._refusal(f"it has {len(images)} examples and {len(answers)} outputs")
         return images, answers
 
     def check(self) -> None:
@@ -161,12 +161,12 @@ class Bundle:
         try:
             return zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError) as error:
-            raise self._refusal(f"it is no bundle, or is damaged ({error})") from error
+            raise self._refusal(f"it is not a bundle, or is damaged ({error})") from error
         except OSError as error:
             raise ModelError(f"{self.path} cannot be read ({error.strerror or error}).") from error
 
     def _checked_members(self) -> dict[str, int]:
-        """Return the members' sizes; refuses what would leave the zip, or fill the memory."""
+        """Return the members' sizes; refuse members that would leave the zip, or fill the memory."""
         entries = self._zip.infolist()
         if len(entries) > _MOST_MEMBERS:
             raise self._refusal(f"it has {len(entries)} members; a bundle has {_MOST_MEMBERS} at most")
@@ -175,7 +175,7 @@ class Bundle:
             name = entry.filename
             mode = entry.external_attr >> 16
             if not _NAME.fullmatch(name) or (mode and (mode & 0o170000) not in (0, 0o100000)):
-                raise self._refusal(f"its member {name!r} is no plain file inside the bundle")
+                raise self._refusal(f"its member {name!r} is not a plain file inside the bundle")
             if name in sizes:
                 raise self._refusal(f"it holds {name} twice")
             if entry.flag_bits & 1:
@@ -188,7 +188,7 @@ class Bundle:
         if sum(sizes.values()) > _LARGEST:
             raise self._refusal(f"it would unpack to {sum(sizes.values()) / 2**30:.1f} GiB")
         if MANIFEST not in sizes:
-            raise self._refusal(f"it is no bundle of asl-edge: it has no {MANIFEST}")
+            raise self._refusal(f"it is not a bundle of asl-edge: it has no {MANIFEST}")
         return sizes
 
     def _manifest(self) -> dict[str, Any]:
@@ -204,9 +204,9 @@ class Bundle:
             raise self._refusal(f"it is a bundle of format {manifest.get('format')}, this asl-edge reads {FORMAT}")
         self._refuse_other_versions(manifest.get("asl_edge"))
         members = manifest["members"]
-        said, found = set(members), set(self._sizes) - {MANIFEST}
-        if said != found:
-            raise self._refusal(f"what it holds and what it says differ in {', '.join(sorted(said ^ found))}")
+        listed, present = set(members), set(self._sizes) - {MANIFEST}
+        if listed != present:
+            raise self._refusal(f"its content and its manifest differ in {', '.join(sorted(listed ^ present))}")
         for name, facts in members.items():
             if (
                 not isinstance(facts, dict)
@@ -225,7 +225,7 @@ class Bundle:
         except (TypeError, KeyError, ValueError) as error:
             raise self._refusal(f"{MANIFEST} does not say which asl-edge can read it") from error
         if not fits:
-            raise self._refusal(f"it wants asl-edge {least} or newer, below {below}; this is {__version__}")
+            raise self._refusal(f"it requires asl-edge {least} or newer, below {below}; this is {__version__}")
 
     def _models(self) -> list[BundledModel]:
         try:
@@ -247,7 +247,7 @@ class Bundle:
         return models
 
     def _bytes(self, name: str, size: int) -> bytes:
-        """Read a member, never more than the zip says that it has."""
+        """Read a member, but never more than its size in the zip's directory."""
         data = bytearray()
         try:
             with self._zip.open(name) as file:
@@ -263,7 +263,7 @@ class Bundle:
         try:
             return np.asarray(np.load(io.BytesIO(self.read(name)), allow_pickle=False))
         except (ValueError, EOFError, OSError) as error:
-            raise self._refusal(f"{name} is no array ({error})") from error
+            raise self._refusal(f"{name} is not an array ({error})") from error
 
     def _refusal(self, reason: str) -> ModelError:
         return ModelError(
@@ -275,6 +275,6 @@ def _release(version: str) -> tuple[int, ...]:
     """`0.1.0.dev3` becomes (0, 1, 0)."""
     match = re.match(r"\d+(\.\d+)*", version)
     if match is None:
-        raise ValueError(f"{version!r} is no version")
+        raise ValueError(f"{version!r} is not a version")
     parts = [int(part) for part in match[0].split(".")]
     return (*parts, *(0,) * (4 - len(parts)))

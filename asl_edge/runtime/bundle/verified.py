@@ -1,15 +1,14 @@
-"""INT8 of a bundle runs on a device only once its golden examples were answered there as where it was made.
+"""The record of golden tests: INT8 of a bundle runs on a device only after its golden examples have passed there.
 
-Processors multiply small whole numbers in different ways, and some wrongly (see `asl_edge.runtime.engine.precision`).
-So the first session of a bundle's INT8 answers the examples, which takes about as long as 24 images, and what came of
-it is kept beside the bundle, or in the user's cache where that cannot be written. It holds for this file, machine,
+Processors multiply 8-bit integers in different ways, and some inaccurately (see `asl_edge.runtime.engine.precision`).
+So the first session of a bundle's INT8 classifies the examples, which takes about as long as 24 images. The result is
+saved next to the bundle, or in the user's cache if that place is read-only. It is valid for this file, machine,
 provider and version of ONNX Runtime.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge.files import atomic
+from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
 SUFFIX = ".verified.json"
@@ -24,11 +24,11 @@ FORMAT = 1
 
 
 def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
-    """Keep what came of a bundle's examples, where it can be kept.
+    """Save the results of a bundle's golden examples, if there is a place for them.
 
     Args:
         bundle: path of the bundle.
-        failures: "PRECISION on PROVIDER" -> why its examples failed, empty where they passed; added to what is known.
+        failures: "PRECISION on PROVIDER" -> why its examples failed, empty if they passed; added to earlier results.
     """
     if not failures:
         return
@@ -42,7 +42,7 @@ def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
 
 
 def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
-    """Return what was recorded for this bundle, machine and ONNX Runtime; empty where nothing was."""
+    """Return what was recorded for this bundle, machine and ONNX Runtime; empty if nothing was."""
     for path in _places(bundle):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -52,7 +52,5 @@ def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
-    path = Path(os.path.abspath(bundle))  # noqa: PTH100 - resolve() would follow a link out of the folder
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.json"
-    return Path(f"{path}{SUFFIX}"), home / "asl-edge" / "verified" / name
+    path = absolute(bundle)
+    return Path(f"{path}{SUFFIX}"), cache_dir("verified") / f"{name_in_cache(path)}.json"

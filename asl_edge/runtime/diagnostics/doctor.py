@@ -1,4 +1,4 @@
-"""The doctor: whether predicting works on this machine, on what, and how to mend what does not."""
+"""The doctor: whether predicting works on this machine, on which providers, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ TIERS: dict[str, tuple[str, ...]] = {
     "workshop": ("tensorflow", "keras", "tf2onnx", "onnx", "scikit-learn", "matplotlib"),
 }
 OLDEST = {"numpy": (1, 24), "cv2": (4, 8), "onnxruntime": (1, 17)}
-"""The oldest versions that asl-edge is tested with."""
+"""The oldest versions with which asl-edge is tested."""
 
 _LOW_MEMORY_BYTES = 400 * 2**20
 _ABOVE_THE_PACKAGE = Path(__file__).resolve().parents[3]
-_PROBE_SECONDS = 300  # TensorRT takes its time over even the smallest engine
+_PROBE_SECONDS = 300  # TensorRT is slow to build even the smallest engine
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to mend."""
+    """Something to fix."""
 
     problem: str
     remedy: str
     stops_predict: bool = False
-    """Whether `predict` cannot work because of it."""
+    """Whether it keeps `predict` from working."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class ModuleCheck:
 
 @dataclass(frozen=True)
 class ProviderCheck:
-    """Whether a provider of this ONNX Runtime really makes a session and computes rightly."""
+    """Whether a provider of this ONNX Runtime really creates a session and computes correctly."""
 
     name: str
     works: bool
     ms: float | None = None
-    """Milliseconds of one run of the tiny model, which says that it runs, not how fast."""
+    """Milliseconds of one run of the smoke model; shows that it runs, not how fast."""
     reason: str | None = None
 
 
 @dataclass
 class Diagnosis:
-    """All that the doctor found out."""
+    """Everything that the doctor found."""
 
     asl_edge: str
     python: str
@@ -81,12 +81,12 @@ class Diagnosis:
         return not any(finding.stops_predict for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that JSON knows."""
+        """Return everything as plain values for JSON."""
         return asdict(self) | {"can_predict": self.can_predict}
 
 
 Probe = Callable[[str, str], "dict[str, Any]"]
-"""Takes `import` or `provider` and a name, returns what `asl_edge.runtime.diagnostics.probe` answers."""
+"""Takes `import` or `provider` and a name, returns the result of `asl_edge.runtime.diagnostics.probe`."""
 
 
 def probe(what: str, name: str) -> dict[str, Any]:
@@ -96,12 +96,12 @@ def probe(what: str, name: str) -> dict[str, Any]:
             [sys.executable, "-m", "asl_edge.runtime.diagnostics.probe", what, name],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            cwd=_ABOVE_THE_PACKAGE,  # not where a person may have a numpy.py of their own
+            cwd=_ABOVE_THE_PACKAGE,  # not a folder that may hold somebody's own numpy.py
             timeout=_PROBE_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"it did not answer within {_PROBE_SECONDS} seconds"}
+        return {"error": f"it did not finish within {_PROBE_SECONDS} seconds"}
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
@@ -186,7 +186,7 @@ def _provider_findings(diagnosis: Diagnosis) -> list[Finding]:
     for check in diagnosis.providers:
         if not check.works and check.name == "cpu":
             remedy = "pip install --force-reinstall onnxruntime"
-            findings.append(Finding(f"Even the tiny model does not run on cpu: {check.reason}", remedy, True))
+            findings.append(Finding(f"Even the smoke model does not run on cpu: {check.reason}", remedy, True))
     if works and "cpu" not in works:
         findings.append(Finding("This ONNX Runtime has no cpu provider", "pip install 'asl-edge[cpu]'"))
     if diagnosis.machine["gpus"] and not (works.get("cuda") or works.get("tensorrt")):
@@ -207,12 +207,12 @@ def _machine_findings(diagnosis: Diagnosis) -> list[Finding]:
     findings = []
     free = diagnosis.available_memory_bytes
     if free is not None and free < _LOW_MEMORY_BYTES:
-        problem = f"Only {free / 1e6:.0f} MB of memory are free; the AlexNet in FP32 takes 250 MB"
+        problem = f"Only {free / 1e6:.0f} MB of memory are free; AlexNet in FP32 takes 250 MB"
         findings.append(Finding(problem, "Close other programs, or export with --precision fp16 or a smaller network"))
     cores = diagnosis.machine["cores"]
     if cores < (os.cpu_count() or 1):
         problem = f"This process may use {cores} of the machine's {os.cpu_count()} cores"
-        findings.append(Finding(problem, "Widen the container's or the service's CPU limit, if that is not meant"))
+        findings.append(Finding(problem, "Widen the container's or the service's CPU limit, if that is not intended"))
     return findings
 
 

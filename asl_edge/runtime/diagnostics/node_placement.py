@@ -1,4 +1,4 @@
-"""Where the nodes of a model run: on the provider that was asked for, or back on the CPU."""
+"""Where the nodes of a model run: on the requested provider, or back on the CPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placement:
-    """Which providers ran how many nodes of a model, after ONNX Runtime's own work on the graph."""
+    """Which providers ran how many nodes of a model, after ONNX Runtime's optimisations."""
 
     model: str
     precision: str
@@ -34,7 +34,7 @@ class Placement:
     nodes: dict[str, int]
     """Our name of a provider -> nodes that ran there, most first."""
     on_cpu: dict[str, int]
-    """Operator -> nodes of it that ran on the CPU although another provider was asked for."""
+    """Operator -> its nodes that ran on the CPU although another provider was requested."""
 
 
 def placement(
@@ -44,8 +44,8 @@ def placement(
 ) -> Placement:
     """Run a model once and count which of its nodes ran where.
 
-    What is counted comes from ONNX Runtime's profile of that run, since it tells no other way in all of its versions. A
-    provider that takes whole subgraphs (TensorRT, OpenVINO, CoreML, QNN) shows each as one node.
+    The counts come from ONNX Runtime's profile of that run, the only way that all of its versions support. A provider
+    that takes whole subgraphs (TensorRT, OpenVINO, CoreML, QNN) shows each as one node.
 
     Args:
         model: an `.onnx` file, a bundle, or None for the pretrained model.
@@ -67,9 +67,9 @@ def placement(
             raise AslEdgeError(f"ONNX Runtime's profile cannot be read ({error}).") from error
     ran: dict[str, tuple[str, str]] = {}
     for event in events:
-        told = event.get("args") if isinstance(event, dict) else None
-        if event.get("cat") == "Node" and isinstance(told, dict) and told.get("provider"):
-            ran[str(event.get("name"))] = providers.our_name(str(told["provider"])), str(told.get("op_name", "?"))
+        facts = event.get("args") if isinstance(event, dict) else None
+        if event.get("cat") == "Node" and isinstance(facts, dict) and facts.get("provider"):
+            ran[str(event.get("name"))] = providers.our_name(str(facts["provider"])), str(facts.get("op_name", "?"))
     nodes = Counter(where for where, _ in ran.values())
     elsewhere = opened.used[0] != "cpu"
     back = Counter(operator for where, operator in ran.values() if where == "cpu") if elsewhere else Counter()
@@ -80,7 +80,7 @@ def placement(
 
 def in_words(report: Placement) -> str:
     """Return a placement as one line."""
-    where = ", ".join(f"{count} on {name}" for name, count in report.nodes.items()) or "none that it tells of"
+    where = ", ".join(f"{count} on {name}" for name, count in report.nodes.items()) or "none reported"
     name = report.model if report.model.endswith(")") else f"{report.model} ({report.precision})"
     line = f"{name}: {sum(report.nodes.values())} nodes, {where}"
     if report.on_cpu:

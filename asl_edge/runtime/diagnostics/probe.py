@@ -1,4 +1,4 @@
-"""The process in which the doctor tries one thing: a library that crashes then takes only this process with it.
+"""The process in which the doctor tries one thing, so that a library that crashes ends only this process.
 
 `python -m asl_edge.runtime.diagnostics.probe import numpy` or `... provider cuda`; writes one JSON object to standard
 output.
@@ -29,7 +29,7 @@ def try_import(module: str) -> dict[str, Any]:
 
 
 def try_provider(name: str) -> dict[str, Any]:
-    """Make a session with the provider for the tiny model and run it; return `ms`, the time of the second run."""
+    """Run the smoke model in a session with the provider; return `ms`, the time of the second run."""
     from asl_edge.errors import ProviderError
     from asl_edge.runtime.diagnostics import smoke_model
     from asl_edge.runtime.engine import providers
@@ -57,16 +57,16 @@ def _decode_something(cv2: Any) -> None:
 
 
 def main() -> None:
-    """Try what the arguments name."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints must not mix with the answer
+    """Try the module or provider that the arguments name."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not mix with the result
     what, name = sys.argv[1:3]
     try:
-        answer = {"import": try_import, "provider": try_provider}[what](name)
+        result = {"import": try_import, "provider": try_provider}[what](name)
     except Exception as error:
-        answer = {"error": str(error).strip() or type(error).__name__}
-    with answers:
-        json.dump(answer, answers)
+        result = {"error": str(error).strip() or type(error).__name__}
+    with out:
+        json.dump(result, out)
 
 
 if __name__ == "__main__":

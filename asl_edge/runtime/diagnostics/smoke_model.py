@@ -1,4 +1,4 @@
-"""A tiny ONNX model that shows whether an execution provider really works on this machine."""
+"""A tiny ONNX model that tests whether an execution provider really works on this machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 # ONNX opset 17, IR 8: `x` float32 (1, 3, 8, 8) -> Conv 3x3, padded by 1, whose weights are 1/27 in its first output
-# channel and -1/27 in its second, -> Relu -> `y` float32 (1, 2, 8, 8). Kept as bytes, since a device has no package
-# that writes ONNX; tests/runtime/test_tiny_model.py makes the same bytes with the onnx package.
+# channel and -1/27 in its second, -> Relu -> `y` float32 (1, 2, 8, 8). Stored as bytes, since devices have no package
+# that writes ONNX; tests/runtime/diagnostics/test_smoke_model.py builds the same bytes with the onnx package.
 _BASE64 = (
     "CAgSCGFzbC1lZGdlOvQCCjkKAXgKAXcSAWMiBENvbnYqFQoMa2VybmVsX3NoYXBlQANAA6ABByoRCgRwYWRzQAFAAUABQAGgAQcKDAoBYxIBeSIE"
     "UmVsdRIEdGlueSroAQgCCAMIAwgDEAFCAXdK2AEmtBc9JrQXPSa0Fz0mtBc9JrQXPSa0Fz0mtBc9JrQXPSa0Fz0mtBc9JrQXPSa0Fz0mtBc9JrQX"
@@ -31,7 +31,7 @@ def feed() -> dict[str, npt.NDArray[np.float32]]:
 
 
 def is_right(output: npt.NDArray[np.floating]) -> bool:
-    """Tell whether `output`, of shape (1, 2, 8, 8), is the answer to `feed()`, within what half precision rounds."""
+    """Whether `output`, of shape (1, 2, 8, 8), is correct for `feed()`, within rounding of half precision."""
     along = np.array([2, 3, 3, 3, 3, 3, 3, 2], np.float32) / 3  # a border pixel sees two of three rows or columns
     expected = np.stack([np.outer(along, along), np.zeros((8, 8), np.float32)])[None]
     return output.shape == expected.shape and bool(np.allclose(output, expected, atol=1e-2))

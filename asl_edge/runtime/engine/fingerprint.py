@@ -1,4 +1,4 @@
-"""What tells one machine, and one model file, from another: what measurements and proofs hold for."""
+"""Fingerprints of a machine and of a model file, for which measurements and test results are valid."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _SAMPLED = 65_536
 
 
 def machine_id() -> dict[str, Any]:
-    """Return what findings hold for; another processor, more cores, other drivers or ONNX Runtimes want new ones."""
-    import platform  # some milliseconds, which a model without findings need not pay
+    """Return the fingerprint of this machine; another processor, driver, number of cores or ONNX Runtime changes it."""
+    import platform  # takes milliseconds, which a model without saved results does not need
 
     from asl_edge.runtime.engine import providers
     from asl_edge.runtime.machine import available_cores, nvidia_driver, processor_name
@@ -28,7 +28,7 @@ def machine_id() -> dict[str, Any]:
 
 
 def model_id(model: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what tells a model file from another without reading all of it: its size, and its two ends.
+    """Return the fingerprint of a model file without reading all of it: its size, and a hash of its two ends.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Installed distributions, by their metadata: nothing is imported, so a broken package can be named too."""
+"""Installed distributions, by their metadata: nothing is imported, so broken packages are found too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 
-# Distributions that install the same folder: pip says nothing, the last one wins, and uninstalling one breaks the
+# Distributions that install the same folder: pip does not warn, the last one wins, and uninstalling one breaks the
 # other, since its files are gone.
 _RUNTIMES = frozenset(
     (

@@ -1,4 +1,4 @@
-"""Images in the memory of a GPU, in buffers that are used again: ONNX Runtime's IO binding."""
+"""Reused input buffers in the memory of a GPU: ONNX Runtime's I/O binding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_BUFFERS = 4
 class DeviceBuffers:
     """Runs a session on images that it copies into buffers of the device, one for each size of a batch.
 
-    `session.run` would ask the device for memory for every batch anew. Answers are copied back by ONNX Runtime. Calls
+    `session.run` would allocate device memory for every batch again. ONNX Runtime copies the outputs back. Calls
     from several threads take turns, since they share the buffers.
     """
 
@@ -33,7 +33,7 @@ class DeviceBuffers:
         self._turn = threading.Lock()
 
     def run(self, names: Sequence[str], feed: Mapping[str, npt.NDArray[np.uint8]]) -> list[npt.NDArray[Any]]:
-        """Answer images, uint8 (N, S, S, 3), as `session.run` does."""
+        """Run the network on images, uint8 (N, S, S, 3), as `session.run` does."""
         with self._turn:
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(INPUT_NAME, self._filled(feed[INPUT_NAME]))
@@ -43,7 +43,7 @@ class DeviceBuffers:
             return list(binding.copy_outputs_to_cpu())
 
     def _filled(self, images: npt.NDArray[np.uint8]) -> Any:
-        """Return the buffer for a batch of that size, filled; of many the one that was used longest ago goes."""
+        """Return the buffer for a batch of that size, filled; the least recently used of too many is dropped."""
         count = len(images)
         if count not in self._buffers:
             make = providers.onnxruntime().OrtValue.ortvalue_from_shape_and_type
@@ -56,7 +56,7 @@ class DeviceBuffers:
 
 
 def buffers_for(session: Any, provider: str) -> DeviceBuffers | None:
-    """Return buffers on the device of a session's first provider; None where images need not go to another memory.
+    """Return buffers on the device of a session's first provider; None if images need not be copied to another memory.
 
     Args:
         session: an `onnxruntime.InferenceSession`.

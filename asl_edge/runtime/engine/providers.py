@@ -15,11 +15,11 @@ from asl_edge.runtime.machine import has_bfloat16, threads_here
 
 
 class ProviderWarning(UserWarning):
-    """The session runs on another provider than the one that was asked for."""
+    """The session runs on another provider than the requested one."""
 
 
 class PrecisionWarning(ProviderWarning):
-    """A precision is not used because it answers otherwise here, or may."""
+    """A precision gives other results on this processor, or may, and is not used."""
 
 
 class EngineBuildNotice(UserWarning):
@@ -28,14 +28,14 @@ class EngineBuildNotice(UserWarning):
 
 @dataclass(frozen=True)
 class Provider:
-    """An execution provider as ONNX Runtime names it, and what brings it."""
+    """An execution provider: its names, and how to get it."""
 
     name: str
     """Our name, as in `--provider cuda`."""
     ort_name: str
     """ONNX Runtime's name, as in `session.get_providers()`."""
     comes_with: str
-    """How to get it, the end of a sentence that begins with "Get it with"."""
+    """How to get it; completes a sentence that begins with "Get it with"."""
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -69,7 +69,7 @@ AUTO = "auto"
 """The word for the best provider that works here."""
 
 AUTO_ORDER = ("cuda", "rocm", "migraphx", "openvino", "directml", "coreml", "cpu")
-"""What `auto` tries, best first. TensorRT is left to be asked for: its first session builds an engine for minutes."""
+"""What `auto` tries, best first. TensorRT must be requested by name: its first session builds an engine for minutes."""
 
 _BY_ORT_NAME = {provider.ort_name: provider.name for provider in PROVIDERS.values()}
 
@@ -88,21 +88,21 @@ def onnxruntime() -> Any:
             "pip install 'asl-edge[cpu]' (NVIDIA GPU: 'asl-edge[gpu]'; on a Jetson: NVIDIA's onnxruntime-gpu)."
         ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        # What pip leaves behind when one of two packages that share the folder `onnxruntime` is uninstalled.
+        # This is left when pip uninstalls one of two packages that share the folder `onnxruntime`.
         raise MissingPackageError(
             "The installed ONNX Runtime is incomplete, as after uninstalling one of two ONNX Runtime packages. "
-            "`asl-edge doctor` says how to mend it."
+            "`asl-edge doctor` says how to fix it."
         )
     return onnxruntime
 
 
 def our_name(ort_name: str) -> str:
-    """Return our name of an execution provider; ONNX Runtime's own where we have none."""
+    """Return our name of an execution provider; ONNX Runtime's own name if we have none."""
     return _BY_ORT_NAME.get(ort_name, ort_name)
 
 
 def get(name: str) -> Provider:
-    """Return the provider called `name`, in any case; ONNX Runtime's own names are understood too.
+    """Return the provider called `name`, in any case; ONNX Runtime's own names are accepted too.
 
     Raises:
         ProviderError: there is no such provider.
@@ -139,15 +139,16 @@ def offered() -> list[str]:
 
 
 def refuse_not_offered(provider: Provider) -> None:
-    """Refuse a provider that this ONNX Runtime was not built with.
+    """Refuse a provider that is not built into this ONNX Runtime.
 
     Raises:
-        ProviderError: it was not; the message names those that are there and what brings the missing one.
+        ProviderError: it is not; the message names those that are, and how to get the missing one.
     """
     available = offered()
     if provider.name not in available:
         raise ProviderError(
-            f"The ONNX Runtime installed here has no {provider.name}; it has {', '.join(available) or 'none we know'}. "
+            f"The ONNX Runtime installed here has no {provider.name}; "
+            f"it has {', '.join(available) or 'none that asl-edge knows'}. "
             f"Get it with {provider.comes_with}, or choose another --provider. `asl-edge doctor` shows what works."
         )
 
@@ -155,13 +156,13 @@ def refuse_not_offered(provider: Provider) -> None:
 def options_for(provider: Provider, threads: int | None, precision: str | None = None) -> dict[str, str]:
     """Return the provider options that a session needs to use `provider` with so many threads.
 
-    What INT8 leaves in floats OpenVINO computes in bfloat16 where the processor has instructions for it, as its own API
-    does; ONNX Runtime asks it for float32 otherwise (one thread of an EPYC: 4.23 against 3.88 ms for AlexNet).
+    OpenVINO computes the float parts of INT8 models in bfloat16 if the processor has instructions for it, as its own
+    API does; by default, ONNX Runtime makes it use float32 (one thread of an EPYC: 4.23 against 3.88 ms for AlexNet).
     """
     threads = threads or threads_here()
     if provider.name == "openvino":
         options = {"num_of_threads": str(threads)} if threads else {}
-        if precision == "int8" and version() >= (1, 23) and has_bfloat16():  # ones before overwrite it
+        if precision == "int8" and version() >= (1, 23) and has_bfloat16():  # earlier ones overwrite it
             options["load_config"] = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
         return options
     if provider.name == "xnnpack" and threads:
@@ -177,7 +178,7 @@ def version() -> tuple[int, ...]:
 
 
 def parse_options(words: Sequence[str]) -> dict[str, str]:
-    """Read provider options as the command line takes them, `name=value` each.
+    """Parse provider options of the command line, each `name=value`.
 
     Raises:
         ProviderError: a word has no `=`, no name, or repeats a name.
@@ -186,24 +187,24 @@ def parse_options(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name.strip() or name.strip() in options:
-            raise ProviderError(f"A provider option is written once, as name=value. Received: {word!r}")
+            raise ProviderError(f"A provider option is given once, as name=value. Received: {word!r}")
         options[name.strip()] = value.strip()
     return options
 
 
 def preload_libraries(provider: Provider) -> str:
-    """Load the CUDA and cuDNN libraries that pip installed, which ONNX Runtime does not find by itself.
+    """Load the CUDA and cuDNN libraries installed by pip, which ONNX Runtime does not find by itself.
 
     Returns:
-        What ONNX Runtime said while it did, empty if all went well or there is nothing to load.
+        What ONNX Runtime printed meanwhile; empty if all went well or there is nothing to load.
     """
     runtime = onnxruntime()
     if provider.name not in ("cuda", "tensorrt") or not hasattr(runtime, "preload_dlls"):
         return ""
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):  # it prints, and our standard output belongs to results
+        with contextlib.redirect_stdout(printed):  # it prints, but our standard output is for results
             runtime.preload_dlls()
-    except Exception as error:  # a help that fails must not stop a session which may find its libraries elsewhere
-        said.write(f"{type(error).__name__}: {error}")
-    return said.getvalue().strip()
+    except Exception as error:  # must not stop a session that may find its libraries elsewhere
+        printed.write(f"{type(error).__name__}: {error}")
+    return printed.getvalue().strip()

@@ -1,9 +1,10 @@
-"""Opening an ONNX Runtime session, and saying so when it does not run where it was asked to."""
+"""Opens ONNX Runtime sessions, and reports it when one does not run on the requested provider."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ProviderError
+from asl_edge.process import log
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.io_binding import buffers_for
@@ -22,12 +24,12 @@ from asl_edge.runtime.machine import fast_cores, threads_here
 from asl_edge.runtime.onnx_file.external_weights import map_model
 
 Opening = Literal["lasting", "mapped", "short", "once"]
-"""How much work goes into opening a session, most first.
+"""How much work goes into opening a session, from most to least.
 
-`lasting` does all that makes answers fast. The others leave the weights in the model's file where that can be, and keep
-no memory for later answers; `mapped` does nothing less but packing weights for the processor, which INT8 needs all the
-same (answers take five times as long without), `short` leaves out optimisations for the kind of processor too, and
-`once` all work on the graph, so that what could be computed beforehand is computed for each image.
+`lasting` does everything that makes runs fast. The others leave the weights in the model's file if possible, and keep
+no memory for later runs. `mapped` leaves out only packing the weights for the processor, except for INT8 (whose runs
+would take five times as long); `short` also leaves out optimisations for the kind of processor, and `once` all
+optimisations of the graph, so that even constants are computed for each image.
 """
 
 _DEFAULT_SEVERITY = 2
@@ -37,22 +39,22 @@ _FATAL_ONLY = 4
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """A session with what was asked for and what it really uses."""
+    """A session, with what was requested and what it really uses."""
 
     session: Any
     """The `onnxruntime.InferenceSession`."""
     requested: str
-    """Our name of the provider that was asked for, or `auto`."""
+    """Our name of the requested provider, or `auto`."""
     used: tuple[str, ...]
     """Our names of the providers that the session really uses, first choice first."""
     threads: int | None
-    """Threads within one operator; None is ONNX Runtime's own choice, one a core."""
+    """Threads within one operator; None is ONNX Runtime's own choice, one per core."""
     workers: int = 1
-    """How many runs the session is made to answer side by side."""
+    """How many runs the session is meant to execute side by side."""
 
     @cached_property
     def run(self) -> Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]:
-        """The way to answer images: `session.run`, or on a GPU through buffers that are used again."""
+        """Runs the network on images: `session.run`, or on a GPU through reused buffers."""
         buffers = buffers_for(self.session, self.used[0])
         run: Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]
         run = self.session.run if buffers is None else buffers.run
@@ -66,18 +68,18 @@ class OpenRequest:
     provider: str = "auto"
     """Our name of an execution provider, or `auto` for the best that works."""
     strict: bool = False
-    """Raise instead of warning when the session does not use what was asked for."""
+    """Raise instead of warning when the session does not use the requested provider."""
     threads: int | None = None
     """Threads within one operator; None for one per core that the process may use."""
     workers: int = 1
-    """Runs that shall go side by side: more images per second than one run on all cores, each of them later.
+    """Runs side by side: more images per second than one run on all cores, but a longer latency each.
 
     On the CPU only, where they share the cores if `threads` is None; other providers get 1.
     """
     opening: Opening = "lasting"
     """How much of the time for the first images may go into making later ones faster; counts on the CPU."""
     precision: str | None = None
-    """The model's precision, as its spec names it, for what a provider can make of it."""
+    """The model's precision, as its spec names it; some provider options depend on it."""
     provider_options: Mapping[str, str] | None = None
     """Handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself; not for `auto`,
     since every provider has its own."""
@@ -112,6 +114,7 @@ def open_session(
         ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
         MissingPackageError: ONNX Runtime is not installed.
     """
+    started = time.perf_counter()
     request = _checked(replace(request or OpenRequest(), **changes))
     if request.provider == AUTO:
         candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
@@ -124,7 +127,10 @@ def open_session(
             break
         session, reason = _try(model, candidate, replace(request, opening="lasting"))
         if session is not None:
-            return OpenedSession(session, request.provider, _used(session), request.threads)
+            used = _used(session)
+            _log_opening(model, replace(request, opening="lasting"), used, started)
+            return OpenedSession(session, request.provider, used, request.threads)
+        log.debug("provider %s does not work here: %s", candidate.name, reason)
         failures.append(f"{candidate.name} does not work here ({reason})")
     if failures:
         message = "; ".join(failures) + f". {_remedy()}"
@@ -134,7 +140,24 @@ def open_session(
     if request.workers > 1 and request.threads is None:
         request = replace(request, threads=max(1, fast_cores() // request.workers))
     session = _open_on_cpu(model, request)
+    _log_opening(model, request, ("cpu",), started)
     return OpenedSession(session, request.provider, ("cpu",), request.threads, request.workers)
+
+
+def _log_opening(
+    model: str | os.PathLike[str] | bytes, request: OpenRequest, used: tuple[str, ...], started: float
+) -> None:
+    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else os.fspath(model)
+    log.info("provider %s chosen for %s (requested: %s)", used[0], name, request.provider)
+    milliseconds = (time.perf_counter() - started) * 1000
+    log.info(
+        "session opened in %.1f ms (opening: %s, threads: %s, workers: %d, all providers: %s)",
+        milliseconds,
+        request.opening,
+        request.threads or "all",
+        request.workers,
+        ", ".join(used),
+    )
 
 
 def _checked(request: OpenRequest) -> OpenRequest:
@@ -162,27 +185,30 @@ def try_provider(
 
 def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: OpenRequest) -> tuple[Any, str]:
     runtime = providers.onnxruntime()
-    said = _first_line(providers.preload_libraries(provider))
+    printed = _first_line(providers.preload_libraries(provider))
     options = request.session_options()
-    if provider.name == "openvino":  # which takes the whole graph and does it better (4.22 ms against 4.31)
+    if provider.name == "openvino":  # which optimises the whole graph better itself (4.22 against 4.31 ms)
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     named = request.provider_options or {}
     settings = {**providers.options_for(provider, request.threads, request.precision), **named}
     if "precision" in named and "load_config" not in named:
         settings.pop("load_config", None)  # in which asl-edge asks OpenVINO for one
     chosen = [(provider.ort_name, settings), ("CPUExecutionProvider", {})]
-    if provider.name == "tensorrt" and "cuda" in providers.offered():  # for what TensorRT does not take
+    if provider.name == "tensorrt" and "cuda" in providers.offered():  # for nodes that TensorRT does not support
         chosen.insert(1, (PROVIDERS["cuda"].ort_name, {}))
-    runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; we say it in one
+    runtime.set_default_logger_severity(_FATAL_ONLY)  # it would write several lines; our warning is one
     try:
         session = _make(model, options, chosen)
     except Exception as error:
-        # Whatever it was, the CPU comes next; a fault of the model itself shows there.
-        return None, said or _first_line(str(error)) or type(error).__name__
+        # Whatever it was, the CPU is tried next; a fault of the model itself shows there.
+        return None, printed or _first_line(str(error)) or type(error).__name__
     finally:
         runtime.set_default_logger_severity(_DEFAULT_SEVERITY)
     if provider.ort_name not in session.get_providers():
-        return None, said or "ONNX Runtime left it out of the session, as it does when its libraries or device miss"
+        return (
+            None,
+            printed or "ONNX Runtime left it out of the session, as it does if its library or device is missing",
+        )
     return session, ""
 
 
@@ -204,11 +230,11 @@ def _open_on_cpu(model: str | os.PathLike[str] | bytes, request: OpenRequest) ->
 
 
 def _open_mapped(model: str | os.PathLike[str], request: OpenRequest) -> Any:
-    """Return a session that uses the weights where they lie in the model's file; None where that cannot be.
+    """Return a session that uses the weights directly from the model's file; None if that is not possible.
 
-    Not for a session that lasts: whoever wrote over the file would change its weights, or end the process.
+    Not for a lasting session: overwriting the file would change its weights, or crash the process.
     """
-    if providers.version() < (1, 21):  # ones before look for the weights in the current folder
+    if providers.version() < (1, 21):  # earlier ones look for the weights in the current folder
         return None
     mapped = map_model(model)
     if mapped is None:
@@ -217,7 +243,7 @@ def _open_mapped(model: str | os.PathLike[str], request: OpenRequest) -> Any:
     try:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", mapped.folder)
         session = _make(mapped.graph, options, [("CPUExecutionProvider", {})])
-    except Exception:  # a name that ONNX Runtime does not take; a fault of the model itself shows again
+    except Exception:  # a name that ONNX Runtime rejects; a fault of the model itself shows again
         return None
     return session if mapped.is_unchanged() else None
 
@@ -237,7 +263,7 @@ def session_options(
     if opening != "lasting":
         if not (opening == "mapped" and precision == "int8"):
             options.add_session_config_entry("session.disable_prepacking", "1")
-        options.enable_cpu_mem_arena = False  # which keeps room for later answers that may never come
+        options.enable_cpu_mem_arena = False  # which reserves memory for later runs that may never come
         levels = providers.onnxruntime().GraphOptimizationLevel
         options.graph_optimization_level = {
             "mapped": levels.ORT_ENABLE_ALL,
@@ -249,7 +275,7 @@ def session_options(
 
 def _make(model: str | os.PathLike[str] | bytes, options: Any, chosen: list[tuple[str, dict[str, str]]]) -> Any:
     source = model if isinstance(model, bytes) else os.fspath(model)
-    # Otherwise ONNX Runtime prints to standard output and changes providers by itself, even in the middle of run().
+    # With its fallback, ONNX Runtime prints to standard output and changes providers by itself, even during run().
     return providers.onnxruntime().InferenceSession(
         source,
         options,
@@ -267,10 +293,10 @@ def _remedy() -> str:
     from asl_edge.runtime.engine.installed_packages import runtime_clash
 
     clash = runtime_clash()
-    return clash.remedy if clash else "`asl-edge doctor` says more."
+    return clash.remedy if clash else "Details: asl-edge doctor"
 
 
 def _first_line(text: str) -> str:
-    """Return the first line of what ONNX Runtime says, without the place in its source code."""
+    """Return the first line of a message of ONNX Runtime, without the position in its source code."""
     line = next(iter(text.strip().splitlines()), "")
     return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?\S+\.(cc|h):\d+ .*\) (?=[A-Z])", "", line).rstrip(". ")

@@ -1,4 +1,4 @@
-"""TensorRT's engine and timing cache beside the model, so that its first slow build is the only one.
+"""TensorRT's engine and timing cache next to the model, so that only the first session is slow.
 
 Options: ONNX Runtime's documentation, "TensorRT Execution Provider". Not run by us on an NVIDIA GPU yet.
 """
@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
@@ -17,26 +18,25 @@ from asl_edge.runtime.engine.providers import EngineBuildNotice
 from asl_edge.spec import INPUT_NAME, ModelSpec
 
 LARGEST_BATCH = 32
-"""Engines are built for up to so many images; ONNX Runtime builds anew, and says so, for more."""
+"""Largest batch of an engine; for more images, ONNX Runtime builds another one and says so."""
 
 
 def cache_folder(model: str | os.PathLike[str]) -> Path:
-    """Return where TensorRT keeps what it builds for a model: beside it, or in the user's cache if that is read-only.
+    """Return TensorRT's cache folder for a model: next to it, or in the user's cache if that place is read-only.
 
     The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
     """
-    path = Path(os.path.abspath(model))  # noqa: PTH100 - resolve() would follow a link out of the folder
+    path = absolute(model)
     beside = path.with_name(f"{path.name}.tensorrt")
     if beside.is_dir() or os.access(path.parent, os.W_OK):
         return beside
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(home) / "asl-edge" / "tensorrt" / hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return cache_dir("tensorrt") / name_in_cache(path)
 
 
 def tensorrt_options(folder: Path, spec: ModelSpec) -> dict[str, str]:
     """Return provider options: caches in `folder`, FP16, and one engine for every batch up to `LARGEST_BATCH`.
 
-    FP16 is what TensorRT is chosen for; `trt_fp16_enable=0` among one's own options switches it off. Without the
+    FP16 is what TensorRT is chosen for; the provider option `trt_fp16_enable=0` switches it off. Without the
     shapes, ONNX Runtime would build again whenever a batch is smaller or larger than all before.
     """
     side = f"{spec.input_size}x{spec.input_size}x3"
@@ -59,9 +59,9 @@ def settings_for(
     source: ModelSource,
     provider_options: Mapping[str, str] | None,
 ) -> dict[str, str]:
-    """Return provider options for a session: one's own over those that a model and its place ask for.
+    """Return provider options for a session: the user's, over those for the model and its caches.
 
-    `provider` is our name of one, or `auto`. Warns with EngineBuildNotice where TensorRT has to build an engine first.
+    `provider` is our name of one, or `auto`. Warns with EngineBuildNotice if TensorRT has to build an engine first.
     """
     settings = dict(provider_options or {})
     if provider != "tensorrt":
@@ -77,16 +77,16 @@ def settings_for(
 def prepared_settings(
     model: str | os.PathLike[str], content: str | bytes, spec: ModelSpec, runtime: str
 ) -> tuple[dict[str, str], str]:
-    """Make the folder for a model's engines, one for each content of the file: ONNX Runtime tells only graphs apart.
+    """Make the folder for a model's engines, one per content of the file: ONNX Runtime distinguishes only graphs.
 
     Args:
         model: path of the file or bundle.
         content: what is opened: that path, or the bytes of a bundle's member.
         spec: its spec.
-        runtime: version of ONNX Runtime, whose engines other versions may not read.
+        runtime: version of ONNX Runtime, whose engines other versions may be unable to read.
 
     Returns:
-        Provider options, and what to tell people before a session is made: that an engine is built first, or nothing.
+        Provider options, and a notice for people before the session is created if an engine is built first, else empty.
     """
     data = content if isinstance(content, bytes) else Path(content).read_bytes()
     folder = cache_folder(model) / f"{hashlib.sha256(data).hexdigest()[:16]}-{runtime}"
@@ -99,5 +99,5 @@ def prepared_settings(
         return kept, f"TensorRT builds an engine, which takes minutes, and cannot keep it in {folder} ({why})."
     if any(folder.glob("*.engine")):
         return options, ""
-    notice = f"TensorRT builds an engine for this model and device; it takes minutes once, then lies in {folder}."
+    notice = f"TensorRT builds an engine for this model and device; this takes minutes once; it is kept in {folder}."
     return options, notice

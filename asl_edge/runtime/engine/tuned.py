@@ -1,4 +1,4 @@
-"""What `asl-edge tune` found for a model on one machine, kept beside the model."""
+"""The settings that `asl-edge tune` found for a model on one machine, saved next to the model."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Tuned:
-    """How a model answers fastest on this machine."""
+    """The fastest settings for a model on this machine."""
 
     provider: str
     """Our name of an execution provider."""
     threads: int | None
-    """Threads within one operator; None for one a core."""
+    """Threads within one operator; None for one per core."""
     precision: str
-    """Of a bundle, which; of a file, its own."""
+    """The precision of a bundle that was fastest; of a file, its own."""
 
 
-def path_beside(model: str | os.PathLike[str]) -> Path:
-    """Return where the findings for a model lie."""
+def tuned_path(model: str | os.PathLike[str]) -> Path:
+    """Return the path of the tuned settings of a model."""
     return Path(f"{os.fspath(model)}{SUFFIX}")
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
-    """Return what was found for a model on this machine, None where nothing was, or for another model or machine."""
-    path = path_beside(model)
+    """Return the tuned settings of a model on this machine, None if there are none or they are for another one."""
+    path = tuned_path(model)
     if not path.is_file():
         return None
     try:

@@ -1,7 +1,7 @@
-"""A model whose weights stay in its file: the graph alone, with references to where in the file each weight lies.
+"""Models whose weights stay in their file: the graph alone, with a reference to each weight's position in the file.
 
-ONNX Runtime reads a whole `.onnx` file into a protocol buffer and copies every weight out of it again. Weights that lie
-outside of the graph (ONNX calls that external data) it maps from their file instead, which takes no time and no memory
+ONNX Runtime reads a whole `.onnx` file into a protocol buffer and copies every weight out of it again. Weights outside
+of the graph (ONNX calls them external data) are mapped from their file instead, which takes no time and no memory
 until they are used. That file may be the model's own.
 """
 
@@ -24,9 +24,9 @@ _ELSEWHERE = 1
 FEWEST_BYTES = 1024
 """Smaller tensors stay in the graph, since ONNX Runtime looks into them for shapes and axes."""
 ALIGNMENT = 64
-"""Weights are left in their file only where they begin at a multiple of this, as processors load vectors."""
+"""Weights are left in their file only if they begin at a multiple of this, as processors load vectors."""
 _MOST_FIELDS = 100_000
-"""A graph of more is read by ONNX Runtime alone, which is faster at it."""
+"""Larger graphs are left to ONNX Runtime, which reads them faster."""
 
 
 class MappedModel(NamedTuple):
@@ -37,11 +37,11 @@ class MappedModel(NamedTuple):
     path: Path
     """The file, links followed."""
     state: tuple[int, ...]
-    """What the file was when the graph was read; see `is_unchanged`."""
+    """Identity of the file when the graph was read; see `is_unchanged`."""
 
     @property
     def folder(self) -> str:
-        """Where ONNX Runtime looks for the file."""
+        """The folder in which ONNX Runtime looks for the file."""
         return str(self.path.parent)
 
     def is_unchanged(self) -> bool:
@@ -53,19 +53,19 @@ class MappedModel(NamedTuple):
 
 
 def map_model(path: str | os.PathLike[str]) -> MappedModel | None:
-    """Return the graph of an `.onnx` file with references to its weights, or None where no weight could stay there.
+    """Return the graph of an `.onnx` file with references to its weights, or None if no weight could stay there.
 
     Args:
-        path: of the file; it must stay as it is for as long as the session is used.
+        path: the file; it must not change for as long as the session is used.
     """
     try:
         real = Path(path).resolve()
         with real.open("rb") as file:
             state = _state(os.fstat(file.fileno()))
-            # Not closed by hand: the last view of it does that.
+            # Not closed explicitly: that happens with its last view.
             model = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         graph = _without_weights(model, real.name.encode())
-    # No file, links in circles, an empty file, no protocol buffer: whoever opens it in full says so.
+    # Not a file, circular links, an empty file, not a protocol buffer: opening it in full reports that.
     except (OSError, RuntimeError, ValueError):
         return None
     return None if graph is None else MappedModel(graph, real, state)
@@ -76,7 +76,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _without_weights(model: memoryview, name: bytes) -> bytes | None:
-    """Return a model whose weights lie in the file `name`, where `model` has them; None if they cannot stay there."""
+    """Return `model` with references to its weights in the file `name`; None if they cannot stay there."""
     kept: list[bytes] = []
     done = left = 0
     for item in fields(model):
@@ -92,7 +92,7 @@ def _without_weights(model: memoryview, name: bytes) -> bytes | None:
 
 
 def _graph_without_weights(graph: memoryview, start: int, name: bytes) -> bytes | None:
-    """Return a graph that begins at `start` of its file, without large weights; None where one cannot stay there."""
+    """Return a graph that begins at `start` of its file, without large weights; None if one cannot stay there."""
     kept: list[bytes] = []
     done = 0
     for count, part in enumerate(fields(graph)):
@@ -118,7 +118,7 @@ def _values(part: Field) -> Field | None:
 
 
 def _elsewhere(tensor: int | memoryview, values: Field, name: bytes, begin: int) -> bytes:
-    """Return a tensor without its values, but with where they lie."""
+    """Return a tensor with the position of its values in place of the values."""
     assert isinstance(tensor, memoryview)
     where = {b"location": name, b"offset": b"%d" % begin, b"length": b"%d" % (values.end - values.start)}
     entries = [field(_EXTERNAL, field(_KEY, key) + field(_VALUE, value)) for key, value in where.items()]

@@ -1,15 +1,16 @@
-"""Reading what a model file says of itself, without ONNX Runtime and without loading its weights."""
+"""Reads a model file's metadata, without ONNX Runtime and without loading its weights."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from asl_edge.errors import ModelError
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
-from asl_edge.runtime.onnx_file.protobuf import FIXED_32, FIXED_64, LARGEST_NUMBER, LENGTH, VARINT, fields, text
+from asl_edge.runtime.onnx_file.protobuf import fields, text
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 # ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
@@ -21,7 +22,7 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
     """Read the spec of an `.onnx` file; takes about a millisecond, whatever the size of the model.
 
     Raises:
-        ModelError: there is no such file, it is no ONNX file, or carries no spec that this asl-edge can follow.
+        ModelError: there is no such file, it is not an ONNX file, or it has no spec that this asl-edge can use.
     """
     metadata = read_metadata(path)
     try:
@@ -33,14 +34,14 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
 
 
 def reject_other_preprocessing(spec: ModelSpec, name: str) -> None:
-    """Refuse a model that was trained on images prepared otherwise than this asl-edge does.
+    """Refuse a model that was trained with another version of the image preprocessing.
 
     Raises:
         ModelError: it was; the message begins with `name`.
     """
     if spec.preprocess_version != PREPROCESS_VERSION:
         raise ModelError(
-            f"{name}: the model wants images prepared by version {spec.preprocess_version} of the preprocessing, "
+            f"{name}: the model requires images prepared by version {spec.preprocess_version} of the preprocessing, "
             f"this asl-edge has version {PREPROCESS_VERSION}. "
             + (
                 "Upgrade asl-edge."
@@ -54,29 +55,30 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read the metadata entries of an `.onnx` file, skipping over its graph.
 
     Raises:
-        ModelError: there is no such file, or it is no ONNX file; names what it is instead where that can be told.
+        ModelError: there is no such file, or it is not an ONNX file; the message says what it seems to be instead.
     """
     file_path = Path(path)
-    _refuse_what_is_no_file(file_path)
+    _refuse_folder_or_missing(file_path)
     try:
         with file_path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            found = _read_model(file, size)
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ValueError("the file is empty")
+            # Not closed explicitly: that happens with its last view.
+            return _metadata_of(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
-        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
-    return found
+        raise ModelError(f"{path} is not an ONNX model, or is damaged: {error}. {_advice(file_path)}") from error
 
 
 def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
     """Check a session's inputs and outputs against the spec and the contract of asl-edge models.
 
-    The contract: one input `image`, uint8 of shape (N, size, size, 3) with N left open, and an output
+    The contract: one input `image`, uint8 of shape (N, size, size, 3) with N variable, and an output
     `probabilities`, float32 of shape (N, number of classes).
 
     Raises:
-        ModelError: they do not fit; the message holds what was expected and what the model has.
+        ModelError: they do not fit; the message says what was expected and what the model has.
     """
     size, classes = spec.input_size, len(spec.classes)
     expected = f"uint8 (N, {size}, {size}, 3)"
@@ -91,12 +93,12 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
         or list(image.shape[1:]) != [size, size, 3]
     ):
         raise ModelError(
-            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N open. It has {found}. "
+            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N variable. It has {found}. "
             "Export it again with `asl-edge export`."
         )
     found = ", ".join(f"{item.name}: {_kind(item)}" for item in outputs) or "none"
     output = next((item for item in outputs if item.name == OUTPUT_NAME), None)
-    # The last axis may be symbolic after graph surgery; the first answer shows its length then.
+    # The last axis may be symbolic after graph surgery; its length shows in the first run then.
     if (
         output is None
         or output.type != "tensor(float)"
@@ -113,7 +115,7 @@ def _kind(item: Any) -> str:
     return f"{item.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(str(axis) for axis in item.shape)})"
 
 
-def _refuse_what_is_no_file(path: Path) -> None:
+def _refuse_folder_or_missing(path: Path) -> None:
     if path.is_dir():
         kind = "a run folder" if (path / "best.keras").exists() else "a folder"
         raise ModelError(
@@ -131,52 +133,26 @@ def _advice(path: Path) -> str:
     return "Make an .onnx file with `asl-edge export`."
 
 
-def _read_model(file: BinaryIO, size: int) -> dict[str, str]:
-    """Walk over the top-level fields of a ModelProto. Raises ValueError where it is none."""
-    if size == 0:
-        raise ValueError("the file is empty")
+def _metadata_of(model: memoryview) -> dict[str, str]:
+    """Return the metadata entries among the top-level fields of a ModelProto.
+
+    Raises:
+        ValueError: the bytes are not one.
+    """
     metadata: dict[str, str] = {}
     seen = set()
-    while file.tell() < size:
-        tag = _read_varint(file)
-        number, wire_type = tag >> 3, tag & 7
-        if not 0 < number <= LARGEST_NUMBER:
-            raise ValueError("its bytes are no protocol buffer")
-        seen.add(number)
-        if wire_type == LENGTH:
-            length = _read_varint(file)
-            if length > size - file.tell():
-                raise ValueError("it is cut off")
-            if number == _METADATA:
-                if length > _MAX_METADATA_BYTES:
-                    raise ValueError("a metadata entry is too large")
-                key, value = _read_entry(file.read(length))
-                metadata[key] = value
-            else:
-                file.seek(length, os.SEEK_CUR)
-        elif wire_type == VARINT:
-            _read_varint(file)
-        elif wire_type in (FIXED_64, FIXED_32):
-            file.seek(8 if wire_type == FIXED_64 else 4, os.SEEK_CUR)
-        else:
-            raise ValueError("its bytes are no protocol buffer")
-    if not {_IR_VERSION, _GRAPH} <= seen or file.tell() != size:
+    for part in fields(model):
+        seen.add(part.number)
+        if part.number == _METADATA and not isinstance(part.value, int):
+            if len(part.value) > _MAX_METADATA_BYTES:
+                raise ValueError("a metadata entry is too large")
+            key, value = _read_entry(part.value)
+            metadata[key] = value
+    if not {_IR_VERSION, _GRAPH} <= seen:
         raise ValueError("it holds no graph")
     return metadata
 
 
-def _read_entry(data: bytes) -> tuple[str, str]:
-    parts = {part.number: text(part.value) for part in fields(memoryview(data))}
+def _read_entry(entry: memoryview) -> tuple[str, str]:
+    parts = {part.number: text(part.value) for part in fields(entry)}
     return parts.get(_KEY, ""), parts.get(_VALUE, "")
-
-
-def _read_varint(file: BinaryIO | Any) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise ValueError("it is cut off")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("its bytes are no protocol buffer")

@@ -1,4 +1,4 @@
-"""Reading and writing protocol buffers field by field, without a schema: enough to look into an ONNX file."""
+"""Reads and writes protocol buffers field by field, without a schema: enough to inspect an ONNX file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 """Wire types."""
 LARGEST_NUMBER = 2**29 - 1
-"""Of a field. Larger ones are refused: readers that drop their upper bits would take them for another field."""
+"""Largest field number. Larger ones are refused: readers that drop their upper bits would see another field."""
 
 
 class Field(NamedTuple):
@@ -19,18 +19,18 @@ class Field(NamedTuple):
     value: int | memoryview
     """A whole number for VARINT, the raw bytes for the others."""
     begin: int
-    """Where in its message the field begins, with its tag."""
+    """Position in its message where the field begins, with its tag."""
     start: int
-    """Where its value begins."""
+    """Position where its value begins."""
     end: int
-    """Behind its last byte."""
+    """Position after its last byte."""
 
 
 def fields(message: memoryview) -> Iterator[Field]:
     """Yield the fields of a message, in their order.
 
     Raises:
-        ValueError: the bytes are no message, or cut off.
+        ValueError: the bytes are not a message, or truncated.
     """
     position, size = 0, len(message)
     while position < size:
@@ -38,7 +38,7 @@ def fields(message: memoryview) -> Iterator[Field]:
         tag, position = _varint(message, position)
         number, wire_type = tag >> 3, tag & 7
         if not 0 < number <= LARGEST_NUMBER:
-            raise ValueError("its bytes are no protocol buffer")
+            raise ValueError("its bytes are not a protocol buffer")
         if wire_type == VARINT:
             start = position
             value, position = _varint(message, position)
@@ -49,9 +49,9 @@ def fields(message: memoryview) -> Iterator[Field]:
         elif wire_type in (FIXED_64, FIXED_32):
             length = 8 if wire_type == FIXED_64 else 4
         else:
-            raise ValueError("its bytes are no protocol buffer")
+            raise ValueError("its bytes are not a protocol buffer")
         if length > size - position:
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         end = position + length
         yield Field(number, wire_type, message[position:end], begin, position, end)
         position = end
@@ -61,10 +61,10 @@ def text(value: int | memoryview) -> str:
     """Return a text field as text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not text.
     """
     if isinstance(value, int):
-        raise ValueError("a number stands where a text must")
+        raise ValueError("a number in place of a text")
     return bytes(value).decode()  # a UnicodeDecodeError is a ValueError
 
 
@@ -76,7 +76,7 @@ def field(number: int, value: int | bytes | memoryview) -> bytes:
 
 
 def heading(number: int, length: int) -> bytes:
-    """Return what stands before the bytes of a field."""
+    """Return what precedes the bytes of a field: its tag and their length."""
     return _as_varint(number << 3 | LENGTH) + _as_varint(length)
 
 
@@ -93,10 +93,10 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise ValueError("its bytes are no protocol buffer")
+    raise ValueError("its bytes are not a protocol buffer")

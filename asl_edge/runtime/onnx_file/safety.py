@@ -1,4 +1,4 @@
-"""Looking into an ONNX model before anything of it is run: operators of unknown make, weights that lie elsewhere."""
+"""Inspects an ONNX model before it is run: non-standard operators, weights in other files."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ STANDARD_DOMAINS = frozenset(("", "ai.onnx"))
 
 @dataclass
 class ModelFacts:
-    """What a model is made of."""
+    """What a model consists of."""
 
     operators: Counter[str] = field(default_factory=Counter)
-    """How many nodes of each operator."""
+    """Number of nodes of each operator."""
     domains: set[str] = field(default_factory=set)
     """Domains of those operators, and of the operator sets that are imported."""
     external: list[str] = field(default_factory=list)
-    """Files in which weights lie, as the model names them."""
+    """Other files that hold weights, as the model names them."""
     functions: int = 0
-    """Operators that the model defines by itself."""
+    """Number of operators that the model itself defines."""
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 def inspect(model: bytes | memoryview) -> ModelFacts:
-    """Return what an ONNX model is made of.
+    """Return what an ONNX model consists of.
 
     Raises:
-        ValueError: the bytes are no ONNX model, cut off, or graphs lie in graphs too deeply.
+        ValueError: the bytes are not an ONNX model, are truncated, or graphs are nested too deeply.
     """
     facts = ModelFacts()
     found = False
@@ -66,23 +66,23 @@ def inspect(model: bytes | memoryview) -> ModelFacts:
 
 
 def reject_unsafe_model(model: bytes | memoryview, name: str) -> ModelFacts:
-    """Refuse what a model of asl-edge never holds; return what it is made of.
+    """Refuse content that models of asl-edge never have; return what the model consists of.
 
     Args:
         model: the content of an `.onnx` file.
-        name: what the message calls it.
+        name: its name in messages.
 
     Raises:
-        ModelError: it is no ONNX model, has operators outside standard ONNX, defines its own, or keeps weights in other
-            files.
+        ModelError: it is not an ONNX model, has operators outside standard ONNX, defines its own, or keeps weights in
+            other files.
     """
     try:
         facts = inspect(model)
     except ValueError as error:
-        raise ModelError(f"{name} is no ONNX model, or is damaged: {error}.") from error
-    strange = sorted(facts.domains - STANDARD_DOMAINS)
-    if strange:
-        raise ModelError(f"{name} needs operators of {', '.join(strange)}, which are not standard ONNX; it is not run.")
+        raise ModelError(f"{name} is not an ONNX model, or is damaged: {error}.") from error
+    foreign = sorted(facts.domains - STANDARD_DOMAINS)
+    if foreign:
+        raise ModelError(f"{name} needs operators of {', '.join(foreign)}, which are not standard ONNX; it is not run.")
     _refuse_functions(facts, name)
     if facts.external:
         raise ModelError(f"{name} keeps weights in another file ({facts.external[0]}); it is not run.")
@@ -90,22 +90,22 @@ def reject_unsafe_model(model: bytes | memoryview, name: str) -> ModelFacts:
 
 
 def reject_external_weights(path: str | os.PathLike[str]) -> None:
-    """Refuse an `.onnx` file whose weights lie in another one: a file that comes from somebody would read any of yours.
+    """Refuse an `.onnx` file whose weights are in another one: an untrusted file could read any of yours.
 
-    Newer versions of ONNX Runtime refuse some of it themselves, older ones follow wherever the name leads. A model that
-    defines operators is refused too, since weights may lie in those.
+    Newer versions of ONNX Runtime refuse some of it themselves, older ones read any path. A model that defines
+    operators is refused too, since those may hold weights.
 
     Raises:
-        ModelError: they do, or the file is no ONNX model.
+        ModelError: they are, or the file is not an ONNX model.
     """
     try:
         with Path(path).open("rb") as file:
-            # Not closed by hand: the last view of it does that.
+            # Not closed explicitly: that happens with its last view.
             facts = inspect(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
-        raise ModelError(f"{path} is no ONNX model, or is damaged: {error}.") from error
+        raise ModelError(f"{path} is not an ONNX model, or is damaged: {error}.") from error
     if facts.external:
         raise ModelError(
             f"{path} keeps weights in another file ({facts.external[0]}); it is not run. "
@@ -116,12 +116,12 @@ def reject_external_weights(path: str | os.PathLike[str]) -> None:
 
 def _refuse_functions(facts: ModelFacts, name: str) -> None:
     if facts.functions:
-        raise ModelError(f"{name} defines operators by itself, which asl-edge never does; it is not run.")
+        raise ModelError(f"{name} defines its own operators, which models of asl-edge never do; it is not run.")
 
 
 def _graph(message: memoryview, facts: ModelFacts, depth: int) -> None:
     if depth > _DEEPEST:
-        raise ValueError("graphs lie in graphs too deeply")
+        raise ValueError("its graphs are nested too deeply")
     for item in fields(message):
         if item.number == _NODES:
             _node(_bytes(item), facts, depth)
@@ -152,7 +152,7 @@ def _node(message: memoryview, facts: ModelFacts, depth: int) -> None:
 
 def _tensor(message: memoryview, facts: ModelFacts) -> None:
     for item in fields(message):
-        if item.number == _LOCATION and item.value != 0:  # whatever readers make of values that are none of the two
+        if item.number == _LOCATION and item.value != 0:  # whatever readers make of other values than 0 and 1
             facts.external.append("without a name")
         elif item.number == _EXTERNAL:
             pair = {part.number: text(part.value) for part in fields(_bytes(item))}
@@ -168,5 +168,5 @@ def _sparse(message: memoryview, facts: ModelFacts) -> None:
 
 def _bytes(item: Field) -> memoryview:
     if isinstance(item.value, int):
-        raise ValueError("its bytes are no protocol buffer")
+        raise ValueError("its bytes are not a protocol buffer")
     return item.value

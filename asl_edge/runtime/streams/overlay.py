@@ -1,4 +1,4 @@
-"""The guide box and the letter on a frame."""
+"""Draws the guide box and the letter on a frame."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _SHADE = (24, 24, 24)
 
 
 def draw(frame: Image, prediction: Prediction, *, mirror: bool = False) -> Image:
-    """Draw the guide box, where a second look went, the letter and its confidence on a copy of a frame.
+    """Draw the guide box, the corners of the zoom pass, the letter and its confidence on a copy of a frame.
 
     Args:
         frame: uint8 array of shape (height, width, 3), BGR as OpenCV shows it.
-        prediction: what the network said of the frame's centre square.
+        prediction: the prediction for the frame's centre square.
         mirror: show the image as in a mirror, as people expect of themselves; the words stay readable.
 
     Returns:
@@ -40,7 +40,7 @@ def framed(frame: Image, colour: Colour, *, mirror: bool = False) -> Image:
     """Return a copy of `frame`, uint8 of shape (height, width, 3), BGR, with the guide box; the rest is darkened."""
     canvas = np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
     left, top, side = guide_box(canvas)
-    # What lies outside the box is not looked at: it is darkened, the box itself is never painted over.
+    # What lies outside the box is not classified: it is darkened; the box itself is never painted over.
     for outside in (canvas[:, :left], canvas[:, left + side :], canvas[:top], canvas[top + side :]):
         outside[...] = outside // 2
     opencv().rectangle(canvas, (left, top), (left + side - 1, top + side - 1), colour, _line(side))
@@ -48,10 +48,10 @@ def framed(frame: Image, colour: Colour, *, mirror: bool = False) -> Image:
 
 
 def corners(canvas: Image, crop_box: tuple[float, float, float], *, mirror: bool = False) -> None:
-    """Draw the four corners of a second look, which leave the hand within as it is.
+    """Draw the four corners of the zoom pass, which do not cover the hand.
 
     Args:
-        canvas: uint8 array of shape (height, width, 3), BGR; drawn on.
+        canvas: uint8 array of shape (height, width, 3), BGR; modified.
         crop_box: left, top and side, as shares of the guide box's side (see `Prediction.crop_box`).
         mirror: the canvas shows the image as in a mirror.
     """
@@ -64,13 +64,13 @@ def corners(canvas: Image, crop_box: tuple[float, float, float], *, mirror: bool
     length, thickness = max(2, extent // 6), max(1, _line(side))
     for column, across in ((x, length), (x + extent - 1, -length)):
         for row, along in ((y, length), (y + extent - 1, -length)):
-            for shade, width in ((_SHADE, thickness + 2), (_SEEN, thickness)):  # readable on light and dark
+            for shade, width in ((_SHADE, thickness + 2), (_SEEN, thickness)):  # visible on light and dark
                 cv2.line(canvas, (column, row), (column + across, row), shade, width, cv2.LINE_AA)
                 cv2.line(canvas, (column, row), (column, row + along), shade, width, cv2.LINE_AA)
 
 
 def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None:
-    """Write on a bar at the foot of the guide box: `words` at its left, `small_words` at its right.
+    """Write on a bar at the bottom of the guide box: `words` on the left, `small_words` on the right.
 
     Args:
         canvas: uint8 array of shape (height, width, 3), BGR; written on.
@@ -98,7 +98,7 @@ def _line(side: int) -> int:
 
 
 def _shade(canvas: Image, left: int, top: int, width: int, height: int) -> None:
-    """Darken a bar, so that the words on it are readable whatever lies beneath."""
+    """Darken a bar, so that the words on it are readable on any background."""
     bar = canvas[top : top + height, left : left + width]
     bar[...] = (bar.astype(np.uint16) * 90 // 255 + np.array(_SHADE, np.uint16)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Prediction: what the network says of one image."""
+"""Prediction: the result of classifying one image."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from dataclasses import dataclass
 from typing import Any
 
 NOT_SURE = "not sure"
-"""The answer to an image whose best class stays below the threshold."""
+"""The answer for an image whose best class stays below the reject threshold."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one image."""
+    """The result of classifying one image."""
 
     source: str
     """Where the image came from: its path, or `image 3` for the fourth array or bytes of a call."""
     label: str
-    """The most probable class, also when it is not accepted."""
+    """The most probable class, even if it is not accepted."""
     confidence: float
     """Probability of `label`, 0 to 1."""
     top: tuple[tuple[str, float], ...]
     """The most probable classes with their probabilities, best first; ties go to the class that comes first."""
     ms: float
-    """Milliseconds that this image took: reading and preparing it, and its share of its batch's inference."""
+    """Milliseconds for this image: decoding and preprocessing it, and its share of its batch's inference."""
     accepted: bool = True
-    """Whether `confidence` reaches the threshold; if not, the answer is "not sure"."""
+    """Whether `confidence` reaches the reject threshold; if not, the answer is "not sure"."""
     frame: int | None = None
     """Number of the frame in its video, from 0; None for an image."""
     crop_box: tuple[float, float, float] | None = None
-    """Where a second look went: left, top and side of a square, as shares of the side of the square that the network
-    sees (the guide box of a video). None where one look was enough, or the model looks once."""
+    """The square that the zoom pass classified: left, top and side, as shares of the side of the square that the
+    network sees (the guide box of a video). None if there was no zoom pass for this image."""
 
     @property
     def answer(self) -> str:
@@ -37,9 +37,10 @@ class Prediction:
         return self.label if self.accepted else NOT_SURE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as values that JSON knows.
+        """Return the prediction as plain values for JSON.
 
-        `frame` is there for frames of a video only, `crop_box` where the model looked again.
+        `frame` is present for frames of a video only, `crop_box` only for images with a zoom pass. `region` repeats
+        `crop_box` under its earlier name; it is deprecated and will be dropped in the release after 0.1.
         """
         values: dict[str, Any] = {"source": self.source}
         if self.frame is not None:
@@ -53,4 +54,5 @@ class Prediction:
         }
         if self.crop_box is not None:
             values["crop_box"] = [round(share, 4) for share in self.crop_box]
+            values["region"] = values["crop_box"]
         return values

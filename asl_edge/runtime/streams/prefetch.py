@@ -1,4 +1,4 @@
-"""Who reads when: files ahead of the network in other threads, or whole batches side by side."""
+"""Concurrency: files are read ahead of the network in threads, or whole batches run side by side."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _MOST_DECODERS = 8
 
 
 def prefetch(items: Iterable[Item], read: Callable[[Item], Result], ahead: int) -> Iterator[Result]:
-    """Yield what `read` makes of each item, in order; files are read in threads, up to `ahead` of them ahead.
+    """Yield `read(item)` for each item, in order; files are read in threads, up to `ahead` items in advance.
 
-    OpenCV and ONNX Runtime both leave Python's lock while they work, so threads decode while the network answers.
-    Arrays and frames are read when they are asked for, and so is the first file: one alone shall not wait for threads
-    to start.
+    OpenCV and ONNX Runtime both release Python's global lock, so threads decode while the network runs. Arrays and
+    frames are read when they are requested, and so is the first file: a single one need not wait for threads to start.
     """
     pending: deque[Future[Result]] = deque()
     pool: ThreadPoolExecutor | None = None
@@ -57,11 +56,11 @@ def prefetch(items: Iterable[Item], read: Callable[[Item], Result], ahead: int) 
 
 
 def parallel_batches(
-    items: Iterable[Item], answer: Callable[[list[Item]], Result], size: int, workers: int
+    items: Iterable[Item], classify: Callable[[list[Item]], Result], size: int, workers: int
 ) -> Iterator[Result]:
-    """Yield what `answer` makes of each batch of `size` items, in order.
+    """Yield `classify(batch)` for each batch of `size` items, in order.
 
-    Every worker reads a batch and answers it, so that none waits for another within the network.
+    Every worker reads a batch and classifies it, so that none waits for another within the network.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -71,8 +70,8 @@ def parallel_batches(
     try:
         while batch := list(islice(coming, size)):
             opencv()  # its import is not part of the first image's time
-            pending.append(pool.submit(answer, batch))
-            if len(pending) > workers:  # one waits, so that no worker does
+            pending.append(pool.submit(classify, batch))
+            if len(pending) > workers:  # one batch waits, so that no worker does
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

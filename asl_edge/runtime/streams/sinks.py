@@ -1,4 +1,4 @@
-"""Where predictions go: a table for people, JSON lines or CSV for programs. Each line is out as soon as it is known."""
+"""Sinks for predictions: a table for people, JSON lines or CSV for programs. Each line is flushed at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from asl_edge.imaging.preprocess import Image
 from asl_edge.runtime.streams.prediction import Prediction
 
 _NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Line ends and other control characters, and what Python has for bytes of a name that are no UTF-8."""
+"""Line ends and other control characters, and Python's surrogates for bytes of a name that are not UTF-8."""
 
 
 def on_one_line(name: str) -> str:
-    """Return the name of a file for people: `\\n` and `\\xNN` for what would break its line or steer the terminal."""
+    """Return the name of a file for people; `\\n` and `\\xNN` for what would break its line or control the terminal."""
     return _NOT_ON_ONE_LINE.sub(_escaped, name)
 
 
@@ -28,7 +28,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 class Sink(Protocol):
-    """Takes predictions one by one; a context manager."""
+    """Receives predictions one by one; a context manager."""
 
     def __enter__(self) -> Sink: ...
 
@@ -37,7 +37,7 @@ class Sink(Protocol):
     ) -> None: ...
 
     def write(self, prediction: Prediction, frame: Image | None = None) -> None:
-        """Take one prediction, and the whole frame (uint8, BGR) that it is about if it is of a video."""
+        """Receive one prediction and, for a video, its whole frame (uint8, BGR)."""
 
 
 class TextSink(ABC):
@@ -67,21 +67,21 @@ class TextSink(ABC):
 class TableSink(TextSink):
     """Aligned columns, with a heading that names them.
 
-    The name of the image stands last, since its length is not known before. How many classes are listed the first
-    prediction decides.
+    The name of the image stands last, since its length is not known before. The first prediction
+    decides how many classes are listed.
     """
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
         self._others: int | None = None
-        """Classes beside the answer; None before the first line."""
+        """Classes listed next to the answer; None before the first line."""
 
     def _line(self, prediction: Prediction) -> str:
         heading_due = self._others is None
         if self._others is None:
             self._others = len(prediction.top) - 1
         width = 14 * self._others
-        # Where the answer does not name the best class, it stands first among the candidates.
+        # If the answer is not the best class, that class comes first among the candidates.
         candidates = prediction.top[1:] if prediction.accepted else prediction.top[: self._others]
         others = "".join(f"{f'{label} {share:.0%}':<14}" for label, share in candidates)
         name = on_one_line(prediction.source)
@@ -97,7 +97,8 @@ class TableSink(TextSink):
 class JsonLinesSink(TextSink):
     """One JSON object per line: source, label, confidence and the rest of a prediction; `frame` for videos.
 
-    `crop_box` is there where the model looked again: left, top and side (see `Prediction.crop_box`).
+    `crop_box` (left, top and side, see `Prediction.crop_box`) is present for images with a zoom pass; so is
+    `region`, its deprecated name.
     """
 
     def _line(self, prediction: Prediction) -> str:
@@ -107,10 +108,10 @@ class JsonLinesSink(TextSink):
 
 
 class CsvSink(TextSink):
-    """Comma-separated values (RFC 4180) with a heading.
+    """Comma-separated values (RFC 4180) with a header.
 
-    `top` holds `label=confidence` pairs with spaces between; `crop_box`, likewise, left, top and side of a second look,
-    nothing where there was none.
+    `top` holds `label=confidence` pairs with spaces between; `crop_box` holds left, top and side of the zoom pass in
+    the same way, and is empty if there was none.
     """
 
     COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "crop_box")
@@ -125,7 +126,7 @@ class CsvSink(TextSink):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._file.write(self._taken())  # the heading, if there was no prediction to write it with
+            self._file.write(self._taken())  # the header, if there was no prediction to write it with
         super().__exit__(kind, error, trace)
 
     def _line(self, prediction: Prediction) -> str:
@@ -138,7 +139,7 @@ class CsvSink(TextSink):
         return self._taken().removesuffix("\n")
 
     def _taken(self) -> str:
-        """Return what is not in the file yet: the heading before the first row."""
+        """Return what is not in the file yet, including the header before the first row."""
         rows = self._rows.getvalue()
         self._rows.seek(0)
         self._rows.truncate()

@@ -20,12 +20,12 @@ from asl_edge.imaging.preprocess import IMAGE_SUFFIXES, Image, opencv
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
 STANDARD_INPUT = "-"
 _FRAME_RATES = (1, 240)
-"""Frames a second that are believed; cameras and streams also say 0, 1000 or 90000."""
+"""Plausible frames per second; cameras and streams also report 0, 1000 or 90000."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image on its way to the network."""
+    """One image to classify."""
 
     source: str
     """Its name in the results."""
@@ -34,29 +34,29 @@ class Item:
     frame: int | None = None
     """Number of the frame in its video, from 0; None for an image."""
     whole: Image | None = None
-    """The whole frame as OpenCV gave it (uint8, BGR), to be shown; None for an image."""
+    """The whole frame from OpenCV (uint8, BGR), for display; None for an image."""
     problem: str | None = None
     """Why there is no image; None when there is one."""
     frames_per_second: float | None = None
-    """How fast the video plays that the frame is of; None where that is not known."""
+    """Frame rate of the frame's video; None if unknown."""
 
 
 def is_camera(source: str) -> bool:
-    """Tell whether `source` is the number or device of a camera."""
+    """Whether `source` is the number or device of a camera."""
     if source.isascii() and source.isdigit():
-        return not os.path.exists(source)  # noqa: PTH110  (a Path of a strange text can raise)
+        return not os.path.exists(source)  # noqa: PTH110  (a Path of an odd text can raise)
     with contextlib.suppress(OSError, ValueError):
         return stat.S_ISCHR(Path(source).stat().st_mode)
     return False
 
 
 def is_live(source: str) -> bool:
-    """Tell whether `source` gives its items one after the other and may wait for our answer before the next."""
+    """Whether `source` yields its items one by one and may wait for a prediction before the next."""
     return source == STANDARD_INPUT or "://" in source or is_camera(source)
 
 
 def is_video(source: str) -> bool:
-    """Tell whether `source` gives frames: a video file, a stream's address or a camera."""
+    """Whether `source` yields frames: a video file, the address of a stream or a camera."""
     if "://" in source or is_camera(source):
         return True
     path = Path(source)
@@ -64,7 +64,7 @@ def is_video(source: str) -> bool:
 
 
 def may_be_many(source: str) -> bool:
-    """Tell whether `source` may stand for more than one image."""
+    """Whether `source` may stand for more than one image."""
     return source == STANDARD_INPUT or is_video(source) or _is_pattern(source) or os.path.isdir(source)  # noqa: PTH112
 
 
@@ -73,8 +73,8 @@ def items(sources: Iterable[str], standard_input: TextIO | None = None) -> Itera
 
     Args:
         sources: paths of images; folders (searched at every depth, in natural order); patterns with `*`, `?` or
-            `**`, which Windows' shell leaves to us; `-` for a list of paths on standard input, one a line; paths or
-            addresses of videos; numbers of cameras.
+            `**`, which Windows' shell does not expand; `-` for a list of paths on standard input, one per line; paths
+            or addresses of videos; numbers of cameras.
         standard_input: where `-` reads from; None for `sys.stdin`.
 
     Yields:
@@ -99,7 +99,7 @@ def frames(source: str) -> Iterator[Item]:
         yield Item(source, problem="no such file")
         return
     if not _is_text(source):
-        yield Item(source, problem="OpenCV opens no video whose name is not text (UTF-8); rename it")
+        yield Item(source, problem="OpenCV cannot open a video whose name is not UTF-8; rename it")
         return
     with quiet(cv2):
         capture = cv2.VideoCapture(int(source) if source.isdigit() and is_camera(source) else source)
@@ -121,7 +121,7 @@ def frames(source: str) -> Iterator[Item]:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether `name` can be written as UTF-8; OpenCV 5 ends the process with a segmentation fault otherwise."""
+    """Whether `name` can be encoded as UTF-8; OpenCV 5 crashes with a segmentation fault if not."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -136,7 +136,7 @@ def centre_square(frame: Image) -> Image:
 
 
 def guide_box(frame: Image) -> tuple[int, int, int]:
-    """Return left, top and side, in pixels, of the centre square of `frame`; the same that `preprocess` crops to."""
+    """Return left, top and side, in pixels, of the centre square of `frame`; `preprocess` crops to the same square."""
     height, width = frame.shape[:2]
     side = min(height, width)
     return (width - side) // 2, (height - side) // 2, side
@@ -161,7 +161,7 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 def _listed(lines: Iterable[str]) -> Iterator[Item]:
     found = False
     for line in lines:
-        name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell begins its pipes with one
+        name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell's pipes begin with it
         if name:
             found = True
             yield Item(name, name)
@@ -176,7 +176,7 @@ def _frames_per_second(cv2: Any, capture: Any) -> float | None:
 
 
 def _images(source: str) -> Iterator[Item]:
-    if os.path.isdir(source):  # noqa: PTH112  (a Path of a strange text can raise)
+    if os.path.isdir(source):  # noqa: PTH112  (a Path of an odd text can raise)
         yield from _folder(source)
     elif _is_pattern(source):
         found = sorted(glob.glob(source, recursive=True), key=natural_key)  # noqa: PTH207  (keeps the path as written)
@@ -184,7 +184,7 @@ def _images(source: str) -> Iterator[Item]:
             yield Item(source, problem="no file matches this pattern")
         for name in found:
             if Path(name).is_dir():
-                # `**` names folders and what is in them; the files come by themselves.
+                # `**` matches folders and their content, so the files come anyway.
                 if "**" not in source:
                     yield from _folder(name)
             elif is_video(name):
@@ -200,7 +200,7 @@ def _folder(folder: str) -> Iterator[Item]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
         for name in sorted(names, key=natural_key):
-            # Names that begin with a dot are no images: macOS leaves `._A1.jpg` beside `A1.jpg` in zips.
+            # Names that begin with a dot are not images: macOS puts `._A1.jpg` next to `A1.jpg` in zips.
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 found = True
                 path = os.path.join(parent, name)  # noqa: PTH118  (keeps the path as written)
@@ -210,14 +210,14 @@ def _folder(folder: str) -> Iterator[Item]:
 
 
 def _is_pattern(source: str) -> bool:
-    """Tell whether `source` is to be expanded; a file whose name holds `[` or `*` is itself."""
+    """Whether `source` is a pattern; an existing file whose name holds `[` or `*` is not."""
     return glob.has_magic(source) and not os.path.lexists(source)
 
 
 @contextlib.contextmanager
 def quiet(cv2: Any) -> Iterator[None]:
-    """Keep OpenCV from writing its own warnings while a source that may not be there is tried; we say it in words."""
-    # Its place: `cv2` in OpenCV 4, `cv2.utils.logging` in OpenCV 5.
+    """Silence OpenCV's own warnings while a source is tried that may not exist; our messages say what is wrong."""
+    # Its module: `cv2` in OpenCV 4, `cv2.utils.logging` in OpenCV 5.
     logging = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging", None)
     if logging is None:
         yield

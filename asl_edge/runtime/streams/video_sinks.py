@@ -1,4 +1,4 @@
-"""Where frames with the guide box and the letter go: a window, a video file."""
+"""Sinks for frames with the guide box and the letter: a window, a video file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.sources import VIDEO_SUFFIXES, quiet
 
 QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))
-"""Codes of the keys that end what a window shows; 27 is Esc."""
+"""Codes of the keys that close a window; 27 is Esc."""
 
 _TITLE = "asl-edge (q to quit)"
 _OPTION = "--save-video"
@@ -27,11 +27,11 @@ _LAST_FRAMES = 250
 
 
 class Window:
-    """A window that shows images and hears keys.
+    """A window that shows images and receives keys.
 
     Args:
-        title: what stands above it.
-        instead: what to do where no window can be shown, for the message.
+        title: its title.
+        instead: what to do if no window can be shown, for the message.
 
     Raises:
         UserError: this OpenCV cannot open windows, or there is no display.
@@ -43,7 +43,7 @@ class Window:
         self._instead = instead
         self._opened = False
         self.closed = False
-        """Whether the person has closed it with the mouse."""
+        """Whether the user has closed it with the mouse."""
         refuse_without_display(self._cv2, instead)
 
     def show(self, image: Image) -> int | None:
@@ -59,7 +59,7 @@ class Window:
         return None if key < 0 else int(key) & 0xFF
 
     def close(self) -> None:
-        """Take the window away."""
+        """Close the window."""
         if self._opened:
             self._cv2.destroyAllWindows()
 
@@ -78,7 +78,7 @@ class WindowSink:
         self._window = Window(_TITLE, "leave out --show (--save-video out.mp4 writes a file)")
         self._mirror = mirror
         self.closed = False
-        """Whether the person has closed the window or pressed q or Esc."""
+        """Whether the user has closed the window or pressed q or Esc."""
 
     def __enter__(self) -> WindowSink:
         return self
@@ -89,7 +89,7 @@ class WindowSink:
         self._window.close()
 
     def write(self, prediction: Prediction, frame: Image | None = None) -> None:
-        """Show the frame; a prediction without one is passed over."""
+        """Show the frame; a prediction without one is ignored."""
         if frame is None or self.closed:
             return
         key = self._window.show(overlay.draw(frame, prediction, mirror=self._mirror))
@@ -99,15 +99,15 @@ class WindowSink:
 class VideoFileSink:
     """Writes each frame, with the guide box and the letter, to a video file; whole or not at all.
 
-    The frames must be of one size, that of the first; others are resized to it.
+    Frames of another size than the first are resized to it.
 
     Args:
-        path: where to; its suffix chooses the container (`.mp4`, `.avi`).
-        frames_per_second: how fast it plays; None for what `follow` says, or 25.
+        path: the file; its suffix chooses the container (`.mp4`, `.avi`).
+        frames_per_second: its frame rate; None for the one given to `follow`, or 25.
 
     Raises:
         UserError: no such file can be written there (on entry, and once OpenCV has seen the first frame).
-        AslEdgeError: the file does not hold every frame, as on a full disk; none is left then.
+        AslEdgeError: the file does not hold every frame, as on a full disk; it is removed then.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, frames_per_second: float | None = None) -> None:
@@ -128,13 +128,13 @@ class VideoFileSink:
         return self
 
     def refuse_to_replace(self, sources: Iterable[str]) -> None:
-        """Refuse to write over one of `sources`, by whatever name or link; it is read while this is written.
+        """Refuse to overwrite one of `sources`, under any name or link, since it is read while this is written.
 
         Raises:
             UserError: the file is one of them.
         """
         for source in sources:
-            with contextlib.suppress(OSError, ValueError):  # one that is not there, or no path at all
+            with contextlib.suppress(OSError, ValueError):  # does not exist, or is not a path
                 if self._path.samefile(source):
                     raise UserError(
                         f"{self._path} is the same file as the source {source}, which would be replaced. "
@@ -142,12 +142,12 @@ class VideoFileSink:
                     )
 
     def follow(self, frames_per_second: float | None) -> None:
-        """Let the video play as fast as its source, the first one that is written; None where that is not known."""
+        """Take over the frame rate of the first source that is written; None if unknown."""
         if self._frames_per_second is None:
             self._frames_per_second = frames_per_second
 
     def write(self, prediction: Prediction, frame: Image | None = None) -> None:
-        """Add the frame; a prediction without one is passed over."""
+        """Add the frame; a prediction without one is ignored."""
         if frame is None:
             return
         if self._writer is None:
@@ -163,7 +163,7 @@ class VideoFileSink:
     ) -> None:
         if self._writer is not None:
             self._writer.release()
-        # Ctrl-C is how a camera's recording ends: what was filmed is kept.
+        # Ctrl-C is how a recording from a camera ends: it is kept.
         filmed = self._written and (kind is None or issubclass(kind, KeyboardInterrupt))
         if not filmed:
             self._files.__exit__(kind, error, trace)
@@ -196,7 +196,7 @@ class VideoFileSink:
         return UserError(f"OpenCV cannot write the video {self._path}. Use a name that ends in .mp4 or .avi.")
 
     def _refuse_broken(self) -> None:
-        """Read the file again before it gets its name: OpenCV does not tell when the disk is full."""
+        """Read the file back before it gets its name: OpenCV does not report a full disk."""
         import shutil
 
         readable = _readable_frames(self._temporary, self._written)
@@ -212,8 +212,8 @@ class VideoFileSink:
 def _readable_frames(path: Path, written: int) -> int:
     """Return how many frames of a video can be read, up to `written`.
 
-    Of a long one the end alone is looked at, so that a recording of hours is not waited for again: whatever cuts a
-    file short is seen there. All of it is read where the end is not as it should be.
+    Of a long video only the end is read, where a truncated file shows; reading hours of recording again would take too
+    long. All of it is read if the end is not as expected.
     """
     start = max(0, written - _LAST_FRAMES)
     if start and _first_unreadable(path, start, written) == written:
@@ -240,7 +240,7 @@ def _first_unreadable(path: Path, start: int, end: int) -> int:
 
 
 def refuse_without_display(cv2: Any, instead: str = "leave out --show") -> None:
-    """Refuse where showing a window would fail; Qt ends the whole process there instead of raising.
+    """Refuse if showing a window would fail; Qt would end the whole process instead of raising.
 
     Args:
         cv2: the module.

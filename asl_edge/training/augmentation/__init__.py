@@ -1,4 +1,4 @@
-"""Random changes to training images, made on the accelerator inside the compiled step and never exported."""
+"""Data augmentation, computed on the accelerator inside the compiled step and never exported."""
 
 from __future__ import annotations
 

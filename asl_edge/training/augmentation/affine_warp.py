@@ -10,11 +10,11 @@ from asl_edge.training.augmentation.random_draws import RandomDraws
 
 
 def sample_maps(augmentation: Augmentation, draws: RandomDraws, side: int) -> Any:
-    """Draw affine maps that take a place in the result to its place in the image.
+    """Sample affine maps from positions in the result to positions in the image.
 
     Args:
         augmentation: how far they may go.
-        draws: of the batch.
+        draws: the random numbers of the batch.
         side: of the images, in pixels.
 
     Returns:
@@ -39,7 +39,7 @@ def sample_maps(augmentation: Augmentation, draws: RandomDraws, side: int) -> An
 
 
 def places(maps: Any, side: int) -> tuple[Any, Any]:
-    """Return where every pixel of the result lies in the image: x and y, float32 (N, S, S), in pixels."""
+    """Return the position in the image of every pixel of the result: x and y, float32 (N, S, S), in pixels."""
     from keras import ops
 
     along = ops.arange(side, dtype="float32")
@@ -50,9 +50,9 @@ def places(maps: Any, side: int) -> tuple[Any, Any]:
 
 
 def warp(images: Any, maps: Any) -> Any:
-    """Move the pixels of `images`, interpolating bilinearly; what was outside mirrors what is inside.
+    """Warp `images` with bilinear interpolation and mirrored borders.
 
-    Written out, since XLA makes one loop of it, twice as fast on a CPU as TensorFlow's own projective transform.
+    Written out, since XLA compiles it into one loop, twice as fast on a CPU as TensorFlow's own projective transform.
 
     Args:
         images: uint8 or float32 (N, S, S, 3).
@@ -73,8 +73,8 @@ def warp(images: Any, maps: Any) -> Any:
 
     def pixels(row: Any, column: Any) -> Any:
         index = ops.reshape(row * side + column, (-1, side * side, 1))
-        taken = ops.reshape(ops.take_along_axis(flat, index, axis=1), (-1, side, side, 3))
-        return ops.cast(taken, "float32")
+        values = ops.reshape(ops.take_along_axis(flat, index, axis=1), (-1, side, side, 3))
+        return ops.cast(values, "float32")
 
     above = pixels(top, left) * (1.0 - right_share) + pixels(top, right) * right_share
     below = pixels(lower, left) * (1.0 - right_share) + pixels(lower, right) * right_share
@@ -82,7 +82,7 @@ def warp(images: Any, maps: Any) -> Any:
 
 
 def _reflect(place: Any, side: int) -> Any:
-    """Mirror places at the outer edges of the border pixels; right up to two sides away, then the border goes on."""
+    """Mirror positions at the outer edges of the border pixels, up to two sides away; beyond, the border repeats."""
     from keras import ops
 
     distance = ops.abs(place + 0.5)

@@ -1,4 +1,4 @@
-"""Another image of the batch as background, so that no room tells a letter."""
+"""Another image of the batch as background, so that no room gives a letter away."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from asl_edge.training.augmentation.policy import Augmentation
 from asl_edge.training.augmentation.random_draws import RandomDraws
 
 _BLACK = 24.0
-"""Border pixels with no channel above this are black; compression leaves cut-outs some noise."""
+"""Border pixels with no channel above this count as black; compression adds noise to cut-outs."""
 _BLACK_BORDER = 0.9
 """An image is a cut-out if this share of its border is black. Measured: cut-outs 0.95 or more, others up to 0.85."""
 _KEY_BLACK, _KEY_HAND = 20.0, 56.0
-"""The key of a cut-out's pixel falls in a line from 1 to 0 while its largest channel rises from one to the other."""
+"""The key of a cut-out's pixel falls linearly from 1 to 0 while its largest channel rises from one to the other."""
 _NEAREST, _FURTHEST = 0.42, 0.62
-"""Semi-axes of the ellipse that is kept whole, as shares of the side."""
+"""Semi-axes of the ellipse that is kept unchanged, as shares of the side."""
 _SOFTNESS = 0.9
 """The other image reaches its full share where the ellipse's squared radius has grown by this."""
 _FAINTEST, _STRONGEST = 0.4, 0.9
-"""Share of the other image outside. Never all: some hands reach far out, and must stay visible there."""
+"""Share of the other image outside. Never all: some hands extend far out, and must stay visible there."""
 
 
 class Background(NamedTuple):
-    """What happens behind the hands of one batch; each field has N rows."""
+    """The backgrounds of one batch; each field has N rows."""
 
     partners: Any
     """int32 (N,): the image of the batch that the background is taken from."""
     gains: Any
     """float32 (N,): factor on the brightness of that image."""
     offsets: Any
-    """float32 (N, 3): added to its colour, which makes a coloured wall of a black one."""
+    """float32 (N, 3): added to its colour, which turns a black wall into a coloured one."""
     replaced: Any
     """float32 (N,): 1 where a cut-out gets a background."""
     shares: Any
@@ -40,7 +40,7 @@ class Background(NamedTuple):
 
 
 def sample_background(augmentation: Augmentation, draws: RandomDraws, side: int) -> Background:
-    """Draw the backgrounds of a batch of images of `side` pixels."""
+    """Sample the backgrounds of a batch of images of `side` pixels."""
     from keras import ops
 
     return Background(
@@ -65,15 +65,15 @@ def cut_outs(images: Any) -> Any:
 def change_background(images: Any, originals: Any, maps: Any, background: Background, batch: Any | None = None) -> Any:
     """Mix another image of the batch into the background of images.
 
-    A cut-out gets it in place of black. Of other images nobody knows where the hand is; there it comes outside an
+    In a cut-out it replaces black. In other images the position of the hand is unknown; there it appears outside an
     ellipse about the centre, which moves with the warp.
 
     Args:
         images: uint8 or float32 (N, S, S, 3), 0 to 255, after the warp.
         originals: the images before it, uint8 of the same shape.
-        maps: of the warp, float32 (N, 6), see `draw_maps`.
+        maps: of the warp, float32 (N, 6), see `sample_maps`.
         background: see `sample_background`.
-        batch: the whole batch, of which `images` are some; None is themselves.
+        batch: the whole batch, of which `images` are a part; None means `images` themselves.
 
     Returns:
         float32 (N, S, S, 3).
@@ -96,7 +96,8 @@ def change_background(images: Any, originals: Any, maps: Any, background: Backgr
 def _from_the_corner(images: Any) -> Any:
     """Return the upper left quarters of images, mirrored into all four with that corner in the middle.
 
-    Behind a cut-out shows what is about the other image's corner, and its hand goes to the corners.
+    A cut-out then gets the surroundings of the other image's corner as background, and the other hand moves to the
+    corners.
     """
     from keras import ops
 

@@ -1,4 +1,4 @@
-"""Blur: a Gaussian, mixed with the sharp image in a share that each image draws."""
+"""Blur: a Gaussian-blurred copy, mixed with the sharp image in a share that is sampled per image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from asl_edge.training.augmentation.policy import Augmentation
 from asl_edge.training.augmentation.random_draws import RandomDraws
 
 _SIGMA = 1.7
-"""Standard deviation of the Gaussian, in pixels: at 224x224 about what a webcam out of focus shows."""
+"""Standard deviation of the Gaussian, in pixels: at 224x224 about that of a webcam out of focus."""
 _RADIUS = 3
 
 
 def sample_shares(augmentation: Augmentation, draws: RandomDraws) -> Any:
-    """Draw the share of the blurred image in the mixture: float32 (N,), 0 for images that stay sharp."""
+    """Sample the share of the blurred image in the mixture: float32 (N,), 0 for images that stay sharp."""
     return draws.chance(augmentation.blur_probability) * draws.between(0.0, augmentation.blur)
 
 
@@ -33,8 +33,8 @@ def blur(images: Any, shares: Any) -> Any:
 def _gaussian(images: Any) -> Any:
     """Return blurred images: a depthwise convolution down the columns, then along the rows.
 
-    As sums of shifted copies, whose rows of 3 S values the processor adds several at a time. The convolution itself
-    would be done channel by channel, under XLA on a CPU thirty times slower.
+    As sums of shifted copies, whose rows of 3 S values vectorise well. A convolution would be computed channel by
+    channel, which is thirty times slower under XLA on a CPU.
     """
     from keras import ops
 
@@ -50,8 +50,8 @@ def _gaussian(images: Any) -> Any:
 
 
 def _with_mirrored_edges(values: Any, width: int) -> Any:
-    """Put `width` mirrored values before and behind the second axis; `ops.pad` repeats the last one in PyTorch."""
+    """Put `width` mirrored values before and after the second axis; `ops.pad` repeats the last one in PyTorch."""
     from keras import ops
 
-    before, behind = ops.flip(values[:, :width], axis=1), ops.flip(values[:, -width:], axis=1)
-    return ops.concatenate([before, values, behind], axis=1)
+    before, after = ops.flip(values[:, :width], axis=1), ops.flip(values[:, -width:], axis=1)
+    return ops.concatenate([before, values, after], axis=1)

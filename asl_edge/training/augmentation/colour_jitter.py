@@ -13,21 +13,21 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 class Colouring(NamedTuple):
-    """How the colours of every image change."""
+    """Changes of the colours of a batch."""
 
     matrix: Any
-    """float32 (N, 3, 3); a colour is a row on its left."""
+    """float32 (N, 3, 3); a colour is a row vector on its left."""
     offset: Any
     """float32 (N,), added to every channel; white is 255."""
 
 
 def sample_exponents(augmentation: Augmentation, draws: RandomDraws) -> Any:
-    """Draw gamma: float32 (N,), below 1 brightens."""
+    """Sample gamma: float32 (N,); below 1 brightens."""
     return draws.factor(augmentation.gamma)
 
 
 def bend_tones(images: Any, exponents: Any) -> Any:
-    """Apply a tone curve that fixes black and white and takes mid grey where `exponents` would.
+    """Apply a tone curve that keeps black and white and maps mid grey as a power of `exponents` would.
 
     Schlick's rational curve x / (x + k (1 - x)) with k = 2**gamma - 1 ("Fast alternatives to Perlin's bias and gain
     functions", Graphics Gems IV, 1994): a division costs a fifth of a power on a CPU.
@@ -43,10 +43,10 @@ def bend_tones(images: Any, exponents: Any) -> Any:
 
 
 def sample_colouring(augmentation: Augmentation, draws: RandomDraws) -> Colouring:
-    """Draw what happens to the colours of every image."""
+    """Sample the changes of the colours of every image."""
     from keras import ops
 
-    # Contrast turns about mid grey and not about each image's mean, which would cost a pass over the pixels.
+    # Contrast is about mid grey and not about each image's mean, which would cost a pass over the pixels.
     contrast = draws.factor(augmentation.contrast)
     offset = 127.5 * (1.0 - contrast) + 255.0 * draws.around(augmentation.brightness)
     colourful = draws.factor(augmentation.saturation) * (1.0 - draws.between(0.0, augmentation.grey))
@@ -63,7 +63,7 @@ def _hue(angle: Any) -> Any:
     from keras import ops
 
     cosine, sine = _matrix(ops.cos(angle)), _matrix(ops.sin(angle))
-    # The cross product with the axis; transposed, since a colour is a row on the left of the matrix.
+    # The cross product with the axis; transposed, since a colour is a row vector on the left of the matrix.
     crossed = ops.convert_to_tensor(((0, 1, -1), (-1, 0, 1), (1, -1, 0)), dtype="float32") / math.sqrt(3)
     return cosine * ops.eye(3) + (1.0 - cosine) / 3.0 + sine * crossed
 
@@ -82,7 +82,7 @@ def recolour(images: Any, colouring: Colouring) -> Any:
         colouring: see `sample_colouring`.
 
     Returns:
-        float32 (N, S, S, 3), 0 to 255: what is too dark or too bright is lost, as in a camera.
+        float32 (N, S, S, 3), 0 to 255: what is too dark or too bright is clipped, as in a camera.
     """
     from keras import ops
 

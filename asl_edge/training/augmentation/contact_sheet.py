@@ -1,4 +1,4 @@
-"""The augmentation sheet: some training images, each beside samples of what the network sees of it."""
+"""The augmentation sheet: some training images, each next to augmented samples of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_sheet(
     augmentation: Augmentation | None,
     seed: int,
 ) -> None:
-    """Write a PNG of images and samples of their changes.
+    """Write a PNG of images, each next to augmented samples of it.
 
     Args:
         path: of the PNG.
@@ -50,7 +50,7 @@ def write_sheet(
 
 
 def _samples(images: npt.NDArray[np.uint8], augmentation: Augmentation | None, seed: int) -> list[Image]:
-    """Return changed copies of the whole batch, `SAMPLES` times; all are made in one call, which is quicker."""
+    """Return `SAMPLES` augmented copies of the whole batch; all are made in one call, which is faster."""
     if augmentation is None:
         return [images] * SAMPLES
     import keras
@@ -61,14 +61,14 @@ def _samples(images: npt.NDArray[np.uint8], augmentation: Augmentation | None, s
 
 
 def _draw(columns: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Image:
-    """Draw the sheet: the first column apart, each line headed by the name of its class."""
+    """Draw the sheet: the first column apart, each row headed by the name of its class."""
     cv2 = opencv()
     first = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_DUPLEX, 0.7, 1)[0][0] for name in names) + 2 * _MARGIN
     lefts = [first, *(first + _GUTTER + at * (CELL + _SPACE) for at in range(1, len(columns)))]
     height = _HEADING + len(names) * (CELL + _SPACE) - _SPACE + _MARGIN
     sheet = np.full((height, lefts[-1] + CELL + _MARGIN, 3), _PAPER, np.uint8)
-    _text(sheet, "image", lefts[0], _HEADING - 12, 0.5)
-    _text(sheet, "samples of what the network sees", lefts[1], _HEADING - 12, 0.5)
+    _text(sheet, "original", lefts[0], _HEADING - 12, 0.5)
+    _text(sheet, "augmented samples, as the network sees them", lefts[1], _HEADING - 12, 0.5)
     for line, name in enumerate(names):
         top = _HEADING + line * (CELL + _SPACE)
         _text(sheet, name, _MARGIN, top + CELL // 2 + 8, 0.7)

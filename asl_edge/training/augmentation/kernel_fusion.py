@@ -1,4 +1,4 @@
-"""Many small operations on images, compiled into few loops over the pixels, which share the cores."""
+"""Kernel fusion: many small operations on images, compiled into few loops over the pixels, which share the cores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from asl_edge.runtime.machine import available_cores
 from asl_edge.training.compute.backend import has_gpu
 
 Work = Callable[[Any, Any, Any, Any], Any]
-"""Called with (images, originals, drawn, batch): images as the stage before left them, uint8 or float32
-(N, S, S, 3), 0 to 255; the uint8 images that the first stage got; what was drawn for them, in named tuples of
+"""Called with (images, originals, sampled, batch): images as the previous stage left them, uint8 or float32
+(N, S, S, 3), 0 to 255; the uint8 images that the first stage got; what was sampled for them, in named tuples of
 tensors; the whole batch that `images` are a part of. Returns float32 images."""
 
 _MOST_PARTS = 4
 _FEWEST_IMAGES = 4
-"""Below so many images a part, sharing costs more than it brings."""
+"""With fewer images per part, sharing costs more than it saves."""
 
 
 class Stage(NamedTuple):
@@ -23,21 +23,21 @@ class Stage(NamedTuple):
 
     work: Work
     takes_others: bool = False
-    """Whether an image depends on others of the batch; a stage that does not gets only a part of it as `batch`."""
+    """Whether an image depends on others of the batch; if not, the stage gets only a part of it as `batch`."""
 
 
 def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any, Any], Any]:
-    """Return a function of (images, drawn) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
+    """Return a function of (images, sampled) that runs one stage after the other: uint8 (N, S, S, 3) to the same.
 
-    `shared` names the fields of what is drawn that are the whole batch's; all others have a row for each image.
+    `shared` names the fields of what is sampled that belong to the whole batch; all others have a row per image.
 
-    XLA makes one loop of elementwise operations that follow each other. TensorFlow without it takes several times as
-    long on a CPU, and `fit` leaves it off there, since its convolutions are slow; so it is asked for here alone. Each
-    stage is compiled by itself: fused into the next, the warp would be done again for every pixel that is read more
+    XLA fuses consecutive elementwise operations into one loop. TensorFlow without it takes several times as long on a
+    CPU, and `fit` leaves it off there, since its convolutions are slow; so it is used here alone. Each stage is
+    compiled by itself: fused into the next one, the warp would be computed again for every pixel that is read more
     than once. Between the stages images are uint8, a quarter of the memory. Such a loop runs on one core only, so
-    the batch goes through in parts side by side.
+    parts of the batch are processed in parallel.
 
-    In JAX the whole step is compiled, and in PyTorch nothing is; there images stay float32 between the stages.
+    With JAX the whole step is compiled, with PyTorch nothing is; there images stay float32 between the stages.
     """
     import keras
 
@@ -55,52 +55,52 @@ def fuse(stages: Sequence[Stage], shared: Collection[str] = ()) -> Callable[[Any
 
 
 def to_uint8(images: Any) -> Any:
-    """Round float32 images; what is darker than 0 or brighter than 255 becomes that."""
+    """Round float32 images to uint8, clipped to 0 and 255."""
     from keras import ops
 
-    # The half rounds: the cast cuts off what is behind the point.
+    # Adding a half rounds: the cast truncates.
     return ops.cast(ops.clip(images + 0.5, 0.0, 255.0), "uint8")
 
 
-def rows_of(drawn: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
-    """Return what was drawn for the images from `first` to `end` (not included) of a batch; see `fuse`."""
-    if drawn is None:
+def rows_of(sampled: Any, first: Any, end: Any, shared: Collection[str] = ()) -> Any:
+    """Return what was sampled for the images from `first` to `end` (not included) of a batch; see `fuse`."""
+    if sampled is None:
         return None
-    if not isinstance(drawn, tuple):
-        return drawn[first:end]
-    names = getattr(drawn, "_fields", range(len(drawn)))
+    if not isinstance(sampled, tuple):
+        return sampled[first:end]
+    names = getattr(sampled, "_fields", range(len(sampled)))
     values = [
         value if name in shared else rows_of(value, first, end, shared)
-        for name, value in zip(names, drawn, strict=True)
+        for name, value in zip(names, sampled, strict=True)
     ]
-    return type(drawn)(*values) if hasattr(drawn, "_fields") else tuple(values)
+    return type(sampled)(*values) if hasattr(sampled, "_fields") else tuple(values)
 
 
 def _run(stages: Sequence[Stage]) -> Callable[[Any, Any], Any]:
     import keras
 
-    def run(images: Any, drawn: Any) -> Any:
+    def run(images: Any, sampled: Any) -> Any:
         changed = images
         for stage in stages:
-            changed = stage.work(changed, images, drawn, changed)
+            changed = stage.work(changed, images, sampled, changed)
         return changed if keras.backend.standardize_dtype(changed.dtype) == "uint8" else to_uint8(changed)
 
     return run
 
 
 def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) -> Callable[[Any, Any], Any]:
-    """Run compiled stages on parts of the batch, which TensorFlow computes side by side."""
+    """Run compiled stages on parts of the batch, which TensorFlow computes in parallel."""
     import tensorflow
 
     at_once = _run(stages)
 
-    def in_parts(images: Any, drawn: Any) -> Any:
+    def in_parts(images: Any, sampled: Any) -> Any:
         count = tensorflow.shape(images)[0]
-        # Parts of the same size as far as possible, since each size is compiled for itself.
+        # Parts of the same size as far as possible, since every size is compiled separately.
         size = (count + parts - 1) // parts
         bounds = [(size * part, tensorflow.minimum(size * (part + 1), count)) for part in range(parts)]
         originals = [images[first:end] for first, end in bounds]
-        own = [rows_of(drawn, first, end, shared) for first, end in bounds]
+        own = [rows_of(sampled, first, end, shared) for first, end in bounds]
         changed = originals
         for stage in stages:
             batch = tensorflow.concat(changed, 0) if stage.takes_others else None
@@ -110,16 +110,16 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
             ]
         return tensorflow.concat(changed, 0)
 
-    def run(images: Any, drawn: Any) -> Any:
+    def run(images: Any, sampled: Any) -> Any:
         if parts == 1 or not stages:
-            return at_once(images, drawn)
+            return at_once(images, sampled)
         count = images.shape[0]
         if count is not None:
-            return (in_parts if count >= parts * _FEWEST_IMAGES else at_once)(images, drawn)
+            return (in_parts if count >= parts * _FEWEST_IMAGES else at_once)(images, sampled)
         changed = tensorflow.cond(
             tensorflow.shape(images)[0] >= parts * _FEWEST_IMAGES,
-            lambda: in_parts(images, drawn),
-            lambda: at_once(images, drawn),
+            lambda: in_parts(images, sampled),
+            lambda: at_once(images, sampled),
         )
         return tensorflow.ensure_shape(changed, images.shape)
 
@@ -129,10 +129,10 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
 def _compiled_for_tensorflow(work: Work) -> Work:
     import tensorflow
 
-    def rounded(images: Any, originals: Any, drawn: Any, batch: Any) -> Any:
-        return to_uint8(work(images, originals, drawn, batch))
+    def rounded(images: Any, originals: Any, sampled: Any, batch: Any) -> Any:
+        return to_uint8(work(images, originals, sampled, batch))
 
     compiled = tensorflow.function(rounded, jit_compile=True, autograph=False)
-    # TensorFlow knows functions by their lines: it takes all stages for one that is traced too often, and warns.
+    # TensorFlow identifies functions by their lines: it takes all stages for one that is traced too often, and warns.
     compiled._omit_frequent_tracing_warning = True
     return cast("Work", compiled)

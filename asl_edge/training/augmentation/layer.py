@@ -1,4 +1,4 @@
-"""The Keras layer and model that change images while a network is trained."""
+"""The Keras layer and model that augment images while a network is trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.training.augmentation.mixup_cutmix import Mixing, mix_labels
-from asl_edge.training.augmentation.pipeline import build_change, draw
+from asl_edge.training.augmentation.pipeline import build_change, sample_changes
 from asl_edge.training.augmentation.policy import Augmentation
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def with_augmentation(network: keras.Model, augmentation: Augmentation | None) -> keras.Model:
-    """Wrap `network` for training: the same weights behind random changes that happen in training only.
+    """Wrap `network` for training: the same weights, after random changes that happen in training only.
 
-    The wrapper is never saved; what is saved is `network`. Where the augmentation mixes labels (mixup, cutmix), the
-    wrapper's loss sees the mixed labels and its metrics the labels themselves.
+    The wrapper is never saved; `network` is. Where the augmentation mixes labels (mixup, cutmix), the wrapper's loss
+    uses the mixed labels and its metrics the original ones.
 
     Args:
         network: takes uint8 (N, S, S, 3) images; labels are one-hot (N, C).
@@ -44,9 +44,9 @@ def with_augmentation(network: keras.Model, augmentation: Augmentation | None) -
 
 
 class LastMixing(threading.local):
-    """How the images of the running step were mixed, for the loss of the same step.
+    """How the images of the current step were mixed, for the loss of the same step.
 
-    A thread's own, since `tf.distribute` traces the step for each device in a thread; taken once, since a tensor of one
+    Thread-local, since `tf.distribute` traces the step for each device in a thread; taken once, since a tensor of one
     trace means nothing in another.
     """
 
@@ -63,11 +63,11 @@ class LastMixing(threading.local):
 
 
 def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed: int = 0) -> keras.layers.Layer:
-    """Build the layer: uint8 (N, S, S, 3) to uint8 of the same shape; leaves images alone outside training.
+    """Build the layer: uint8 (N, S, S, 3) to uint8 of the same shape; outside training images pass unchanged.
 
     Args:
         augmentation: how far the changes may go.
-        last: is told how the images were mixed.
+        last: receives how the images were mixed.
         seed: of its generator, whose state is the variable `seed_generator_state`.
     """
     import keras
@@ -85,11 +85,11 @@ def build_layer(augmentation: Augmentation, last: LastMixing | None = None, seed
                 last.put(None)
             if not training:
                 return images
-            # Apart, so that what is drawn does not depend on how the changes are compiled.
-            drawn = draw(augmentation, keras.ops.shape(images)[0], images.shape[1], self.seed_generator)
+            # Separate, so that the random values do not depend on how the changes are compiled.
+            sampled = sample_changes(augmentation, keras.ops.shape(images)[0], images.shape[1], self.seed_generator)
             if last is not None:
-                last.put(drawn.mixing)
-            return change(images, drawn)
+                last.put(sampled.mixing)
+            return change(images, sampled)
 
         def compute_output_spec(self, images: Any, training: bool = False) -> Any:
             return keras.KerasTensor(images.shape, dtype="uint8")

@@ -1,4 +1,4 @@
-"""Light that differs from image to image, and from place to place within one: a window, a lamp, a shadow."""
+"""Light that varies from image to image, and from place to place within one: a window, a lamp, a shadow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import keras
 
 _PLACES = 4
-"""Lights along each side; between them the light passes evenly from one to the next."""
+"""Lights along each side; between them the light is interpolated linearly."""
 
 
 def sample_lights(augmentation: Augmentation, draws: RandomDraws, generator: keras.random.SeedGenerator) -> Any:
-    """Draw the light of every image: float32 (N, 4, 4), its binary logarithm at places from edge to edge.
+    """Sample the light of every image: float32 (N, 4, 4), its binary logarithm at places from edge to edge.
 
     One value for the whole image (`exposure_stops`) and one for each place (`shading_stops`).
     """
@@ -37,12 +37,12 @@ def shade(images: Any, lights: Any) -> Any:
         lights: float32 (N, 4, 4), see `sample_lights`.
 
     Returns:
-        float32 (N, S, S, 3), 0 to 255: what is too bright is lost, as in a camera.
+        float32 (N, S, S, 3), 0 to 255: what is too bright is clipped, as in a camera.
     """
     from keras import ops
 
     side = images.shape[1]
-    # Bilinear: each pixel's share of the light at each place, which is largest where the pixel lies on it.
+    # Bilinear: each pixel's share of the light at each place, which is largest where the pixel coincides with it.
     along = ops.arange(side, dtype="float32") * ((_PLACES - 1) / (side - 1))
     shares = ops.maximum(1.0 - ops.abs(along[:, None] - ops.arange(_PLACES, dtype="float32")), 0.0)
     stops = ops.matmul(ops.matmul(shares, lights), ops.transpose(shares))

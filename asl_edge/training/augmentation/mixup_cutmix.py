@@ -16,14 +16,15 @@ class Mixing(NamedTuple):
     """int32 (N,): the other image."""
     faded: Any
     """float32 (N,): share of the other image everywhere (mixup)."""
-    boxes: Rectangles
-    """Where the other image is seen alone (cutmix)."""
+    rectangles: Rectangles
+    """Where the other image replaces the first (cutmix)."""
 
 
 def sample_mixing(augmentation: Augmentation, draws: RandomDraws, side: int) -> Mixing:
-    """Draw the mixing of a batch of images of `side` pixels.
+    """Sample the mixing of a batch of images of `side` pixels.
 
-    The other image's share is drawn evenly from none to half: Beta(1, 1) as in cutmix, seen from the larger part.
+    The other image's share is uniform between 0 and a half: Beta(1, 1) as in cutmix, where the larger part counts as
+    the first image.
     """
     from keras import ops
 
@@ -35,11 +36,11 @@ def sample_mixing(augmentation: Augmentation, draws: RandomDraws, side: int) -> 
 
 
 def mix_images(images: Any, mixing: Mixing, batch: Any | None = None) -> Any:
-    """Mix images, float32 (N, S, S, 3), with others of `batch`; None is themselves."""
+    """Mix images, float32 (N, S, S, 3), with others of `batch`; None means `images` themselves."""
     from keras import ops
 
     others = ops.take(images if batch is None else batch, mixing.partners, axis=0)
-    share = ops.where(inside(mixing.boxes, images.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
+    share = ops.where(inside(mixing.rectangles, images.shape[1]), 1.0, ops.reshape(mixing.faded, (-1, 1, 1, 1)))
     return images + share * (ops.cast(others, "float32") - images)
 
 
@@ -49,7 +50,7 @@ def mix_labels(labels: Any, mixing: Mixing, side: int) -> Any:
     Args:
         labels: one-hot (N, C).
         mixing: what `mix_images` was given.
-        side: of the images.
+        side: of the images, in pixels.
 
     Returns:
         float32 (N, C).
@@ -57,5 +58,5 @@ def mix_labels(labels: Any, mixing: Mixing, side: int) -> Any:
     from keras import ops
 
     labels = ops.cast(labels, "float32")
-    share = (mixing.faded + mixing.boxes.width * mixing.boxes.height / side**2)[:, None]
+    share = (mixing.faded + mixing.rectangles.width * mixing.rectangles.height / side**2)[:, None]
     return labels + share * (ops.take(labels, mixing.partners, axis=0) - labels)

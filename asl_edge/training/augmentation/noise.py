@@ -1,4 +1,4 @@
-"""Gaussian noise, as small sensors show it in the dark."""
+"""Gaussian noise, as small sensors have it in the dark."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Noise(NamedTuple):
     """The noise of one batch."""
 
     field: Any
-    """float32 (S, S, 3) of standard deviation 1: one for the batch, since millions of normal numbers take longer than
-    all other changes together."""
+    """float32 (S, S, 3) of standard deviation 1: one for the batch, since sampling millions of normal numbers takes
+    longer than all other changes together."""
     rows: Any
-    """int32 (N, S): the row of the field that each row of each image gets, which makes every image's another."""
+    """int32 (N, S): the row of the field that each row of each image gets, so that every image has different noise."""
     deviations: Any
     """float32 (N,), white being 255; 0 for images without noise."""
 
@@ -26,7 +26,7 @@ class Noise(NamedTuple):
 def sample_noise(
     augmentation: Augmentation, draws: RandomDraws, side: int, generator: keras.random.SeedGenerator
 ) -> Noise:
-    """Draw the noise of a batch of images of `side` pixels."""
+    """Sample the noise of a batch of images of `side` pixels."""
     from keras import random
 
     return Noise(

@@ -1,4 +1,4 @@
-"""All changes to one batch: what is drawn for it, and what is done with that."""
+"""The augmentation of one batch: what is random about it, and the function that applies it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import keras
 
 
-class Drawn(NamedTuple):
-    """All that is random about one batch; None stands for a change that is switched off."""
+class SampledChanges(NamedTuple):
+    """Everything that is random about one batch; None means that the change is switched off."""
 
     maps: Any
     background: Background | None
@@ -42,20 +42,22 @@ class Drawn(NamedTuple):
 
 
 SHARED = ("field",)
-"""Names of the fields, in what is drawn, that are the whole batch's."""
+"""Names of the fields of what is sampled that belong to the whole batch."""
 
 
-def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.random.SeedGenerator) -> Drawn:
-    """Draw all that is random about one batch.
+def sample_changes(
+    augmentation: Augmentation, count: Any, side: int, generator: keras.random.SeedGenerator
+) -> SampledChanges:
+    """Sample everything that is random about one batch.
 
     Args:
         augmentation: how far the changes may go.
         count: images in the batch, an int or a scalar tensor.
         side: of the images, in pixels.
-        generator: where the random numbers come from; it moves on.
+        generator: the source of random numbers; it advances.
     """
     draws = RandomDraws(count, generator)
-    return Drawn(
+    return SampledChanges(
         maps=sample_maps(augmentation, draws, side),
         background=sample_background(augmentation, draws, side) if augmentation.changes_background else None,
         lights=sample_lights(augmentation, draws, generator) if augmentation.shades else None,
@@ -68,14 +70,14 @@ def draw(augmentation: Augmentation, count: Any, side: int, generator: keras.ran
     )
 
 
-def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
+def build_change(augmentation: Augmentation) -> Callable[[Any, SampledChanges], Any]:
     """Return the function that changes images: first the scene, then its light, then what the camera does.
 
     Args:
         augmentation: which changes happen at all.
 
     Returns:
-        A function of uint8 (N, S, S, 3) images and what was drawn for them, which gives uint8 (N, S, S, 3).
+        A function of uint8 (N, S, S, 3) images and what was sampled for them, which returns uint8 (N, S, S, 3).
     """
     wanted: list[tuple[bool, Stage]] = [
         (augmentation.moves, Stage(_move)),
@@ -88,43 +90,43 @@ def build_change(augmentation: Augmentation) -> Callable[[Any, Drawn], Any]:
     return fuse([stage for happens, stage in wanted if happens], SHARED)
 
 
-def _move(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    return warp(images, drawn.maps)
+def _move(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
+    return warp(images, sampled.maps)
 
 
-def _replace_background(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    assert drawn.background is not None
-    return change_background(images, originals, drawn.maps, drawn.background, batch)
+def _replace_background(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
+    assert sampled.background is not None
+    return change_background(images, originals, sampled.maps, sampled.background, batch)
 
 
-def _light(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+def _light(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
     changed = _floats(images)
-    if drawn.exponents is not None:
-        changed = bend_tones(changed, drawn.exponents)
-    if drawn.colouring is not None:
-        changed = recolour(changed, drawn.colouring)
-    # Last: contrast turns about mid grey, so that of an image already dark it would leave black.
-    if drawn.lights is not None:
-        changed = shade(changed, drawn.lights)
+    if sampled.exponents is not None:
+        changed = bend_tones(changed, sampled.exponents)
+    if sampled.colouring is not None:
+        changed = recolour(changed, sampled.colouring)
+    # Last: contrast is about mid grey, so it would turn an image that is already dark black.
+    if sampled.lights is not None:
+        changed = shade(changed, sampled.lights)
     return changed
 
 
-def _blur(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    return blur(_floats(images), drawn.blurred)
+def _blur(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
+    return blur(_floats(images), sampled.blurred)
 
 
-def _cover(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
+def _cover(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
     changed = _floats(images)
-    if drawn.erasing is not None:
-        changed = erase(changed, drawn.erasing)
-    if drawn.noise is not None:
-        changed = add_noise(changed, drawn.noise)
+    if sampled.erasing is not None:
+        changed = erase(changed, sampled.erasing)
+    if sampled.noise is not None:
+        changed = add_noise(changed, sampled.noise)
     return changed
 
 
-def _mix(images: Any, originals: Any, drawn: Drawn, batch: Any) -> Any:
-    assert drawn.mixing is not None
-    return mix_images(_floats(images), drawn.mixing, batch)
+def _mix(images: Any, originals: Any, sampled: SampledChanges, batch: Any) -> Any:
+    assert sampled.mixing is not None
+    return mix_images(_floats(images), sampled.mixing, batch)
 
 
 def _floats(images: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Augmentation: how far every random change may go, and the named choices of it."""
+"""Augmentation: how far every random change may go, and the named augmentations."""
 
 from __future__ import annotations
 
@@ -6,40 +6,41 @@ import math
 from dataclasses import dataclass, fields
 
 from asl_edge.errors import DataError
+from asl_edge.files.earlier_names import current_value
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far each random change may go; every value is drawn anew for every image of every batch.
+    """How far each random change may go; every value is sampled separately for every image of every batch.
 
-    Values are drawn evenly, factors evenly in their logarithm. A field left at 0 switches its change off.
+    Values are sampled uniformly, factors uniformly in their logarithm. A field left at 0 switches its change off.
 
     Raises:
         DataError: on construction, when a field breaks its rule.
     """
 
     rotation_degrees: float = 0.0
-    """Largest turn about the centre, either way."""
+    """Largest rotation about the centre, either way."""
     scale: float = 0.0
     """Zoom between `1 / (1 + scale)` and `1 + scale`."""
     aspect: float = 0.0
-    """Width against height between `1 / (1 + aspect)` and `1 + aspect`, the area kept."""
+    """Aspect ratio (width / height) times `1 / (1 + aspect)` to `1 + aspect`, the area kept."""
     shear: float = 0.0
-    """Largest move of a row (column) per row (column)."""
+    """Largest offset of a row (column) per row (column)."""
     shift: float = 0.0
-    """Largest move along each axis, as a share of the side."""
+    """Largest translation along each axis, as a share of the side."""
     flip_probability: float = 0.0
     """How often an image is mirrored, left to right. It turns a right hand into a left one."""
 
     exposure_stops: float = 0.0
-    """Least light of a whole image, in halvings of its values; the most is half as many doublings, since what is
-    overexposed is lost."""
+    """Darkest exposure of a whole image, in halvings of its values; the brightest is half as many doublings, since what
+    is overexposed is lost."""
     exposure_probability: float = 0.0
-    """How often an image gets another light."""
+    """How often the exposure changes."""
     shading_stops: float = 0.0
-    """Largest change of the light at a place of the image, in factors of two; it passes smoothly between places."""
+    """Largest change of the light at a place of the image, in factors of two; it varies smoothly between places."""
     shading_probability: float = 0.0
-    """How often the light differs within an image."""
+    """How often the light varies within an image."""
     brightness: float = 0.0
     """Largest change of the mean, as a share of white."""
     contrast: float = 0.0
@@ -49,16 +50,16 @@ class Augmentation:
     saturation: float = 0.0
     """Distance from grey times `1 / (1 + saturation)` to `1 + saturation`."""
     hue_degrees: float = 0.0
-    """Largest turn of the colours about the grey axis."""
+    """Largest rotation of the colours about the grey axis."""
     tint: float = 0.0
     """Largest change of each channel's gain."""
     grey: float = 0.0
-    """Largest share of the colour that is taken away; 1 reaches grey."""
+    """Largest share of the colour that is removed; 1 reaches grey."""
     grey_probability: float = 0.0
-    """How often all colour is taken away."""
+    """How often all colour is removed."""
 
     blur: float = 0.0
-    """Largest share of the blurred image in the mixture with the sharp one; 1 reaches blurred through."""
+    """Largest share of the blurred image in the mixture with the sharp one; 1 reaches the blurred image alone."""
     blur_probability: float = 0.0
     """How often an image is blurred."""
     noise: float = 0.0
@@ -71,14 +72,15 @@ class Augmentation:
     erasing_probability: float = 0.0
     """How often an image gets such a rectangle."""
     background_probability: float = 0.0
-    """How often another image of the batch is mixed into what lies far from the centre."""
+    """How often another image of the batch is mixed into what is far from the centre."""
     cut_out_probability: float = 0.0
-    """How often a hand cut out on black gets another image of the batch in place of the black."""
+    """How often a hand cut out on black gets another image of the batch as its background."""
 
     mixup_probability: float = 0.0
     """How often an image and its label are mixed with another's (Zhang et al., arXiv 1710.09412)."""
     cutmix_probability: float = 0.0
-    """How often a rectangle of an image, and its share of the label, is another's (Yun et al., arXiv 1905.04899)."""
+    """How often a rectangle of an image, and its share of the label, comes from another (Yun et al., arXiv
+    1905.04899)."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -107,7 +109,7 @@ class Augmentation:
 
     @property
     def shades(self) -> bool:
-        """Whether any image gets another light, or one that differs within it."""
+        """Whether the exposure of any image changes, or the light within it."""
         exposed = self.exposure_stops and self.exposure_probability
         return bool(exposed or (self.shading_stops and self.shading_probability))
 
@@ -128,12 +130,12 @@ class Augmentation:
 
     @property
     def changes_background(self) -> bool:
-        """Whether any image gets another's background."""
+        """Whether any image gets the background of another."""
         return bool(self.background_probability or self.cut_out_probability)
 
     @property
     def mixes(self) -> bool:
-        """Whether labels are mixed too, so that the loss must know."""
+        """Whether labels are mixed too, which the loss must know."""
         return bool(self.mixup_probability or self.cutmix_probability)
 
 
@@ -157,12 +159,12 @@ _AUGMENTATIONS: dict[str, Augmentation | None] = {
     "light": Augmentation(
         rotation_degrees=12, scale=0.2, shift=0.1, shear=0.08, brightness=0.15, contrast=0.3, tint=0.08, grey=0.3
     ),
-    # For few images of few scenes: light, distance and place in the image must not tell one letter from another.
+    # For few images of few scenes: light, distance and position must not tell one letter from another.
     "strong": Augmentation(
         rotation_degrees=15, scale=0.35, shift=0.15, shear=0.1, brightness=0.25, contrast=0.6, tint=0.15, grey=0.3
     ),
-    # For people, cameras and rooms that no training image shows. Hands keep their side; the recipe mirrors some.
-    "strangers": Augmentation(
+    # For signers, cameras and rooms that no training image shows. Hands keep their side; the recipe mirrors some.
+    "signer-independent": Augmentation(
         rotation_degrees=20,
         scale=0.35,
         aspect=0.15,
@@ -197,11 +199,12 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Augmentation | None:
-    """Return an augmentation by name; None for `none`.
+    """Return an augmentation by name; None for `none`. An earlier version's name for it works too.
 
     Raises:
-        DataError: there is none of that name.
+        DataError: the name is unknown.
     """
+    name = current_value("augmentation", name)
     if name not in _AUGMENTATIONS:
-        raise DataError(f"Unknown augmentation {name!r}. There are: {', '.join(_AUGMENTATIONS)}.")
+        raise DataError(f"Unknown augmentation {name!r}. The augmentations are: {', '.join(_AUGMENTATIONS)}.")
     return _AUGMENTATIONS[name]

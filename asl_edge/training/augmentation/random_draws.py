@@ -1,4 +1,4 @@
-"""Draws: the random numbers of one batch, from one call of the generator."""
+"""The random numbers of one batch, from one call of the generator."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     import keras
 
 _COLUMNS = 48
-"""Values an image that one call draws: more than all changes together use."""
+"""Values per image that one call samples: more than all changes together use."""
 
 
 class RandomDraws:
-    """Hands out float32 tensors of shape (N,), one independent value an image.
+    """Returns float32 tensors of shape (N,), one independent value per image.
 
     All come from one uniform (N, 48) matrix: thirty calls of a generator would cost more than some of the changes.
     """
 
     def __init__(self, count: Any, generator: keras.random.SeedGenerator) -> None:
-        """Draw for `count` images (an int or a scalar tensor); the generator moves on by one call."""
+        """Sample for `count` images (an int or a scalar tensor); the generator advances by one call."""
         from keras import random
 
         self.count = count
@@ -27,33 +27,33 @@ class RandomDraws:
         self._used = 0
 
     def between(self, low: Any, high: Any) -> Any:
-        """Draw evenly from `low` (included) to `high`; numbers or tensors of shape (N,)."""
+        """Sample uniformly from `low` (included) to `high`; numbers or tensors of shape (N,)."""
         column = self._used
         if column == _COLUMNS:
-            raise RuntimeError(f"a batch draws no more than {_COLUMNS} values an image")
+            raise RuntimeError(f"a batch has no more than {_COLUMNS} random values per image")
         self._used += 1
         return low + (high - low) * self._uniform[:, column]
 
     def around(self, limit: float) -> Any:
-        """Draw evenly from `-limit` to `limit`."""
+        """Sample uniformly from `-limit` to `limit`."""
         return self.between(-limit, limit)
 
     def factor(self, spread: float) -> Any:
-        """Draw a factor between `1 / (1 + spread)` and `1 + spread`, evenly in its logarithm."""
+        """Sample a factor between `1 / (1 + spread)` and `1 + spread`, uniform in its logarithm."""
         from keras import ops
 
         return ops.exp(self.around(math.log1p(spread)))
 
     def chance(self, probability: float) -> Any:
-        """Draw 1.0 with `probability`, else 0.0."""
+        """Sample 1.0 with `probability`, else 0.0."""
         from keras import ops
 
         return ops.cast(self.between(0.0, 1.0) < probability, "float32")
 
     def partners(self) -> Any:
-        """Draw another image of the batch for every image: int32 (N,); a batch of one has none but itself.
+        """Sample another image of the batch for every image: int32 (N,); in a batch of one it is the image itself.
 
-        All partners are the same number of places away, which makes a batch its own partners' batch.
+        All partners are the same number of places away, so every image is the partner of exactly one.
         """
         from keras import ops
 

@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of one colour somewhere, as if something were in the way (arXiv 1708.04896)."""
+"""Random erasing: a rectangle of one colour, as if something were in the way (Zhong et al., arXiv 1708.04896)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asl_edge.training.augmentation.random_draws import RandomDraws
 from asl_edge.training.augmentation.rectangles import Rectangles, inside, sample_rectangles
 
 _SMALLEST = 0.02
-"""Smallest share of the image that a rectangle covers (where the augmentation allows as much)."""
+"""Smallest share of the image that a rectangle covers, where the augmentation allows that much."""
 _ASPECT = 2.0
 """Rectangles are up to `1 + _ASPECT` times as wide as high, or as high as wide."""
 
@@ -17,20 +17,20 @@ _ASPECT = 2.0
 class Erasing(NamedTuple):
     """The rectangles of one batch."""
 
-    boxes: Rectangles
+    rectangles: Rectangles
     colours: Any
     """float32 (N, 3), 0 to 255."""
 
 
 def sample_erasing(augmentation: Augmentation, draws: RandomDraws, side: int) -> Erasing:
-    """Draw the rectangles of a batch of images of `side` pixels."""
+    """Sample the rectangles of a batch of images of `side` pixels."""
     from keras import ops
 
     area = draws.between(min(_SMALLEST, augmentation.erasing_area), augmentation.erasing_area)
     height = side * ops.sqrt(area * draws.chance(augmentation.erasing_probability))
     wider = ops.sqrt(draws.factor(_ASPECT))
-    boxes = sample_rectangles(draws, height * wider, height / wider, side)
-    return Erasing(boxes, ops.stack([draws.between(0.0, 255.0) for _ in range(3)], axis=1))
+    rectangles = sample_rectangles(draws, height * wider, height / wider, side)
+    return Erasing(rectangles, ops.stack([draws.between(0.0, 255.0) for _ in range(3)], axis=1))
 
 
 def erase(images: Any, erasing: Erasing) -> Any:
@@ -38,4 +38,4 @@ def erase(images: Any, erasing: Erasing) -> Any:
     from keras import ops
 
     colours = ops.reshape(erasing.colours, (-1, 1, 1, 3))
-    return ops.where(inside(erasing.boxes, images.shape[1]), colours, images)
+    return ops.where(inside(erasing.rectangles, images.shape[1]), colours, images)

@@ -1,4 +1,4 @@
-"""Boxes: rectangles in images, in whole pixels."""
+"""Random rectangles in images, in whole pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asl_edge.training.augmentation.random_draws import RandomDraws
 
 
 class Rectangles(NamedTuple):
-    """One rectangle an image; each field is float32 (N,), in whole pixels. No width or no height is no rectangle."""
+    """One rectangle per image; each field is float32 (N,), in whole pixels. Zero width or height means no rectangle."""
 
     left: Any
     top: Any
@@ -17,13 +17,13 @@ class Rectangles(NamedTuple):
 
 
 def sample_rectangles(draws: RandomDraws, widths: Any, heights: Any, side: int) -> Rectangles:
-    """Draw where rectangles lie that are wholly inside images of `side` pixels.
+    """Sample the positions of rectangles that are wholly inside images of `side` pixels.
 
     Args:
-        draws: of the batch.
-        widths: float32 (N,), in pixels; they are rounded, and cut to the side.
+        draws: the random numbers of the batch.
+        widths: float32 (N,), in pixels; they are rounded, and limited to the side.
         heights: likewise.
-        side: of the images.
+        side: of the images, in pixels.
     """
     from keras import ops
 
@@ -32,12 +32,12 @@ def sample_rectangles(draws: RandomDraws, widths: Any, heights: Any, side: int) 
     return Rectangles(left, top, width, height)
 
 
-def inside(boxes: Rectangles, side: int) -> Any:
-    """Return which pixels lie in their image's rectangle: bool (N, S, S, 1)."""
+def inside(rectangles: Rectangles, side: int) -> Any:
+    """Return which pixels are in their image's rectangle: bool (N, S, S, 1)."""
     from keras import ops
 
     along = ops.arange(side, dtype="float32")
     column, row = ops.reshape(along, (1, 1, side, 1)), ops.reshape(along, (1, side, 1, 1))
-    left, top, width, height = (ops.reshape(values, (-1, 1, 1, 1)) for values in boxes)
+    left, top, width, height = (ops.reshape(values, (-1, 1, 1, 1)) for values in rectangles)
     across = ops.logical_and(column >= left, column < left + width)
     return ops.logical_and(across, ops.logical_and(row >= top, row < top + height))

@@ -1,4 +1,4 @@
-"""Loading Keras quietly, and how numbers are stored while training on this machine."""
+"""Loading Keras quietly, and the number format to train in on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ChosenPrecision(NamedTuple):
 
 
 def load_keras() -> ModuleType:
-    """Import Keras and its backend without their start-up notes on standard error.
+    """Import Keras and its backend without their start-up messages on standard error.
 
     Raises:
         MissingPackageError: Keras or its backend is not installed.
@@ -38,7 +38,7 @@ def load_keras() -> ModuleType:
         with quiet_stderr():
             import keras
 
-            keras.ops.zeros(1)  # the backend's own first notes come with its first tensor
+            keras.ops.zeros(1)  # the backend's own first messages come with its first tensor
     except ImportError as error:
         raise MissingPackageError(
             f"Training needs Keras and a backend, and one cannot be imported ({error}). "
@@ -64,17 +64,17 @@ def dtype_policy(policy: Policy) -> Iterator[None]:
 def choose_precision(wanted: Precision) -> ChosenPrecision:
     """Return the dtype policy for `wanted` on this machine.
 
-    `auto` takes bfloat16 where the processor computes with it; measured on two cores with AVX512-BF16, AlexNet, batch
+    `auto` uses bfloat16 where the processor computes with it; measured on two cores with AVX512-BF16, AlexNet, batch
     64: 47 images/s in float32, 109 in mixed_bfloat16. bfloat16 keeps float32's range, so the loss needs no scaling.
     """
     if wanted == "float32":
-        return ChosenPrecision("float32", "asked for")
+        return ChosenPrecision("float32", "requested")
     if has_gpu():
         if _gpu_has_bfloat16():
             return ChosenPrecision("mixed_bfloat16", "the GPU computes with bfloat16")
         return ChosenPrecision("mixed_float16", "the GPU has no bfloat16; the loss is scaled")
     if wanted == "mixed":
-        return ChosenPrecision("mixed_bfloat16", "asked for")
+        return ChosenPrecision("mixed_bfloat16", "requested")
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -86,10 +86,10 @@ def choose_precision(wanted: Precision) -> ChosenPrecision:
 
 
 def list_devices() -> list[str]:
-    """Return the names of what the Keras backend can compute on here: its GPUs, or without any its CPUs."""
+    """Return the names of the devices that the Keras backend computes on here: its GPUs, or without any its CPUs."""
     import keras
 
-    if keras.backend.backend() == "torch":  # of which Keras lists none
+    if keras.backend.backend() == "torch":  # for which Keras lists none
         import torch
 
         return [f"gpu:{number}" for number in range(torch.cuda.device_count())] or ["cpu:0"]
@@ -102,14 +102,14 @@ def has_gpu() -> bool:
 
 
 def compile_with_xla() -> bool | str:
-    """Return `jit_compile` for Keras: TensorFlow on a CPU is several times slower with XLA, elsewhere Keras decides."""
+    """Return `jit_compile` for Keras: TensorFlow on a CPU is several times slower with XLA; elsewhere Keras decides."""
     import keras
 
     return "auto" if keras.backend.backend() != "tensorflow" or has_gpu() else False
 
 
 def _gpu_has_bfloat16() -> bool:
-    """Compute capability 8.0 (Ampere, 2020) and later; JAX does not tell."""
+    """Compute capability 8.0 (Ampere, 2020) and later; JAX does not report it."""
     import keras
 
     if keras.backend.backend() == "torch":
@@ -128,7 +128,7 @@ def _gpu_has_bfloat16() -> bool:
 
 
 def cpu_flags() -> set[str]:
-    """Return what the processor says it can, as Linux names it; nothing on other systems."""
+    """Return the processor's feature flags, as Linux names them; none on other systems."""
     if platform.system() != "Linux":
         return set()
     with contextlib.suppress(OSError):

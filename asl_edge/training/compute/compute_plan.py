@@ -1,4 +1,4 @@
-"""By what means a training is computed on this machine: number format, ways of convolving, compiler."""
+"""Compute plan: dtype policy, convolution implementation and XLA, chosen once per run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _WORTH_IT = 1.02
 
 @dataclass(frozen=True)
 class ComputePlan:
-    """Chosen when a run begins, kept in its config, taken again when it goes on."""
+    """How a run is computed: chosen when it begins, kept in its config, and used again when it is resumed."""
 
     policy: Policy = "float32"
-    policy_reason: str = "asked for"
+    policy_reason: str = "requested"
     fast_convolution: bool = False
-    """Whether convolutions are computed by `asl_edge.training.compute.fast_convolution`'s ways."""
-    fast_convolution_reason: str = "asked for"
+    """Whether convolutions are computed as in `asl_edge.training.compute.fast_convolution` where that is faster."""
+    fast_convolution_reason: str = "requested"
     xla: bool = False
     """Whether the backend compiles the step with XLA; JAX always does."""
-    xla_reason: str = "asked for"
+    xla_reason: str = "requested"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `config.json` keeps."""
@@ -39,7 +39,7 @@ class ComputePlan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ComputePlan:
-        """Read them out of `config.json`."""
+        """Read the plan out of `config.json`."""
         return cls(
             values["dtype_policy"], values["dtype_policy_reason"],
             values["fast_convolution_used"], values["fast_convolution_reason"],
@@ -48,7 +48,7 @@ class ComputePlan:
 
     def notes(self) -> list[str]:
         """Return a sentence for people on each choice."""
-        convolution = "fast ways" if self.fast_convolution else "the backend's own"
+        convolution = "asl-edge's own" if self.fast_convolution else "the backend's own"
         return [
             f"Precision: {self.policy} ({self.policy_reason}).",
             f"Convolution: {convolution} ({self.fast_convolution_reason}).",
@@ -56,37 +56,37 @@ class ComputePlan:
         ]
 
 
-def choose_plan(config: TrainConfig, seconds_of_a_step: Callable[[ComputePlan], float]) -> ComputePlan:
-    """Choose for `config` on this machine.
+def choose_plan(config: TrainConfig, seconds_per_step: Callable[[ComputePlan], float]) -> ComputePlan:
+    """Choose the plan for `config` on this machine.
 
     Args:
-        config: what is asked for.
-        seconds_of_a_step: measures a way; called only where there is no telling without.
+        config: what is requested.
+        seconds_per_step: measures a plan; called only where the faster one is not known.
     """
     precision = choose_precision(config.precision)
     fast, why_fast = _choose_convolution(config)
-    means = ComputePlan(precision.policy, precision.reason, fast, why_fast)
-    xla, why_xla = _choose_xla(config, means, seconds_of_a_step)
-    return replace(means, xla=xla, xla_reason=why_xla)
+    plan = ComputePlan(precision.policy, precision.reason, fast, why_fast)
+    xla, why_xla = _choose_xla(config, plan, seconds_per_step)
+    return replace(plan, xla=xla, xla_reason=why_xla)
 
 
 def _choose_convolution(config: TrainConfig) -> tuple[bool, str]:
     if config.fast_convolution != "auto":
-        return config.fast_convolution == "on", "asked for"
+        return config.fast_convolution == "on", "requested"
     if has_gpu():
-        return False, "the GPU's library chooses its own ways"
+        return False, "the GPU's library chooses its own algorithms"
     import keras
 
     if keras.backend.backend() == "torch":
         return False, "not known to be faster with torch"
     return (
         True,
-        "large kernels by their Fourier transform, strided ones rearranged: faster on a CPU, equal but for rounding",
+        "large kernels with FFTs, strided ones rearranged: faster on a CPU, equal except for rounding",
     )
 
 
 def _choose_xla(
-    config: TrainConfig, means: ComputePlan, seconds_of_a_step: Callable[[ComputePlan], float]
+    config: TrainConfig, plan: ComputePlan, seconds_per_step: Callable[[ComputePlan], float]
 ) -> tuple[bool, str]:
     import keras
 
@@ -94,10 +94,13 @@ def _choose_xla(
     if backend == "jax":
         return True, "JAX always compiles with it"
     if config.xla != "auto":
-        return config.xla == "on", "asked for"
+        return config.xla == "on", "requested"
     if compile_with_xla() is False:
         return False, "several times slower with TensorFlow on a CPU"
     if backend != "tensorflow":
         return False, f"not known to be faster with {backend}"
-    without, with_xla = (seconds_of_a_step(replace(means, xla=xla)) for xla in (False, True))
-    return without > _WORTH_IT * with_xla, f"a step takes {with_xla * 1e3:.0f} ms with it, {without * 1e3:.0f} without"
+    without, with_xla = (seconds_per_step(replace(plan, xla=xla)) for xla in (False, True))
+    return (
+        without > _WORTH_IT * with_xla,
+        f"a step takes {with_xla * 1e3:.0f} ms with it, {without * 1e3:.0f} ms without",
+    )

@@ -1,4 +1,4 @@
-"""Training on several accelerators: which there are, and what Keras is told so that each batch is shared among them."""
+"""Training on several accelerators: which there are, and how Keras shares each batch among them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from asl_edge.training.compute.hosts import Hosts
 
 @dataclass(frozen=True)
 class Distribution:
-    """How a training is spread."""
+    """How the batches of a training are shared."""
 
     devices: int = 1
     """Accelerators of all hosts together, among which every batch is shared."""
     hosts: Hosts | None = None
     strategy: Any = None
-    """TensorFlow's MirroredStrategy, within whose scope models are built; None where Keras's own way is taken."""
+    """TensorFlow's MirroredStrategy, within whose scope models are built; None with `keras.distribution`."""
 
     @property
     def writes(self) -> bool:
@@ -33,12 +33,12 @@ class Distribution:
 
     @property
     def validates_alone(self) -> bool:
-        """Whether each process validates by itself, since no way of spreading takes a last batch that is smaller."""
+        """Whether each process validates by itself, since no distribution accepts a last batch that is smaller."""
         return self.devices > 1
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Build and compile models that are spread."""
+        """Build and compile models for these devices in the block."""
         with contextlib.nullcontext() if self.strategy is None else self.strategy.scope():
             yield
 
@@ -50,10 +50,10 @@ class Distribution:
         return f"Every batch is shared among {self.devices} devices{hosts}."
 
     def check_batch(self, batch_size: int) -> None:
-        """Make sure that every device gets as many images as every other.
+        """Check that every device gets as many images of a batch as every other.
 
         Raises:
-            UserError: it cannot.
+            UserError: it does not.
         """
         if batch_size % self.devices:
             raise UserError(
@@ -67,10 +67,10 @@ ONE_DEVICE = Distribution()
 
 @contextlib.contextmanager
 def open_distribution(hosts: Hosts | None) -> Iterator[Distribution]:
-    """Spread what is built in the block over all accelerators here and on the other hosts.
+    """Distribute what is built in the block over all accelerators here and on the other hosts.
 
-    JAX shares through `keras.distribution.DataParallel`, TensorFlow's GPUs through `tf.distribute.MirroredStrategy`;
-    PyTorch takes one. CPUs count only where the backend was told to make several.
+    JAX uses `keras.distribution.DataParallel`, TensorFlow's GPUs `tf.distribute.MirroredStrategy`; PyTorch uses one
+    device. CPUs count only where the backend was set to make several.
     """
     import keras
 
@@ -105,7 +105,7 @@ def tensorflow_devices() -> list[str]:
 
 @contextlib.contextmanager
 def single_device() -> Iterator[None]:
-    """Build and run models on this process's first device, whatever is spread around the block."""
+    """Build and run models on this process's first device, whatever distribution is set around the block."""
     import keras
 
     before = keras.distribution.distribution()
@@ -116,12 +116,12 @@ def single_device() -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
-def broadcast_from_host_0(values: list[Any], spread: Distribution) -> list[Any]:
-    """Return host 0's list of arrays on every host; on the others `values` counts for nothing.
+def broadcast_from_host_0(values: list[Any], devices: Distribution) -> list[Any]:
+    """Return host 0's list of arrays on every host; the other hosts' `values` are ignored.
 
-    Each array travels with its shape and dtype, so the others need not know what comes.
+    Each array is sent with its shape and dtype, so the others need not know what comes.
     """
-    if spread.hosts is None:
+    if devices.hosts is None:
         return values
     import pickle
 
@@ -129,7 +129,7 @@ def broadcast_from_host_0(values: list[Any], spread: Distribution) -> list[Any]:
     from jax.experimental import multihost_utils
 
     # Only what host 0 of this very training has made is unpickled.
-    data = np.frombuffer(pickle.dumps(values), np.uint8) if spread.writes else np.zeros(0, np.uint8)
+    data = np.frombuffer(pickle.dumps(values), np.uint8) if devices.writes else np.zeros(0, np.uint8)
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
-    sent = multihost_utils.broadcast_one_to_all(data if spread.writes else np.zeros(size, np.uint8))
+    sent = multihost_utils.broadcast_one_to_all(data if devices.writes else np.zeros(size, np.uint8))
     return list(pickle.loads(np.asarray(sent).tobytes()))

@@ -1,15 +1,16 @@
-"""Convolutions computed in other ways than the backend's own, to the same result, where that is faster on a CPU.
+"""Convolution implementations that are faster on a CPU than the backend's own, with the same result.
 
-Large kernels go by way of the discrete Fourier transform. Transforming images and kernels, multiplying them frequency
-by frequency and transforming back are products with constant matrices, so all of it is matrix multiplication, in whose
-backward pass nothing is special either. AlexNet's second convolution (11x11 on 27x27, 83% of the network's arithmetic)
-takes 859 million multiply-adds an image directly and 52 million so, plus 0.8 thousand million a batch for the kernels.
+Large kernels are convolved with FFTs (discrete Fourier transforms). Transforming images and kernels, multiplying them
+frequency by frequency and transforming back are products with constant matrices, so all of it is matrix multiplication,
+and the backward pass needs no code of its own. AlexNet's second convolution (11x11 on 27x27, 83% of the network's
+arithmetic) takes 859 million multiply-adds per image directly and 52 million with FFTs, plus 0.8 billion per batch for
+the kernels.
 
 Strided kernels on few channels, such as a network's first, are rearranged into unstrided ones on many ("space to
 depth"), which fill a processor's vectors better.
 
-Both are exact but for rounding. They are a way of training only: what is stored, evaluated and exported is the network
-as it was built, with the same weights.
+Both are exact except for rounding. They are used in training only: what is stored, evaluated and exported is the
+network as it was built, with the same weights.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
     import keras
 
 _LEAST_SAVING = 4.25
-"""So many times fewer multiply-adds make up for the smaller matrices and for float32 instead of bfloat16; see
-benchmarks/results/convolution.md."""
+"""Smallest reduction in multiply-adds that makes up for smaller matrices and for float32 instead of bfloat16; see
+benchmarks/results/speed/convolution.md."""
 
-_LEAST_SAVING_BESIDE_AMX = 10.0
-"""The same where bfloat16 is computed four times as fast as float32 (reckoned, not measured)."""
+_LEAST_SAVING_WITH_AMX = 10.0
+"""The same where bfloat16 is computed four times as fast as float32 (estimated, not measured)."""
 
 _FEW_CHANNELS = 4
 
 
 def make_fast(network: keras.Model, batch_size: int) -> list[str]:
-    """Have the convolutions of `network` computed in faster ways; return the names of the layers that are.
+    """Replace the convolution implementation of layers of `network` where ours is faster; return their names.
 
     Args:
-        network: built, not yet traced; its weights stay as they are and where they are.
-        batch_size: images in a batch, by which the transform of the kernels is shared.
+        network: built, not yet traced; its weights stay unchanged and in their layers.
+        batch_size: images in a batch, which share the transform of the kernels.
     """
     import keras
 
@@ -49,8 +50,8 @@ def make_fast(network: keras.Model, batch_size: int) -> list[str]:
     for layer in network.layers:
         if not isinstance(layer, keras.layers.Conv2D) or not _is_plain(layer):
             continue
-        if set(layer.strides) == {1} and fourier_saving(layer, batch_size) >= _least_saving(layer):
-            layer.convolution_op = partial(fourier_convolution, padding=_padding(layer))
+        if set(layer.strides) == {1} and fft_saving(layer, batch_size) >= _least_saving(layer):
+            layer.convolution_op = partial(fft_convolution, padding=_padding(layer))
             layer.dtype_policy = "float32"  # sums over a whole image need more digits than bfloat16 has
         elif min(layer.strides) > 1 and layer.padding == "valid" and layer.input.shape[-1] <= _FEW_CHANNELS:
             layer.convolution_op = partial(rearranged_convolution, strides=tuple(layer.strides))
@@ -66,7 +67,7 @@ def _is_plain(layer: keras.layers.Conv2D) -> bool:
 
 
 def _padding(layer: keras.layers.Conv2D) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the zeros before and behind rows and columns of an unstrided convolution."""
+    """Return the zeros before and after rows and columns of an unstrided convolution."""
     if layer.padding == "valid":
         return (0, 0), (0, 0)
     rows, columns = (((size - 1) // 2, size // 2) for size in layer.kernel_size)
@@ -74,8 +75,8 @@ def _padding(layer: keras.layers.Conv2D) -> tuple[tuple[int, int], tuple[int, in
 
 
 def _least_saving(layer: keras.layers.Conv2D) -> float:
-    beside_amx = layer.compute_dtype == "bfloat16" and "amx_bf16" in cpu_flags()
-    return _LEAST_SAVING_BESIDE_AMX if beside_amx else _LEAST_SAVING
+    with_amx = layer.compute_dtype == "bfloat16" and "amx_bf16" in cpu_flags()
+    return _LEAST_SAVING_WITH_AMX if with_amx else _LEAST_SAVING
 
 
 class _Sizes(NamedTuple):
@@ -90,12 +91,12 @@ class _Sizes(NamedTuple):
 
     @property
     def half(self) -> int:
-        """Frequencies that say all about real values."""
+        """Frequencies that determine real values."""
         return self.whole // 2 + 1
 
 
-def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
-    """Return how many times fewer multiply-adds an unstrided convolution takes by way of its Fourier transform."""
+def fft_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
+    """Return how many times fewer multiply-adds an unstrided convolution takes with FFTs."""
     padded = [size + sum(more) for size, more in zip(layer.input.shape[1:3], _padding(layer), strict=True)]
     rows, columns = (_Sizes(*pair) for pair in zip(padded, layer.kernel_size, strict=True))
     channels, filters = layer.input.shape[-1], layer.filters
@@ -104,24 +105,25 @@ def fourier_saving(layer: keras.layers.Conv2D, batch_size: int) -> float:
     forward = 2 * rows.whole * rows.whole * columns.whole + products * 2 * columns.whole
     kernels = 2 * rows.whole * rows.kernel * columns.kernel + products * 2 * columns.kernel
     back = products * 2 * columns.valid + 2 * rows.whole * rows.valid * columns.valid
-    there = forward * channels + products * channels * filters + back * filters
-    return float(direct / (there + kernels * channels * filters / batch_size))
+    total = forward * channels + products * channels * filters + back * filters
+    return float(direct / (total + kernels * channels * filters / batch_size))
 
 
-def fourier_convolution(
+def fft_convolution(
     images: Any, kernel: Any, padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 ) -> Any:
-    """Convolve without stride by way of the discrete Fourier transform.
+    """Convolve without stride, with FFTs.
 
-    The complex product of a frequency is made of three real ones (Gauss), whose sums are part of the matrices.
+    The complex product at a frequency consists of three real ones (Gauss), whose sums are part of the matrices.
 
     Args:
         images: (N, H, W, C) float32; H and W known.
         kernel: (R, S, C, K) float32.
-        padding: zeros before and behind rows and columns.
+        padding: zeros before and after rows and columns.
 
     Returns:
-        (N, H - R + 1, W - S + 1, K) float32, as `keras.ops.conv` with padding "valid" gives it; H and W with the zeros.
+        (N, H - R + 1, W - S + 1, K) float32, as `keras.ops.conv` with padding "valid" computes it; H and W include the
+        zeros.
     """
     from keras import ops
 
@@ -134,20 +136,20 @@ def fourier_convolution(
     products = 3 * columns.half
 
     def transformed(values: Any, by_rows: npt.NDArray[np.float32], by_columns: npt.NDArray[np.float32]) -> Any:
-        """(H, W, A, B) to (frequencies, A, B); every factor but the rows' is the same for all rows' frequencies."""
+        """Transform (H, W, A, B) to (frequencies, A, B), along rows and then along columns."""
         first = ops.matmul(by_rows, ops.reshape(values, (values.shape[0], -1)))
         both = ops.reshape(first, (rows.whole, by_columns.shape[1], -1))
         return ops.matmul(by_columns[None], both)
 
-    # Rows and columns come first, so that all that follows is one plain matrix product after the other.
-    seen = transformed(ops.transpose(images, (1, 2, 0, 3)), at.rows, at.columns)
-    seen = ops.reshape(seen, (rows.whole * products, -1, channels))
+    # Rows and columns come first, so that everything that follows is a sequence of plain matrix products.
+    spectrum = transformed(ops.transpose(images, (1, 2, 0, 3)), at.rows, at.columns)
+    spectrum = ops.reshape(spectrum, (rows.whole * products, -1, channels))
     weights = transformed(ops.convert_to_tensor(kernel), at.kernel_rows, at.kernel_columns)
     weights = ops.reshape(weights, (rows.whole * products, channels, filters))
-    answer = ops.reshape(ops.matmul(seen, weights), (rows.whole, products, -1))
-    answer = ops.matmul(at.back_columns[None], answer)
-    answer = ops.matmul(at.back_rows, ops.reshape(answer, (2 * rows.whole, -1)))
-    return ops.transpose(ops.reshape(answer, (rows.valid, columns.valid, -1, filters)), (2, 0, 1, 3))
+    result = ops.reshape(ops.matmul(spectrum, weights), (rows.whole, products, -1))
+    result = ops.matmul(at.back_columns[None], result)
+    result = ops.matmul(at.back_rows, ops.reshape(result, (2 * rows.whole, -1)))
+    return ops.transpose(ops.reshape(result, (rows.valid, columns.valid, -1, filters)), (2, 0, 1, 3))
 
 
 class _Matrices(NamedTuple):
@@ -183,7 +185,7 @@ def _matrices(rows: _Sizes, columns: _Sizes) -> _Matrices:
     real, imaginary = np.hstack([cosine, -sine]), np.hstack([sine, cosine])
     kernel_columns = np.vstack([real, imaginary - real, real + imaginary])
 
-    # Frequencies that are left out are the conjugates of those that are there.
+    # The frequencies that are left out are the complex conjugates of those that are kept.
     times = np.full(columns.half, 2.0)
     times[0] = 1
     if columns.whole % 2 == 0:
@@ -207,7 +209,7 @@ def _waves(period: int, frequencies: int, length: int) -> tuple[npt.NDArray[np.f
 
 
 def rearranged_convolution(images: Any, kernel: Any, strides: tuple[int, int]) -> Any:
-    """Convolve with a stride and without padding, each step's square of pixels being channels of one.
+    """Convolve with a stride and without padding; each stride-sized block of pixels becomes the channels of one.
 
     Args:
         images: (N, H, W, C); H and W known.
@@ -227,9 +229,9 @@ def rearranged_convolution(images: Any, kernel: Any, strides: tuple[int, int]) -
         (size - window) // stride + blocks_of_kernel
         for size, window, stride, blocks_of_kernel in zip(sizes, kernel.shape[:2], strides, blocks, strict=True)
     ]
-    wanted = [count * stride for count, stride in zip(steps, strides, strict=True)]
-    images = images[:, : wanted[0], : wanted[1]]
-    missing = [max(want - size, 0) for want, size in zip(wanted, sizes, strict=True)]
+    needed = [count * stride for count, stride in zip(steps, strides, strict=True)]
+    images = images[:, : needed[0], : needed[1]]
+    missing = [max(least - size, 0) for least, size in zip(needed, sizes, strict=True)]
     if any(missing):  # only ever under zeros of the kernel
         images = ops.pad(images, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
     images = ops.reshape(images, (-1, steps[0], strides[0], steps[1], strides[1] * channels))

@@ -1,4 +1,4 @@
-"""Several hosts that train one network together: who they are, how they join, and that none is lost unnoticed."""
+"""Several hosts that train one network together: who they are, how they join, and a watch that notices a lost one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from asl_edge.errors import AslEdgeError, MissingPackageError, TrainingError, UserError
 
 LOST_AFTER_SECONDS = 20
-"""A host that says nothing for so long is lost; one whose process ends is noticed at once."""
+"""A host that is silent for this long is lost; one whose process ends is noticed at once."""
 
 _BEAT_SECONDS = 2.0
 _GRACE_SECONDS = 3.0
 _HEAD_START_SECONDS = 1.0
-"""What the others say of a host that failed comes before what JAX says of it."""
+"""The other hosts' message on a host that failed should come before JAX's."""
 _JOIN_SECONDS = 300
 _FIRST_PORT, _PORTS = 20000, 20000
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The processes that train together, one a host.
+    """The processes that train together, one per host.
 
     Raises:
         UserError: on construction, when a field breaks its rule.
@@ -52,7 +52,7 @@ class Hosts:
 
     @property
     def share(self) -> tuple[int, int]:
-        """This host's number and the number of hosts, as `Feed` takes them."""
+        """This host's number and the number of hosts, as `BatchLoader` takes them."""
         return self.index, self.count
 
 
@@ -67,11 +67,11 @@ def from_options(
         environment: where SLURM (`srun`) and Open MPI (`mpirun`) leave their variables.
 
     Raises:
-        UserError: the options do not fit each other.
+        UserError: the options contradict each other.
     """
     if hosts is None:
         if host_index is not None:
-            raise UserError("--host-index goes with --hosts a:port,b:port.")
+            raise UserError("--host-index needs --hosts a:port,b:port.")
         return _from_slurm(environment) or _from_open_mpi(environment)
     names = [name.strip() for name in hosts.split(",") if name.strip()]
     if host_index is None:
@@ -103,7 +103,7 @@ def _from_open_mpi(environment: Mapping[str, str]) -> Hosts | None:
         name = address[1]
     else:
         raise UserError(
-            "Open MPI does not say where its first process runs. Name the hosts: --hosts a:port,b:port --host-index N"
+            "Open MPI does not tell where its first process runs. Name the hosts: --hosts a:port,b:port --host-index N"
         )
     job = int(
         re.sub(r"\D", "", environment.get("PMIX_NAMESPACE", environment.get("OMPI_MCA_ess_base_jobid", "0"))) or 0
@@ -121,11 +121,11 @@ def first_node(nodes: str) -> str:
 
 
 def join(hosts: Hosts) -> None:
-    """Meet the other hosts; must come before anything is computed.
+    """Connect to the other hosts; must come before anything is computed.
 
     Raises:
         UserError: Keras is set to another backend than JAX.
-        TrainingError: not all hosts came within five minutes.
+        TrainingError: not all hosts connected within five minutes.
         MissingPackageError: JAX is not installed.
     """
     if "keras" in sys.modules and sys.modules["keras"].backend.backend() != "jax":
@@ -147,39 +147,56 @@ def join(hosts: Hosts) -> None:
             hosts.count,
             hosts.index,
             initialization_timeout=_JOIN_SECONDS,
-            # Longer than our own watch, which says who is lost; JAX ends the process without a word of use.
+            # Longer than our own watch, which names the lost host; JAX ends the process with a message that does not.
             heartbeat_timeout_seconds=LOST_AFTER_SECONDS * 3,
             shutdown_timeout_seconds=LOST_AFTER_SECONDS * 3,
         )
     except Exception as error:  # JAX has no class of its own for this
         raise TrainingError(
-            f"The {hosts.count} hosts did not meet at {hosts.coordinator} within {_JOIN_SECONDS} s ({error}). Start "
-            "the same command on each, with its own --host-index, and let that port and the next through the firewall."
+            f"The {hosts.count} hosts did not all connect to {hosts.coordinator} within {_JOIN_SECONDS} s ({error}). "
+            "Start the same command on each, with its own --host-index, and open that port and the next in the "
+            "firewall."
         ) from error
 
 
+@dataclass(frozen=True)
+class WatchTimes:
+    """How long the watch over the other hosts waits, in seconds."""
+
+    lost_after: float = LOST_AFTER_SECONDS
+    """A host that is silent for this long is lost."""
+    beat: float = _BEAT_SECONDS
+    """Time between two signs of life."""
+    grace: float = _GRACE_SECONDS
+    """How long a host that fails waits for the others to connect, or for the news that one of them is lost."""
+
+
 @contextlib.contextmanager
-def watched(hosts: Hosts | None, end: Callable[[str], None] | None = None) -> Iterator[None]:
+def watched(
+    hosts: Hosts | None, end: Callable[[str], None] | None = None, *, times: WatchTimes | None = None
+) -> Iterator[HostWatch | None]:
     """Watch over the other hosts while the block runs; when one is lost, say so and end this process.
 
-    Without it the others would wait for the lost one: for minutes, or for ever. Every host keeps a connection to the
+    Without it the others would wait for the lost one, for minutes or for ever. Every host keeps a connection to the
     coordinator, on the port after the coordinator's, over which both send a byte every two seconds.
 
     Args:
         hosts: None watches nothing.
         end: called with the message instead of ending the process.
+        times: how long to wait.
     """
     if hosts is None:
-        yield
+        yield None
         return
-    watch = _Watch(hosts, end or _say_and_end)
+    times = times or WatchTimes()
+    watch = HostWatch(hosts, end or _say_and_end, times)
     watch.begin()
     try:
-        yield
+        yield watch
     except BaseException as error:
         if not isinstance(error, (AslEdgeError, KeyboardInterrupt)):
-            # The transport's own words on a lost host may come before ours, and say less.
-            watch.lost.wait(_GRACE_SECONDS)
+            # The transport's own error on a lost host may come before our message, and says less.
+            watch.lost.wait(times.grace)
         watch.stop(goodbye=False)  # the others must not wait for this one
         # At the end of a process JAX waits for all others, and aborts if they do not come.
         atexit.register(_end_at_once, getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1))
@@ -202,20 +219,28 @@ def _say_and_end(message: str) -> None:
     os._exit(1)
 
 
-class _Watch:
-    def __init__(self, hosts: Hosts, end: Callable[[str], None]) -> None:
+class HostWatch:
+    """The connections of one host to the coordinator, or of the coordinator to all others."""
+
+    def __init__(self, hosts: Hosts, end: Callable[[str], None], times: WatchTimes) -> None:
+        """Prepare to watch; `end` is called once, with a message, when a host is lost."""
         self._hosts = hosts
         self._end = end
+        self._times = times
+        self.connected = threading.Event()
+        """Set when every host that this one watches has connected."""
         self.lost = threading.Event()
-        """Set when a host was lost, after everybody here was told."""
+        """Set when a host was lost, after `end` has been called."""
         self._stopped = threading.Event()
-        self._said = threading.Lock()
+        self._ending = threading.Lock()
         self._server: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
         self._beats: list[threading.Thread] = []
         self._expected = hosts.count - 1 if hosts.index == 0 else 1
         self._goodbye = True
 
     def begin(self) -> None:
+        """Listen for the others, or connect to the coordinator, in threads."""
         name, _, port = self._hosts.coordinator.rpartition(":")
         if self._hosts.index == 0:
             self._server = socket.create_server(("", int(port) + 1))
@@ -224,11 +249,10 @@ class _Watch:
             self._thread(self._connect, name, int(port) + 1)
 
     def stop(self, *, goodbye: bool) -> None:
-        if not goodbye:
-            # Who has joined is about to connect; one who has not cannot be told.
-            deadline = time.monotonic() + _GRACE_SECONDS
-            while len(self._beats) < self._expected and time.monotonic() < deadline and not self.lost.is_set():
-                time.sleep(0.05)
+        """End the watch: with a goodbye, after which nobody misses this host, or without one, so that all others do."""
+        if not goodbye and not self.lost.is_set():
+            # Hosts that have joined are about to connect; one that has not cannot be told.
+            self.connected.wait(self._times.grace)
         self._goodbye = goodbye
         self._stopped.set()
         for beat in list(self._beats):
@@ -236,8 +260,14 @@ class _Watch:
         if self._server is not None:
             self._server.close()
 
+    def join(self, timeout: float) -> None:
+        """Wait until what was received after `stop` has been handled, at most `timeout` seconds per connection."""
+        for thread in list(self._threads):
+            thread.join(timeout)
+
     def _thread(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
         thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
         thread.start()
         return thread
 
@@ -249,13 +279,13 @@ class _Watch:
                 self._thread(self._keep, connection, None)
 
     def _connect(self, name: str, port: int) -> None:
-        give_up = time.monotonic() + LOST_AFTER_SECONDS
+        give_up = time.monotonic() + self._times.lost_after
         while not self._stopped.is_set():
             try:
-                connection = socket.create_connection((name, port), timeout=LOST_AFTER_SECONDS)
+                connection = socket.create_connection((name, port), timeout=self._times.lost_after)
             except OSError:
                 if time.monotonic() > give_up:
-                    return self._lost(0)
+                    return self._lose(0)
                 self._stopped.wait(0.2)
                 continue
             connection.sendall(self._hosts.index.to_bytes(4, "big"))
@@ -263,36 +293,39 @@ class _Watch:
         return None
 
     def _keep(self, connection: socket.socket, other: int | None) -> None:
-        """Beat and listen until the other side says goodbye (b"e"), or is lost."""
-        connection.settimeout(LOST_AFTER_SECONDS)
+        """Send signs of life and listen until the other side says goodbye (b"e"), or is lost."""
+        connection.settimeout(self._times.lost_after)
         with contextlib.suppress(OSError):  # silent for too long, or cut off
             if other is None:
                 other = int.from_bytes(connection.recv(4), "big")
             self._beats.append(self._thread(self._beat, connection))
-            heard = b"."
-            while heard:  # nothing is heard from a connection whose other side is gone
-                heard = connection.recv(64)
-                if b"e" in heard:
+            if len(self._beats) >= self._expected:
+                self.connected.set()
+            received = b"."
+            while received:  # nothing is received from a connection whose other side is gone
+                received = connection.recv(64)
+                if b"e" in received:
                     return
         if not self._stopped.is_set():
-            self._lost(other)
+            self._lose(other)
 
     def _beat(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            while not self._stopped.wait(_BEAT_SECONDS):
+            while not self._stopped.wait(self._times.beat):
                 connection.sendall(b".")
             if self._goodbye:
                 connection.sendall(b"e")
             else:
-                connection.shutdown(socket.SHUT_RDWR)  # closing alone waits for who is listening here
+                connection.shutdown(socket.SHUT_RDWR)  # closing alone waits for whoever is listening here
 
-    def _lost(self, other: int | None) -> None:
-        with self._said:
+    def _lose(self, other: int | None) -> None:
+        with self._ending:
             if self._stopped.is_set():
                 return
             who = "A host" if other is None else f"Host {other}"
             self._end(
-                f"{who} of {self._hosts.count} is gone, so the training cannot go on. What is saved stands; start the "
-                "same command on all hosts again with --resume."
+                f"{who} of {self._hosts.count} is gone, so the training cannot continue. What is saved is intact; "
+                "start the same command on all hosts again with --resume."
             )
             self.lost.set()
+            self.connected.set()  # nobody waits for a lost host to connect

@@ -1,4 +1,4 @@
-"""Images that lie on the accelerator: each step then gathers its batch there, and only row numbers travel."""
+"""Images in the accelerator's memory: each step gathers its batch there, and only row numbers are transferred."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from asl_edge.data.arrays import PreparedArrays
 
 _SHARE = 0.5
-"""Of the accelerator's memory the images may take so much; the rest is for the network."""
+"""Share of the accelerator's memory that images may take; the rest is for the network."""
 
 _TRAINED_ON = ("train", "validation")
 
 
 def images_on_device(config: TrainConfig, arrays: PreparedArrays, devices: int) -> bool:
-    """Tell whether training and validation images are put on the accelerator.
+    """Tell whether training and validation images are put into the accelerator's memory.
 
     On a CPU that would only copy them, and several devices would each need them all. `auto` does it on one GPU with
-    JAX, when they fit.
+    JAX, if they fit.
     """
-    mixes_labels = config.mixup_probability or config.cutmix_probability  # the loss must see the images' model
+    mixes_labels = config.mixup_probability or config.cutmix_probability  # the loss must see the model of the images
     if config.on_device == "off" or devices > 1 or mixes_labels:
         return False
     if config.on_device == "on":
@@ -47,11 +47,11 @@ def first_row(arrays: PreparedArrays, split: str) -> int:
 
 
 def with_images(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
-    """Wrap `model` so that it takes row numbers, int32 (B,): first those of `train`, then those of `validation`.
+    """Wrap `model` so that it takes row numbers, int32 (B,): those of `train`, followed by those of `validation`.
 
     Args:
         model: takes uint8 images (B, S, S, 3) in RGB.
-        arrays: the images; they are copied to the device in pieces, so host memory does not hold them.
+        arrays: the images.
     """
     import keras
 
@@ -59,7 +59,7 @@ def with_images(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
     side = arrays.input_size
 
     class Images(keras.layers.Layer):  # type: ignore[misc]
-        """Rows to images."""
+        """Row numbers to images."""
 
         def __init__(self) -> None:
             super().__init__(name="images", dtype="float32", trainable=False)
@@ -74,7 +74,7 @@ def with_images(model: keras.Model, arrays: PreparedArrays) -> keras.Model:
             return keras.KerasTensor((*rows.shape, side, side, 3), dtype="uint8")
 
     layer = Images()
-    # One copy of the mapped file; where rows are BGR, they are turned on the way.
+    # One copy of the mapped file; BGR rows become RGB on the way.
     images = [arrays.split(name).images for name in _TRAINED_ON]
     layer.stored.assign(np.concatenate([part[..., ::-1] if arrays.bgr else part for part in images]))
     rows = keras.Input((), dtype="int32", name="row")

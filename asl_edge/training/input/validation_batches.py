@@ -1,4 +1,4 @@
-"""Batches gathered from memory-mapped uint8 arrays, in the order of the file and never more than a few in memory."""
+"""Batches of memory-mapped uint8 arrays in the order of the file, never more than a few of them in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def open_batches(
     arrays: PreparedArrays, split: str, batch_size: int, *, first_row: int | None = None
 ) -> keras.utils.PyDataset:
-    """Return a Keras data set over one split; training itself is fed by `asl_edge.training.input.batches`.
+    """Return a Keras data set over one split; training itself uses `asl_edge.training.input.batches`.
 
     Each batch is uint8 images (B, S, S, 3) in RGB and float32 one-hot classes (B, C); the last one may be smaller.
     Only the rows of a batch are ever copied out of the mapped file.
@@ -25,7 +25,7 @@ def open_batches(
         arrays: prepared arrays.
         split: `train`, `validation` or `test`.
         batch_size: images in a batch.
-        first_row: give int32 row numbers (B,), counted from this one, instead of images: for those that lie on the
+        first_row: return int32 row numbers (B,), counted from this one, instead of images, which are on the
             accelerator already.
 
     Raises:
@@ -38,7 +38,7 @@ def open_batches(
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __init__(self) -> None:
-            # One worker: Keras then reads ahead in one thread (TensorFlow) or in line, and starts no process.
+            # One worker: Keras then prefetches in one thread (TensorFlow) or not at all, and starts no process.
             super().__init__(workers=1, use_multiprocessing=False)
 
         def __len__(self) -> int:

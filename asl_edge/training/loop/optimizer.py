@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import keras
 
 _FLOOR = 0.01
-"""Share of the peak rate that the cosine starts its warm-up from and ends at."""
+"""Share of the peak rate at which the warm-up starts and the cosine ends."""
 
 
 def build_optimizer(config: TrainConfig, steps_per_epoch: int, network: keras.Model) -> keras.optimizers.Optimizer:
     """Build the optimizer of `config` for an epoch of `steps_per_epoch` batches.
 
-    Weight decay is decoupled (Loshchilov and Hutter 2019, arXiv:1711.05101) and left out for vectors: biases and the
+    Weight decay is decoupled (Loshchilov and Hutter 2019, arXiv:1711.05101) and excludes vectors: biases, and the
     scales and offsets of batch normalisation.
     """
     import keras

@@ -1,12 +1,12 @@
-"""Opening a run: the folder with all that is known before the first epoch, or the one to go on with."""
+"""Starting, resuming or joining a run: its folder, its compute plan, and what must not differ on resume."""
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +15,19 @@ from asl_edge.errors import RunError
 from asl_edge.files import atomic
 from asl_edge.training import augmentation
 from asl_edge.training.compute.compute_plan import ComputePlan, choose_plan
-from asl_edge.training.compute.devices import Distribution, broadcast_from_host_0, single_device
+from asl_edge.training.compute.devices import broadcast_from_host_0, single_device
 from asl_edge.training.config import TrainConfig
-from asl_edge.training.loop.build import build_training_model, chosen_augmentation
-from asl_edge.training.loop.progress import Progress
-from asl_edge.training.loop.time_budget import fit_epochs_to_budget, seconds_of_a_step
+from asl_edge.training.loop.build import chosen_augmentation
+from asl_edge.training.loop.setup import Setup
+from asl_edge.training.loop.time_budget import fit_epochs_to_budget, seconds_per_step
 from asl_edge.training.pretrained.load import TransferReport
 from asl_edge.training.runs import dataset_fingerprint, image_samples
 from asl_edge.training.runs import folder as run_folder
 from asl_edge.training.runs.environment import describe
+from asl_edge.training.runs.folder import SampleSet
 from asl_edge.training.runs.lock import RunLock
 
-if TYPE_CHECKING:
-    from asl_edge.data.arrays import PreparedArrays
+_log = logging.getLogger(__name__)
 
 _FREE_ON_RESUME = (
     "epochs",
@@ -39,147 +39,175 @@ _FREE_ON_RESUME = (
     "checkpoint_minutes",
     "checkpoint_steps",
 )
-"""Fields that may change when a run goes on, since they do not change what its epochs so far would have been."""
+"""Fields that may change when a run is resumed, since its epochs so far would have been the same."""
 
 _SHOWN_IMAGES = 32
-"""Images from which the sheet of the augmentation is made: those that it shows and their partners."""
+"""Images from which the augmentation sheet is made: those that it shows, and those that are mixed into them."""
 
 
 def resumed_config(out: Path, **changes: Any) -> TrainConfig:
-    """Return the config of the run in `out`, with what may change on `resume` changed; None leaves a field.
+    """Return the config of the run in `out` with some changes; None leaves a field as it is.
 
     Raises:
-        RunError: `out` is no run, or a change would make another history.
+        RunError: `out` is not a run, or a change would give another history.
     """
     stored = TrainConfig.from_dict(run_folder.read_config(out))
-    wanted = replace(stored, **{name: value for name, value in changes.items() if value is not None})
-    _check_same_run(stored, wanted)
-    return wanted
+    changed = replace(stored, **{name: value for name, value in changes.items() if value is not None})
+    _check_same_run(stored, changed)
+    return changed
 
 
-def open_run(
-    config: TrainConfig,
-    arrays: PreparedArrays,
-    out: Path,
-    resume: bool,
-    overwrite: bool,
-    progress: Progress,
-    devices: Distribution,
-    lock: RunLock,
-    taken: TransferReport | None = None,
-) -> tuple[TrainConfig, ComputePlan]:
-    """Make the run folder with all that is known before the first epoch, or check the one to go on with.
+def spread_over_devices(setup: Setup) -> Setup:
+    """Return the setup of a training whose batches are shared among the setup's devices.
 
-    The process that writes takes `lock`, as soon as there is a folder. `taken` is what a run starts from, where that is
-    a trained network.
+    Raises:
+        UserError: a batch cannot be shared evenly.
     """
-    if devices.devices > 1:
-        progress.note(devices.describe())
-        devices.check_batch(config.batch_size)
-        config = replace(config, drop_last=True)  # the last batch of an epoch could not be shared evenly
-    if not devices.writes:
-        if resume:
-            recorded = broadcast_from_host_0([], devices)[0]
-            return config, ComputePlan.from_dict(recorded)
-        return config, choose_plan(config, _measured(config, arrays))
-    if resume:
-        recorded = run_folder.read_config(out)
-        lock.take()
-        _check_same_run(TrainConfig.from_dict(recorded), config)
-        dataset_fingerprint.check_unchanged(arrays, recorded["data"], recorded["classes"])
-        now = _augmentation_values(config)
-        if another := _differing(recorded.get("augmentation_values", now), now):
-            progress.note(
-                f"The augmentation {config.augmentation} is another in this version than when the run began: "
-                f"{another}. The run goes on with what it is now."
-            )
-        recorded.update(config.to_dict() | {"augmentation_values": now})
-        atomic.write_json(out / run_folder.CONFIG_FILE, recorded)
-        broadcast_from_host_0([recorded], devices)
-        return config, ComputePlan.from_dict(recorded)
+    if setup.devices.devices == 1:
+        return setup
+    setup.progress.note(setup.devices.describe())
+    setup.devices.check_batch(setup.config.batch_size)
+    # The last batch of an epoch, where it is smaller, could not be shared evenly.
+    return replace(setup, config=replace(setup.config, drop_last=True))
+
+
+def start_run(setup: Setup, lock: RunLock, *, overwrite: bool = False, transfer: TransferReport | None = None) -> Setup:
+    """Make the run folder, with all that is known before the first epoch, and choose the compute plan.
+
+    Args:
+        setup: what to train; its plan is still open.
+        lock: taken as soon as there is a folder.
+        overwrite: replace an earlier run in the same place.
+        transfer: what the run takes over, where it starts from a trained network.
+
+    Returns:
+        The setup with its compute plan and, where a time budget is given, the epochs that fit into it.
+
+    Raises:
+        RunError: the folder is in use, in the way, or cannot be made.
+    """
     import keras
 
-    if overwrite and out.is_dir():
+    run = setup.run
+    if overwrite and run.is_dir():
         lock.take()  # what another process is training stays
-    _make_way(out, overwrite)
-    means = choose_plan(config, _measured(config, arrays))
-    for note in means.notes():
-        progress.note(note)
-    if config.time_budget_minutes is not None:
-        config = fit_epochs_to_budget(config, arrays, build_training_model, means, progress)
-    keras.utils.set_random_seed(config.seed)  # as if nothing had been tried
+    _make_way(run, overwrite)
+    setup = _with_chosen_plan(setup)
+    for note in setup.plan.notes():
+        setup.progress.note(note)
+    if setup.config.time_budget_minutes is not None:
+        setup = replace(setup, config=fit_epochs_to_budget(setup))
+    keras.utils.set_random_seed(setup.config.seed)  # as if nothing had been tried
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        run.mkdir(parents=True, exist_ok=True)
         lock.take()
     except OSError as error:
         raise RunError(
-            f"The run folder {out} cannot be made ({error.strerror or error}). Choose another --out."
+            f"The run folder {run} cannot be made ({error.strerror or error}). Choose another --out."
         ) from error
     try:
-        _write_beginning(config, arrays, out, means, taken)
+        _write_beginning(setup, transfer)
     except BaseException:
-        # Without a config it is no run, and must not stand in the way of the next try.
-        for item in out.iterdir():
+        # Without a config it is not a run, and must not be in the way of the next try.
+        for item in run.iterdir():
             _remove(item)
-        out.rmdir()
+        run.rmdir()
         raise
-    return config, means
+    _log.info("started %s: %s", run, setup.plan)
+    return setup
 
 
-def _measured(config: TrainConfig, arrays: PreparedArrays) -> Callable[[ComputePlan], float]:
-    return lambda means: seconds_of_a_step(config, arrays, build_training_model, means)
+def resume_run(setup: Setup, lock: RunLock) -> Setup:
+    """Check that a run can be resumed with this setup, and update its config; sends its plan to the other hosts.
+
+    Returns:
+        The setup with the compute plan that the run began with.
+
+    Raises:
+        RunError: there is no run, it is in use, or the config would give another history.
+        TrainingError: the arrays are not those that the run began with.
+    """
+    recorded = run_folder.read_config(setup.run)
+    lock.take()
+    _check_same_run(TrainConfig.from_dict(recorded), setup.config)
+    dataset_fingerprint.check_unchanged(setup.arrays, recorded["data"], recorded["classes"])
+    values = _augmentation_values(setup.config)
+    if difference := _differing(recorded.get("augmentation_values", values), values):
+        setup.progress.note(
+            f"The augmentation {setup.config.augmentation} has changed since the run began: {difference}. "
+            "The run continues with the current values."
+        )
+    recorded.update(setup.config.to_dict() | {"augmentation_values": values})
+    atomic.write_json(setup.run / run_folder.CONFIG_FILE, recorded)
+    broadcast_from_host_0([recorded], setup.devices)  # `join_run` waits for it
+    _log.info("resuming %s", setup.run)
+    return replace(setup, plan=ComputePlan.from_dict(recorded))
 
 
-def _write_beginning(
-    config: TrainConfig, arrays: PreparedArrays, out: Path, means: ComputePlan, taken: TransferReport | None
-) -> None:
+def join_run(setup: Setup, *, resume: bool) -> Setup:
+    """Take part, as one of the hosts that do not write, in a run that host 0 starts or resumes.
+
+    Returns:
+        The setup with its compute plan: host 0's where a run is resumed, else the one that this host chooses.
+    """
+    if resume:
+        return replace(setup, plan=ComputePlan.from_dict(broadcast_from_host_0([], setup.devices)[0]))
+    return _with_chosen_plan(setup)
+
+
+def _with_chosen_plan(setup: Setup) -> Setup:
+    plan = choose_plan(setup.config, lambda tried: seconds_per_step(replace(setup, plan=tried)))
+    _log.info("compute plan: %s", plan)
+    return replace(setup, plan=plan)
+
+
+def _write_beginning(setup: Setup, transfer: TransferReport | None) -> None:
     """Write all that is known before the first epoch; the config last, since a folder with a config is a run."""
-    (out / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
-    test_split = "test" if dataset_fingerprint.describe_arrays(arrays)["counts"]["test"] else "validation"
-    kept = {
-        "test": {
-            "split": test_split,
-            "images": image_samples.write_samples(
-                out, "test", arrays, test_split, image_samples.TEST_SAMPLES, config.seed
-            ),
-        },
-        "train": {
-            "split": "train",
-            "images": image_samples.write_samples(
-                out, "train", arrays, "train", image_samples.TRAIN_SAMPLES, config.seed
-            ),
-        },
+    run, config, arrays = setup.run, setup.config, setup.arrays
+    (run / run_folder.CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
+    data = dataset_fingerprint.describe_arrays(arrays)
+    if transfer is not None:
+        data["started_from"] = transfer.to_dict()
+    test_split = "test" if data["counts"]["test"] else "validation"
+    samples = {
+        "test": _write_samples(setup, "test", test_split, image_samples.TEST_SAMPLES),
+        "train": _write_samples(setup, "train", "train", image_samples.TRAIN_SAMPLES),
     }
-    atomic.write_json(out / run_folder.ENVIRONMENT_FILE, describe())
+    atomic.write_json(run / run_folder.ENVIRONMENT_FILE, describe())
     changes = chosen_augmentation(config)
     if changes is not None:
         rows = np.unique(np.linspace(0, len(arrays.split("train")) - 1, _SHOWN_IMAGES).astype(int))
         images, labels = arrays.rgb("train", rows), arrays.split("train").labels[rows]
         with single_device():
             augmentation.write_sheet(
-                out / run_folder.AUGMENTATION_FILE, images, labels, arrays.classes, changes, config.seed
+                run / run_folder.AUGMENTATION_FILE, images, labels, arrays.classes, changes, config.seed
             )
     atomic.write_json(
-        out / run_folder.CONFIG_FILE,
+        run / run_folder.CONFIG_FILE,
         {
             "asl_edge_version": __version__,
             **config.to_dict(),
-            **means.to_dict(),
+            **setup.plan.to_dict(),
             "augmentation_values": _augmentation_values(config),
             "classes": list(arrays.classes),
             "input_size": arrays.input_size,
             "fit": arrays.fit,
             "colour": "RGB",
             "arrays": str(arrays.folder.resolve()),
-            "data": dataset_fingerprint.describe_arrays(arrays)
-            | ({} if taken is None else {"started_from": taken.to_dict()}),
-            "samples": kept,
+            "data": data,
+            "samples": samples,
         },
     )
 
 
+def _write_samples(setup: Setup, which: SampleSet, split: str, count: int) -> dict[str, Any]:
+    """Write one set of samples; return what `config.json` keeps of it."""
+    written = image_samples.write_samples(setup.run, which, setup.arrays, split, count, setup.config.seed)
+    return {"split": split, "images": written}
+
+
 def _augmentation_values(config: TrainConfig) -> dict[str, float]:
-    """Return how far every random change of an image may go, but for those that do not happen."""
+    """Return how far every random change of an image may go, except for those that never happen."""
     chosen = chosen_augmentation(config)
     return {} if chosen is None else {name: value for name, value in asdict(chosen).items() if value}
 
@@ -199,17 +227,18 @@ def _make_way(out: Path, overwrite: bool) -> None:
     foreign = run_folder.foreign_files(out)
     if foreign and (overwrite or not is_run):
         raise RunError(
-            f"{out} holds something that is not a run's ({foreign[0]}), so it stays. Name another folder with --out."
+            f"{out} holds something that is not part of a run ({foreign[0]}), so it is not replaced. "
+            "Name another folder with --out."
         )
     if overwrite:
         _remove(out)
     elif is_run:
         raise RunError(
-            f"{out} holds a run already. Go on with it: add --resume. Replace it: add --overwrite. "
-            "Or name another folder with --out."
+            f"{out} already holds a run. To continue it, add --resume; to replace it, add --overwrite; "
+            "or name another folder with --out."
         )
     else:
-        raise RunError(f"{out} holds the beginning of a run that never began. Replace it: add --overwrite.")
+        raise RunError(f"{out} holds the rest of a run that never began. To replace it, add --overwrite.")
 
 
 def _remove(path: Path) -> None:
@@ -222,13 +251,13 @@ def _remove(path: Path) -> None:
 def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:
     free = set(_FREE_ON_RESUME) if stored.schedule == "constant" else set(_FREE_ON_RESUME) - {"epochs"}
     before, now = stored.to_dict(), wanted.to_dict()
-    other = [
+    changed = [
         f"{name} was {before[name]}, now {now[name]}"
         for name in before
         if before[name] != now[name] and name not in free
     ]
-    if other:
+    if changed:
         raise RunError(
-            f"A run goes on with the choices that it was begun with; {'; '.join(other)}. "
+            f"A run continues with the choices that it began with; {'; '.join(changed)}. "
             "Leave these options out, or train into a new folder."
         )

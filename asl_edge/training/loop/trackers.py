@@ -1,7 +1,7 @@
 """Experiment trackers, Weights & Biases and MLflow, through their own Keras callbacks.
 
-The run folder stays what counts: it is complete without a tracker, and a tracker that fails once training has begun
-does not end it.
+The run folder remains the authority: it is complete without a tracker, and a tracker that fails once training has
+begun does not end the training.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 TRACKERS = ("wandb", "mlflow")
 TRACKING_FILE = "tracking.json"
-"""In the run folder: tracker -> the id that it knows the run by, so that a resumed run goes on under it."""
+"""In the run folder: tracker -> its id of the run, so that a resumed run continues under it."""
 PROJECT = "asl-edge"
-"""Project of W&B or experiment of MLflow, where WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names no other."""
+"""Project of W&B or experiment of MLflow, unless WANDB_PROJECT or MLFLOW_EXPERIMENT_NAME names another."""
 
 
 class Tracking:
     """The trackers of one training, from its first epoch to its scores; a context manager.
 
-    On the way out the trackers' runs are closed: as finished, or as failed or killed when an exception passes.
+    At the end the trackers' runs are closed: as finished, or as failed or killed when an exception is raised.
     """
 
     def __init__(self, run: Path, config: TrainConfig, trackers: Sequence[str]) -> None:
-        """Begin a run in each of `trackers`, or go on with the one that the run folder `run` remembers.
+        """Begin a run in each of `trackers`, or continue the one that the run folder `run` records.
 
         Raises:
             UserError: a tracker is unknown, cannot be reached, or is busy with another run.
             MissingPackageError: a tracker is not installed.
-            RunError: the run folder's note of the trackers' ids is damaged.
+            RunError: the run folder's record of the trackers' ids is damaged.
         """
         check(trackers)
         self._open: list[_Wandb | _Mlflow] = []
@@ -59,18 +59,18 @@ class Tracking:
 
     @property
     def callbacks(self) -> list[keras.callbacks.Callback]:
-        """The trackers' callbacks, for one fit after another; they belong behind the one that saves the epoch."""
+        """The trackers' callbacks, for one fit after another; they belong after the one that saves the epoch."""
         return [tracker.callback for tracker in self._open]
 
     def log_scores(self, scores: Mapping[str, SplitScore]) -> None:
         """Record accuracy and top-3 accuracy of the best epoch on each split, as `test_accuracy` and so on."""
-        figures = {}
+        values = {}
         for split, score in scores.items():
-            figures[f"{split}_accuracy"] = score.accuracy
-            figures[f"{split}_top3_accuracy"] = score.top3_accuracy
+            values[f"{split}_accuracy"] = score.accuracy
+            values[f"{split}_top3_accuracy"] = score.top3_accuracy
         for tracker in self._open:
             with _failing_softly():
-                tracker.log(figures)
+                tracker.log(values)
 
     def close(self, error: BaseException | None = None) -> None:
         """Close the trackers' runs: as finished, or by what ended the training. Does nothing the second time."""
@@ -90,8 +90,8 @@ class Tracking:
 def callbacks(run: Path, config: TrainConfig, trackers: Sequence[str]) -> list[keras.callbacks.Callback]:
     """Return callbacks for one fit, the last of which closes the trackers' runs when it ends.
 
-    Keras tells callbacks nothing of a fit that fails, so `Tracking` is the better choice where scores follow or where
-    an exception is to be seen in the tracker.
+    Keras does not tell callbacks about a fit that fails, so `Tracking` is the better choice where scores follow or an
+    exception should be visible in the tracker.
 
     Raises:
         UserError, MissingPackageError, RunError: as `Tracking`.
@@ -108,7 +108,7 @@ def callbacks(run: Path, config: TrainConfig, trackers: Sequence[str]) -> list[k
 
 
 def check(trackers: Sequence[str]) -> None:
-    """Make sure, before anything is trained, that trackers are known and installed.
+    """Check, before anything is trained, that trackers are known and installed.
 
     Raises:
         UserError: a tracker is unknown.
@@ -141,9 +141,9 @@ class _Wandb:
         integration: Any = _keras_integration("wandb")
         wandb: Any = import_module("wandb")
         if wandb.run is not None:
-            raise UserError("This process has a W&B run open already. Finish it first: wandb.finish()")
-        remembered = _ids(run).get("wandb")
-        identifier = remembered or secrets.token_hex(4)
+            raise UserError("This process already has an open W&B run. Finish it first: wandb.finish()")
+        recorded = _ids(run).get("wandb")
+        identifier = recorded or secrets.token_hex(4)
         try:
             self._run = wandb.init(
                 dir=run,
@@ -156,24 +156,24 @@ class _Wandb:
             )
         except wandb.Error as error:
             raise UserError(
-                f"W&B cannot be begun: {_first_line(error)} Or set WANDB_MODE=offline, or leave --wandb out."
+                f"W&B cannot be started: {_first_line(error)} Or set WANDB_MODE=offline, or leave --wandb out."
             ) from error
-        _remember(run, "wandb", identifier)
-        if remembered and self._run.offline:
-            # Nobody tells an offline run where its first part ended; `wandb sync --append` joins parts by their steps.
+        _record(run, "wandb", identifier)
+        if recorded and self._run.offline:
+            # An offline run does not know where its first part ended; `wandb sync --append` joins parts by their steps.
             self._run.log({}, step=len(RunFolder(run, {}).history()))
 
         class MetricsLogger(integration.WandbMetricsLogger):  # type: ignore[misc]
-            """W&B's callback, whose way to the learning rate knows TensorFlow only."""
+            """W&B's callback, which can read the learning rate from TensorFlow only."""
 
             def _get_lr(self) -> float:
                 return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
         self.callback = MetricsLogger()
 
-    def log(self, figures: dict[str, float]) -> None:
-        """Record figures of the whole run."""
-        self._run.summary.update(figures)
+    def log(self, values: dict[str, float]) -> None:
+        """Record values of the whole run."""
+        self._run.summary.update(values)
 
     def close(self, error: BaseException | None) -> None:
         """Close the run, which W&B shows as failed when its exit code is not 0."""
@@ -187,38 +187,38 @@ class _Mlflow:
         integration: Any = _keras_integration("mlflow")
         self._mlflow: Any = import_module("mlflow")
         if self._mlflow.active_run() is not None:
-            raise UserError("This process has an MLflow run open already. End it first: mlflow.end_run()")
-        remembered = _ids(run).get("mlflow")
+            raise UserError("This process already has an open MLflow run. End it first: mlflow.end_run()")
+        recorded = _ids(run).get("mlflow")
         try:
-            if remembered is None and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
+            if recorded is None and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
                 self._mlflow.set_experiment(PROJECT)
-            tracked = self._mlflow.start_run(run_id=remembered, run_name=None if remembered else run.resolve().name)
+            tracked = self._mlflow.start_run(run_id=recorded, run_name=None if recorded else run.resolve().name)
             _log_params(self._mlflow, tracked, config)
-        except Exception as error:  # MLflow's own, its database's, its server's
+        except Exception as error:  # from MLflow, its database or its server
             self._mlflow.end_run("FAILED")
-            advice = "Leave --mlflow out, or set MLFLOW_TRACKING_URI to a store that works."
-            if remembered:
+            advice = "Leave --mlflow out, or set MLFLOW_TRACKING_URI to a store that can be reached."
+            if recorded:
                 advice = (
                     f"Set MLFLOW_TRACKING_URI as it was when the run began, or remove {run / TRACKING_FILE} to begin a "
                     "new MLflow run."
                 )
-            raise UserError(f"MLflow cannot be begun: {_first_line(error)} {advice}") from error
-        _remember(run, "mlflow", tracked.info.run_id)
+            raise UserError(f"MLflow cannot be started: {_first_line(error)} {advice}") from error
+        _record(run, "mlflow", tracked.info.run_id)
 
         class EpochLogger(integration.MlflowCallback):  # type: ignore[misc]
-            """MLflow's callback, less what it logs of every validation: the epoch's line has the same figures."""
+            """MLflow's callback, without what it logs of every validation: the epoch's line has the same values."""
 
             def on_test_end(self, logs: object = None) -> None:
                 pass
 
         self.callback = EpochLogger()
 
-    def log(self, figures: dict[str, float]) -> None:
-        """Record figures of the whole run."""
-        self._mlflow.log_metrics(figures)
+    def log(self, values: dict[str, float]) -> None:
+        """Record values of the whole run."""
+        self._mlflow.log_metrics(values)
 
     def close(self, error: BaseException | None) -> None:
-        """End the run, once all that was logged in the background has arrived."""
+        """End the run, once everything that was logged in the background has arrived."""
         try:
             self._mlflow.flush_async_logging()
         finally:
@@ -231,7 +231,7 @@ _KINDS: dict[str, type[_Wandb | _Mlflow]] = {"wandb": _Wandb, "mlflow": _Mlflow}
 
 
 def _log_params(mlflow: Any, tracked: Any, config: TrainConfig) -> None:
-    """Log the config; what has changed since the run began becomes a tag, since MLflow's parameters never change."""
+    """Log the config; what has changed since the run began becomes a tag, since MLflow's parameters cannot change."""
     values = {name: str(value) for name, value in config.to_dict().items()}
     logged = mlflow.get_run(tracked.info.run_id).data.params
     mlflow.log_params({name: value for name, value in values.items() if name not in logged})
@@ -248,16 +248,16 @@ def _ids(run: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Remove it to begin new runs in the trackers.") from error
+        raise RunError(f"{path} cannot be read ({error}). Remove it to start new runs in the trackers.") from error
 
 
-def _remember(run: Path, tracker: str, identifier: str) -> None:
+def _record(run: Path, tracker: str, identifier: str) -> None:
     atomic.write_json(run / TRACKING_FILE, _ids(run) | {tracker: identifier})
 
 
 @contextmanager
 def _failing_softly() -> Iterator[None]:
-    """Make a warning of what a tracker raises: a network that is down must not cost a training."""
+    """Turn what a tracker raises into a warning: a network that is down must not cost a training."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The moving average of the weights that Keras's optimizers keep, and putting it in the weights' place for a while."""
+"""The exponential moving average of the weights that Keras's optimizers keep, and using it in place of the weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def averages(model: keras.Model) -> list[tuple[keras.Variable, keras.Variable]]:
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Let `model` have its averaged weights; afterwards it has its own again, bit for bit.
+    """Give `model` its averaged weights in the block; afterwards it has its own again, bit for bit.
 
     Keras's own callback for this, SwapEMAWeights, swaps by adding and subtracting, which rounds.
     """

@@ -1,4 +1,4 @@
-"""The registry of networks. Importing this package registers those that asl-edge brings."""
+"""The registry of networks. Importing this package registers asl-edge's own."""
 
 from asl_edge.training.networks import alexnet as alexnet
 from asl_edge.training.networks import alexnet_edge as alexnet_edge

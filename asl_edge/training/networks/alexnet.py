@@ -1,4 +1,4 @@
-"""AlexNet as the tutorial writes it, layer for layer, with the rescaling inside and an output for every class."""
+"""AlexNet as in the tutorial, layer for layer, with the rescaling inside and one output per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AlexNet for the edge: the convolutions of the tutorial's network without its waste, five of them or eight."""
+"""AlexNet for edge devices: five or eight convolutions, and neither large kernels nor dense layers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def build_5(classes: int, input_size: int) -> keras.Model:
     """Build `alexnet-edge`; 3.8 million parameters and 321 million multiply-adds with 29 classes at 128x128.
 
-    What differs from the tutorial's network: the second convolution is 5x5 instead of 11x11 (which was 83% of all
-    arithmetic), the mean over the last feature maps takes the place of three dense layers (22 of 28 million
-    parameters), and batch normalisation comes before ReLU, where it vanishes into the convolution when exported.
+    Differences from the tutorial's network: the second convolution is 5x5 instead of 11x11 (which was 83% of all
+    arithmetic), global average pooling replaces three dense layers (22 of 28 million parameters), and batch
+    normalisation comes before ReLU, where export folds it into the convolution.
 
     Args:
         classes: number of outputs.
@@ -31,10 +31,10 @@ def build_5(classes: int, input_size: int) -> keras.Model:
 def build_8(classes: int, input_size: int) -> keras.Model:
     """Build `alexnet-edge-8`; 3.8 million parameters and 369 million multiply-adds with 29 classes at 128x128.
 
-    What differs from `alexnet-edge`: a 5x5 convolution with strides of 2, not an 11x11 one with strides of 4, so that
-    fingers a few pixels wide are seen before the map is made smaller, and 3x3 kernels after it, which compute more
-    steps of fewer weights each (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
-    recognition", 2014). From its last three convolutions on it is `alexnet-edge`.
+    Differences from `alexnet-edge`: a 5x5 convolution with strides of 2, not an 11x11 one with strides of 4, so that
+    fingers a few pixels wide are seen before the map is downsampled, and 3x3 kernels after it, which make more layers
+    of fewer weights each (Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
+    recognition", 2014). From the last three convolutions on it is `alexnet-edge`.
 
     Args:
         classes: number of outputs.
@@ -52,7 +52,7 @@ def build_8(classes: int, input_size: int) -> keras.Model:
 
 
 def _network(name: str, first: list[keras.layers.Layer], classes: int, input_size: int) -> keras.Model:
-    """Put what both have in common around the first convolutions."""
+    """Add what both networks have in common to the first convolutions."""
     import keras
 
     layers = keras.layers
@@ -97,7 +97,7 @@ def _pool(number: int) -> keras.layers.Layer:
 register(
     Network(
         name="alexnet-edge",
-        summary="Five convolutions and no more: 3.8 million parameters, 321 million multiply-adds at 128x128.",
+        summary="Five convolutions, no dense layers: 3.8 million parameters, 321 million multiply-adds at 128x128.",
         input_size=128,
         smallest_input=23,
         build=build_5,
@@ -106,7 +106,7 @@ register(
 register(
     Network(
         name="alexnet-edge-8",
-        summary="Eight convolutions of small kernels: 3.8 million parameters, 369 million multiply-adds at 128x128.",
+        summary="Eight convolutions with small kernels: 3.8 million parameters, 369 million multiply-adds at 128x128.",
         input_size=128,
         smallest_input=19,
         build=build_8,

@@ -1,4 +1,4 @@
-"""The registry of networks: a name, a builder, and what the name promises."""
+"""The registry of networks: names, builders and input sizes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def get(name: str) -> Network:
     """Return a network of the registry.
 
     Raises:
-        DataError: there is none of that name.
+        DataError: the name is unknown.
     """
     if name not in _NETWORKS:
         raise DataError(f"Unknown network {name!r}. The networks are: {', '.join(_NETWORKS)}.")

@@ -1,4 +1,4 @@
-"""Giving batch normalisation its statistics back, without changing what the network computes."""
+"""Restoring the statistics of batch normalisation without changing what the network computes."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 def restate(network: keras.Model, batches: Iterable[npt.NDArray[np.uint8]]) -> None:
-    """Let every batch normalisation keep mean and variance of what it really sees; the network's answers stay.
+    """Give every batch normalisation the mean and variance of its actual input; the network's outputs stay the same.
 
-    A network read from an exported file has one multiplication and one addition in each one's place, and no statistics.
-    In training it normalises by the statistics of the batch, so that it would begin as another network. Here the mean
-    mu and the variance v of each one's input are taken, and its scale and offset are chosen so that
+    A network read from an exported file has one multiplication and one addition in the place of each, and no
+    statistics. In training it normalises with the statistics of the batch, so it would begin as a different network.
+    Here the mean mu and the variance v of each one's input are measured, and its scale and offset are chosen so that
     gamma * (x - mu) / sqrt(v + epsilon) + beta is what it was for every x.
 
     Args:
         network: Sequential or Functional; changed in place.
-        batches: images as the network takes them, (B, S, S, 3) each, without augmentation.
+        batches: images as the network takes them, uint8 (B, S, S, 3) each, without augmentation.
     """
     import keras
 
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
-    # What they see depends on no statistics of those before them, since the answers of those stay.
-    seen = keras.Model(network.inputs[0], [layer.input for layer in norms])
+    # Their inputs do not depend on the statistics of earlier ones, since the outputs of those stay the same.
+    observed = keras.Model(network.inputs[0], [layer.input for layer in norms])
     sums: list[Any] = [0.0] * len(norms)
     squares: list[Any] = [0.0] * len(norms)
     counts = [0] * len(norms)
     for batch in batches:
-        for index, values in enumerate(keras.tree.flatten(seen(batch, training=False))):
+        for index, values in enumerate(keras.tree.flatten(observed(batch, training=False))):
             channels = np.moveaxis(keras.ops.convert_to_numpy(values), norms[index].axis, -1)
             rows = channels.reshape(-1, channels.shape[-1]).astype(np.float64)
             sums[index] += rows.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Starting from a trained network: its weights, and of its outputs those for the classes that are trained now."""
+"""Transfer from a trained network: its weights, and those of its outputs whose classes are trained now."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What a training takes over from a trained network."""
+    """What a training transfers from a trained network."""
 
     source: Pretrained
     sha256: str
     """Of the file."""
     layers: int
-    """Layers with weights, the last one among them."""
+    """Layers with weights, including the last one."""
     matched: tuple[str, ...]
-    """Classes whose outputs were taken over."""
+    """Classes whose outputs were transferred."""
     new: tuple[str, ...]
-    """Classes whose outputs start anew."""
+    """Classes whose outputs start from random weights."""
     left_out: tuple[str, ...]
     """Classes of the trained network that are not trained now."""
     notes: tuple[str, ...]
@@ -52,15 +52,15 @@ class TransferReport:
 
     def describe(self) -> str:
         """Return a sentence for people."""
-        said = [f"Started from {self.source.where}: {self.layers} layers of {self.source.network}"]
+        parts = [f"Started from {self.source.where}: {self.layers} layers of {self.source.network}"]
         for what, names in (
             ("outputs kept", self.matched),
-            ("outputs that start anew", self.new),
+            ("outputs trained from scratch", self.new),
             ("outputs left out", self.left_out),
         ):
             if names:
-                said.append(f"{what}: {len(names)} ({', '.join(names)})")
-        return f"{'; '.join(said)}."
+                parts.append(f"{what}: {len(names)} ({', '.join(names)})")
+        return f"{'; '.join(parts)}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `config.json` keeps of it."""
@@ -78,8 +78,8 @@ class InitialWeights(NamedTuple):
     """What a training starts from."""
 
     values: Values
-    """Of all weights of its network, in the network's order."""
-    taken: TransferReport
+    """Values of all weights of its network, in the network's order."""
+    transfer: TransferReport
 
 
 def initial_weights(
@@ -90,7 +90,7 @@ def initial_weights(
     Args:
         config: its `start_from` names the trained network.
         arrays: what is trained on.
-        recorded: what the run said of the trained network when it began, where it begins again.
+        recorded: what the run recorded about the trained network when it began, where it begins again.
 
     Raises:
         UserError: see `open_pretrained` and `transfer_weights`.
@@ -115,43 +115,43 @@ def initial_weights(
 
 
 def _as_recorded(start_from: str, recorded: dict[str, Any]) -> Pretrained:
-    """Open what a run was begun from, wherever the process stands now."""
+    """Open the model that a run started from, whatever the current folder is now."""
     advice = "The run was stopped before anything of it was saved; train again into a new folder."
     path = Path(recorded["path"])
     if not path.is_file():
-        raise RunError(f"{path}, which the run starts from, is not there any more. {advice}")
+        raise RunError(f"{path}, which the run starts from, no longer exists. {advice}")
     if sha256_of(path) != recorded["sha256"]:
-        raise RunError(f"{path}, which the run starts from, was changed since. {advice}")
+        raise RunError(f"{path}, which the run starts from, has changed since. {advice}")
     return open_pretrained(start_from if names_pretrained(start_from) else str(path))
 
 
 def transfer_weights(network: keras.Model, source: Pretrained, arrays: PreparedArrays, seed: int = 0) -> TransferReport:
     """Give a network the weights of a trained one.
 
-    The columns of the last layer go by the names of the classes; those of new classes keep what they have. From an
-    `.onnx` file, which holds no statistics of batch normalisation, these are taken anew from some training images.
+    The columns of the last layer are matched by the names of the classes; those of new classes keep their values. An
+    `.onnx` file holds no statistics of batch normalisation, so these are measured again on some training images.
 
     Args:
-        network: of the registry, float32, built for the classes and the size of `arrays`; changed in place.
+        network: one of the registry, float32, built for the classes and the size of `arrays`; changed in place.
         source: see `open_pretrained`.
-        arrays: what is going to be trained on.
+        arrays: the training data.
         seed: chooses the images.
 
     Raises:
-        ModelError: the file is damaged, its network is another one, or it does not fit images of this size.
+        ModelError: the file is damaged, holds another network, or does not fit images of this size.
     """
     layers = [layer for layer in network.layers if layer.weights]
     exported = source.path.suffix == ".onnx"
-    found = from_onnx(network, source) if exported else _from_keras(layers, source)
+    weights = from_onnx(network, source) if exported else _from_keras(layers, source)
     if source.colour != "RGB":
-        _swap_colours(layers[0], found, source)
+        _swap_colours(layers[0], weights, source)
     head = layers[-1]
-    _check_shapes(layers, found, arrays.input_size, source)
-    matched, new = _match_columns(arrays.classes, source, found[head.name], values_of(head.weights))
+    _check_shapes(layers, weights, arrays.input_size, source)
+    matched, new = _match_columns(arrays.classes, source, weights[head.name], values_of(head.weights))
     for layer in layers:
-        for variable, value in zip(layer.weights, found[layer.name], strict=True):
+        for variable, value in zip(layer.weights, weights[layer.name], strict=True):
             if not np.isfinite(value).all():
-                raise ModelError(f"{source.path} is damaged: {layer.name} holds what is no number. Export it again.")
+                raise ModelError(f"{source.path} is damaged: {layer.name} holds NaN or infinity. Export it again.")
             variable.assign(value)
     if exported:
         restate(network, _some_images(arrays, seed))
@@ -163,8 +163,8 @@ def _notes(source: Pretrained, arrays: PreparedArrays) -> tuple[str, ...]:
     notes = []
     if source.classes is None:
         notes.append(
-            f"{source.where} does not say what its outputs mean, so the last layer starts anew. "
-            "The run folder that it comes from would say it."
+            f"{source.where} does not name the classes of its outputs, so the last layer is trained from scratch. "
+            "Start from its run folder instead, which names them."
         )
     if source.input_size not in (None, arrays.input_size):
         notes.append(
@@ -180,7 +180,7 @@ def _notes(source: Pretrained, arrays: PreparedArrays) -> tuple[str, ...]:
 
 
 def _some_images(arrays: PreparedArrays, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield batches of training images, as many of each class as there are to be had."""
+    """Yield batches of training images, evenly over the classes as far as there are enough."""
     rows = stratified_rows(arrays.split("train").labels, TRAIN_SAMPLES, seed)
     for first in range(0, len(rows), _BATCH):
         yield arrays.rgb("train", rows[first : first + _BATCH])
@@ -189,24 +189,24 @@ def _some_images(arrays: PreparedArrays, seed: int) -> Iterator[npt.NDArray[np.u
 def _match_columns(
     classes: Sequence[str],
     source: Pretrained,
-    found: list[npt.NDArray[Any]],
-    kept: list[npt.NDArray[Any]],
+    weights: list[npt.NDArray[Any]],
+    initial: list[npt.NDArray[Any]],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Put the columns of `classes` into `found`, new ones out of `kept`; return which were known and which are new."""
+    """Arrange the columns of `weights` as `classes`, new ones from `initial`; return the known and the new classes."""
     columns = {name: column for column, name in enumerate(source.classes or ())}
-    for index, (theirs, ours) in enumerate(zip(found, kept, strict=True)):
+    for index, (theirs, ours) in enumerate(zip(weights, initial, strict=True)):
         mixed = ours.copy()
         for column, name in enumerate(classes):
             if name in columns:
                 mixed[..., column] = theirs[..., columns[name]]
-        found[index] = mixed
+        weights[index] = mixed
     return tuple(name for name in classes if name in columns), tuple(name for name in classes if name not in columns)
 
 
-def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, source: Pretrained) -> None:
-    """Compare shapes; of the last layer all but the number of classes, which is the source's own."""
+def _check_shapes(layers: list[keras.layers.Layer], weights: Weights, size: int, source: Pretrained) -> None:
+    """Compare shapes; the number of outputs of the last layer is the source's own."""
     for layer in layers:
-        ours, theirs = [tuple(w.shape) for w in layer.weights], [value.shape for value in found[layer.name]]
+        ours, theirs = [tuple(w.shape) for w in layer.weights], [value.shape for value in weights[layer.name]]
         if layer is layers[-1]:
             outputs = len(source.classes) if source.classes is not None else theirs[0][-1]
             ours = [(*shape[:-1], outputs) for shape in ours]
@@ -216,7 +216,7 @@ def _check_shapes(layers: list[keras.layers.Layer], found: Weights, size: int, s
         if source.input_size not in (None, size) and len(theirs[0]) == 2:
             reason = (
                 f"It was trained on images of {source.input_size} pixels, and these have {size}: prepare them with "
-                f"--size {source.input_size}, or take alexnet-edge-8, which fits images of any size."
+                f"--size {source.input_size}, or use alexnet-edge-8, which takes images of any size."
             )
         raise ModelError(
             f"{layer.name} of {source.network} has weights {_shapes(ours)} here and {_shapes(theirs)} in "
@@ -228,17 +228,17 @@ def _shapes(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
-def _swap_colours(first: keras.layers.Layer, found: Weights, source: Pretrained) -> None:
-    """Have the first convolution take RGB where it was trained on BGR."""
+def _swap_colours(first: keras.layers.Layer, weights: Weights, source: Pretrained) -> None:
+    """Make the first convolution take RGB where it was trained on BGR."""
     import keras
 
-    kernel = found[first.name][0]
+    kernel = weights[first.name][0]
     if not isinstance(first, keras.layers.Conv2D) or kernel.ndim != 4 or kernel.shape[2] != 3:
         raise ModelError(
             f"{source.where} takes {source.colour} images and does not begin with a convolution over them, so it "
-            "cannot be made to take RGB. Start from another model."
+            "cannot be converted to RGB. Start from another model."
         )
-    found[first.name][0] = kernel[:, :, ::-1]
+    weights[first.name][0] = kernel[:, :, ::-1]
 
 
 def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> Weights:
@@ -249,7 +249,7 @@ def _from_keras(layers: list[keras.layers.Layer], source: Pretrained) -> Weights
     kinds = [[type(layer).__name__ for layer in side] for side in (layers, theirs)]
     if kinds[0] != kinds[1]:
         raise ModelError(
-            f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
+            f"{source.where} is not the {source.network} of this version of asl-edge: its layers are "
             f"{', '.join(kinds[1]) or 'none'}; they must be {', '.join(kinds[0])}."
         )
     return {layer.name: values_of(other.weights) for layer, other in zip(layers, theirs, strict=True)}

@@ -1,4 +1,4 @@
-"""An exported network's weights laid onto the layers of the Keras network that they were made from."""
+"""The weights of an exported network, assigned to the layers of the Keras network that it was made from."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Weights = dict[str, list[npt.NDArray[Any]]]
 
 
 def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
-    """Return the weights for each layer of `network` that an exported file holds.
+    """Return the weights that an exported file holds for each layer of `network`.
 
-    Batch normalisation gets the file's factor and offset as gamma and beta, and statistics that do nothing.
+    Batch normalisation gets the file's factor and offset as gamma and beta, and neutral statistics.
 
     Raises:
-        ModelError: the file is damaged, or of another network.
+        ModelError: the file is damaged, or holds another network.
         MissingPackageError: the package onnx is not installed.
     """
     places, stages = _places(network), read_stages(source.path)
@@ -34,40 +34,40 @@ def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
     theirs = [stage.name for stage in stages[1:]]
     if len(ours) != len(theirs) or (set(ours) == set(theirs) and ours != theirs):
         raise ModelError(
-            f"{source.where} is no {source.network} of this version of asl-edge: its layers are "
+            f"{source.where} is not the {source.network} of this version of asl-edge: its layers are "
             f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
         )
     stages[1] = _for_our_pixels(network, stages[0].direct, stages[1], places[1].layer, source)
-    found: Weights = {}
+    weights: Weights = {}
     for place, stage in zip(places, stages, strict=True):
         name = stage.name if place.layer is None else place.layer.name
         direct = stage.direct
         if place.direct is not None:
-            found[place.direct.name] = _as_norm(direct, place.direct, source)
+            weights[place.direct.name] = _as_norm(direct, place.direct, source)
             direct = Affine()
         if place.layer is not None:
-            found[place.layer.name] = _as_layer(stage, direct, place.layer, source)
-        # Folded into the weights that follow, they are nothing any more: statistics that do nothing stand for them.
+            weights[place.layer.name] = _as_layer(stage, direct, place.layer, source)
+        # Where they were folded into the weights that follow, neutral statistics stand for them.
         later = stage.later or [Affine()] * len(place.later)
         if len(place.later) != len(later):
             raise ModelError(
-                f"{source.where} is no {source.network} of this version of asl-edge: behind {name} it has "
+                f"{source.where} is not the {source.network} of this version of asl-edge: after {name} it has "
                 f"{len(stage.later)} places with a scale or an offset; there must be {len(place.later)}."
             )
         for norm, affine in zip(place.later, later, strict=True):
-            found[norm.name] = _as_norm(affine, norm, source)
-    return found
+            weights[norm.name] = _as_norm(affine, norm, source)
+    return weights
 
 
 class _Place(NamedTuple):
-    """What of a network is one `Stage` of an exported file."""
+    """The part of a network that is one `Stage` of an exported file."""
 
     layer: keras.layers.Layer | None
-    """With a kernel; None for what is done to the image before."""
+    """Has a kernel; None for what is done to the image before the first layer."""
     direct: keras.layers.Layer | None
     """Batch normalisation of its result."""
     later: list[keras.layers.Layer]
-    """Batch normalisation behind an activation or a pooling."""
+    """Batch normalisation after an activation or a pooling."""
 
 
 def _places(network: keras.Model) -> list[_Place]:
@@ -107,7 +107,7 @@ def _as_norm(affine: Affine, norm: keras.layers.Layer, source: Pretrained) -> li
 
 
 def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:
-    """Return kernel and bias of a layer whose result `direct` is applied to."""
+    """Return kernel and bias of a layer to whose result `direct` is applied."""
     assert stage.kernel is not None
     filters = stage.kernel.shape[-1]
     if not {direct.scale.size, direct.shift.size} <= {1, filters}:
@@ -121,9 +121,9 @@ def _as_layer(stage: Stage, direct: Affine, layer: keras.layers.Layer, source: P
 
 
 def _for_our_pixels(
-    network: keras.Model, found: Affine, stage: Stage, layer: keras.layers.Layer | None, source: Pretrained
+    network: keras.Model, rescaling: Affine, stage: Stage, layer: keras.layers.Layer | None, source: Pretrained
 ) -> Stage:
-    """Return the first layer for images as this network rescales them; in the file that may be part of its weights.
+    """Return the first layer for images as this network rescales them; the file may have that in its weights.
 
     With y = a x + b here and c x + d in the file, W (c x + d) is (W c / a) y + W (d - b c / a).
     """
@@ -135,13 +135,13 @@ def _for_our_pixels(
         if isinstance(item, keras.layers.Rescaling):
             wanted = wanted.then("Mul", np.float32(item.scale).reshape(-1))
             wanted = wanted.then("Add", np.float32(item.offset).reshape(-1))
-    factor = np.asarray(found.scale / wanted.scale, np.float64)
-    offset = np.asarray(found.shift, np.float64) - wanted.shift * factor
-    pixels = np.array([[0.0], [255.0]])  # a line is known by two of its points
-    here, there = (pixels * each.scale + each.shift for each in (wanted, found))
+    factor = np.asarray(rescaling.scale / wanted.scale, np.float64)
+    offset = np.asarray(rescaling.shift, np.float64) - wanted.shift * factor
+    pixels = np.array([[0.0], [255.0]])  # a line is determined by two of its points
+    here, there = (pixels * each.scale + each.shift for each in (wanted, rescaling))
     if np.allclose(here, there, atol=1e-3):
         return stage
-    # What is added to an image is not added to the zeros that a convolution puts around it.
+    # What is added to an image is not added to the zeros that a convolution pads it with.
     if np.abs(offset).max() > 1e-3 and getattr(layer, "padding", "valid") != "valid":
         raise ModelError(
             f"{source.where} rescales pixels to {there.min():.4g} ... {there.max():.4g}, and {source.network} of this "

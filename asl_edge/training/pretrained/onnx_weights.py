@@ -1,8 +1,8 @@
 """The weights of an exported `.onnx` file, read back: kernels, and what multiplies and adds to their results.
 
-An exported graph knows no layers. Batch normalisation is a multiplication and an addition in it or has vanished into
-the weights before or behind it, a dense layer is a MatMul and an Add, and weights may be stored in another type behind
-a Cast. So the graph is walked from the image to the softmax, and all of these are read alike.
+An exported graph has no layers. Batch normalisation is a multiplication and an addition in it, or has been folded into
+the weights before or after it; a dense layer is a MatMul and an Add; and weights may be stored in another type before a
+Cast. So the graph is walked from the image to the softmax, and all of these are read in the same way.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Array = npt.NDArray[np.float32]
 _PRODUCTS = frozenset(("Conv", "MatMul", "Gemm"))
 _AFFINE = frozenset(("Mul", "Div", "Add", "Sub"))
 _SAME_VALUES = frozenset(("Cast", "Identity", "Transpose"))
-"""What passes numbers on, in another order or type."""
+"""Operations that pass values on, in another order or type."""
 _FIRST_INPUT_COUNTS = frozenset(("Reshape", "Squeeze", "Unsqueeze"))
 
 
 @dataclass(frozen=True)
 class Affine:
-    """x -> scale * x + shift, each of shape (C,), or (1,) for all channels alike."""
+    """x -> scale * x + shift; both of shape (C,), or (1,) for all channels."""
 
     scale: Array = field(default_factory=lambda: np.ones(1, np.float32))
     shift: Array = field(default_factory=lambda: np.zeros(1, np.float32))
@@ -46,25 +46,25 @@ class Affine:
 
 @dataclass
 class Stage:
-    """A layer with a kernel, and everything up to the next one; the first stage is the image's and has no kernel."""
+    """A layer with a kernel, and everything up to the next one; the first stage is the image, without a kernel."""
 
     name: str
     """The layer, as the file names it."""
     kernel: Array | None = None
     """As Keras keeps it: (rows, columns, channels, filters) or (inputs, outputs)."""
     direct: Affine = field(default_factory=Affine)
-    """What is done to its result before anything else: bias and batch normalisation."""
+    """What is applied to its result first: bias and batch normalisation."""
     later: list[Affine] = field(default_factory=list)
-    """The same behind an activation or a pooling, one for each place that has any."""
+    """The same after an activation or a pooling, one for each place that has any."""
 
 
 def read_stages(path: Path) -> list[Stage]:
-    """Read the weights of a network that asl-edge exported, in the order in which the image meets them, float32.
+    """Read the weights of a network that asl-edge exported, in the order in which they are applied, float32.
 
     The calibration temperature is left out, whether it is a multiplication of all logits or in the last weights.
 
     Raises:
-        ModelError: the file is damaged, or its graph is no chain of layers such as asl-edge exports.
+        ModelError: the file is damaged, or its graph is not a chain of layers as asl-edge exports them.
         MissingPackageError: the package onnx is not installed.
     """
     model = _load(path)
@@ -102,7 +102,7 @@ def read_stages(path: Path) -> list[Stage]:
 
 
 def _temperature(model: onnx.ModelProto) -> float:
-    """Return the calibration temperature that the file was exported with; 1 where it does not say."""
+    """Return the calibration temperature that the file was exported with; 1 where none is recorded."""
     from asl_edge.spec import METADATA_KEY, ModelSpec
 
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -120,9 +120,9 @@ def _load(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model(path)
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker raise whatever a damaged file leads to
+    except Exception as error:  # protobuf and the checker raise all kinds of errors for a damaged file
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ModelError(f"{path} is damaged or no ONNX model ({reason}). Export it again.") from error
+        raise ModelError(f"{path} is damaged or not an ONNX model ({reason}). Export it again.") from error
     return model
 
 
@@ -135,7 +135,7 @@ class _Constants:
         self._known: dict[str, npt.NDArray[Any] | None] = {}
 
     def value(self, name: str) -> npt.NDArray[Any] | None:
-        """Return the value of a tensor; None where it depends on the image."""
+        """Return the value of a tensor; None if it depends on the image."""
         if name not in self._known:
             self._known[name] = self._find(name)
         return self._known[name]
@@ -164,12 +164,14 @@ def _chain(model: onnx.ModelProto, constants: _Constants, path: Path) -> list[on
     while tensor != INPUT_NAME:
         node = makers.get(tensor)
         if node is None:
-            raise ModelError(f"{path} leads from no input {INPUT_NAME} to an output {OUTPUT_NAME}. Export it again.")
+            raise ModelError(
+                f"{path} has no path from an input {INPUT_NAME} to an output {OUTPUT_NAME}. Export it again."
+            )
         inputs = node.input[:1] if node.op_type in _FIRST_INPUT_COUNTS else node.input
         computed = [name for name in inputs if name and constants.value(name) is None]
         if len(computed) != 1:
             raise ModelError(
-                f"{path} is no chain of layers: {node.op_type} {node.name} joins {len(computed)} of them, "
+                f"{path} is not a chain of layers: {node.op_type} {node.name} joins {len(computed)} of them, "
                 "and only chains can be started from. Start from the run folder or its .keras file instead."
             )
         chain.append(node)
@@ -198,12 +200,12 @@ def _product(node: onnx.NodeProto, constants: _Constants, path: Path) -> Stage:
 
 
 def _constant_of(node: onnx.NodeProto, constants: _Constants, path: Path) -> Array:
-    """Return what a Mul, Div, Add or Sub does its work with, (C,) or (1,)."""
+    """Return the constant operand of a Mul, Div, Add or Sub, (C,) or (1,)."""
     place = 1 if constants.value(node.input[0]) is None else 0
     value = constants.value(node.input[place])
     if value is None or (place == 0 and node.op_type in ("Div", "Sub")) or value.size != max(value.shape, default=1):
         raise ModelError(
-            f"{path}: {node.op_type} {node.name} is no such step as asl-edge exports. "
+            f"{path}: {node.op_type} {node.name} is not an operation that asl-edge exports. "
             "Start from the run folder or its .keras file instead."
         )
     return value.astype(np.float32).reshape(-1)

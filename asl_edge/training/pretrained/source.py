@@ -1,4 +1,4 @@
-"""A trained network to start from: what it is and where its weights lie, before they are loaded."""
+"""A trained network to start from: what it is and where its weights are, before they are loaded."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ class Pretrained:
     """A trained network to start from, and what is known of it."""
 
     where: str
-    """As people call it."""
+    """Its name for people."""
     path: Path
     """The file that holds its weights."""
     network: str
     """Name in the registry of networks."""
     classes: tuple[str, ...] | None = None
-    """In the order of its outputs; None where nothing says it."""
+    """In the order of its outputs; None where they are not recorded."""
     input_size: int | None = None
     fit: str | None = None
     colour: str = "RGB"
 
 
 def open_pretrained(start_from: str) -> Pretrained:
-    """Find out what a trained network is, without loading its weights.
+    """Describe a trained network, without loading its weights.
 
     Args:
-        start_from: a run folder, a `.keras` file or an `.onnx` file that asl-edge exported; `box` is the model in the
-            box.
+        start_from: a run folder, a `.keras` file or an `.onnx` file that asl-edge exported; `pretrained` is the
+            pretrained model.
 
     Raises:
-        ModelError: there is nothing, or the file is damaged or of another kind.
+        ModelError: there is no such file, or it is damaged or of another kind.
         RunError: the run folder is incomplete.
-        UserError: the model in the box is not there.
+        UserError: the pretrained model is missing.
     """
     if names_pretrained(start_from):
-        return _described_by_spec("the model in the box", pretrained_model())
+        return _described_by_spec("the pretrained model", pretrained_model())
     path = Path(start_from)
     if not path.exists():
-        raise ModelError(f"There is nothing at {path} to start from. Name a run folder, a .keras or an .onnx file.")
+        raise ModelError(f"There is no model at {path} to start from. Name a run folder, a .keras or an .onnx file.")
     if path.is_dir() or path.suffix == ".keras":
         run = enclosing_run(path)
         if run is None:
@@ -55,7 +55,7 @@ def open_pretrained(start_from: str) -> Pretrained:
         return Pretrained(start_from, weights, run.network, run.classes, run.input_size, run.fit, colour)
     if path.suffix == ".onnx":
         return _described_by_spec(start_from, path)
-    raise ModelError(f"{path} is nothing to start from. Name a run folder, a .keras file or an .onnx file.")
+    raise ModelError(f"Training cannot start from {path}. Name a run folder, a .keras file or an .onnx file.")
 
 
 def _described_by_spec(where: str, path: Path) -> Pretrained:
@@ -65,7 +65,7 @@ def _described_by_spec(where: str, path: Path) -> Pretrained:
     spec = read_spec(path)
     reject_external_weights(path)
     if spec.precision == "int8":
-        raise ModelError(f"{where} holds weights of 8 bits, too coarse to train on. Start from the run it was made of.")
+        raise ModelError(f"{where} holds 8-bit weights, too coarse to train. Start from the run that it was made from.")
     return Pretrained(where, path, spec.network, spec.classes, spec.input_size, spec.fit, spec.colour)
 
 
@@ -75,4 +75,4 @@ def _name_in_keras_file(path: Path) -> str:
         with zipfile.ZipFile(path) as file:
             return str(json.loads(file.read("config.json"))["config"]["name"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} is damaged or no Keras model ({error}).") from error
+        raise ModelError(f"{path} is damaged or not a Keras model ({error}).") from error

@@ -1,4 +1,4 @@
-"""Checkpoints: one `.keras` file an epoch under the tutorial's names, and which of them stay."""
+"""Checkpoints: one `.keras` file per epoch under the tutorial's names, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def save_model(path: Path, network: keras.Model) -> None:
 def save_weights_h5(path: Path, network: keras.Model) -> None:
     """Write the weights alone as `.weights.h5`, whole or not at all."""
     with atomic.replacing(path) as temporary:
-        # Keras insists on the whole suffix, of which the temporary name keeps the last part only.
+        # Keras requires the whole suffix, of which the temporary name keeps the last part only.
         own = temporary.with_name(f"{temporary.name}.weights.h5")
         try:
             network.save_weights(own)
@@ -44,7 +44,7 @@ def save_weights_h5(path: Path, network: keras.Model) -> None:
 
 
 def link_or_copy(source: Path, path: Path) -> None:
-    """Let `path` be the same file as `source`, or a copy where the disk knows no links; whole or not at all.
+    """Make `path` the same file as `source`, or a copy where the disk has no links; whole or not at all.
 
     Checkpoints are replaced and never changed in place, so a link is as good as a copy and writes no 112 MB.
     """
@@ -68,7 +68,8 @@ def link_or_copy(source: Path, path: Path) -> None:
 def _rank(row: Mapping[str, float]) -> tuple[float, float, float]:
     """Sort epochs best first: highest validation accuracy, among equals lowest validation loss, then the first.
 
-    Loss alone would choose too early: a network that learns more letters, but is too sure of its mistakes, loses by it.
+    Loss alone would choose too early: it grows for a network that learns more letters but is overconfident where it
+    is wrong.
     """
     return -row["val_accuracy"], row["val_loss"], row["epoch"]
 
@@ -79,13 +80,13 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
 
 
 def path_of_epoch(folder: Path, history: Sequence[Mapping[str, float]], epoch: int) -> Path:
-    """Return where the checkpoint of an epoch of `history` stands."""
+    """Return the path of the checkpoint of an epoch of `history`."""
     row = next(row for row in history if row["epoch"] == epoch)
     return folder / checkpoint_name(epoch, row["val_loss"])
 
 
 def epochs_to_keep(history: Sequence[Mapping[str, float]], keep: Keep) -> set[int]:
-    """Return the epochs whose checkpoints stay: all, or the three best and the last."""
+    """Return the epochs whose checkpoints are kept: all, or the three best and the last."""
     if keep == "all":
         return {int(row["epoch"]) for row in history}
     ranked = sorted(history, key=_rank)
@@ -93,10 +94,10 @@ def epochs_to_keep(history: Sequence[Mapping[str, float]], keep: Keep) -> set[in
 
 
 def remove_others(folder: Path, history: Sequence[Mapping[str, float]], keep: Keep) -> None:
-    """Delete checkpoints that do not stay, those of epochs outside `history`, and unfinished files of a killed run."""
-    staying = {path_of_epoch(folder, history, epoch).name for epoch in epochs_to_keep(history, keep)}
+    """Delete checkpoints that are not kept, those of epochs outside `history`, and unfinished files of a killed run."""
+    kept = {path_of_epoch(folder, history, epoch).name for epoch in epochs_to_keep(history, keep)}
     for path in folder.iterdir():
-        if (_NAME.fullmatch(path.name) and path.name not in staying) or (
+        if (_NAME.fullmatch(path.name) and path.name not in kept) or (
             path.name.startswith(".") and ".partial" in path.name
         ):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where the images of a run came from, and whether they are still the same when it goes on."""
+"""Where the images of a run came from, and whether they are still the same when it is resumed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def describe_arrays(arrays: PreparedArrays) -> dict[str, Any]:
     """Return the entry `data` of `config.json`: sources, split, counts, and a fingerprint of the files.
 
-    With a manifest the fingerprint is the SHA-256 of every file as the manifest has it; without one it is the size of
-    the image files and the SHA-256 of the (small) class files.
+    With a manifest the fingerprint is the SHA-256 of every file as the manifest records it; without one it is the size
+    of the image files and the SHA-256 of the (small) class files.
     """
     manifest = arrays.manifest or {}
     return {
@@ -28,21 +28,21 @@ def describe_arrays(arrays: PreparedArrays) -> dict[str, Any]:
 
 
 def check_unchanged(arrays: PreparedArrays, recorded: dict[str, Any], classes: list[str]) -> None:
-    """Compare arrays with what a run was begun with.
+    """Check that arrays are those that a run began with.
 
     Raises:
-        TrainingError: they are not the same.
+        TrainingError: they are not.
     """
     now = describe_arrays(arrays)
     if list(arrays.classes) != classes:
         raise TrainingError(
-            f"The run was begun with the classes {','.join(classes)}. Received: {','.join(arrays.classes)}. "
+            f"The run began with the classes {','.join(classes)}. Received: {','.join(arrays.classes)}. "
             "Resume with the same arrays, or train into a new folder."
         )
     changed = [name for name in ("counts", "bgr", "fingerprint") if now[name] != recorded.get(name)]
     if changed:
         raise TrainingError(
-            f"The arrays in {arrays.folder} are not those that the run was begun with ({', '.join(changed)} differ). "
+            f"The arrays in {arrays.folder} are not those that the run began with ({', '.join(changed)} differ). "
             "Resume with the same arrays, or train into a new folder."
         )
 
@@ -60,9 +60,9 @@ def _counts(arrays: PreparedArrays) -> dict[str, int]:
 def _fingerprint(arrays: PreparedArrays) -> dict[str, Any]:
     if arrays.manifest is not None:
         return {name: entry["sha256"] for name, entry in sorted(arrays.manifest["files"].items())}
-    found: dict[str, Any] = {}
+    fingerprint: dict[str, Any] = {}
     for images, classes in FILES.values():
         if (arrays.folder / images).exists():
-            found[images] = (arrays.folder / images).stat().st_size
-            found[classes] = sha256_of(arrays.folder / classes)
-    return found
+            fingerprint[images] = (arrays.folder / images).stat().st_size
+            fingerprint[classes] = sha256_of(arrays.folder / classes)
+    return fingerprint

@@ -1,4 +1,4 @@
-"""The run folder: where everything stands that one training leaves behind, and how others read it."""
+"""The run folder: everything that one training leaves behind, and how it is read."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ AUGMENTATION_FILE = "augmentation.png"
 """What the network sees of some images, where training changes them."""
 
 CALIBRATION_FILE = "calibration.json"
-"""Temperature and threshold, as `asl-edge calibrate` fitted them; export takes them from here."""
+"""Temperature and reject threshold, as `asl-edge calibrate` fitted them; export takes them from here."""
 ZOOM_FILE = "zoom.json"
-"""How the hand is found for the zoom pass, as training fitted it; export takes it from here."""
+"""How the zoom pass locates the hand, as training fitted it; export takes it from here."""
 EARLIER_ZOOM_FILE = "framing.json"
 """What earlier versions called it."""
 MODEL_CARD_FILE = "model-card.md"
-"""What a person says of the model; export puts it into the file."""
+"""What a person writes about the model; export puts it into the file."""
 
 _OURS = {
     CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
@@ -55,7 +55,7 @@ SampleSet = Literal["test", "train"]
 
 
 class RunFolder:
-    """One training's folder; everything that is needed to evaluate or export it stands inside."""
+    """The folder of one training; it holds everything that evaluation and export need."""
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
@@ -67,14 +67,14 @@ class RunFolder:
         """Open a run that holds at least one finished epoch.
 
         Raises:
-            RunError: there is no such folder, it is no run folder, or no epoch of it is finished.
+            RunError: there is no such folder, it is not a run folder, or none of its epochs is finished.
         """
         path = Path(path)
         run = cls(path, read_config(path))
         if not run.best_model_path.is_file():
             raise RunError(
                 f"{path} has no finished epoch yet ({BEST_FILE} is missing). "
-                "Go on with the same `asl-edge train` command and --resume."
+                "Continue with the same `asl-edge train` command and --resume."
             )
         return run
 
@@ -118,7 +118,7 @@ class RunFolder:
             raise RunError(f"{self.best_model_path} is damaged ({error}). Train again, or --resume.") from error
 
     def samples(self, which: SampleSet) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Read the images that travel with the run for parity and calibration.
+        """Read the images that the run contains for parity checks and calibration.
 
         Args:
             which: `test` (up to 512) or `train` (up to 256), an equal share of each class.
@@ -143,7 +143,7 @@ class RunFolder:
         return images, one_hot.argmax(axis=1).astype(np.int64)
 
     def history(self) -> list[dict[str, float]]:
-        """Read `history.csv`: one dict an epoch with epoch, loss, accuracy, val_loss, val_accuracy, ... as numbers."""
+        """Read `history.csv`: one dict per epoch with epoch, loss, accuracy, val_loss, val_accuracy, ... as numbers."""
         path = self.path / HISTORY_FILE
         if not path.is_file():
             return []
@@ -156,14 +156,14 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read `config.json` of the run folder `path`, whether an epoch is finished or not.
 
     Raises:
-        RunError: there is no such folder, it is no run folder, or the file is damaged.
+        RunError: there is no such folder, it is not a run folder, or the file is damaged.
     """
     if not path.is_dir():
         raise RunError(f"There is no run folder at {path}. Make one: asl-edge train ARRAYS --out {path}")
     try:
         config = with_current_names(json.loads((path / CONFIG_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise RunError(f"{path} is no run folder: it has no {CONFIG_FILE}.") from error
+        raise RunError(f"{path} is not a run folder: it has no {CONFIG_FILE}.") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path / CONFIG_FILE} cannot be read ({error}).") from error
     missing = {"classes", "input_size", "fit", "network"} - set(config if isinstance(config, dict) else ())
@@ -173,7 +173,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def sample_paths(path: Path, which: SampleSet) -> tuple[Path, Path]:
-    """Return where the run folder `path` keeps the images and the one-hot classes of a sample."""
+    """Return the paths of the images and the one-hot classes of a sample set of the run folder `path`."""
     if which not in ("test", "train"):
         raise ValueError(f"which must be 'test' or 'train'. Received: {which!r}")
     folder = path / SAMPLES_FOLDER
@@ -182,7 +182,7 @@ def sample_paths(path: Path, which: SampleSet) -> tuple[Path, Path]:
 
 
 def foreign_files(path: Path) -> list[str]:
-    """Return the names of what stands in the folder `path` and is no part of a run; models exported into it are."""
+    """Return the names of what is in the folder `path` but not part of a run; models exported into it are."""
     config = path / CONFIG_FILE
     try:
         is_run = not config.exists() or "asl_edge_version" in json.loads(config.read_text(encoding="utf-8"))

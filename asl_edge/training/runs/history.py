@@ -1,4 +1,4 @@
-"""`history.csv`: a line an epoch, with every digit, so that two runs can be compared."""
+"""`history.csv`: one line per epoch, with every digit, so that two runs can be compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asl_edge.files import atomic
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write one line an epoch under the names of the first one's columns."""
+    """Write one line per epoch, with the columns of the first one."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()

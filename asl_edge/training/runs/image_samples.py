@@ -1,4 +1,4 @@
-"""The images that travel in a run folder: enough to compare an export with, and to calibrate by."""
+"""The images that a run folder contains: enough to check an export, and to calibrate quantisation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAIN_SAMPLES = 256
 
 
 def stratified_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
-    """Choose up to `count` rows, as many of each class as there are to be had, in ascending order.
+    """Choose up to `count` rows, evenly over the classes as far as there are enough, in ascending order.
 
     Args:
         labels: int64 array of shape (N,).
@@ -27,7 +27,7 @@ def stratified_rows(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt
         seed: chooses among the rows of a class.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
-    # Rank of each row within its class: taking rows by rank deals them out class by class, like cards.
+    # Rank of each row within its class: taking rows by rank takes one of every class in turn.
     rank = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         of_class = order[labels[order] == label]

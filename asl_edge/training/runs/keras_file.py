@@ -1,4 +1,4 @@
-"""A `.keras` file, and the run folder that it lies in."""
+"""A `.keras` file, and the run folder that contains it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def enclosing_run(path: Path) -> RunFolder | None:
-    """Return the run that `path` is, or that it lies in as best model or checkpoint; None for a file that stands alone.
+    """Return the run that `path` is or belongs to, as best model or checkpoint; None for a file outside any run.
 
     Raises:
-        RunError: `path` is a folder, but no run.
+        RunError: `path` is a folder, but not a run.
     """
     if path.is_dir():
         return RunFolder.open(path)
@@ -33,12 +33,12 @@ def load_keras_file(path: Path) -> keras.Model:
     """Load a `.keras` file, uncompiled; Keras must be importable (see `asl_edge.training.compute.backend.load_keras`).
 
     Raises:
-        ModelError: it is damaged or no Keras model.
+        ModelError: it is damaged or not a Keras model.
     """
     import keras
 
     try:
         return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras, zipfile and h5py raise whatever a damaged file leads to
+    except Exception as error:  # Keras, zipfile and h5py raise all kinds of errors for a damaged file
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ModelError(f"{path} is damaged or no Keras model ({reason}).") from error
+        raise ModelError(f"{path} is damaged or not a Keras model ({reason}).") from error

@@ -1,4 +1,4 @@
-"""One process at a time trains into a run folder, by a lock that the system lets go of when the process ends."""
+"""One process at a time trains into a run folder: a lock that the system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ATTEMPTS = 5
 class RunLock:
     """The right to write to a run folder, from `take` to the end of the block.
 
-    On disks that know no locks nobody is kept out.
+    On disks without locks it keeps nobody out.
     """
 
     def __init__(self, run: Path) -> None:
-        """Name the folder, which may not be there yet."""
+        """Name the folder, which may not exist yet."""
         self._run = run
         self._file: IO[bytes] | None = None
 
@@ -33,7 +33,7 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go, leaving no trace."""
+        """Release the lock and remove its file."""
         if self._file is not None:
             with contextlib.suppress(OSError):  # the folder may be gone
                 (self._run / LOCK_FILE).unlink(missing_ok=True)
@@ -41,7 +41,7 @@ class RunLock:
             self._file = None
 
     def take(self) -> None:
-        """Take the lock; again where the folder has been made anew since.
+        """Take the lock; take it again where the folder has been made again since.
 
         Raises:
             RunError: another process has it, or the folder cannot be written to.
@@ -55,13 +55,13 @@ class RunLock:
                 return
             except BlockingIOError:
                 if attempt + 1 < _ATTEMPTS:
-                    time.sleep(0.1)  # `is_taken` has it for a moment
+                    time.sleep(0.1)  # `is_taken` may hold it for a moment
             except OSError as error:
                 if error.errno == errno.ENOSPC:
-                    raise  # which says more about itself elsewhere
+                    raise  # a full disk is explained elsewhere
                 raise RunError(
                     f"{self._run} cannot be written to ({error.strerror or error}). Make it writable, or copy it to "
-                    "another disk and go on there."
+                    "another disk and continue there."
                 ) from error
         raise RunError(
             f"Another process is training into {self._run}. Wait until it has ended, or stop it; or name another "

@@ -1,4 +1,4 @@
-"""How many parameters a stored network has, without loading it."""
+"""The number of parameters of a stored network, without loading it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def count_parameters(path: Path) -> int | None:
-    """Count the numbers in the weights of a `.keras` file, which is a zip that holds an HDF5 file.
+    """Count the parameters in a `.keras` file, which is a zip that holds an HDF5 file.
 
     None where h5py is not installed (it comes with Keras) or the file is not as expected.
     """
@@ -23,7 +23,7 @@ def count_parameters(path: Path) -> int | None:
 
     def add(name: str, item: object) -> None:
         nonlocal count
-        # Stored beside the weights, but none: states of seed generators, and of an optimizer if there is one.
+        # Stored next to the weights: states of seed generators, and of an optimizer if there is one.
         if isinstance(item, h5py.Dataset) and "/seed_generator" not in name and not name.startswith("optimizer/"):
             count += item.size
 
@@ -36,9 +36,9 @@ def count_parameters(path: Path) -> int | None:
 
 
 def _stored_member(file: io.BufferedReader, name: str) -> _Part:
-    """Return a member of a zip as a file to seek in; Keras does not compress them.
+    """Return a member of a zip as a seekable file; Keras does not compress them.
 
-    Python's own `ZipFile.open` reads all that a seek skips, which takes a second for AlexNet.
+    Python's own `ZipFile.open` reads everything that a seek skips, which takes a second for AlexNet.
     """
     with zipfile.ZipFile(file) as archive:
         member = archive.getinfo(name)
@@ -51,7 +51,7 @@ def _stored_member(file: io.BufferedReader, name: str) -> _Part:
 
 
 class _Part(io.RawIOBase):
-    """A stretch of a file, as a file."""
+    """A part of a file, as a file."""
 
     def __init__(self, file: io.BufferedReader, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0

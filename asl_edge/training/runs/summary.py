@@ -1,4 +1,4 @@
-"""Run folders at a glance: what each one reached, and how two of them differ. Reads files only, without Keras."""
+"""Run folders at a glance: the results of each one, and how two of them differ. Reads files only, without Keras."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DEPTH = 3
 """How many folders deep `find_runs` looks."""
 
 _SIGNS = (run_folder.CONFIG_FILE, run_folder.HISTORY_FILE, run_folder.BEST_FILE, run_folder.STATE_FILE)
-"""Files of which a folder without a readable config has two or more, if it was a run: each alone is a common name."""
+"""A folder without a readable config that has two or more of these files was a run: each alone is a common name."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What one run folder tells of itself; None where it does not tell."""
+    """What is known of one run folder; None where it is not recorded."""
 
     path: Path
     state: State
@@ -54,16 +54,16 @@ class RunSummary:
     test_interval95: tuple[float, float] | None = None
     test_images: int | None = None
     parameters: int | None = None
-    """Numbers in the network's weights, those of batch normalisation's averages included."""
+    """Parameters of the network, including the running averages of batch normalisation."""
     size_bytes: int = 0
-    """Size of all files in the folder; what has several names counts once."""
+    """Size of all files in the folder; a file with several names counts once."""
     training_seconds: float | None = None
     """Sum over the complete epochs."""
     changed: float = 0.0
-    """When the last epoch was completed, or else the run begun, in seconds since 1970."""
+    """When the last epoch was completed, or without one the run began, in seconds since 1970."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them; `changed` as ISO 8601 in UTC."""
+        """Return the fields as JSON values; `changed` as ISO 8601 in UTC."""
         changed = datetime.fromtimestamp(self.changed, timezone.utc).isoformat(timespec="seconds")
         return asdict(self) | {"path": str(self.path), "changed": changed}
 
@@ -87,14 +87,14 @@ class Comparison:
     choices: tuple[Difference, ...]
     """What differs in `config.json`."""
     environment: tuple[Difference, ...]
-    """What differs in `environment.json`: their times cannot be compared where the processors differ."""
+    """What differs in `environment.json`: training times are comparable only on the same processor."""
     first_history: History
     second_history: History
     same_images: dict[str, bool | None]
-    """By split: whether both have the same, without which their accuracies cannot be compared; None if not recorded."""
+    """By split: whether both have the same images, as comparable accuracies require; None if not recorded."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
+        """Return the fields as JSON values."""
         return {
             "runs": [self.first.to_dict(), self.second.to_dict()],
             "choices": {item.name: [item.first, item.second] for item in self.choices},
@@ -105,9 +105,9 @@ class Comparison:
 
 
 def find_runs(folder: str | os.PathLike[str]) -> list[RunSummary]:
-    """Summarise the run that `folder` is, or all that lie in it up to three folders deep; newest first.
+    """Summarise the run that `folder` is, or all runs in it up to three folders deep; newest first.
 
-    Damaged runs are among them, with the reason.
+    Damaged runs are included, with the reason.
 
     Raises:
         RunError: there is no such folder.
@@ -119,12 +119,12 @@ def find_runs(folder: str | os.PathLike[str]) -> list[RunSummary]:
 
 
 def summarize(path: str | os.PathLike[str]) -> RunSummary:
-    """Read what the run folder `path` tells; what is wrong with it is in `state` and `reason`."""
+    """Summarise the run folder `path`; where it is damaged, `state` and `reason` say so."""
     path = Path(path)
-    found = _summarize(path)
-    if is_taken(path):  # whose files may be between one epoch and the next
-        return replace(found, state="training", reason=None)
-    return found
+    summary = _summarize(path)
+    if is_taken(path):  # its files may be between one epoch and the next
+        return replace(summary, state="training", reason=None)
+    return summary
 
 
 def _summarize(path: Path) -> RunSummary:
@@ -145,10 +145,10 @@ def _summarize(path: Path) -> RunSummary:
 
 
 def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Comparison:
-    """Set two runs side by side, whether they are finished or not.
+    """Compare two runs, whether they are finished or not.
 
     Raises:
-        RunError: one of them is no run folder, or its config or history cannot be read.
+        RunError: one of them is not a run folder, or its config or history cannot be read.
     """
     first, second = Path(first), Path(second)
     configs = read_config(first), read_config(second)
@@ -164,10 +164,10 @@ def compare(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Co
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield `folder` if it is a run, or else the runs in it; each once, though links may lead to it twice."""
+    """Yield `folder` if it is a run, else the runs in it; each once, though links may lead to it twice."""
     seen: set[Path] = set()
 
-    def look(at: Path, depth: int) -> Iterator[Path]:
+    def search(at: Path, depth: int) -> Iterator[Path]:
         real = at.resolve()
         if real in seen:
             return
@@ -181,9 +181,9 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
             except OSError:  # somebody else's folder
                 return
             for name in names:
-                yield from look(at / name, depth - 1)
+                yield from search(at / name, depth - 1)
 
-    return look(folder, depth)
+    return search(folder, depth)
 
 
 def _is_run(path: Path) -> bool:
@@ -235,7 +235,7 @@ def _history(path: Path) -> History:
 
 
 def _results(path: Path, history: History) -> dict[str, Any] | None:
-    """Return `results.json`; None where it is not there or older than the last epochs."""
+    """Return `results.json`; None where it is missing or older than the last epochs."""
     file = path / run_folder.RESULTS_FILE
     try:
         results: dict[str, Any] = with_current_names(json.loads(file.read_text(encoding="utf-8")))
@@ -244,23 +244,23 @@ def _results(path: Path, history: History) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{file} cannot be read ({error}). The same `asl-edge train` with --resume renews it."
+            f"{file} cannot be read ({error}). The same `asl-edge train` command with --resume writes it again."
         ) from error
 
 
 def _environment(path: Path) -> dict[str, Any]:
-    """Return `environment.json`; nothing depends on it, so what cannot be read is empty."""
+    """Return `environment.json`; nothing depends on it, so one that cannot be read is empty."""
     try:
-        found = json.loads((path / run_folder.ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+        values = json.loads((path / run_folder.ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _state(path: Path, config: Mapping[str, Any], history: History, results: Mapping[str, Any] | None) -> State:
-    """Tell a finished run from one that can go on.
+    """Return whether a run is finished or can be resumed.
 
-    Looks at names, sizes and the last bytes of the large files: reading them takes seconds.
+    Checks names, sizes and the last bytes of the large files: reading them whole takes seconds.
 
     Raises:
         RunError: it is neither.
@@ -278,25 +278,25 @@ def _state(path: Path, config: Mapping[str, Any], history: History, results: Map
     if best.exists() and not history:
         raise RunError(f"{path / run_folder.HISTORY_FILE} is missing.")
     if history and not state.exists():
-        raise RunError(f"{state} is missing, so the run cannot go on; its best epoch can still be exported.")
+        raise RunError(f"{state} is missing, so the run cannot be resumed; its best epoch can still be exported.")
     if state.exists() and not zipfile.is_zipfile(state):
-        raise RunError(f"{state} is damaged, so the run cannot go on; its best epoch can still be exported.")
+        raise RunError(f"{state} is damaged, so the run cannot be resumed; its best epoch can still be exported.")
     return "can be resumed"
 
 
 def _size(path: Path) -> int:
     """Return the size of all files in bytes."""
-    found: dict[tuple[int, int] | str, int] = {}
+    sizes: dict[tuple[int, int] | str, int] = {}
     for folder, _, names in os.walk(path):
         for name in names:
             file = Path(folder, name)
             try:
                 status = file.lstat()
-            except OSError:  # a checkpoint that the running training has replaced meanwhile
+            except OSError:  # a checkpoint that a running training has replaced in the meantime
                 continue
             # `best.keras` may be another name of a checkpoint.
-            found[(status.st_dev, status.st_ino) if status.st_ino else str(file)] = status.st_size
-    return sum(found.values())
+            sizes[(status.st_dev, status.st_ino) if status.st_ino else str(file)] = status.st_size
+    return sum(sizes.values())
 
 
 def _changed(path: Path) -> float:

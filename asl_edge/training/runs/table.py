@@ -1,4 +1,4 @@
-"""Run folders for people: rich tables, printed by whoever has a console."""
+"""Run folders for people: rich tables, which the command line prints."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from asl_edge.training.runs.summary import Comparison, Difference, History, RunS
 
 _DASH = "-"
 _LESS_IMPORTANT = ("size", "params", "epochs", "time")
-"""Columns that a narrow terminal goes without, the first of them first."""
+"""Columns that are left out on a narrow terminal, in this order."""
 _STYLES = {"finished": "green", "training": "cyan", "can be resumed": "yellow", "damaged": "red"}
 _NOT_SHOWN = ("data.fingerprint.", "samples.", "dtype_policy_reason", "epochs")
-"""Entries of the config that follow from others, say nothing to people or stand among the figures."""
+"""Entries of the config that follow from others, mean nothing to people or are shown among the results."""
 _LONGEST = 48
 
 
 def runs_table(runs: Sequence[RunSummary], console: Console) -> tuple[Table, list[str]]:
-    """Return a line a run, and the names of the columns for which the terminal is too narrow.
+    """Return a table with one line per run, and the names of the columns for which the terminal is too narrow.
 
     Files and pipes have no width, and get every column.
     """
@@ -64,7 +64,7 @@ def _runs_table(runs: Sequence[RunSummary], left_out: Collection[str]) -> Table:
 
 
 def comparison_table(comparison: Comparison, console: Console) -> Table:
-    """Return what two runs chose differently, what they reached, and where their machines differ."""
+    """Return a table of the choices in which two runs differ, their results, and where their machines differ."""
     runs = comparison.first, comparison.second
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", style="bold")
@@ -96,7 +96,7 @@ def comparison_table(comparison: Comparison, console: Console) -> Table:
 
 def _add_difference(table: Table, difference: Difference) -> None:
     first, second = _value(difference.first), _value(difference.second)
-    # What only differs in detail, such as in the number of a source's files, looks the same here.
+    # What differs in detail only, such as in the number of a source's files, looks the same here.
     if first != second and not difference.name.startswith(_NOT_SHOWN):
         table.add_row(Text(difference.name), Text(first), Text(second))
 

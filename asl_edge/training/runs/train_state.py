@@ -1,7 +1,7 @@
-"""What `--resume` needs: how far the run is and, bit for bit, everything that the next step depends on, in one file.
+"""What `--resume` needs, in one file: how far the run is and, bit for bit, everything that the next step depends on.
 
-The order of the images follows from (seed, epoch) and the learning rate from the optimizer's step count, so they need
-no place here. Dropout and augmentation draw from seed generators, which a `.keras` file does not restore.
+The order of the images follows from (seed, epoch) and the learning rate from the optimizer's step count, so they are
+not stored. Dropout and augmentation sample from seed generators, which a `.keras` file does not restore.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from asl_edge.errors import RunError
 from asl_edge.files import atomic
+from asl_edge.files.earlier_names import with_current_names
 
 if TYPE_CHECKING:
     import keras
 
 History = list[dict[str, float]]
-"""One dict an epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+"""One dict per epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
 
 Values = list[npt.NDArray[Any]]
 
@@ -32,24 +33,24 @@ _GROUPS = ("optimizer", "weights", "seeds", "generators", "metrics")
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands: after an epoch, or after a step within one."""
+    """The position of a run: after an epoch, or after a step within one."""
 
     history: History
     """The complete epochs."""
     weights_file: str | None
     """Name of the checkpoint that holds the weights; None when they are in `weights`."""
     optimizer: Values
-    """Values of the optimizer's variables, in its own order; averages of the weights among them."""
+    """Values of the optimizer's variables, in its own order, including averages of the weights."""
     weights: Values = field(default_factory=list)
-    """Values of the network's weights, where no checkpoint holds them as they are."""
+    """Values of the network's weights, where no checkpoint holds them unchanged."""
     seeds: Values = field(default_factory=list)
     """States of the seed generators; within an epoch only."""
     generators: Values = field(default_factory=list)
     """States of the backend's own generators (see `generator_states`); within an epoch only."""
     metrics: Values = field(default_factory=list)
-    """Sums behind the running epoch's loss and accuracy; within an epoch only."""
+    """Sums behind the current epoch's loss and accuracy; within an epoch only."""
     step: int = 0
-    """Steps of the running epoch that are done."""
+    """Steps of the current epoch that are done."""
     seconds: float = 0.0
     """How long they took."""
 
@@ -84,7 +85,7 @@ def load_state(path: Path) -> TrainState | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as values:
-            header = json.loads(str(values["header"]))
+            header = with_current_names(json.loads(str(values["header"])))
             groups = {
                 group: [values[name] for name in sorted(values.files) if name.startswith(f"{group}_")]
                 for group in _GROUPS
@@ -94,13 +95,13 @@ def load_state(path: Path) -> TrainState | None:
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
-            f"{path} is damaged ({error}), so the run cannot go on. Train again into a new folder; "
+            f"{path} is damaged ({error}), so the run cannot be resumed. Train again into a new folder; "
             "the best epoch so far can still be exported."
         ) from error
 
 
 def generator_states() -> Values:
-    """Return the states of PyTorch's generators, which its dropout draws from; the other backends have none."""
+    """Return the states of PyTorch's generators, which its dropout samples from; the other backends have none."""
     import keras
 
     if keras.backend.backend() != "torch":
@@ -111,7 +112,7 @@ def generator_states() -> Values:
 
 
 def seed_generators(seed: int) -> None:
-    """Begin PyTorch's generators anew; the other backends have none."""
+    """Seed PyTorch's generators; the other backends have none."""
     import keras
 
     if keras.backend.backend() == "torch":
@@ -121,7 +122,7 @@ def seed_generators(seed: int) -> None:
 
 
 def restore_generators(states: Values) -> None:
-    """Give PyTorch's generators the states that they had."""
+    """Give PyTorch's generators the states that `generator_states` returned."""
     if not states:
         return
     import torch
@@ -138,10 +139,10 @@ def values_of(variables: Iterable[keras.Variable]) -> Values:
 
 
 def restore(variables: list[keras.Variable], values: Values) -> None:
-    """Give variables the values that they had.
+    """Give variables the values that `values_of` returned.
 
     Raises:
-        RunError: they belong to another optimizer or network.
+        RunError: the values belong to another optimizer or network.
     """
     if [tuple(variable.shape) for variable in variables] != [value.shape for value in values]:
         raise RunError(

@@ -62,7 +62,7 @@ def test_letter_by_letter(tmp_path: Path, film_hand: Film, capsys: pytest.Captur
     clip = str(film_hand(tmp_path / "clip.avi", "A", 8))
     assert run("--label", "A", "--source", clip, "--out", "mine", "--session", "anna!") == 0
     said = capsys.readouterr().err
-    assert f"{clip} is too short for 30 images of A: 8 were taken." in said
+    assert f"{clip} is too short for 30 images of A: only 8 were taken." in said
     assert "Next:\n  asl-edge data capture --out mine --session anna --label B --source VIDEO\n" in said
     assert "prepare" not in said
 
@@ -111,16 +111,16 @@ def test_a_live_source_is_guided_by_words(tmp_path: Path, film_hand: Film, capsy
     said = capsys.readouterr().err.splitlines()
     assert said[:2] == [
         "J and Z: signed as a movement; hold the shape.",
-        "nothing: keep the hand out of the box.",
+        "nothing: keep your hand out of the guide box.",
     ]
     assert said[2:5] == [
         "A: taking 4 images; turn and move the hand a little",
         "A: 4 taken",
         "B: taking 4 images; turn and move the hand a little",
     ]
-    assert any("gave no more frames" in line for line in said)
+    assert any("delivers no more frames" in line for line in said)
     left = ",".join(CLASSES[1:])
-    assert said[-2:] == ["Go on with:", f"  asl-edge data capture --out mine --source {address} --labels {left}"]
+    assert said[-2:] == ["To continue:", f"  asl-edge data capture --out mine --source {address} --labels {left}"]
     assert len(images("mine")) == 4 + 3
 
 
@@ -130,7 +130,7 @@ def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: 
     address = film_hand(tmp_path / "clip.avi", "A", 12).as_uri()
     options = ("--label", "A", "--source", address, "--out", "mine", "--countdown", "0", "--frames", "2")
     assert run(*options) == 0
-    assert capsys.readouterr().err.startswith("No window can be shown here: these lines guide you. Ctrl-C ends")
+    assert capsys.readouterr().err.startswith("No window can be opened here, so these lines guide you. Ctrl-C stops")
 
     for source in (address, str(tmp_path / "clip.avi")):
         assert run("--label", "B", "--source", source, "--out", "mine", "--show") == 2

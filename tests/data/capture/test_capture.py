@@ -23,7 +23,7 @@ from read_only import read_only
 
 from asl_edge.data.capture import capture as capture_module
 from asl_edge.data.capture.capture import CaptureConfig, CaptureReport, Interrupted, capture, evenly, session_name
-from asl_edge.data.capture.guide import Moment, Wish
+from asl_edge.data.capture.guide import Moment, Request
 from asl_edge.data.prepare.prepare import PrepareConfig, prepare
 from asl_edge.errors import DataError, UserError
 from asl_edge.runtime.streams import sources
@@ -171,7 +171,7 @@ class TestVideos:
 
     def test_a_guide_sees_each_image_and_may_end_it(self, tmp_path: Path, film_hand: Film) -> None:
         videos = {label: str(film_hand(tmp_path / f"{label}.avi", label, 8)) for label in "ABC"}
-        guide = Script({("A", 2): Wish.GO_ON, ("B", 1): Wish.END})
+        guide = Script({("A", 2): Request.CONTINUE, ("B", 1): Request.END})
         report = capture(CaptureConfig(tuple("ABC"), tmp_path / "mine", tuple(videos.values())), guide)
 
         assert [(label.label, label.taken) for label in report.labels] == [("A", 2), ("B", 1)]
@@ -179,14 +179,14 @@ class TestVideos:
 
 
 class Script:
-    """A guide that wishes what a table says of a label and the images taken of it, once each."""
+    """A guide that requests what a table says of a label and the images taken of it, once each."""
 
-    def __init__(self, wishes: dict[tuple[str, int], Wish] | None = None) -> None:
-        self.wishes, self.moments = dict(wishes or {}), list[Moment]()
+    def __init__(self, requests: dict[tuple[str, int], Request] | None = None) -> None:
+        self.requests, self.moments = dict(requests or {}), list[Moment]()
 
-    def show(self, moment: Moment) -> Wish:
+    def show(self, moment: Moment) -> Request:
         self.moments.append(moment)
-        return self.wishes.pop((moment.label, moment.taken), Wish.NONE)
+        return self.requests.pop((moment.label, moment.taken), Request.NONE)
 
 
 class Camera:
@@ -233,7 +233,7 @@ class TestCamera:
 
     def test_space_ends_the_countdown_and_then_the_letter(self, tmp_path: Path) -> None:
         camera = Camera()
-        guide = Script({("A", 0): Wish.GO_ON, ("A", 2): Wish.GO_ON})
+        guide = Script({("A", 0): Request.CONTINUE, ("A", 2): Request.CONTINUE})
         report = camera.capture(tmp_path / "mine", guide, frames=5, every=1, countdown=50)
 
         assert [(label.label, label.taken) for label in report.labels] == [("A", 2), ("B", 5)]
@@ -245,7 +245,7 @@ class TestCamera:
         self, tmp_path: Path, at: tuple[str, int], left: tuple[str, ...]
     ) -> None:
         camera = Camera()
-        report = camera.capture(tmp_path / "mine", Script({at: Wish.END}), "ABC", frames=3)
+        report = camera.capture(tmp_path / "mine", Script({at: Request.END}), "ABC", frames=3)
 
         assert (report.ended, report.left) == ("by the person", left)
         assert report.images == len(names(tmp_path / "mine")) == (2 if at[0] == "A" else 3)
@@ -258,7 +258,7 @@ class TestCamera:
 
     def test_ctrl_c_keeps_what_was_taken(self, tmp_path: Path) -> None:
         camera = Camera(frames=7, ends_with=KeyboardInterrupt())
-        with pytest.raises(Interrupted, match="taken, and kept: 7") as stop:
+        with pytest.raises(Interrupted, match="taken and kept: 7") as stop:
             camera.capture(tmp_path / "mine", frames=5, every=1, countdown=0)
 
         report = stop.value.report
@@ -281,9 +281,9 @@ class TestPlaces:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "A").touch()
         for out in (tmp_path / "mine", tmp_path / "mine" / "A"):
-            with pytest.raises(UserError, match="A is no folder"):
+            with pytest.raises(UserError, match="A is not a folder"):
                 capture(CaptureConfig(("A",), out, ("97",)))
-        with read_only(tmp_path / "ro") as folder, pytest.raises(UserError, match="no right to write"):
+        with read_only(tmp_path / "ro") as folder, pytest.raises(UserError, match="permission denied"):
             capture(CaptureConfig(("A",), folder, ("97",)))
 
     def test_a_disk_that_fills_up_keeps_the_images_before(self, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ except AslEdgeError as error:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 
         assert done.stdout.startswith(f"1 {Path('mine/A/s_A2.jpg')} cannot be written (")
-        assert "The images before it are kept. Make room" in done.stdout
+        assert "Earlier images are kept. Make room" in done.stdout
         assert names(tmp_path / "mine") == ["A/s_A1.jpg"]
 
 
@@ -332,7 +332,7 @@ def test_a_signal_leaves_whole_images_and_no_traces(tmp_path: Path, number: str)
 
     kept = names(tmp_path / "mine")
     assert process.returncode == 130
-    assert f"Stopped. Images taken, and kept: {len(kept)}." in complaints
+    assert f"Stopped. Images taken and kept: {len(kept)}." in complaints
     assert f"{len(kept)} images in mine" in said
     assert 3 < len(kept) < 6000
     assert all(cv2.imread(str(tmp_path / "mine" / name)) is not None for name in kept)
@@ -393,14 +393,14 @@ def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
         ({"frames": 0}, "--frames must be at least 1. Received: 0"),
         ({"every": 0}, "--every must be at least 1. Received: 0"),
         ({"countdown": -1}, "--countdown must be 0 or more seconds"),
-        ({"session": "_!"}, "--session must hold a letter or a digit"),
+        ({"session": "_!"}, "--session must contain a letter or a digit"),
         ({"sources": ("hand.jpg",)}, r"a camera, such as 0, or a video \(.*\.mp4.*Received: hand.jpg"),
         ({"sources": ("-",)}, "Received: -"),
         ({"sources": ()}, "0 sources for 1 labels"),
         ({"sources": ("0", "1")}, "2 sources for 1 labels"),
         ({"sources": ("a.mp4", "b.mp4")}, "2 sources for 1 labels"),
-        ({"labels": ("A", "B"), "sources": ("a.mp4",)}, "one video for each label"),
-        ({"labels": ("A", "B"), "sources": ("a.mp4", "0")}, "one video for each label"),
+        ({"labels": ("A", "B"), "sources": ("a.mp4",)}, "one video per label"),
+        ({"labels": ("A", "B"), "sources": ("a.mp4", "0")}, "one video per label"),
     ],
 )
 def test_what_is_wrong_is_told(options: dict[str, object], message: str) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asl_edge.data.capture.guide import Moment, TextGuide, WindowGuide, Wish, draw
+from asl_edge.data.capture.guide import Moment, Request, TextGuide, WindowGuide, draw
 from asl_edge.errors import UserError
 
 FRAME = np.random.default_rng(0).integers(100, 200, (120, 160, 3), dtype=np.uint8)
@@ -49,7 +49,7 @@ def test_words_come_once_for_each_change() -> None:
     said: list[str] = []
     guide = TextGuide(said.append)
     for state in ((0, 2.0), (0, 1.4), (0, 0.8), (0, 0.0), (1, 0.0), (29, 0.0), (30, 0.0)):
-        assert guide.show(moment(*state)) is Wish.NONE
+        assert guide.show(moment(*state)) is Request.NONE
 
     assert said == ["A in 2", "A in 1", "A: taking 30 images; turn and move the hand a little", "A: 30 taken"]
 
@@ -84,13 +84,13 @@ def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr("asl_edge.runtime.streams.video_sinks.opencv", lambda: screen)
     with WindowGuide(mirror=True) as guide:
-        wishes = [guide.show(moment()) for _ in range(7)]
+        requests = [guide.show(moment()) for _ in range(7)]
         screen.visible = 0.0  # closed with the mouse
-        wishes.append(guide.show(moment()))
-        assert guide.show(Moment("A", 0, 30, 0.0, None)) is Wish.NONE
+        requests.append(guide.show(moment()))
+        assert guide.show(Moment("A", 0, 30, 0.0, None)) is Request.NONE
 
-    none, on, end = Wish.NONE, Wish.GO_ON, Wish.END
-    assert wishes == [none, on, none, end, end, end, none, end]
+    none, on, end = Request.NONE, Request.CONTINUE, Request.END
+    assert requests == [none, on, none, end, end, end, none, end]
     assert screen.shown == 8
     assert screen.destroyed
 

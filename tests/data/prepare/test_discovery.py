@@ -76,8 +76,8 @@ def test_flat_files_as_in_the_tutorial(tmp_path):
         ("nothing", "nothing_2.jpg"),
     ]
     assert sorted(reason for _, reason in catalogue.ignored) == [
-        "1 files whose names begin with no class",
-        "a folder beside flat files",
+        "1 files whose names do not begin with a class",
+        "a folder next to flat files",
     ]
 
 
@@ -91,7 +91,7 @@ def test_kaggles_zip_uses_the_folders_and_names_the_flat_test_images(tmp_path):
     images, catalogue = found(zipped(folder, tmp_path / "archive.zip"))
     assert images == [("A", "asl_alphabet_train/asl_alphabet_train/A/A1.jpg")]
     assert [reason for _, reason in catalogue.ignored] == [
-        "1 flat files beside class folders; used only as a source of its own"
+        "1 flat files next to class folders; used only when given as a source of their own"
     ]
 
 
@@ -102,9 +102,9 @@ def test_nothing_is_left_out_in_silence(tmp_path):
     assert [path for _, path in images] == ["A/1.jpg", "A/ann/2.jpg"]
     assert {(Path(path).name, reason) for path, reason in catalogue.ignored} == {
         ("deep", "too deep inside a class folder"),
-        ("hello", "no class of the alphabet has this name"),
+        ("hello", "not the name of a class"),
         ("B", "an empty class folder"),
-        (tmp_path.name, "1 loose files beside class folders"),
+        (tmp_path.name, "1 loose files next to class folders"),
     }
 
 
@@ -222,7 +222,7 @@ def test_only_chosen_classes(tmp_path):
 def test_missing_and_wrong_paths(tmp_path):
     with pytest.raises(DataError, match="No such file or folder"):
         find([tmp_path / "none"])
-    with pytest.raises(DataError, match="no zip"):
+    with pytest.raises(DataError, match="not a zip"):
         find([touch(tmp_path, "file.txt") / "file.txt"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="No images of known classes"):

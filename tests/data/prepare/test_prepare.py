@@ -131,7 +131,7 @@ def test_bad_images_are_skipped_listed_and_change_nothing_else(tmp_path, write_i
     report = run(tmp_path / "out", good)
     assert {Path(path).name for path, _ in report.skipped} == set(bad)
     reasons = {Path(path).name: reason for path, reason in report.skipped}
-    assert "cut off" in reasons["A2_cut.png"]
+    assert "truncated" in reasons["A2_cut.png"]
     assert "empty" in reasons["A3_empty.png"]
     assert "not an image" in reasons["A4_text.jpg"]
     assert "damaged" in reasons["A5_nonsense.png"]
@@ -262,7 +262,7 @@ def test_what_stands_in_the_way(tmp_path, write_images):
     with pytest.raises(DataError, match=r"letter\.txt"):
         run(out, source, overwrite=True)
     assert (out / "letter.txt").exists()
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="not a folder"):
         run(out / "letter.txt", source)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
@@ -362,10 +362,10 @@ def test_a_full_disk_is_said_before_work_begins(tmp_path, write_images, monkeypa
         ({"size": 4}, "between 8 and 1024"),
         ({"size": 4000}, "between 8 and 1024"),
         ({"fit": "squash"}, "crop, stretch or pad"),
-        ({"workers": 0}, "at least 1"),
-        ({"workers": 100_000}, "at most 256"),
+        ({"workers": 0}, "between 1 and 256"),
+        ({"workers": 100_000}, "between 1 and 256"),
         ({"classes": ()}, "No class"),
-        ({"test_sources": ("x",), "split": SplitPlan(method="random")}, "go with --split source, and with"),
+        ({"test_sources": ("x",), "split": SplitPlan(method="random")}, "need --split source, or"),
         ({"test_sources": ("x",)}, "--test-source x: no such source"),
         ({"classes": ("A", "Q")}, "No image of class Q in the sources. They hold: A,B,C. Leave it out of --classes."),
         ({"classes": ("Q", "X")}, "No image of class Q, X in the sources. They hold: A,B,C."),
@@ -400,3 +400,25 @@ def test_the_random_split_of_video_frames_leaks_and_blocks_leak_less(tmp_path, r
     near = {method: leak.near_duplicates[1].images for method, leak in leaks.items()}
     assert near["random"] > 10 * near["blocks"]
     assert len(leaks["random"].near_duplicates[1].examples) == 5
+
+
+def test_the_package_has_the_function_under_its_name_whatever_was_imported_first(tmp_path, write_images):
+    """`prepare` is also a module there; the function must win."""
+    script = (
+        "import asl_edge.data.prepare.discovery, asl_edge.data.prepare.prepare as function\n"
+        "from asl_edge.data.prepare import PrepareConfig, PrepareReport, prepare\n"
+        "import asl_edge.data.prepare.prepare\n"
+        "from asl_edge.data.prepare import prepare as again\n"
+        "assert callable(prepare) and prepare is again is function\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+
+
+def test_a_line_in_the_log_tells_the_counts(tmp_path, write_images, caplog):
+    source = write_images(tmp_path / "in", per_class=20)
+    (source / "A" / "A21.png").write_bytes(b"no image")
+    with caplog.at_level("INFO", logger="asl_edge"):
+        report = run(tmp_path / "out", source)
+    sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert f"{sizes['train']} train, {sizes['validation']} validation, {sizes['test']} test images; 1 skipped" in line

@@ -21,6 +21,7 @@ from asl_edge.export.build import Int8Choices
 from asl_edge.export.export import export_run
 from asl_edge.export.graph.macs import macs_per_image
 from asl_edge.export.int8.equalization import equalize
+from asl_edge.export.int8.gptq import round_layers
 from asl_edge.export.int8.mixed_precision_search import quantize_measured
 from asl_edge.export.int8.quantize import (
     QuantizationConfig,
@@ -96,12 +97,12 @@ FLOATS = st.floats(-1e4, 1e4, width=32)
 def test_weights_are_rounded_to_their_nearest_step(kernel: np.ndarray, axis: int) -> None:
     whole, scales = round_weights(kernel.astype(np.float64), axis)
     assert whole.dtype == np.int8
-    assert (np.abs(whole.astype(int)) <= 127).all()
+    assert (np.abs(whole.astype(int)) <= 64).all()
     assert (scales > 0).all()
     along = [1, 1]
     along[axis] = -1
     steps = np.broadcast_to(scales.reshape(along), kernel.shape)
-    inside = np.abs(kernel) <= 127 * steps
+    inside = np.abs(kernel) <= 64 * steps
     assert (np.abs(whole * steps - kernel)[inside] <= steps[inside] / 2 * (1 + 1e-9)).all()
     assert not whole[kernel == 0].any()
 
@@ -193,6 +194,58 @@ def test_unknown_choices_are_refused() -> None:
         Int8Choices(wanted_agreement=0.5)
     with pytest.raises(UserError, match="minmax, mse, percentile"):
         QuantizationConfig(method="kl")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="1 to 127"):
+        QuantizationConfig(weight_limit=128)
+
+
+# Processors ----------------------------------------------------------------------------------------------------------
+
+
+def largest_pair(model: Any) -> int:
+    """The largest sum of two products of a byte (0 to 255) and a weight, over all pairs that a kernel could make."""
+    found = 0
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("/int8"):
+            whole = numpy_helper.to_array(tensor).astype(int).ravel()
+            for signed in (whole, -whole):  # products of one sign add up; those of two signs do not
+                found = max(found, 255 * int(np.sort(np.maximum(signed, 0))[-2:].sum()))
+    return found
+
+
+def saturating_product(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(M, K) uint8 times (K, N) int8 as AVX2 computes it without VNNI: `vpmaddubsw` adds two neighbours in 16 bits."""
+    products = inputs.astype(np.int64)[:, :, None] * weights.astype(np.int64)
+    pairs = products[:, ::2] + products[:, 1::2]
+    return np.asarray(np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=1))
+
+
+@pytest.mark.parametrize("target", ["x86", "arm", "tensorrt"])
+def test_no_pair_of_products_saturates(target: Target) -> None:
+    """On any machine: the weights are looked at, as every kernel may pair them."""
+    model = network()
+    for rounded in (None, round_layers(model, heavy_nodes(model), IMAGES)):  # one by one, and together
+        quantized = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target), rounded)
+        assert 0 < largest_pair(quantized) < 2**15
+        for tensor in quantized.graph.initializer:
+            if not tensor.name.endswith("/int8"):
+                continue
+            kernel = numpy_helper.to_array(tensor)
+            weights = kernel.reshape(len(kernel), -1).T[: kernel[0].size // 2 * 2]
+            bright = np.full((1, len(weights)), 255, np.uint8)
+            assert (saturating_product(bright, weights) == bright.astype(int) @ weights.astype(int)).all()
+    wide = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target, weight_limit=127))
+    assert largest_pair(wide) >= 2**15  # what older versions wrote
+
+
+def test_what_pooling_leaves_out_does_not_widen_the_range() -> None:
+    """A channel that is active where no window of the pooling reaches."""
+    model = network()
+    model.graph.node[4].attribute[0].ints[:] = [3, 3]  # 7 x 7 in windows of 3 x 3, one after the other
+    model.graph.node[4].attribute.append(onnx.helper.make_attribute("strides", [3, 3]))
+    ranges = calibrate(model, IMAGES)
+    ranges["r1"] = ranges["r1"]._replace(high=1000 * ranges["r1"].high)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in to_int8(model, ranges).graph.initializer}
+    assert stored["r1/scale"] == stored["m1/scale"] == pytest.approx(ranges["m1"].high / 255)
 
 
 # Measured ------------------------------------------------------------------------------------------------------------
@@ -203,6 +256,17 @@ def test_nothing_is_searched_where_labels_stay() -> None:
     assert report.label_agreement >= 0.8
     assert report.float_layers == ()
     assert report.sensitivity == {}
+
+
+def test_the_search_goes_by_images_unlike_training_too() -> None:
+    model, dark = network(), IMAGES // 4
+    plain = quantize_measured(model, dark, dark, wanted=0.9)[1]
+    judged = quantize_measured(model, dark, dark, wanted=0.9, unlike=IMAGES)[1]
+    assert plain.clear_agreement is None
+    assert (plain.headroom, plain.float_layers) == (1.0, ())
+    assert judged.clear_agreement is not None
+    assert judged.headroom > 1 or judged.float_layers
+    assert quantize_measured(model, IMAGES, IMAGES, wanted=0.8, unlike=IMAGES[:0])[1].clear_agreement is None
 
 
 def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
@@ -253,11 +317,16 @@ def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path)
     assert result.parity.passed
     assert result.spec.precision == "int8"
     assert result.spec.quantization["target"] == "x86"
-    assert result.spec.quantization["calibrated_on"] == "training sample of run"
-    assert result.spec.quantization["calibration_images"] == 100
+    assert result.spec.quantization["calibrated_on"] == "training sample of run, and synthetic hands"
+    assert result.spec.quantization["calibration_images"] == 100 + 256
+    assert result.spec.quantization["weight_limit"] == 64
     assert result.quantization is not None
     assert result.quantization.label_agreement >= 0.99
     assert result.parity.ece_onnx is not None
+    unlike = result.parity.unlike_training
+    assert unlike is not None
+    assert (unlike.images, unlike.images_from) == (232, "synthetic hands of other people")
+    assert result.spec.parity["unlike_training"]["label_agreement"] == unlike.label_agreement
     assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(tmp_path / "m.onnx").graph.initializer)
 
 

@@ -57,7 +57,7 @@ def test_a_keras_file_alone_needs_class_names(mini_run: Path, tmp_path: Path) ->
     source = open_source(alone, Described(classes=("X", "Y", "Z"), fit="stretch", colour="BGR"))
     assert (source.classes, source.fit, source.colour, source.run) == (("X", "Y", "Z"), "stretch", "BGR", None)
     assert source.notes == ()
-    assert "RGB, made square by crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
+    assert "assuming RGB and fit crop" in open_source(alone, Described(classes=("X", "Y", "Z"))).notes[0]
 
 
 def test_a_config_json_of_another_program_makes_no_run(mini_run: Path, tmp_path: Path) -> None:

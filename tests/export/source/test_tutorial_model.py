@@ -213,7 +213,7 @@ def test_files_that_do_not_belong_together_or_are_damaged(tmp_path: Path, mini_m
         other: "do not fit",
         cut: "do not fit|damaged",
         text: "not an HDF5 file",
-        tmp_path / "none.h5": "no weights file",
+        tmp_path / "none.h5": "none.h5 does not exist",
     }
     for path, message in cases.items():
         with pytest.raises(ModelError, match=message):

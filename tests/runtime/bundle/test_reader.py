@@ -8,6 +8,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tiny_bundles import IMAGES, answers, members_of, npy, tiny, write
 
 from asl_edge.cli import main
 from asl_edge.errors import ModelError, ProviderError
-from asl_edge.runtime import machine
+from asl_edge.runtime import machine, model_loading
 from asl_edge.runtime.bundle import golden_test as golden_module
 from asl_edge.runtime.bundle import reader as bundle_module
 from asl_edge.runtime.bundle.detection import MANIFEST, is_bundle
@@ -30,6 +31,7 @@ from asl_edge.runtime.bundle.golden_test import verify_bundle
 from asl_edge.runtime.bundle.reader import Bundle, BundledModel
 from asl_edge.runtime.engine import precision as precision_module
 from asl_edge.runtime.engine.providers import PrecisionWarning
+from asl_edge.runtime.engine.session import session_options
 from asl_edge.runtime.model_loading import find_model, open_model
 from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.onnx_file.protobuf import field, heading
@@ -75,9 +77,8 @@ def test_what_is_a_bundle(path: Path, tmp_path: Path) -> None:
 def test_a_predictor_takes_the_precision_that_suits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 200
-    for vnni, wanted in ((True, "int8"), (False, "fp32")):
-        monkeypatch.setattr(precision_module, "processor", lambda: "x86")
-        monkeypatch.setattr(precision_module, "has_vnni", lambda vnni=vnni: vnni)
+    for kind, wanted in (("x86", "int8"), ("other", "fp32")):
+        monkeypatch.setattr(precision_module, "processor", lambda kind=kind: kind)
         with Predictor(path, provider="cpu") as predictor:
             assert predictor.spec.precision == wanted
             assert predictor.model == f"{path} ({wanted})"
@@ -91,7 +92,7 @@ def test_a_predictor_takes_the_precision_that_suits(path: Path, monkeypatch: pyt
     [
         ("cpu", "x86", True, "int8 x86"),
         ("cpu", "x86", None, "int8 x86"),
-        ("cpu", "x86", False, "fp32"),
+        ("cpu", "x86", False, "int8 x86"),
         ("cpu", "arm", None, "int8 arm"),
         ("cpu", "other", None, "fp32"),
         ("openvino", "x86", True, "int8 x86"),
@@ -234,13 +235,13 @@ def test_no_byte_can_change_unseen(data: st.DataObject, tmp_path_factory: pytest
 def test_a_path_that_leaves_is_refused(tmp_path: Path, name: str) -> None:
     entry = zipfile.ZipInfo("placeholder")
     entry.filename = name
-    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"x")]), "no plain file inside")
+    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"x")]), "not a plain file inside")
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
     entry = zipfile.ZipInfo("link")
     entry.external_attr = 0o120777 << 16
-    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"/etc/passwd")]), "no plain file inside")
+    assert_refused(write(tmp_path / "b.aslz", extra=[(entry, b"/etc/passwd")]), "not a plain file inside")
 
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +286,7 @@ def test_more_or_fewer_members_than_said_are_refused(tmp_path: Path) -> None:
     ("change", "match"),
     [
         ({"format": 2}, "format 2, this asl-edge reads 1"),
-        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "wants asl-edge 7.0 or newer"),
+        ({"asl_edge": {"at_least": "7.0", "below": "8.0"}}, "requires asl-edge 7.0 or newer"),
         ({"asl_edge": {"at_least": "0.0.1", "below": "0.0.2"}}, "below 0.0.2"),
         ({"asl_edge": None}, "which asl-edge can read it"),
         ({"asl_edge": {"at_least": "x", "below": "y"}}, "which asl-edge can read it"),
@@ -301,9 +302,9 @@ def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, change: dict[st
 
 def test_what_is_no_bundle_says_so(tmp_path: Path) -> None:
     for name, content, match in (
-        ("empty.aslz", b"", "no bundle"),
-        ("text.aslz", b"hello", "no bundle"),
-        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "no bundle"),
+        ("empty.aslz", b"", "not a bundle"),
+        ("text.aslz", b"hello", "not a bundle"),
+        ("cut.aslz", write(tmp_path / "w.aslz").read_bytes()[:-30], "not a bundle"),
     ):
         (tmp_path / name).write_bytes(content)
         assert_refused(tmp_path / name, match)
@@ -353,7 +354,7 @@ def own_operator(model: Any) -> None:
         (lambda model: model.opset_import.add(domain="com.microsoft", version=1), "com.microsoft"),
         (external, r"\.\./\.\./secret\.bin"),
         (external_in_a_branch, "hidden.bin"),
-        (own_operator, "defines operators by itself"),
+        (own_operator, "defines its own operators"),
     ],
 )
 def test_strange_models_are_refused_before_they_are_run(
@@ -427,12 +428,12 @@ def vnni(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_int8_that_answers_otherwise_here_is_not_used(tmp_path: Path) -> None:
     path = write(tmp_path / "wrong.aslz", change=_other_answers)
     for _ in range(2):  # the second time it is known
-        with pytest.warns(PrecisionWarning, match=r"answers otherwise here .* fp32 is used instead") as said:
+        with pytest.warns(PrecisionWarning, match=r"gives other results here .* fp32 is used instead") as said:
             found, opened = open_model(path, provider="cpu")
         assert len(said) == 1
         assert said[0].filename == __file__
         assert (found.spec.precision, opened.used) == ("fp32", ("cpu",))
-    with pytest.raises(ModelError, match=r"answers otherwise here .* `asl-edge verify"):
+    with pytest.raises(ModelError, match=r"gives other results here .* asl-edge verify"):
         open_model(path, provider="cpu", precision="int8")
     alone = write(tmp_path / "alone.aslz", {"int8": tiny("int8", bias=0.001)}, change=_other_answers)
     with pytest.raises(ModelError, match="It is not used"):
@@ -472,16 +473,57 @@ def test_a_proof_that_cannot_be_kept_beside_goes_to_the_cache(tmp_path: Path) ->
     assert json.loads(file.read_text())["failures"] == {"int8 on cpu": ""}
 
 
-def test_a_file_of_int8_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_of_8_bits_says_where_it_may_be_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "int8.onnx"
     file.write_bytes(tiny("int8"))
+    real = model_loading.open_session
+
+    def as_openvino(*words: Any, **named: Any) -> Any:
+        return replace(real(*words, **named), used=("openvino",))
+
     monkeypatch.setattr(precision_module, "processor", lambda: "x86")
-    monkeypatch.setattr(precision_module, "has_vnni", lambda: False)
-    with pytest.warns(PrecisionWarning, match="no VNNI"):
-        open_model(file, provider="cpu")
-    for fact in (True, None):
+    for fact in (False, True, None):
         monkeypatch.setattr(precision_module, "has_vnni", lambda fact=fact: fact)
-        open_model(file, provider="cpu")  # warnings are errors in these tests
+        open_model(file, provider="cpu")  # exact on every processor; warnings are errors in these tests
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(model_loading, "open_session", as_openvino)
+            if fact is False:
+                with pytest.warns(PrecisionWarning, match="8-bit weights, and this processor has no VNNI") as caught:
+                    open_model(file, provider="cpu")
+                assert caught[0].filename == __file__
+            else:
+                open_model(file, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "quantization", "wanted"),
+    [
+        ("int8", {}, True),
+        ("int8", {"weight_limit": 127}, True),
+        ("int8", {"weight_limit": 64}, False),
+        ("fp32", {}, False),
+    ],
+)
+def test_which_files_may_saturate(precision: str, quantization: dict[str, int], wanted: bool) -> None:
+    spec = ModelSpec(("A", "B"), 8, precision=precision, quantization=quantization)
+    assert precision_module.may_saturate(spec) is wanted
+
+
+@pytest.mark.parametrize(
+    ("precision", "vnni", "wanted"), [("int8", False, "1"), ("int8", True, None), ("fp32", False, None)]
+)
+def test_weights_of_8_bits_become_unsigned_without_vnni(
+    precision: str, vnni: bool, wanted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that files of older versions are exact too: ONNX Runtime leaves weights of 7 bits as they are."""
+    monkeypatch.setattr(precision_module, "processor", lambda: "x86")
+    monkeypatch.setattr(precision_module, "has_vnni", lambda: vnni)
+    options = session_options(1, precision=precision)
+    if wanted is None:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry("session.x64quantprecision")
+    else:
+        assert options.get_session_config_entry("session.x64quantprecision") == wanted
 
 
 def test_a_bundle_whose_images_are_prepared_otherwise_is_refused(tmp_path: Path) -> None:
@@ -507,11 +549,11 @@ def _long_tag(number: int, content: bytes) -> bytes:
 
 def test_numbers_of_fields_that_readers_take_differently_are_refused(tmp_path: Path) -> None:
     hidden = tiny() + _long_tag(8, field(1, b"com.microsoft"))
-    with pytest.raises(ModelError, match="no protocol buffer"):
+    with pytest.raises(ModelError, match="not a protocol buffer"):
         reject_unsafe_model(hidden, "m")
     file = tmp_path / "m.onnx"
     file.write_bytes(hidden)
-    with pytest.raises(ModelError, match="no protocol buffer"):
+    with pytest.raises(ModelError, match="not a protocol buffer"):
         read_spec(file)
 
 
@@ -529,7 +571,7 @@ def test_a_file_that_defines_operators_is_refused(tmp_path: Path) -> None:
     model.functions.append(helper.make_function("own", "F", [], ["y"], [constant], [helper.make_opsetid("", 17)]))
     file = tmp_path / "m.onnx"
     file.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="defines operators by itself"):
+    with pytest.raises(ModelError, match="defines its own operators"):
         Predictor(file)
 
 
@@ -546,5 +588,5 @@ def test_commands_say_so_in_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixt
             main([*words, "--provider", "cpu"])
         assert ended.value.code == 0
         told = capfd.readouterr().err
-        assert f"{path} (int8) answers otherwise here than where it was made" in told
-        assert "model_source.py" not in told
+        assert f"{path} (int8) gives other results here than where it was exported" in told
+        assert "model_loading.py" not in told

@@ -91,7 +91,7 @@ def test_nothing_to_mend() -> None:
         ),
         (
             {("provider", "cpu"): {"error": "it crashes (SIGILL)"}},
-            "Even the tiny model does not run on cpu",
+            "Even the smoke model does not run on cpu",
             "force-reinstall",
             False,
         ),

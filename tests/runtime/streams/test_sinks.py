@@ -55,6 +55,7 @@ def test_where_a_second_look_went_is_written() -> None:
         sink.write(again)
 
     assert json.loads(lines.getvalue())["crop_box"] == [0.125, 0.2, 0.5]
+    assert json.loads(lines.getvalue())["region"] == [0.125, 0.2, 0.5], "the earlier name, for one release"
     assert next(csv.DictReader(io.StringIO(rows.getvalue())))["crop_box"] == "0.1250 0.2000 0.5000"
 
 

@@ -86,12 +86,12 @@ def test_what_is_no_name_of_a_video_is_refused_before_the_first_frame(tmp_path: 
 def test_places_that_cannot_be_written_to_are_refused_before_the_first_frame(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     (tmp_path / "folder.mp4").mkdir()
-    for path, message in (("afile/x.mp4", "afile is no folder"), ("folder.mp4", "is a folder. Name a file")):
+    for path, message in (("afile/x.mp4", "afile is not a folder"), ("folder.mp4", "is a folder. Name a file")):
         with pytest.raises(UserError, match=message), VideoFileSink(tmp_path / path):
             pass
     with (
         read_only(tmp_path / "ro") as folder,
-        pytest.raises(UserError, match="no right to write"),
+        pytest.raises(UserError, match="permission denied"),
         VideoFileSink(folder / "x.mp4"),
     ):
         pass

@@ -44,11 +44,11 @@ def test_the_identity_moves_nothing(noisy_images, tensors, to_numpy, side):
 )
 def test_flips_and_turns_are_numpy_s(noisy_images, tensors, to_numpy, side, coefficients, expected):
     images = noisy_images[:, :side, :side]
-    maps = tensors([about_the_centre(*coefficients, side)] * len(images))
+    maps = tensors([about_the_centre(*coefficients, side)] * len(images))  # type: ignore[call-arg]
     assert to_numpy(warp(images, maps)) == pytest.approx(expected(images).astype(np.float32), abs=1e-3)
 
 
-def test_a_flip_drawn_is_a_mirror_image(noisy_images, augmented):
+def test_a_sampled_flip_is_a_mirror_image(noisy_images, augmented):
     assert np.array_equal(augmented(noisy_images, flip_probability=1), noisy_images[:, :, ::-1])
     some = augmented(np.repeat(noisy_images[:1], 64, axis=0), flip_probability=0.5)
     mirrored = sum(np.array_equal(image, noisy_images[0, :, ::-1]) for image in some)
@@ -84,15 +84,15 @@ def test_bilinear_interpolation_shows_where_each_pixel_came_from(make_draws, to_
     assert seen[inside, 1] == pytest.approx(from_y[inside], abs=1e-3)
 
 
-def drawn_matrices(make_draws, to_numpy, **fields):
-    """2x2 parts and shifts of 400 drawn maps for images of 33x33, the shift as the move of the centre."""
+def sampled_matrices(make_draws, to_numpy, **fields):
+    """2x2 parts and shifts of 400 sampled maps for images of 33x33, the shift as the move of the centre."""
     maps = to_numpy(sample_maps(Augmentation(**fields), make_draws(400), 33)).astype(np.float64)
     linear = maps[:, [[0, 1], [3, 4]]]
     return linear, maps[:, [2, 5]] - 16 * (1 - linear.sum(axis=2))
 
 
 def test_rotation_alone_turns_about_the_centre_up_to_its_limit(make_draws, to_numpy):
-    linear, move = drawn_matrices(make_draws, to_numpy, rotation_degrees=20)
+    linear, move = sampled_matrices(make_draws, to_numpy, rotation_degrees=20)
     angles = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
     assert linear @ linear.transpose(0, 2, 1) == pytest.approx(np.broadcast_to(np.eye(2), (400, 2, 2)), abs=1e-5)
     assert 19 < np.abs(angles).max() <= 20.001
@@ -101,11 +101,11 @@ def test_rotation_alone_turns_about_the_centre_up_to_its_limit(make_draws, to_nu
 
 
 def test_scale_and_aspect_alone_stretch_up_to_their_limits(make_draws, to_numpy):
-    scaled, _ = drawn_matrices(make_draws, to_numpy, scale=0.35)
+    scaled, _ = sampled_matrices(make_draws, to_numpy, scale=0.35)
     assert scaled[:, 0, 0] == pytest.approx(scaled[:, 1, 1])
     assert 1 / 1.351 < scaled[:, 0, 0].min() < 0.76
     assert 1.32 < scaled[:, 0, 0].max() < 1.351
-    widened, _ = drawn_matrices(make_draws, to_numpy, aspect=0.2)
+    widened, _ = sampled_matrices(make_draws, to_numpy, aspect=0.2)
     assert np.linalg.det(widened) == pytest.approx(np.ones(400), abs=1e-5)
     ratio = widened[:, 0, 0] / widened[:, 1, 1]
     assert 1 / 1.201 < ratio.min() < 0.85
@@ -115,11 +115,11 @@ def test_scale_and_aspect_alone_stretch_up_to_their_limits(make_draws, to_numpy)
 
 
 def test_shear_and_shift_alone_stay_within_their_limits(make_draws, to_numpy):
-    sheared, _ = drawn_matrices(make_draws, to_numpy, shear=0.1)
+    sheared, _ = sampled_matrices(make_draws, to_numpy, shear=0.1)
     assert sheared[:, 0, 0] == pytest.approx(np.ones(400))
     assert 0.09 < np.abs(sheared[:, 0, 1]).max() <= 0.10001
     assert abs(np.corrcoef(sheared[:, 0, 1], sheared[:, 1, 0])[0, 1]) < 0.2
-    linear, move = drawn_matrices(make_draws, to_numpy, shift=0.15)
+    linear, move = sampled_matrices(make_draws, to_numpy, shift=0.15)
     assert linear == pytest.approx(np.broadcast_to(np.eye(2), (400, 2, 2)))
     assert 0.14 * 33 < np.abs(move).max() <= 0.1501 * 33
 

@@ -102,7 +102,7 @@ def test_far_from_the_centre_comes_the_other_image(behind, tensors, to_numpy):
     assert seen[0, 0, 0] == pytest.approx([90] * 3)
 
 
-def test_the_share_outside_is_the_one_drawn(behind, tensors, to_numpy):
+def test_the_share_outside_is_the_one_sampled(behind, tensors, to_numpy):
     background = behind(3, shares=[0, 0.5, 1])
     seen = run([flat((200, 200, 200)), flat((100, 100, 100)), flat((60, 60, 60))], background, tensors, to_numpy)
     assert seen[:, 0, 0, 0] == pytest.approx([200, 80, 200])

@@ -1,4 +1,4 @@
-"""Blur takes away what is fine, in the share that was drawn."""
+"""Blur takes away what is fine, in the share that was sampled."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 @pytest.fixture
 def coloured(make_draws, tensors, to_numpy):
-    """Gives `coloured(images, seed=0, **fields)`: float32, what the colouring drawn makes of images."""
+    """Gives `coloured(images, seed=0, **fields)`: float32, what the colouring sampled makes of images."""
 
     def run(images, seed=0, **fields):
         colouring = sample_colouring(Augmentation(**fields), make_draws(len(images), seed))
@@ -47,7 +47,7 @@ def test_the_tone_curve_fixes_black_and_white_and_bends_the_middle_as_a_power_do
     assert middle == pytest.approx(np.full((1, 1, 1, 3), 255 * 0.5**gamma), abs=1e-2)
 
 
-def test_gamma_is_drawn_within_its_limits_and_one_changes_nothing(make_draws, tensors, to_numpy):
+def test_gamma_is_sampled_within_its_limits_and_one_changes_nothing(make_draws, tensors, to_numpy):
     exponents = to_numpy(sample_exponents(Augmentation(gamma=0.5), make_draws(400)))
     assert 0.66 < exponents.min() < 0.7
     assert 1.45 < exponents.max() < 1.501

@@ -36,7 +36,7 @@ def cells(sheet, lines):
 
 def test_the_first_column_is_the_image_and_the_others_are_changes_of_it(hands, tmp_path):
     path = tmp_path / "run" / "augmentation.png"
-    write_sheet(path, hands, np.array([0, 1, 2]), CLASSES, get("strangers"), seed=0)
+    write_sheet(path, hands, np.array([0, 1, 2]), CLASSES, get("signer-independent"), seed=0)
     shown = cells(read(path), 3)
     enlarged = [opencv().resize(hand, (CELL, CELL), interpolation=opencv().INTER_NEAREST) for hand in hands]
     assert np.array_equal(shown[:, 0], enlarged)

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from asl_edge.training.augmentation import kernel_fusion
 from asl_edge.training.augmentation.kernel_fusion import Stage, fuse, rows_of, to_uint8
-from asl_edge.training.augmentation.pipeline import SHARED, build_change, draw
+from asl_edge.training.augmentation.pipeline import SHARED, build_change, sample_changes
 from asl_edge.training.augmentation.policy import Augmentation, get
 
-EVERYTHING = asdict(get("strangers")) | {"mixup_probability": 0.5, "cutmix_probability": 0.5}
+EVERYTHING = asdict(get("signer-independent")) | {"mixup_probability": 0.5, "cutmix_probability": 0.5}
 
 
 def test_rounding_and_what_is_out_of_range(tensors, to_numpy):
@@ -23,12 +23,12 @@ def test_rounding_and_what_is_out_of_range(tensors, to_numpy):
     assert seen.tolist() == [0, 0, 1, 100, 254, 255, 255, 255]
 
 
-def double(images, originals, drawn, batch):
+def double(images, originals, sampled, batch):
     return 2.0 * keras.ops.cast(images, "float32")
 
 
-def add_original(images, originals, drawn, batch):
-    added = keras.ops.reshape(drawn[0], (-1, 1, 1, 1))
+def add_original(images, originals, sampled, batch):
+    added = keras.ops.reshape(sampled[0], (-1, 1, 1, 1))
     return keras.ops.cast(images, "float32") + keras.ops.cast(originals, "float32") + added
 
 
@@ -47,11 +47,11 @@ def test_parts_make_no_difference(count, monkeypatch, to_numpy):
     images = np.random.default_rng(count).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
     images[count // 2 :] //= 12  # some are cut-outs
     augmentation = Augmentation(**EVERYTHING)
-    drawn = draw(augmentation, count, 24, keras.random.SeedGenerator(5))
+    sampled = sample_changes(augmentation, count, 24, keras.random.SeedGenerator(5))
     seen = []
     for parts in (1, 4):
         monkeypatch.setattr(kernel_fusion, "available_cores", lambda parts=parts: parts)
-        seen.append(to_numpy(build_change(augmentation)(keras.ops.convert_to_tensor(images), drawn)))
+        seen.append(to_numpy(build_change(augmentation)(keras.ops.convert_to_tensor(images), sampled)))
     assert seen[0].shape == images.shape
     assert not np.array_equal(seen[0], images)
     assert np.array_equal(*seen)
@@ -64,10 +64,10 @@ def test_fit_does_not_tell_the_size_of_a_batch(monkeypatch, to_numpy):
     seen = []
     for parts in (1, 3):
         monkeypatch.setattr(kernel_fusion, "available_cores", lambda parts=parts: parts)
-        change, generator = build_change(get("strangers")), keras.random.SeedGenerator(5)
+        change, generator = build_change(get("signer-independent")), keras.random.SeedGenerator(5)
 
         def both(images, change=change, generator=generator):
-            return change(images, draw(get("strangers"), tf.shape(images)[0], 24, generator))
+            return change(images, sample_changes(get("signer-independent"), tf.shape(images)[0], 24, generator))
 
         traced = tf.function(both, input_signature=[spec], autograph=False)
         seen.append([to_numpy(traced(images[:count])) for count in (1, 11, 12, 26)])
@@ -75,11 +75,11 @@ def test_fit_does_not_tell_the_size_of_a_batch(monkeypatch, to_numpy):
         assert np.array_equal(whole, in_parts)
 
 
-def test_rows_of_what_was_drawn():
-    drawn = draw(Augmentation(**EVERYTHING), 9, 24, keras.random.SeedGenerator(5))
-    some = rows_of(drawn, 2, 6, SHARED)
+def test_rows_of_what_was_sampled():
+    sampled = sample_changes(Augmentation(**EVERYTHING), 9, 24, keras.random.SeedGenerator(5))
+    some = rows_of(sampled, 2, 6, SHARED)
     assert some.maps.shape[0] == 4
-    assert np.array_equal(some.background.partners, drawn.background.partners[2:6])
-    assert some.noise.field is drawn.noise.field
-    assert some.mixing.boxes.left.shape == (4,)
+    assert np.array_equal(some.background.partners, sampled.background.partners[2:6])
+    assert some.noise.field is sampled.noise.field
+    assert some.mixing.rectangles.left.shape == (4,)
     assert rows_of(None, 0, 1) is None

@@ -15,8 +15,8 @@ from asl_edge.training import networks
 from asl_edge.training.augmentation import Augmentation, get, with_augmentation
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
 from asl_edge.training.augmentation.mixup_cutmix import mix_images, mix_labels
-from asl_edge.training.augmentation.pipeline import draw
-from asl_edge.training.loop.epoch_checkpointer import reseed
+from asl_edge.training.augmentation.pipeline import sample_changes
+from asl_edge.training.loop.resume_state import reseed
 
 MIXED = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
 
@@ -57,7 +57,9 @@ def test_none_needs_no_wrapper(network):
     assert with_augmentation(network, get("none")) is network
 
 
-@pytest.mark.parametrize("augmentation", [get("light"), get("strangers"), MIXED], ids=["light", "strangers", "mixed"])
+@pytest.mark.parametrize(
+    "augmentation", [get("light"), get("signer-independent"), MIXED], ids=["light", "signer-independent", "mixed"]
+)
 def test_nothing_happens_outside_training(network, noisy_images, augmentation):
     model = with_augmentation(network, augmentation)
     alone = answers(network, noisy_images, False)
@@ -79,7 +81,7 @@ def test_the_network_gets_uint8_and_shares_its_weights(network):
             return images
 
     looking = keras.Sequential([keras.Input((32, 32, 3), dtype="uint8"), Look(dtype="uint8"), *network.layers])
-    model = with_augmentation(looking, get("strangers"))
+    model = with_augmentation(looking, get("signer-independent"))
     model(np.zeros((2, 32, 32, 3), np.uint8), training=True)
     assert set(seen) == {"uint8"}
     assert [weight.path for weight in model.weights] == [weight.path for weight in network.weights]
@@ -88,7 +90,7 @@ def test_the_network_gets_uint8_and_shares_its_weights(network):
 
 
 @pytest.mark.usefixtures("tiny_network")
-@pytest.mark.parametrize("augmentation", [get("strangers"), MIXED], ids=["strangers", "mixed"])
+@pytest.mark.parametrize("augmentation", [get("signer-independent"), MIXED], ids=["signer-independent", "mixed"])
 def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_images, augmentation):
     model = with_augmentation(network, augmentation)
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
@@ -106,7 +108,7 @@ def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_ima
 def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_images, tensors, to_numpy, mixup):
     augmentation = Augmentation(mixup_probability=mixup, cutmix_probability=1 - mixup)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
-    mixing = draw(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
+    mixing = sample_changes(augmentation, 7, 32, keras.random.SeedGenerator(0)).mixing
     images = np.rint(to_numpy(mix_images(tensors(noisy_images), mixing)) + 1e-4).astype(np.uint8)
     mixed = to_numpy(mix_labels(tensors(labels), mixing, 32))
     assert ((mixed > 0).sum(axis=1) == 2).sum() >= 3
@@ -124,7 +126,9 @@ def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_im
     assert float(seen["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
 
 
-@pytest.mark.parametrize("augmentation", [get("light"), get("strangers"), MIXED], ids=["light", "strangers", "mixed"])
+@pytest.mark.parametrize(
+    "augmentation", [get("light"), get("signer-independent"), MIXED], ids=["light", "signer-independent", "mixed"]
+)
 def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentation):
     """Red, green and blue: learned in spite of everything, to be told apart without it."""
     rng = np.random.default_rng(0)
@@ -154,7 +158,7 @@ def test_how_images_were_mixed_is_told_once_and_to_its_own_thread_only():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
 def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_images):
     """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
-    everything = replace(get("strangers"), mixup_probability=0.5, cutmix_probability=0.5)
+    everything = replace(get("signer-independent"), mixup_probability=0.5, cutmix_probability=0.5)
     model = with_augmentation(network, everything)
     model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=True)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
@@ -180,15 +184,15 @@ def test_mixed_precision_leaves_the_images_exact(noisy_images):
     """bfloat16 could not count the pixels of a row."""
     from asl_edge.training.compute.backend import dtype_policy
 
-    plain = keras.ops.convert_to_numpy(build_layer(get("strangers"))(noisy_images, training=True))
+    plain = keras.ops.convert_to_numpy(build_layer(get("signer-independent"))(noisy_images, training=True))
     with dtype_policy("mixed_bfloat16"):
-        layer = build_layer(get("strangers"))
+        layer = build_layer(get("signer-independent"))
         mixed = keras.ops.convert_to_numpy(layer(noisy_images, training=True))
     assert np.array_equal(plain, mixed)
 
 
 def test_the_network_is_saved_without_the_wrapper(network, noisy_images, tmp_path):
-    model = with_augmentation(network, get("strangers"))
+    model = with_augmentation(network, get("signer-independent"))
     model(noisy_images, training=True)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
@@ -196,5 +200,5 @@ def test_the_network_is_saved_without_the_wrapper(network, noisy_images, tmp_pat
 
 
 def test_networks_of_the_registry_can_be_wrapped(tiny_network, noisy_images):
-    model = with_augmentation(networks.build(tiny_network, 3, 32), get("strangers"))
+    model = with_augmentation(networks.build(tiny_network, 3, 32), get("signer-independent"))
     assert answers(model, noisy_images, True).shape == (7, 3)

@@ -1,4 +1,4 @@
-"""Light has the strength that was drawn, and differs smoothly within an image."""
+"""Light has the strength that was sampled, and differs smoothly within an image."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SIDE = 31
 
 
 @pytest.fixture
-def drawn(make_draws, to_numpy):
-    """Gives `drawn(count, **fields)`: float32 (count, 4, 4), the lights of a batch."""
+def sampled(make_draws, to_numpy):
+    """Gives `sampled(count, **fields)`: float32 (count, 4, 4), the lights of a batch."""
 
     def draw(count, **fields):
         return to_numpy(sample_lights(Augmentation(**fields), make_draws(count), keras.random.SeedGenerator(2)))
@@ -22,8 +22,8 @@ def drawn(make_draws, to_numpy):
     return draw
 
 
-def test_exposure_is_one_light_for_an_image_and_darkens_more_than_it_brightens(drawn):
-    lights = drawn(500, exposure_stops=2, exposure_probability=0.5)
+def test_exposure_is_one_light_for_an_image_and_darkens_more_than_it_brightens(sampled):
+    lights = sampled(500, exposure_stops=2, exposure_probability=0.5)
     assert (lights == lights[:, :1, :1]).all()
     stops = lights[:, 0, 0]
     assert np.mean(stops == 0) == pytest.approx(0.5, abs=0.08)
@@ -31,8 +31,8 @@ def test_exposure_is_one_light_for_an_image_and_darkens_more_than_it_brightens(d
     assert 0.9 < stops.max() <= 1
 
 
-def test_shading_is_another_light_at_each_place(drawn):
-    lights = drawn(500, shading_stops=1.5, shading_probability=0.4)
+def test_shading_is_another_light_at_each_place(sampled):
+    lights = sampled(500, shading_stops=1.5, shading_probability=0.4)
     shaded = lights[np.ptp(lights, axis=(1, 2)) > 0]
     assert len(shaded) / 500 == pytest.approx(0.4, abs=0.08)
     assert -1.5 <= shaded.min() < -1.45

@@ -55,7 +55,7 @@ def test_the_label_s_share_is_the_image_s(make_draws, tensors, to_numpy, seed, c
 def test_as_many_are_mixed_each_way_as_asked_and_none_both_ways(make_draws, to_numpy, mixup, cutmix):
     policy = Augmentation(mixup_probability=mixup, cutmix_probability=cutmix)
     mixing = sample_mixing(policy, make_draws(1000), 64)
-    faded, boxed = to_numpy(mixing.faded) > 0, to_numpy(mixing.boxes.width) > 0
+    faded, boxed = to_numpy(mixing.faded) > 0, to_numpy(mixing.rectangles.width) > 0
     assert faded.mean() == pytest.approx(mixup, abs=0.05)
     assert boxed.mean() == pytest.approx(cutmix, abs=0.05)
     assert not (faded & boxed).any()
@@ -63,6 +63,6 @@ def test_as_many_are_mixed_each_way_as_asked_and_none_both_ways(make_draws, to_n
 
 def test_the_partner_has_no_more_than_half(make_draws, to_numpy):
     mixing = sample_mixing(Augmentation(mixup_probability=0.5, cutmix_probability=0.5), make_draws(1000), 64)
-    area = to_numpy(mixing.boxes.width * mixing.boxes.height) / 64**2
+    area = to_numpy(mixing.rectangles.width * mixing.rectangles.height) / 64**2
     for shares in (to_numpy(mixing.faded), area):
         assert 0.48 < shares.max() <= 0.51

@@ -1,4 +1,4 @@
-"""Noise has the strength that was drawn, and is another one in every image."""
+"""Noise has the strength that was sampled, and is another one in every image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def noise(make_draws):
     return sample_noise(policy, make_draws(200), SIDE, keras.random.SeedGenerator(1))
 
 
-def test_deviations_are_as_drawn(noise, tensors, to_numpy):
+def test_deviations_are_as_sampled(noise, tensors, to_numpy):
     deviations = to_numpy(noise.deviations)
     assert np.mean(deviations > 0) == pytest.approx(0.5, abs=0.1)
     assert 0.09 * 255 < deviations.max() <= 0.1 * 255 + 1e-3

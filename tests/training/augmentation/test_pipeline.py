@@ -18,12 +18,12 @@ from asl_edge.training.augmentation.layer import build_layer
 from asl_edge.training.augmentation.lighting import sample_lights
 from asl_edge.training.augmentation.mixup_cutmix import sample_mixing
 from asl_edge.training.augmentation.noise import sample_noise
-from asl_edge.training.augmentation.pipeline import Drawn, build_change, draw
+from asl_edge.training.augmentation.pipeline import SampledChanges, build_change, sample_changes
 from asl_edge.training.augmentation.policy import Augmentation, get
 from asl_edge.training.augmentation.random_draws import RandomDraws
 from asl_edge.training.augmentation.random_erasing import sample_erasing
 
-EVERYTHING = asdict(get("strangers")) | {"flip_probability": 0.5, "grey": 0.3}
+EVERYTHING = asdict(get("signer-independent")) | {"flip_probability": 0.5, "grey": 0.3}
 EVERYTHING |= {"mixup_probability": 0.5, "cutmix_probability": 0.5}
 
 ALONE = {
@@ -59,7 +59,7 @@ def test_nothing_to_change_changes_nothing(noisy_images, augmented):
 def test_every_stage_with_nothing_to_do_changes_nothing(noisy_images, to_numpy):
     generator = keras.random.SeedGenerator(0)
     off, draws = Augmentation(), RandomDraws(7, generator)
-    nothing = Drawn(
+    nothing = SampledChanges(
         maps=sample_maps(off, draws, 32),
         background=sample_background(off, draws, 32),
         lights=sample_lights(off, draws, generator),
@@ -74,9 +74,9 @@ def test_every_stage_with_nothing_to_do_changes_nothing(noisy_images, to_numpy):
     assert np.array_equal(to_numpy(everything(noisy_images, nothing)), noisy_images)
 
 
-def test_what_is_off_is_not_drawn():
-    drawn = draw(Augmentation(), 7, 32, keras.random.SeedGenerator(0))
-    assert [name for name in Drawn._fields if getattr(drawn, name) is not None] == ["maps"]
+def test_what_is_off_is_not_sampled():
+    sampled = sample_changes(Augmentation(), 7, 32, keras.random.SeedGenerator(0))
+    assert [name for name in SampledChanges._fields if getattr(sampled, name) is not None] == ["maps"]
 
 
 @pytest.mark.parametrize("fields", ALONE.values(), ids=ALONE)
@@ -95,7 +95,7 @@ def test_same_seed_same_change_other_seed_another(noisy_images, augmented, field
     assert not np.array_equal(first, augmented(noisy_images, seed=1, **fields))
 
 
-@pytest.mark.parametrize("name", ["light", "strong", "strangers"])
+@pytest.mark.parametrize("name", ["light", "strong", "signer-independent"])
 def test_every_image_is_changed_differently_and_every_batch_anew(noisy_images, name):
     layer = build_layer(get(name))
     same = np.repeat(noisy_images[:1], 6, axis=0)

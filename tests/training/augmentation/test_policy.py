@@ -17,7 +17,7 @@ STRONG |= {"brightness": 0.25, "contrast": 0.6, "tint": 0.15, "grey": 0.3}
 
 
 def test_the_names():
-    assert augmentation.names() == ["none", "light", "strong", "strangers"]
+    assert augmentation.names() == ["none", "light", "strong", "signer-independent"]
     assert augmentation.get("none") is None
 
 
@@ -26,16 +26,18 @@ def test_runs_of_the_first_version_keep_their_meaning(name, values):
     assert {field: value for field, value in asdict(augmentation.get(name)).items() if value} == values
 
 
-def test_strangers_keep_the_side_of_the_hand_and_the_label():
-    strangers = augmentation.get("strangers")
-    assert strangers.flip_probability == 0
-    assert not strangers.mixes
-    assert all((strangers.moves, strangers.recolours, strangers.gamma, strangers.blurs, strangers.roughens))
-    assert all((strangers.erases, strangers.background_probability, strangers.cut_out_probability))
+def test_signer_independent_keeps_the_side_of_the_hand_and_the_label():
+    chosen = augmentation.get("signer-independent")
+    assert chosen.flip_probability == 0
+    assert not chosen.mixes
+    assert all((chosen.moves, chosen.recolours, chosen.gamma, chosen.blurs, chosen.roughens))
+    assert all((chosen.erases, chosen.background_probability, chosen.cut_out_probability))
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(DataError, match="Unknown augmentation 'wild'. There are: none, light, strong, strangers."):
+    with pytest.raises(
+        DataError, match="Unknown augmentation 'wild'. The augmentations are: none, light, strong, signer-independent."
+    ):
         augmentation.get("wild")
 
 
@@ -92,3 +94,8 @@ def test_a_broken_rule_is_named(fields, message):
 def test_a_choice_cannot_be_changed_later():
     with pytest.raises(FrozenInstanceError):
         augmentation.get("light").scale = 1.0
+
+
+def test_the_name_of_earlier_versions_still_works():
+    assert augmentation.get("strangers") is augmentation.get("signer-independent")
+    assert "strangers" not in augmentation.names()

@@ -57,8 +57,8 @@ def test_one_call_of_the_generator_and_no_value_twice(make_draws, to_numpy):
     generator = keras.random.SeedGenerator(3)
     before = to_numpy(generator.state)
     draws = RandomDraws(4, generator)
-    drawn = np.stack([to_numpy(draws.between(0, 1)) for _ in range(48)])
-    assert len(np.unique(drawn)) == drawn.size
+    sampled = np.stack([to_numpy(draws.between(0, 1)) for _ in range(48)])
+    assert len(np.unique(sampled)) == sampled.size
     assert (to_numpy(generator.state) - before).tolist() == [0, 1]
     with pytest.raises(RuntimeError, match="no more than 48"):
         draws.between(0, 1)

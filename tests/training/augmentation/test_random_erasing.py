@@ -29,7 +29,7 @@ def test_a_rectangle_gets_one_colour_and_the_rest_stays(augmented):
 
 def test_as_many_images_get_one_as_asked_of_many_shapes(make_draws, to_numpy):
     erasing = sample_erasing(Augmentation(erasing_area=0.1, erasing_probability=0.3), make_draws(1000), 224)
-    width, height = to_numpy(erasing.boxes.width), to_numpy(erasing.boxes.height)
+    width, height = to_numpy(erasing.rectangles.width), to_numpy(erasing.rectangles.height)
     there = width > 0
     assert there.mean() == pytest.approx(0.3, abs=0.05)
     assert (there == (height > 0)).all()

@@ -1,4 +1,4 @@
-"""What a training is computed by: chosen with a reason, kept in the run, taken again on resume."""
+"""The compute plan: chosen with a reason, kept in the run, used again on resume."""
 
 from __future__ import annotations
 
@@ -6,52 +6,44 @@ import json
 from pathlib import Path
 
 import pytest
+from recorded_progress import RecordedProgress
 
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.training import recipes
 from asl_edge.training.compute import compute_plan as module
 from asl_edge.training.compute.compute_plan import ComputePlan, choose_plan
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import train
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
-class Notes(Progress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def never(means: ComputePlan) -> float:
-    raise AssertionError("measured although there is nothing to find out")
+def never(plan: ComputePlan) -> float:
+    raise AssertionError("measured although the choice is known")
 
 
 def opened(arrays: Path) -> PreparedArrays:
     return PreparedArrays.open(arrays, classes=["A", "B", "C"])
 
 
-def test_what_is_chosen_is_said_and_kept(shared_colour_arrays: Path, tmp_path: Path) -> None:
-    notes = Notes()
+def test_what_is_chosen_is_reported_and_kept(shared_colour_arrays: Path, tmp_path: Path) -> None:
+    progress = RecordedProgress()
     config = recipes.get("tutorial", network="tiny", epochs=1, batch_size=16)
-    train(config, opened(shared_colour_arrays), tmp_path / "run", progress=notes)
-    assert notes.notes[:3] == [
-        "Precision: float32 (asked for).",
-        "Convolution: fast ways (large kernels by their Fourier transform, strided ones rearranged: faster on a CPU, "
-        "equal but for rounding).",
+    train(config, opened(shared_colour_arrays), tmp_path / "run", progress=progress)
+    assert progress.notes[:3] == [
+        "Precision: float32 (requested).",
+        "Convolution: asl-edge's own (large kernels with FFTs, strided ones rearranged: faster on a CPU, equal except "
+        "for rounding).",
         "XLA: off (several times slower with TensorFlow on a CPU).",
     ]
     kept = ComputePlan.from_dict(json.loads((tmp_path / "run/config.json").read_text()))
     assert (kept.policy, kept.fast_convolution, kept.xla) == ("float32", True, False)
-    again = Notes()
+    again = RecordedProgress()
     more = recipes.get("tutorial", network="tiny", epochs=2, batch_size=16)
     train(more, opened(shared_colour_arrays), tmp_path / "run", resume=True, progress=again)
     assert not any("Convolution" in note for note in again.notes)
 
 
-def test_fast_ways_learn_the_same(shared_colour_arrays: Path, tmp_path: Path) -> None:
+def test_fast_convolution_learns_the_same(shared_colour_arrays: Path, tmp_path: Path) -> None:
     histories = [
         train(
             recipes.get("tutorial", network="tiny", epochs=3, batch_size=16, learning_rate=0.05, fast_convolution=way),
@@ -65,15 +57,15 @@ def test_fast_ways_learn_the_same(shared_colour_arrays: Path, tmp_path: Path) ->
         assert fast["val_loss"] == pytest.approx(direct["val_loss"], rel=1e-4)
 
 
-def test_a_gpu_convolves_in_its_own_ways_and_xla_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_uses_its_own_convolutions_and_xla_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_gpu", lambda: True)
     monkeypatch.setattr(module, "compile_with_xla", lambda: "auto")
     config = recipes.get("tutorial", network="tiny")
-    faster = choose_plan(config, lambda means: 0.010 if means.xla else 0.015)
+    faster = choose_plan(config, lambda plan: 0.010 if plan.xla else 0.015)
     assert not faster.fast_convolution
     assert faster.xla
-    assert faster.xla_reason == "a step takes 10 ms with it, 15 without"
-    slower = choose_plan(config, lambda means: 0.015 if means.xla else 0.010)
+    assert faster.xla_reason == "a step takes 10 ms with it, 15 ms without"
+    slower = choose_plan(config, lambda plan: 0.015 if plan.xla else 0.010)
     assert not slower.xla
     asked = choose_plan(recipes.get("tutorial", network="tiny", xla="on", fast_convolution="on"), never)
     assert (asked.xla, asked.fast_convolution) == (True, True)
@@ -85,8 +77,8 @@ def test_xla_is_really_tried(shared_colour_arrays: Path, tmp_path: Path, monkeyp
     plain = train(config, opened(shared_colour_arrays), tmp_path / "plain").history
     monkeypatch.setattr(module, "compile_with_xla", lambda: "auto")
     monkeypatch.setattr(module, "_WORTH_IT", 1e9)  # whatever is faster, without it
-    notes = Notes()
+    progress = RecordedProgress()
     config = recipes.get("default", network="tiny", epochs=2, batch_size=16, precision="float32")
-    tried = train(config, opened(shared_colour_arrays), tmp_path / "tried", progress=notes).history
-    assert any(note.startswith("XLA: off (a step takes") for note in notes.notes)
+    tried = train(config, opened(shared_colour_arrays), tmp_path / "tried", progress=progress).history
+    assert any(note.startswith("XLA: off (a step takes") for note in progress.notes)
     assert [row["loss"] for row in tried] == [row["loss"] for row in plain]

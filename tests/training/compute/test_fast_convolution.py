@@ -1,4 +1,4 @@
-"""The fast ways of convolving give what Keras's own convolution gives, forward and backward."""
+"""The fast convolution implementations compute what Keras's own does, forward and backward."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from asl_edge.training import networks
 from asl_edge.training.compute.fast_convolution import (
-    fourier_convolution,
-    fourier_saving,
+    fft_convolution,
+    fft_saving,
     make_fast,
     rearranged_convolution,
 )
@@ -23,7 +23,7 @@ Values = tuple[np.ndarray, ...]
 
 
 def both_passes(convolve: Any, images: np.ndarray, kernel: np.ndarray) -> Values:
-    """Answer, and the gradients of a weighted sum of it by the images and by the kernel."""
+    """Return the result, and the gradients of a weighted sum of it by the images and by the kernel."""
     seen, weights = tf.constant(images), tf.Variable(kernel)
     with tf.GradientTape() as tape:
         tape.watch(seen)
@@ -45,13 +45,13 @@ def drawn(seed: int, *shape: int) -> np.ndarray:
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_by_the_fourier_transform(data: st.DataObject) -> None:
+def test_with_ffts(data: st.DataObject) -> None:
     kernel = [data.draw(st.integers(1, 7)) for _ in range(2)]
     size = [least + data.draw(st.integers(0, 9)) for least in kernel]
     count, channels, filters = (data.draw(st.integers(1, 4)) for _ in range(3))
     images, weights = drawn(2, count, *size, channels), drawn(3, *kernel, channels, filters)
     check_alike(
-        both_passes(fourier_convolution, images, weights),
+        both_passes(fft_convolution, images, weights),
         both_passes(lambda x, w: keras.ops.conv(x, w, padding="valid"), images, weights),
     )
 
@@ -89,8 +89,8 @@ def test_alexnet_is_the_same_network_computed_faster() -> None:
     network.make_predict_function(force=True)
     np.testing.assert_allclose(network(images, training=False).numpy(), expected, atol=2e-5)
     # 859 million multiply-adds against 52 million and the kernels' share.
-    assert fourier_saving(network.get_layer("conv2"), 32) == pytest.approx(11.4, abs=0.3)
-    assert fourier_saving(network.get_layer("conv2"), 10**9) == pytest.approx(16.6, abs=0.3)
+    assert fft_saving(network.get_layer("conv2"), 32) == pytest.approx(11.4, abs=0.3)
+    assert fft_saving(network.get_layer("conv2"), 10**9) == pytest.approx(16.6, abs=0.3)
 
 
 def test_it_is_stored_as_it_was_built(tmp_path: Any) -> None:
@@ -115,7 +115,7 @@ def test_other_convolutions_stay_as_they_are(options: dict[str, Any]) -> None:
     assert make_fast(network, 32) == []
 
 
-def test_under_mixed_precision_the_transform_is_computed_in_float32() -> None:
+def test_under_mixed_precision_ffts_are_computed_in_float32() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         network = networks.build("alexnet", 3, 224)

@@ -173,13 +173,13 @@ class TestAnyTracker:
 
     def test_failing_at_the_begin_is_explained(self, run, standing):
         standing.fails = True
-        with pytest.raises(UserError, match=r"W&B cannot be begun: No API key configured\. .*WANDB_MODE=offline"):
+        with pytest.raises(UserError, match=r"W&B cannot be started: No API key configured\. .*WANDB_MODE=offline"):
             Tracking(run, config(), ["wandb"])
         assert not (run / "tracking.json").exists()
 
     def test_somebody_elses_run_is_left_alone(self, run, standing):
         with Tracking(run, config(), ["wandb"]):
-            with pytest.raises(UserError, match="open already"):
+            with pytest.raises(UserError, match="already has an open W&B run"):
                 Tracking(run, config(), ["wandb"])
             assert standing.ended == []
 

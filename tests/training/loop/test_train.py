@@ -1,4 +1,4 @@
-"""train(): the run folder, the same history again, resuming after every kind of stop, and clear errors."""
+"""train(): the run folder, reproducible histories, resuming after every kind of stop, and clear errors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_progress import RecordedProgress, StopAt
 
 from asl_edge.data.arrays import PreparedArrays
 from asl_edge.errors import DataError, RunError, TrainingError, UserError
@@ -52,26 +52,8 @@ THREE_EPOCHS = config("default", epochs=3, augmentation="none")
 
 
 @pytest.fixture(autouse=True)
-def every_step_is_looked_at(monkeypatch):
-    monkeypatch.setattr(epoch_checkpointer, "_SECONDS_BETWEEN_LOOKS", 0.0)
-
-
-class StopAt(Progress):
-    """Raises while a batch of an epoch (from 1) is being counted."""
-
-    def __init__(self, epoch: int, images: int, stop: Callable[[], None]) -> None:
-        self.at, self.stop, self.epoch = (epoch, images), stop, 0
-
-    def epoch_begins(self, epoch, epochs, images):
-        self.epoch = epoch
-
-    def images_seen(self, images, loss, waiting_share):
-        if (self.epoch, images) == self.at:
-            self.stop()
-
-
-def press_ctrl_c():
-    raise KeyboardInterrupt
+def every_step_is_reported(monkeypatch):
+    monkeypatch.setattr(Progress, "seconds_between_reports", 0.0)
 
 
 def without_times(history):
@@ -133,7 +115,7 @@ def test_interrupted_and_resumed_gives_the_history_of_an_uninterrupted_run(recip
     run = tmp_path / "stopped"
     for epoch in stops:
         with pytest.raises(Interrupted):
-            train(config(recipe), arrays, run, resume=run.exists(), progress=StopAt(epoch, 32, press_ctrl_c))
+            train(config(recipe), arrays, run, resume=run.exists(), progress=StopAt(epoch, 32))
     resumed = train(config(recipe), arrays, run, resume=True)
     assert without_times(resumed.history) == without_times(whole.history)
     assert resumed.scores == whole.scores
@@ -151,35 +133,22 @@ def test_interrupted_and_resumed_gives_the_history_of_an_uninterrupted_run(recip
     ],
     ids=str,
 )
-def test_stopped_within_an_epoch_it_goes_on_at_the_step(changes, arrays, tmp_path):
+def test_stopped_within_an_epoch_it_resumes_at_the_step(changes, arrays, tmp_path):
     wanted = config("default", epochs=3, **({"batch_size": 12} | changes))
     whole = train(wanted, arrays, tmp_path / "whole")
     run = tmp_path / "run"
     for epoch, images in ((1, wanted.batch_size), (2, 2 * wanted.batch_size)):
-        # Saved after the first step, stopped when the next one is told of; what came between is done again.
+        # Saved after the first step, stopped when the next one is reported; what came between is done again.
         saving = replace(wanted, checkpoint_steps=1)
         with pytest.raises(Interrupted):
-            train(saving, arrays, run, resume=run.exists(), progress=StopAt(epoch, images, press_ctrl_c))
-    seen = Seen()
-    resumed = train(saving, arrays, run, resume=True, progress=seen)
-    assert seen.first == (2, 2 * wanted.batch_size)  # one step of the second epoch was saved before the stop
+            train(saving, arrays, run, resume=run.exists(), progress=StopAt(epoch, images))
+    progress = RecordedProgress()
+    resumed = train(saving, arrays, run, resume=True, progress=progress)
+    assert progress.reports[0] == (2, 2 * wanted.batch_size)  # one step of the second epoch was saved before the stop
     assert without_times(resumed.history) == without_times(whole.history)
     assert resumed.scores == whole.scores
     for ours, theirs in zip(stored_weights(run), stored_weights(tmp_path / "whole"), strict=True):
         assert np.array_equal(ours, theirs)
-
-
-class Seen(Progress):
-    """Remembers what was told of first."""
-
-    first: tuple[int, int] | None = None
-    epoch = 0
-
-    def epoch_begins(self, epoch, epochs, images):
-        self.epoch = epoch
-
-    def images_seen(self, images, loss, waiting_share):
-        self.first = self.first or (self.epoch, images)
 
 
 def test_what_is_stored_and_validated_with_an_average_is_the_average(arrays, tmp_path):
@@ -279,7 +248,7 @@ def test_what_the_network_sees_is_drawn_and_mirrored_images_are_said_in_the_spec
 
 
 def test_a_training_that_diverges_is_stopped(arrays, tmp_path):
-    with pytest.raises(TrainingError, match=r"The loss rose to .* times that of guessing: the training diverges"):
+    with pytest.raises(TrainingError, match=r"The loss rose to .* times the chance level: the training diverges"):
         train(config(epochs=3, learning_rate=300.0, momentum=0.9), arrays, tmp_path / "run")
 
 
@@ -291,7 +260,7 @@ def test_a_run_folder_that_is_removed_under_the_training_is_named(arrays, tmp_pa
             if epoch == 2:
                 shutil.rmtree(run)
 
-    with pytest.raises(TrainingError, match=r"The run folder .*run was removed while"):
+    with pytest.raises(TrainingError, match=r"The run folder .*run was removed during"):
         train(config(epochs=3), arrays, run, progress=Remover())
     assert not run.exists()
 
@@ -299,7 +268,7 @@ def test_a_run_folder_that_is_removed_under_the_training_is_named(arrays, tmp_pa
 def test_an_interrupted_run_is_usable_and_says_what_it_keeps(arrays, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted, match="keeps 1 complete epoch of 4 and the best of them"):
-        train(config(), arrays, run, progress=StopAt(2, 16, press_ctrl_c))
+        train(config(), arrays, run, progress=StopAt(2, 16))
     opened = RunFolder.open(run)
     assert len(opened.history()) == 1
     assert opened.load_model().output_shape == (None, 3)
@@ -316,7 +285,7 @@ def test_sigterm_is_like_ctrl_c_and_the_handler_is_put_back(arrays, tmp_path):
 def test_a_run_without_a_complete_epoch_cannot_be_opened_but_resumed(arrays, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(Interrupted, match="before the first epoch"):
-        train(config(), arrays, run, progress=StopAt(1, 16, press_ctrl_c))
+        train(config(), arrays, run, progress=StopAt(1, 16))
     with pytest.raises(RunError, match="no finished epoch yet .*--resume"):
         RunFolder.open(run)
     assert train(config(), arrays, run, resume=True).epochs == 4
@@ -384,12 +353,6 @@ def test_another_choice_cannot_be_resumed_with(arrays, tmp_path):
 
 
 def test_an_augmentation_that_a_newer_version_changed_is_said(arrays, tmp_path):
-    class Notes(Progress):
-        said = ""
-
-        def note(self, message):
-            self.said += message
-
     wanted = config("tutorial", epochs=1, augmentation="light")
     train(wanted, arrays, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
@@ -397,11 +360,10 @@ def test_an_augmentation_that_a_newer_version_changed_is_said(arrays, tmp_path):
     assert before["augmentation_values"]["rotation_degrees"] == 12
     before["augmentation_values"] |= {"rotation_degrees": 10, "hue_degrees": 5}
     path.write_text(json.dumps(before))
-    train(
-        resumed_config(tmp_path / "run", epochs=2), arrays, tmp_path / "run", resume=True, progress=(notes := Notes())
-    )
-    assert "light is another in this version" in notes.said
-    assert "rotation_degrees 10, now 12, hue_degrees 5, now 0" in notes.said
+    progress = RecordedProgress()
+    train(resumed_config(tmp_path / "run", epochs=2), arrays, tmp_path / "run", resume=True, progress=progress)
+    notes = " ".join(progress.notes)
+    assert "The augmentation light has changed since the run began: rotation_degrees 10, now 12, hue_degrees 5" in notes
     assert json.loads(path.read_text())["augmentation_values"]["rotation_degrees"] == 12
 
 
@@ -410,10 +372,10 @@ def test_changed_arrays_cannot_be_resumed_with(arrays, tmp_path):
     labels = np.load(arrays.folder / "train_classes.npy")
     np.save(arrays.folder / "train_classes.npy", np.roll(labels, 1, axis=1))
     changed = PreparedArrays.open(arrays.folder, classes=["A", "B", "C"])
-    with pytest.raises(TrainingError, match="not those that the run was begun with .fingerprint differ"):
+    with pytest.raises(TrainingError, match="not those that the run began with .fingerprint differ"):
         train(config(epochs=1), changed, tmp_path / "run", resume=True)
     renamed = PreparedArrays.open(arrays.folder, classes=["A", "B", "D"])
-    with pytest.raises(TrainingError, match="begun with the classes A,B,C. Received: A,B,D"):
+    with pytest.raises(TrainingError, match="began with the classes A,B,C. Received: A,B,D"):
         train(config(epochs=1), renamed, tmp_path / "run", resume=True)
 
 
@@ -427,12 +389,12 @@ def test_what_is_no_runs_is_never_replaced(arrays, tmp_path):
     (other / "precious").mkdir(parents=True)
     (other / "config.json").write_text('{"model_type": "bert"}')
     (other / "precious/thesis.txt").write_text("years")
-    with pytest.raises(RunError, match=r"not a run's \(config.json\)"):
+    with pytest.raises(RunError, match=r"not part of a run \(config.json\)"):
         train(config(epochs=1), arrays, other, overwrite=True)
     run = tmp_path / "run"
     train(config(epochs=1), arrays, run)
     (run / "notes.txt").write_text("what I saw")
-    with pytest.raises(RunError, match=r"not a run's \(notes.txt\)"):
+    with pytest.raises(RunError, match=r"not part of a run \(notes.txt\)"):
         train(config(epochs=1), arrays, run, overwrite=True)
     (run / "notes.txt").rename(run / "model.onnx")
     assert train(config(epochs=1), arrays, run, overwrite=True).epochs == 1
@@ -446,7 +408,9 @@ def test_a_run_that_cannot_begin_leaves_nothing(arrays, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("asl_edge.training.runs.image_samples.write_samples", full)
-        with pytest.raises(TrainingError, match=r"is full. Nothing of the run was written; make room and train again"):
+        with pytest.raises(
+            TrainingError, match=r"is full. Nothing of the run was written; free some space and train again"
+        ):
             train(config(epochs=1), arrays, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (tmp_path / "afile").write_text("")
@@ -454,7 +418,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(arrays, tmp_path, monkeypatch):
         train(config(epochs=1), arrays, tmp_path / "afile/run")
     # Of a process that was killed before its config stood, --overwrite makes a run.
     (tmp_path / "half/samples").mkdir(parents=True)
-    with pytest.raises(RunError, match="never began. Replace it: add --overwrite"):
+    with pytest.raises(RunError, match="never began. To replace it, add --overwrite"):
         train(config(epochs=1), arrays, tmp_path / "half")
     assert train(config(epochs=1), arrays, tmp_path / "half", overwrite=True).epochs == 1
 
@@ -462,14 +426,14 @@ def test_a_run_that_cannot_begin_leaves_nothing(arrays, tmp_path, monkeypatch):
 def test_a_folder_in_the_way(arrays, tmp_path):
     run = tmp_path / "run"
     train(config(epochs=1), arrays, run)
-    with pytest.raises(RunError, match="holds a run already. Go on with it: add --resume"):
+    with pytest.raises(RunError, match="already holds a run. To continue it, add --resume"):
         train(config(epochs=1), arrays, run)
     assert train(config(epochs=1, seed=3), arrays, run, overwrite=True).epochs == 1
     assert RunFolder.open(run).config["seed"] == 3
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "mine.txt").write_text("dear")
     for overwrite in (False, True):
-        with pytest.raises(RunError, match="holds something that is not a run's"):
+        with pytest.raises(RunError, match="holds something that is not part of a run"):
             train(config(), arrays, tmp_path / "letters", overwrite=overwrite)
     with pytest.raises(RunError, match="is a file"):
         train(config(), arrays, tmp_path / "letters" / "mine.txt")
@@ -562,7 +526,9 @@ def test_a_full_disk_is_named(arrays, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(epoch_checkpointer, "save_state", full)
-    with pytest.raises(TrainingError, match="The disk that holds .* is full.*make room and go on with --resume"):
+    with pytest.raises(
+        TrainingError, match="The disk that holds .* is full.*free some space and continue with --resume"
+    ):
         train(config(), arrays, tmp_path / "run")
 
 
@@ -624,7 +590,7 @@ def test_a_damaged_state_and_a_missing_checkpoint_are_named(arrays, tmp_path):
     with pytest.raises(RunError, match="missing or damaged"):
         train(config(epochs=1), arrays, run, resume=True)
     (run / "checkpoints/state.npz").write_bytes(b"PK damaged")
-    with pytest.raises(RunError, match="is damaged .*cannot go on"):
+    with pytest.raises(RunError, match="is damaged .*cannot be resumed"):
         train(config(epochs=1), arrays, run, resume=True)
 
 

@@ -1,4 +1,4 @@
-"""Starting from a trained network: what is taken over answers as before, and what does not fit is named."""
+"""Starting from a trained network: what is transferred predicts as before, and what does not fit is named."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from recorded_progress import RecordedProgress, StopAt
 
 from asl_edge.data.arrays import PreparedArrays, sha256_of
 from asl_edge.errors import ModelError, RunError, UserError
@@ -27,8 +28,6 @@ from asl_edge.export.source.open_source import Described
 from asl_edge.runtime import pretrained as pretrained_module
 from asl_edge.spec import ModelSpec
 from asl_edge.training import networks, recipes
-from asl_edge.training.loop import epoch_checkpointer
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import Interrupted, train
 from asl_edge.training.pretrained.batch_statistics import restate
 from asl_edge.training.pretrained.load import transfer_weights
@@ -118,7 +117,7 @@ def answers(path, images):
 
 
 def loaded(name, path, arrays):
-    """A fresh network with the weights of `path`, and what was taken over."""
+    """A fresh network with the weights of `path`, and what was transferred."""
     network = networks.build(name, len(arrays.classes), arrays.input_size)
     return network, transfer_weights(network, open_pretrained(str(path)), arrays)
 
@@ -298,7 +297,7 @@ def test_outputs_go_by_the_names_of_their_classes(kind, trained, exported, array
     taken = transfer_weights(network, open_pretrained(str(source)), chosen)
     assert (taken.matched, taken.new, taken.left_out) == (("C", "A", "B"), ("hello",), ("D",))
     said = taken.describe()
-    assert "outputs kept: 3 (C, A, B); outputs that start anew: 1 (hello); outputs left out: 1 (D)." in said
+    assert "outputs kept: 3 (C, A, B); outputs trained from scratch: 1 (hello); outputs left out: 1 (D)." in said
     for ours, before in zip(head.weights, fresh, strict=True):
         assert np.array_equal(np.array(ours)[..., 1], before[..., 1])
     images = chosen.rgb("test", slice(None))
@@ -318,7 +317,7 @@ def test_a_keras_file_that_stands_alone_keeps_its_hidden_layers(trained, four, t
     assert np.array_equal(network.get_layer("dense2").kernel, theirs.get_layer("dense2").kernel)
     assert not np.array_equal(network.get_layer("logits").kernel, theirs.get_layer("logits").kernel)
     assert (taken.matched, taken.new) == ((), ("A", "B", "C", "D"))
-    assert "does not say what its outputs mean" in taken.notes[0]
+    assert "does not name the classes of its outputs" in taken.notes[0]
 
 
 def test_colours_in_another_order(trained, four, tmp_path):
@@ -395,8 +394,8 @@ def fewer_layers(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (branched, "is no chain of layers: Add twice joins 2"),
-        (not_a_number, "logits holds what is no number"),
+        (branched, "is not a chain of layers: Add twice joins 2"),
+        (not_a_number, "logits holds NaN or infinity"),
         (fewer_layers, "its layers are conv1, dense2; they must be conv1, dense2, logits"),
     ],
 )
@@ -416,21 +415,21 @@ def test_damaged_and_foreign_files(exported, trained, colour_model, four, tmp_pa
     (tmp_path / "letter.txt").write_text("dear")
     (tmp_path / "folder").mkdir()
     for name, message in (
-        ("cut.onnx", "cut.onnx is no ONNX model, or is damaged: it is cut off"),
+        ("cut.onnx", "cut.onnx is not an ONNX model, or is damaged: it is truncated"),
         ("empty.onnx", "the file is empty"),
-        ("alone/cut.keras", "cut.keras is damaged or no Keras model"),
-        ("letter.txt", "letter.txt is nothing to start from. Name a run folder, a .keras"),
-        ("folder", "folder is no run folder"),
-        ("missing.onnx", "There is nothing at .*missing.onnx to start from"),
+        ("alone/cut.keras", "cut.keras is damaged or not a Keras model"),
+        ("letter.txt", "Training cannot start from .*letter.txt. Name a run folder, a .keras"),
+        ("folder", "folder is not a run folder"),
+        ("missing.onnx", "There is no model at .*missing.onnx to start from"),
     ):
         with pytest.raises(UserError, match=message):
             open_pretrained(str(tmp_path / name))
-    with pytest.raises(ModelError, match="holds weights of 8 bits, too coarse to train on"):
+    with pytest.raises(ModelError, match="holds 8-bit weights, too coarse to train"):
         open_pretrained(str(with_spec(exported["mini"], tmp_path / "int8.onnx", precision="int8")))
     # Damage within the graph, behind which the metadata stands.
     at = whole.index(b"logits/kernel")
     (tmp_path / "bits.onnx").write_bytes(whole[: at - 8] + b"\xff" * 8 + whole[at:])
-    with pytest.raises(ModelError, match=r"bits.onnx is damaged or no ONNX model|bits.onnx is no ONNX model"):
+    with pytest.raises(ModelError, match=r"bits.onnx is damaged or not an ONNX model|bits.onnx is not an ONNX model"):
         loaded("mini", tmp_path / "bits.onnx", four)
     with pytest.raises(ModelError, match="rescales pixels|its layers are"):
         loaded("mini", with_spec(colour_model, tmp_path / "colour.onnx", network="mini"), four)
@@ -458,33 +457,6 @@ def config(start_from, **changes):
     return recipes.get("finetune", **(plain | {"start_from": str(start_from)} | changes))
 
 
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-
-class StopAt(Progress):
-    """Raises while a batch of an epoch (from 1) is being counted."""
-
-    def __init__(self, epoch, images):
-        self.at, self.epoch = (epoch, images), 0
-
-    def epoch_begins(self, epoch, epochs, images):
-        self.epoch = epoch
-
-    def images_seen(self, images, loss, waiting_share):
-        if (self.epoch, images) == self.at:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture
-def every_step_is_looked_at(monkeypatch):
-    monkeypatch.setattr(epoch_checkpointer, "_SECONDS_BETWEEN_LOOKS", 0.0)
-
-
 def without_times(history):
     return [{k: v for k, v in row.items() if k in ("epoch", "loss", "accuracy", "val_loss")} for row in history]
 
@@ -498,14 +470,14 @@ def test_training_begins_where_the_trained_network_ended(kind, trained, exported
     """At a rate of nothing, what is validated and stored after an epoch is what was loaded."""
     path = {"run": trained["tiny"], "keras": trained["tiny"] / "best.keras", "onnx": exported["tiny"]}[kind]
     still = config(path, learning_rate=1e-12, epochs=1, norm_momentum=0.999999, steps_per_epoch=1)
-    told = Notes()
-    result = train(still, four, tmp_path / "run", progress=told)
+    progress = RecordedProgress()
+    result = train(still, four, tmp_path / "run", progress=progress)
     images, labels = four.rgb("validation", slice(None)), four.split("validation").labels
     theirs = answers(exported["tiny"], images)
     stored = RunFolder.open(tmp_path / "run")
     assert np.abs(stored.load_model().predict_on_batch(images) - theirs).max() < 1e-3
     assert result.history[0]["val_accuracy"] == pytest.approx((theirs.argmax(axis=1) == labels).mean())
-    assert [note for note in told.notes if note.startswith("Started from")] == [
+    assert [note for note in progress.notes if note.startswith("Started from")] == [
         f"Started from {path}: 4 layers of tiny; outputs kept: 4 (A, B, C, D)."
     ]
     file = path / "best.keras" if kind == "run" else path
@@ -520,7 +492,7 @@ def test_training_begins_where_the_trained_network_ended(kind, trained, exported
     assert str(tmp_path) not in json.dumps(spec.trained_on)
 
 
-def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
+def test_it_learns_faster_than_from_scratch(arrays, tmp_path):
     taught = recipes.get("tutorial", network="tiny", epochs=12, batch_size=8, learning_rate=0.2)
     train(taught, arrays, tmp_path / "taught")
     export_run(tmp_path / "taught", tmp_path / "taught.onnx")
@@ -528,10 +500,9 @@ def test_it_learns_faster_than_from_nothing(arrays, tmp_path):
     assert result.history[0]["val_accuracy"] == 1.0
 
 
-@pytest.mark.usefixtures("every_step_is_looked_at")
 @pytest.mark.parametrize("kind", ["run", "onnx"])
 def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arrays, tmp_path):
-    """Before anything was saved, within an epoch, and in the last one; with a class that starts anew."""
+    """Before anything was saved, within an epoch, and in the last one; with a new class."""
     chosen = with_classes(arrays, tmp_path / "arrays", ["B", "hello", "D"])
     source = tmp_path / f"source.{kind}"
     shutil.copytree(trained["tiny"], source) if kind == "run" else shutil.copyfile(exported["tiny"], source)
@@ -547,16 +518,15 @@ def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arra
             train(wanted, chosen, run, resume=run.exists(), progress=StopAt(epoch, images))
         if epoch == 1 and images == 48:  # from here on the run holds everything
             shutil.rmtree(source) if kind == "run" else source.unlink()
-    told = Notes()
-    resumed = train(wanted, chosen, run, resume=True, progress=told)
-    assert not any("Started from" in note for note in told.notes)
+    progress = RecordedProgress()
+    resumed = train(wanted, chosen, run, resume=True, progress=progress)
+    assert not any("Started from" in note for note in progress.notes)
     assert without_times(resumed.history) == without_times(whole.history)
     assert resumed.scores == whole.scores
     for ours, theirs in zip(weights_of(run), weights_of(tmp_path / "whole"), strict=True):
         assert np.array_equal(ours, theirs)
 
 
-@pytest.mark.usefixtures("every_step_is_looked_at")
 def test_a_run_that_saved_nothing_begins_again_from_the_same_file_only(exported, four, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(exported["tiny"], "source.onnx")
@@ -564,10 +534,10 @@ def test_a_run_that_saved_nothing_begins_again_from_the_same_file_only(exported,
     with pytest.raises(Interrupted):
         train(wanted, four, tmp_path / "run", progress=StopAt(1, 16))
     shutil.copyfile(exported["mini"], "source.onnx")
-    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, was changed since. .* a new folder"):
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, has changed since. .* a new folder"):
         train(wanted, four, tmp_path / "run", resume=True)
     Path("source.onnx").unlink()
-    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, is not there any more"):
+    with pytest.raises(RunError, match=r"source.onnx, which the run starts from, no longer exists"):
         train(wanted, four, tmp_path / "run", resume=True)
     shutil.copyfile(exported["tiny"], "source.onnx")
     (tmp_path / "elsewhere").mkdir()
@@ -597,7 +567,7 @@ def test_averages_begin_with_what_was_loaded(exported, four, tmp_path):
 def test_what_does_not_fit_leaves_no_run(exported, four, tmp_path):
     for start_from, message in (
         (exported["mini"], r"mini.onnx is the network mini, and tiny is to be trained. .* name --network mini"),
-        (tmp_path / "none.onnx", "There is nothing at"),
+        (tmp_path / "none.onnx", "There is no model at"),
     ):
         with pytest.raises(UserError, match=message):
             train(config(start_from), four, tmp_path / "run")
@@ -614,28 +584,28 @@ def test_a_run_is_trained_on_in_its_own_place(trained, four, tmp_path):
     assert RunFolder.open(run).config["data"]["started_from"]["sha256"] == before
 
 
-def test_the_model_in_the_box(exported, four, tmp_path, monkeypatch):
+def test_the_pretrained_model(exported, four, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
-    with pytest.raises(UserError, match="The model in the box .* is missing"):
+    with pytest.raises(UserError, match="is missing"):
         train(config("box"), four, tmp_path / "run")
     shutil.copyfile(exported["tiny"], tmp_path / pretrained_module.MODEL_FILE)
-    told = Notes()
-    train(config("box", epochs=1), four, tmp_path / "run", progress=told)
-    assert any(note.startswith("Started from the model in the box: 4 layers of tiny") for note in told.notes)
-    assert RunFolder.open(tmp_path / "run").config["start_from"] == "box"
+    progress = RecordedProgress()
+    train(config("pretrained", epochs=1), four, tmp_path / "run", progress=progress)
+    assert any(note.startswith("Started from the pretrained model: 4 layers of tiny") for note in progress.notes)
+    assert RunFolder.open(tmp_path / "run").config["start_from"] == "pretrained"
 
 
 def begin(arrays, out, wanted, *hosts, **environment):
     script = Path(__file__).parents[1] / "train_somewhere.py"
     words = [sys.executable, str(script), str(arrays), str(out), json.dumps(wanted), *map(str, hosts)]
-    variables = {**os.environ, "PYTHONPATH": str(script.parents[1]), **environment}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[1:3])), **environment}
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
 
 
 def histories(*processes):
     """What each process has printed; none of them stays, whatever happens."""
     try:
-        printed = [process.communicate(timeout=180) for process in processes]
+        printed = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             with process:

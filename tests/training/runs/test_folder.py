@@ -48,7 +48,7 @@ def test_a_damaged_model_is_named(run):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda run: (run / "config.json").unlink(), "is no run folder: it has no config.json"),
+        (lambda run: (run / "config.json").unlink(), "is not a run folder: it has no config.json"),
         (lambda run: (run / "config.json").write_text("{"), "config.json cannot be read"),
         (lambda run: (run / "config.json").write_text('{"fit": "crop"}'), "lacks classes, input_size, network"),
         (lambda run: (run / "config.json").write_text("[1]"), "lacks classes"),

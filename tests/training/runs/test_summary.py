@@ -11,28 +11,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from recorded_progress import StopAt
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.errors import MissingPackageError, RunError, UserError
-from asl_edge.imaging.preprocess import load
+from asl_edge.errors import RunError
 from asl_edge.training import recipes
-from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.train import Interrupted, train
 from asl_edge.training.runs import summary as summary_module
-from asl_edge.training.runs.comparison_plot import write_comparison
 from asl_edge.training.runs.folder import RunFolder
 from asl_edge.training.runs.summary import compare, find_runs, summarize
-
-
-class StopAt(Progress):
-    """Presses Ctrl-C when an epoch (from 1) begins."""
-
-    def __init__(self, epoch):
-        self.at = epoch
-
-    def epoch_begins(self, epoch, epochs, images):
-        if epoch == self.at:
-            raise KeyboardInterrupt
 
 
 def config(recipe="tutorial", **changes):
@@ -46,9 +33,9 @@ def folder(shared_colour_arrays, tmp_path_factory, tiny_network):
     arrays = PreparedArrays.open(shared_colour_arrays, classes=["A", "B", "C"])
     train(config(), arrays, folder / "finished")
     with pytest.raises(Interrupted):
-        train(config("default", epochs=3), arrays, folder / "stopped", progress=StopAt(2))
+        train(config("default", epochs=3), arrays, folder / "stopped", progress=StopAt(2, 0))
     with pytest.raises(Interrupted):
-        train(config(), arrays, folder / "begun", progress=StopAt(1))
+        train(config(), arrays, folder / "begun", progress=StopAt(1, 0))
     return folder
 
 
@@ -251,34 +238,6 @@ class TestCompare:
         comparison = compare(folder / "finished", run)
         assert comparison.second.state == "damaged"
         assert len(comparison.second_history) == 2
-
-
-class TestPlot:
-    @pytest.fixture(autouse=True)
-    def matplotlib(self):
-        pytest.importorskip("matplotlib")
-
-    @pytest.mark.parametrize(("first", "second"), [("finished", "stopped"), ("begun", "finished")])
-    def test_is_an_image_of_both(self, first, second, folder, tmp_path):
-        write_comparison(tmp_path / "both.png", compare(folder / first, folder / second))
-        image = load(tmp_path / "both.png", 200)
-        assert image.min() < 100
-        assert image.max() == 255
-
-    def test_runs_of_one_name_are_told_apart(self, folder, copied, tmp_path):
-        write_comparison(tmp_path / "both.svg", compare(folder / "finished", copied("finished", "finished")))
-        assert "<svg" in (tmp_path / "both.svg").read_text()
-
-    def test_nothing_to_draw_and_unknown_formats_are_refused(self, folder, tmp_path, monkeypatch):
-        neither, both = compare(folder / "begun", folder / "begun"), compare(folder / "finished", folder / "begun")
-        with pytest.raises(RunError, match="Neither run has a complete epoch"):
-            write_comparison(tmp_path / "x.png", neither)
-        with pytest.raises(UserError, match=r"must be \.png, \.svg or \.pdf\. Received: .*x\.jpg"):
-            write_comparison(tmp_path / "x.jpg", both)
-        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(MissingPackageError, match=r"asl-edge\[report\]"):
-            write_comparison(tmp_path / "x.png", both)
-        assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_read_is_passed_over(folder, tmp_path, monkeypatch):

@@ -1,0 +1,72 @@
+"""Messages for people when a training stops early: full disks, Ctrl-C, and what the run folder keeps."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from asl_edge.errors import TrainingError
+from asl_edge.training.runs import folder as run_folder
+
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_DISK_FULL_TEXT = re.compile(r"No space left|requested and \d+ written")
+"""HDF5 reports the system's error in its text only, NumPy the number of bytes that it could not write."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM; the message says what is saved."""
+
+
+@contextmanager
+def explain_full_disk(run: Path) -> Iterator[None]:
+    """Raise a TrainingError that says what to do where the block fails because the disk of `run` is full.
+
+    Raises:
+        TrainingError: the disk is full. Any other exception passes.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if getattr(error, "errno", None) not in _DISK_FULL and not _DISK_FULL_TEXT.search(str(error)):
+            raise
+        kept = "Nothing of the run was written; free some space and train again"
+        if (run / run_folder.CONFIG_FILE).is_file():
+            kept = "What was saved is intact; free some space and continue with --resume"
+        raise TrainingError(
+            f"The disk that holds {run} is full. {kept} "
+            "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."
+        ) from error
+
+
+def what_an_interrupted_run_leaves(run: Path, complete_epochs: int | None, planned_epochs: int) -> str:
+    """Say what is saved of a run that Ctrl-C or SIGTERM has stopped.
+
+    Args:
+        run: the run folder.
+        complete_epochs: epochs that are saved; None where the training had not begun.
+        planned_epochs: epochs that were planned.
+    """
+    if complete_epochs is None:
+        if (run / run_folder.CONFIG_FILE).is_file():
+            return f"Stopped before the training began. {run} can be resumed."
+        return "Stopped before the training began; nothing was written."
+    if not complete_epochs:
+        return f"Stopped before the first epoch was complete; only time is lost. {run} can be resumed."
+    return (
+        f"Stopped. {run} keeps {_complete(complete_epochs)} of {planned_epochs} and the best of them; the current "
+        "epoch is lost."
+    )
+
+
+def kept_epochs(run: Path, complete_epochs: int) -> str:
+    """Say what the run folder keeps when a training fails."""
+    if not complete_epochs:
+        return "No epoch is complete."
+    return f"{run} keeps its {_complete(complete_epochs)} and the best of them."
+
+
+def _complete(epochs: int) -> str:
+    return f"{epochs} complete {'epoch' if epochs == 1 else 'epochs'}"
