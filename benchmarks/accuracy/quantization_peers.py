@@ -190,8 +190,10 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     calibration, compared, judged, described = read_images(None if options.data is None else Path(options.data))
     np.save(work / "calibration.npy", calibration)
     np.save(work / "samples.npy", judged["synthetic hands"].images[:SAMPLES])
-    ours, notes = Ours(calibration, compared), work / "rows.json"
-    rows: dict[str, dict[str, Any]] = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
+    made_for = {"calibration": described, "images": {name: len(group.labels) for name, group in judged.items()}}
+    notes = work / "rows.json"
+    rows = kept_rows(notes, made_for)
+    ours = Ours(calibration, compared)
     reference: dict[str, dict[str, Outputs]] = {}
     for way in ways():
         if "error" not in rows.get(way.file, {"error": ""}):
@@ -212,15 +214,25 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
             row["sets"] = {name: compare(outputs[name], before[name], groups[name].labels) for name in groups}
             row["same"] = {name: bits(labels(outputs[name]) == labels(before[name])) for name in groups}
         rows[way.file] = row
-        atomic.write_text(notes, json.dumps(rows))
+        atomic.write_text(notes, json.dumps({"made_for": made_for, "rows": rows}))
     return {
         "network": "alexnet-edge-8",
-        "images": {name: len(group.labels) for name, group in judged.items()},
+        **made_for,
         "few": FEW,
-        "calibration": described,
         "rows": [rows[way.file] for way in ways()],
         "machine": describe_machine(),
     }
+
+
+def kept_rows(notes: Path, made_for: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows of an earlier run by file name; SystemExit where they were made from other images."""
+    if not notes.exists():
+        return {}
+    kept = json.loads(notes.read_text(encoding="utf-8"))
+    if kept["made_for"] != made_for:
+        raise SystemExit(f"{notes} holds rows of other images. Name another folder with --work.")
+    rows: dict[str, dict[str, Any]] = kept["rows"]
+    return rows
 
 
 def bits(values: npt.NDArray[np.bool_]) -> str:
