@@ -1,6 +1,6 @@
 """One library's work on an ONNX file, in that library's own environment: started by quantization_peers.py.
 
-    PYTHON benchmarks/accuracy/quantization_peer.py NAME JSON
+    python -m benchmarks.accuracy.quantization_peer NAME JSON
 
 NAME is one of `WAYS`, JSON its options: `model`, the path of the file to start from; `out`, where the result goes;
 `calibration`, an `.npy` of uint8 images (N, S, S, 3); and what else the function takes. One line of JSON with the

@@ -398,10 +398,16 @@ def run_peer(way: Way, options: argparse.Namespace, work: Path) -> dict[str, Any
     if settings.pop("last_float", False):
         settings["keep_float"] = [last_layer(work / start)]
     settings |= {"model": str(work / start), "out": str(work / way.file), "calibration": str(work / "calibration.npy")}
-    script = REPOSITORY / "benchmarks" / "accuracy" / "quantization_peer.py"
     process = subprocess.run(
-        [str(Path(python).absolute()), str(script), str(way.worker), json.dumps(settings)],
+        [
+            str(Path(python).absolute()),
+            "-m",
+            "benchmarks.accuracy.quantization_peer",
+            str(way.worker),
+            json.dumps(settings),
+        ],
         cwd=work,  # Neural Compressor leaves its notes in the folder where it runs
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
     )
