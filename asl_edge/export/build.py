@@ -105,7 +105,7 @@ class ConvertedModel:
     """The tensor that is the input of Keras's last layer, which computes the logits."""
     calibration: Calibration | None
     zoom: ZoomModel | None
-    """How the hand is found for the zoom pass; None for a model without one."""
+    """How the hand is located for a zoom pass; None for a model without one."""
     expected: Outputs
     """Keras's outputs for the images, calibrated."""
     unlike: npt.NDArray[np.uint8]

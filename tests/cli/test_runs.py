@@ -219,7 +219,7 @@ class TestCompare:
         [
             (["compare"], "Missing argument 'A'"),
             (["compare", "FIRST"], "Missing argument 'B'"),
-            (["compare", "FIRST", "nowhere"], "There is not a run folder at nowhere"),
+            (["compare", "FIRST", "nowhere"], "There is no run folder at nowhere"),
             (["compare", "FIRST", "."], "is not a run folder"),
             (["compare", "FIRST", "FIRST", "--plot", "x.jpg"], "must be .png, .svg or .pdf"),
             (["nowhere"], "There is no folder at nowhere"),

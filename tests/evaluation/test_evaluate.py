@@ -212,8 +212,8 @@ def test_options_as_objects_and_by_name_are_the_same(colour_model: Path, colour_
     )
     by_name = evaluate(colour_model, colour_images, threshold=0.9, batch_size=5, provider="cpu")
     assert by_object.to_dict() == by_name.to_dict()
-    with pytest.raises(TypeError, match="treshold"):
-        evaluate(colour_model, colour_images, treshold=0.9)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="limit"):
+        evaluate(colour_model, colour_images, limit=0.9)  # type: ignore[call-arg]
 
 
 def test_an_evaluation_leaves_a_line_in_the_log(

@@ -29,8 +29,8 @@ def test_fields_by_name_go_to_the_object_that_has_them() -> None:
 
 
 def test_an_unknown_field_is_an_error() -> None:
-    unknown: Any = {"treshold": 0.5}
-    with pytest.raises(TypeError, match="treshold"):
+    unknown: Any = {"limit": 0.5}
+    with pytest.raises(TypeError, match="limit"):
         combined(None, None, unknown)
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import RunError
 from asl_edge.files import atomic
+from asl_edge.files.earlier_names import with_current_names
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +85,7 @@ def load_state(path: Path) -> TrainState | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as values:
-            header = json.loads(str(values["header"]))
+            header = with_current_names(json.loads(str(values["header"])))
             groups = {
                 group: [values[name] for name in sorted(values.files) if name.startswith(f"{group}_")]
                 for group in _GROUPS
