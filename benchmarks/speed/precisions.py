@@ -234,8 +234,8 @@ def costs(made: dict[str, Any]) -> list[str]:
     )
     return [
         f"INT8 for {quantization['target']}: ranges ({quantization['method']}, {quantization['headroom']:g} times as "
-        f"wide) from {quantization['calibration_images']} training images and synthetic "
-        f"hands; layers left in float32: {float_layers}.",
+        f"wide) from {quantization['calibration_images']} images ({quantization['calibrated_on']}); "
+        f"layers left in float32: {float_layers}.",
         "",
         f"Time: loading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "
         f"graph passes with their comparisons {made['optimization_seconds']:.1f} s; {precisions}. Peak memory of all "
