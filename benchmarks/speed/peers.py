@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from benchmarks.harness.machine import describe_machine, machine_line
 from benchmarks.harness.paired import paired_difference
 from benchmarks.harness.report import REPOSITORY, RESULTS, argument_parser, markdown_table, page, write_result
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {"float32": "#2f6fa8", "bfloat16": "#c2781f", "INT8": "#2a9d62"}
 PLAIN = "ONNX Runtime, graph as tf2onnx leaves it"
 OURS_ON_OPENVINO = "asl-edge[openvino], int8"
 SAME_OPENVINO = "OpenVINO of asl-edge[openvino]'s environment, our INT8 file"
@@ -320,30 +324,58 @@ def against_openvino(results: dict[str, Any], by_count: dict[str, dict[str, floa
     return [f"{title}{'; '.join(parts)}.", ""] if parts else []
 
 
+SHORT_NAMES = (
+    ("OpenVINO of asl-edge[openvino]'s environment", "OpenVINO (older)"),
+    (", its floats in bfloat16", ", bfloat16"),
+    ("ONNX Runtime, graph as tf2onnx leaves it", "ONNX Runtime"),
+)
+"""Parts of names that are too long for a plot, and what stands there instead."""
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draw latency against labels that stay: to the left and up is better."""
+    """Save `latency_figure`."""
+    latency_figure(results).savefig(path)
+
+
+def latency_figure(results: dict[str, Any]) -> Figure:
+    """Return one dot per runtime on a logarithmic axis: latency, with the share of labels equal to Keras's."""
     from matplotlib.figure import Figure
 
     count = list(results["threads"])[-1]
     by_name = medians(results, count)
-    figure = Figure(figsize=(9, 5), dpi=130, layout="constrained")
-    axes = figure.subplots()
     names = sorted(by_name, key=lambda name: -by_name[name])
-    colours = {"float32": "#6b8fb5", "bfloat16": "#b58f6b", "INT8": "#6bb58f"}
-    for place, name in enumerate(names):
-        precision = results["threads"][count][name]["precision"]
-        ours = name.startswith("asl-edge")
-        axes.barh(place, by_name[name], color=colours[precision], edgecolor="#12355b" if ours else "none", linewidth=2)
-        agreement = compared(results, name)["agreement"]
-        axes.text(by_name[name] * 1.05, place, f"{by_name[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    figure = Figure(figsize=(8.4, 0.27 * len(names) + 1), dpi=100, layout="constrained")
+    axes = figure.subplots()
     axes.set_xscale("log")
-    axes.set_xlim(right=max(by_name.values()) * 3)
-    axes.set_xlabel(f"milliseconds an image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
+    for place, name in enumerate(names):
+        colour = COLOURS[results["threads"][count][name]["precision"]]
+        ours = name.startswith("asl-edge")
+        axes.plot(by_name[name], place, "o", color=colour, markersize=8, markeredgewidth=2 * ours, markeredgecolor="k")
+        text = f"{by_name[name]:.2f} ms, {compared(results, name)['agreement']:.1%}"
+        axes.annotate(text, (by_name[name], place), (9, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=9)
+    ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500) if value < 2 * max(by_name.values())]
+    axes.set_xticks(ticks, [str(value) for value in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(0.85 * min(by_name.values()), 3 * max(by_name.values()))
+    axes.grid(axis="both", color="0.9")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(
+        f"ms per image (median, {count} thread{'s' * (count != '1')}, log scale); share of labels as Keras's"
+    )
     axes.spines[["top", "right"]].set_visible(False)
-    handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]
-    axes.legend(handles=handles, loc="upper right", frameon=False)
-    figure.savefig(path)
+    for precision, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=precision)
+    axes.plot([], [], "o", color="w", markeredgecolor="k", markeredgewidth=2, label="asl-edge")
+    axes.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def short_name(name: str) -> str:
+    """Return the name of a runtime as the plot shows it."""
+    for long, short in SHORT_NAMES:
+        name = name.replace(long, short)
+    return name
 
 
 if __name__ == "__main__":
