@@ -68,7 +68,9 @@ class ComparisonReport:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return aligned lines for people, a header first."""
+        """Return aligned lines for people, a title and a header first; the title alone when nothing can be compared."""
+        if not self.comparisons:
+            return [self._title()]
         rows = [HEADINGS, *([Path(one.model).name, *one.cells()] for one in self.comparisons)]
         return [self._title(), *(line.rstrip() for line in aligned(rows, left=("model", "provider", "verdict")))]
 

@@ -253,7 +253,8 @@ class BenchmarkReport:
         parts += [*machine.get("gpus", []), machine["system"], f"Python {machine['python']}"]
         parts += [f"ONNX Runtime {self.onnxruntime}"] if self.onnxruntime else []
         parts += [f"asl-edge {self.asl_edge}"]
-        effort = f"{self.effort.rounds} rounds of {self.effort.runs} runs in turns"
+        rounds, runs = self.effort.rounds, self.effort.runs
+        effort = f"{rounds} round{'' if rounds == 1 else 's'} of {runs} run{'' if runs == 1 else 's'} in turns"
         return f"{', '.join(parts)}; {effort}; {self.created}"
 
     def notes(self) -> list[str]:

@@ -23,8 +23,8 @@ def demo(
 ) -> None:
     """Run every step, from synthetic hands to a benchmark.
 
-    Renders hands, prepares arrays, trains, evaluates, exports, verifies, predicts and benchmarks. It needs the
-    workshop packages, a few minutes, and no photographs.
+    Renders hands, prepares arrays, trains, evaluates, exports, verifies, predicts and benchmarks. It takes a few
+    minutes and needs the extra `train`, but no photographs.
     """
     from asl_edge.cli.output.console import err, print_json, print_next
     from asl_edge.cli.output.console import out as console

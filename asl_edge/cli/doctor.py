@@ -11,6 +11,9 @@ from asl_edge.cli.options import AsJson
 if TYPE_CHECKING:
     from asl_edge.runtime.diagnostics.doctor import Diagnosis
 
+_PURPOSES = {"device": "to predict", "workshop": "to train"}
+"""What a row of packages is for, by its tier."""
+
 
 def doctor(as_json: AsJson = False) -> None:
     """Check this machine and say how to fix what is wrong.
@@ -55,7 +58,9 @@ def _print(diagnosis: Diagnosis) -> None:
         words = Text(", ".join(installed))
         if missing:
             words.append((", " if installed else "") + "not installed: " + ", ".join(missing), style="dim")
-        table.add_row(f"{tier} tier", words)
+            if tier == "workshop":
+                words.append(". Only for training: pip install 'asl-edge[train]'", style="dim")
+        table.add_row(_PURPOSES.get(tier, tier), words)
     for number, check in enumerate(diagnosis.providers):
         # Words, not ticks, which older Windows consoles cannot print.
         works = Text("works  " if check.works else "fails  ", style="green" if check.works else "red")

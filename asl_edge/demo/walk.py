@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import numpy as np
 
 from asl_edge.data.synthetic.scene import Framing
 from asl_edge.demo.gallery import Classified, write_gallery
-from asl_edge.errors import DataError
+from asl_edge.errors import DataError, MissingPackageError
 from asl_edge.files import atomic
 from asl_edge.training.loop.progress import Progress
 
@@ -131,9 +132,12 @@ def run_demo(config: DemoConfig, watcher: Watcher | None = None) -> DemoResult:
     """Run the whole workflow and leave everything in `config.out`.
 
     Raises:
+        MissingPackageError: Keras is not installed; found before the first step.
         DataError: `config.out` exists and is not the folder of an unfinished demo.
         AslEdgeError: whatever a step raises.
     """
+    if importlib.util.find_spec("keras") is None:  # looked for, not imported: the first steps start processes
+        raise MissingPackageError("The demo trains a network with Keras. Install it: pip install 'asl-edge[train]'")
     _clear_folder(config)
     watcher = watcher or Watcher()
     walk = _Walk(config, watcher)

@@ -27,6 +27,7 @@ from asl_edge.evaluation.report import (
     most_confused,
 )
 from asl_edge.runtime.model_options import ModelOptions
+from asl_edge.runtime.pretrained import is_pretrained
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -215,10 +216,11 @@ def none_readable(data: str | os.PathLike[str], labelled: LabelledData) -> DataE
 def default_folder(model: str | os.PathLike[str], report: EvaluationReport) -> Path | None:
     """Return where the files of a report go by default: into the run that was evaluated; None without a run.
 
-    `RUN/evaluation/test` for the arrays that the run was trained on, else named after the data as well.
+    `RUN/evaluation/test` for the arrays that the run was trained on, else named after the data as well. `pretrained` is
+    the model of that name, whatever folder is called so too.
     """
     run = Path(model)
-    if not run.is_dir():
+    if is_pretrained(model) or not run.is_dir():
         return None
     from asl_edge.training.runs.folder import read_config
 

@@ -19,6 +19,7 @@ from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
 from asl_edge.evaluation.labelled_data import LabelledData, open_labelled_data
 from asl_edge.evaluation.report import ClassifiedImages, EvaluatedModel, EvaluationReport
 from asl_edge.runtime.model_options import ModelOptions
+from asl_edge.runtime.pretrained import is_pretrained
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -165,4 +166,4 @@ def _counted_twice(reports: Sequence[EvaluationReport]) -> int:
 
 def default_folder(model: str | os.PathLike[str]) -> Path | None:
     """Return where the files go by default: into the run that was evaluated, for export; None without a run."""
-    return Path(model) / "evaluation" if Path(model).is_dir() else None
+    return None if is_pretrained(model) or not Path(model).is_dir() else Path(model) / "evaluation"

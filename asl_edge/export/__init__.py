@@ -1,4 +1,7 @@
-"""Export: a model becomes one verified `.onnx` file or a bundle. The package itself can be called, as a function."""
+"""Export: a model becomes one verified `.onnx` file or a bundle. The package itself can be called, as a function.
+
+`help("asl_edge.export.file_or_bundle.export")` shows its arguments.
+"""
 
 from __future__ import annotations
 

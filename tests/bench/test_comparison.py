@@ -77,6 +77,7 @@ def test_models_are_found_again_by_path_or_by_name(report: BenchmarkReport) -> N
     }
     found = compare(report, twice, "old.json")
     assert not found.comparisons
+    assert len(found.lines()) == 1, "no header without rows"
     assert [note.split(": ")[-1] for note in found.notes] == ["not in old.json"] * 2
 
 

@@ -34,7 +34,7 @@ def test_the_table_and_the_plot(run: Run, colour_model: Path, tmp_path: Path) ->
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["model", str(colour_model), str(colour_model)]
     assert (tmp_path / "p.png").exists()
-    assert "1 rounds of 3 runs" in err
+    assert "1 round of 3 runs" in err
 
 
 def test_json(run: Run, colour_model: Path, tmp_path: Path) -> None:

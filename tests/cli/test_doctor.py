@@ -21,7 +21,7 @@ def test_the_report(capsys: pytest.CaptureFixture[str]) -> None:
 
     out = capsys.readouterr().out
     assert ended.value.code == 0
-    for words in ("Python", "processor", "memory", "device tier", "workshop tier", "works  cpu", "predict works here."):
+    for words in ("Python", "processor", "memory", "to predict", "to train", "works  cpu", "predict works here."):
         assert words in out
 
 

@@ -328,5 +328,10 @@ def test_the_pretrained_model_is_an_onnx_file(
     code, out, err = run_command(name, hands, "--provider", "cpu", "--json")
     assert code == 0
     assert json.loads(out)["model"] == name
+    (tmp_path / name).mkdir()  # a folder of that name is not a run, and stays as it is
+    code, out, _ = run_command(name, hands, "--provider", "cpu")
+    assert code == 0
+    assert "Files in" not in out
+    assert not list((tmp_path / name).iterdir())
     assert next_command(err)[1] == "predict"
     assert next_command(err)[-2:] == ["--model", name]

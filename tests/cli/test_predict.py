@@ -49,7 +49,7 @@ def test_the_table(run: Run, colour_model: Path, images: Path) -> None:
 
     assert code == 0
     heading, *lines = out.splitlines()
-    assert heading.split() == ["letter", "sure", "then", "ms", "image"]
+    assert heading.split() == ["letter", "confidence", "next", "ms", "image"]
     assert [line.split()[0] for line in lines] == ["A", "A", "B", "C"]
     assert "4 classified" in err
     assert "on cpu" in err

@@ -15,7 +15,7 @@ from read_only import read_only
 
 from asl_edge.cli import main
 from asl_edge.demo.walk import GALLERY_FILE, MARK_FILE, SUMMARY_FILE, DemoConfig, Watcher, run_demo
-from asl_edge.errors import DataError
+from asl_edge.errors import DataError, MissingPackageError
 
 
 def asl_edge(*words: object) -> int:
@@ -79,6 +79,16 @@ def test_an_earlier_demo_stays_unless_told(demo: Path, capsys: pytest.CaptureFix
     assert asl_edge("demo", "--out", demo) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (demo / SUMMARY_FILE).is_file()
+
+
+def test_without_keras_it_stops_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_spec(name: str, package: str | None = None) -> None:
+        assert name == "keras"
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+    with pytest.raises(MissingPackageError, match=r"pip install 'asl-edge\[train\]'"):
+        run_demo(DemoConfig(tmp_path / "demo"))
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:

@@ -164,9 +164,13 @@ def test_values_are_json(colour_model: Path, wall: Path, room: Path) -> None:
     assert list(values) == ["sources", "all"]
 
 
-def test_files_of_a_run_go_into_it(tmp_path: Path) -> None:
+def test_files_of_a_run_go_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder(tmp_path) == tmp_path / "evaluation"
     assert default_folder(tmp_path / "model.onnx") is None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretrained").mkdir()  # a folder that is no run does not take the files of the pretrained model
+    assert default_folder("pretrained") is None
+    assert default_folder("./pretrained") == Path("pretrained/evaluation")
 
 
 class TestThreshold:

@@ -222,7 +222,7 @@ def _print_uses(images: Path) -> None:
     train = ["train", paths["arrays"], "--out", paths["run"], "--from-pretrained"]
     for words, why in (
         (["adapt", str(images), "--out", adapted], "Next, in seconds"),
-        (prepare, "Or fine-tune the whole network, in minutes (needs the workshop packages)"),
+        (prepare, "Or fine-tune the whole network, in minutes (needs the extra `train`)"),
         (train, "And then"),
     ):
         print_next(printable(shlex.join(["asl-edge", *words])), why)

@@ -252,9 +252,10 @@ def _print_leak(leak: LeakReport) -> None:
     out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)")
     for near in leak.near_duplicates:
         sampled = "" if near.compared == near.of else f" (a sample of {near.compared} from {near.of})"
+        pairs = "1 pair" if near.pairs == 1 else f"{near.pairs} pairs"
         out.print(
             f"{near.first_split} / {near.second_split}: {near.images} of {near.compared} {near.second_split} "
-            f"images{sampled} have a near duplicate in {near.first_split} ({near.pairs} pairs)"
+            f"images{sampled} have a near duplicate in {near.first_split} ({pairs})"
         )
         for example in near.examples[:2]:
             out.print(f"  {example.first} ~ {example.second} ({example.distance} of 64 bits)", markup=False)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 _VARIETY = "Variety"
+_FEWEST_TO_SPLIT = 3
+"""Images per class that `data prepare` needs: one for each of train, validation and test."""
 
 
 def synthesize(
@@ -153,5 +155,7 @@ def synthesize(
             console.out.print(
                 f"{letters}: signed as a movement, rendered in the shape in which it is held.", markup=False
             )
-    arrays = report.folder.with_name(report.folder.name + "-arrays")
-    console.print_next(printable(shlex.join(["asl-edge", "data", "prepare", str(out), "--out", str(arrays)])))
+    words = ["predict", str(out)]
+    if per_class >= _FEWEST_TO_SPLIT:
+        words = ["data", "prepare", str(out), "--out", str(report.folder.with_name(report.folder.name + "-arrays"))]
+    console.print_next(printable(shlex.join(["asl-edge", *words])))

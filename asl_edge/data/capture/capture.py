@@ -96,7 +96,7 @@ class CaptureConfig:
         if len(self.sources) != wanted or (not self.live and any(map(sources.is_live, self.sources))):
             raise DataError(
                 "--source must be one camera for all labels, or one video per label, in their order. "
-                f"Received: {len(self.sources)} sources for {len(self.labels)} labels"
+                f"Sources: {len(self.sources)}, labels: {len(self.labels)}"
             )
 
     @property
@@ -325,7 +325,8 @@ def _intact(items: Iterator[Item]) -> Generator[Item, None, None]:
                 if sources.is_camera(item.source)
                 else "Name a video that plays to the end with --source."
             )
-            raise UserError(f"{printable(item.source)}: {item.problem.rstrip('?.')}. {advice}")
+            end = "" if item.problem.endswith(("?", ".")) else "."
+            raise UserError(f"{printable(item.source)}: {item.problem}{end} {advice}")
         yield item
 
 

@@ -154,7 +154,7 @@ def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...]:
 
 def _refuse_out_of_range(per_class: int, clip_frames: int, seed: int, workers: int | None) -> None:
     if per_class < 1:
-        raise DataError(f"At least one image per class must be drawn. Received: {per_class}")
+        raise DataError(f"At least one image per class must be rendered. Received: {per_class}")
     if clip_frames < 1:
         raise DataError(f"A clip must have at least one frame. Received: {clip_frames}")
     if seed < 0:

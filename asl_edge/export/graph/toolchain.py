@@ -72,7 +72,8 @@ def load(name: str) -> Any:
     except ImportError as error:
         extra = "cpu" if package == "onnxruntime" else "train"
         raise MissingPackageError(
-            f"Export needs {package}, which cannot be imported ({error}). Install it: pip install 'asl-edge[{extra}]'"
+            f"Exporting and verifying need {package}, which cannot be imported ({error}). "
+            f"Install it: pip install 'asl-edge[{extra}]'"
         ) from error
 
 

@@ -119,7 +119,7 @@ def _refuse_folder_or_missing(path: Path) -> None:
     if path.is_dir():
         kind = "a run folder" if (path / "best.keras").exists() else "a folder"
         raise ModelError(
-            f"{path} is {kind}, an .onnx file is needed. Make one of a run: asl-edge export RUN --out model.onnx"
+            f"{path} is {kind}; an .onnx file is needed. Make one from a run: asl-edge export RUN --out model.onnx"
         )
     if not path.exists():
         raise ModelError(f"There is no model file {path}. Make one: asl-edge export RUN --out {path}")

@@ -87,11 +87,11 @@ class TableSink(TextSink):
         name = on_one_line(prediction.source)
         if prediction.frame is not None:
             name += f" frame {prediction.frame}"
-        line = f"{prediction.answer:<8}  {prediction.confidence:>6.1%}  {others:<{width}}{prediction.ms:8.1f}  {name}"
+        line = f"{prediction.answer:<8}  {prediction.confidence:>10.1%}  {others:<{width}}{prediction.ms:8.1f}  {name}"
         if not heading_due:
             return line
-        then = f"{'then' if width else '':<{width}}"
-        return f"{'letter':<8}  {'sure':>6}  {then}{'ms':>8}  image\n{line}"
+        following = f"{'next' if width else '':<{width}}"
+        return f"{'letter':<8}  {'confidence':>10}  {following}{'ms':>8}  image\n{line}"
 
 
 class JsonLinesSink(TextSink):

@@ -144,10 +144,10 @@ def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: 
         (("--labels", "A,Q5"), "Unknown class 'Q5'. The classes are A to Z, del, nothing and space."),
         (("--labels", "A,A"), "named twice"),
         (("--label", "A", "--frames", "0"), "--frames must be at least 1"),
-        (("--label", "A", "--source", "hand.jpg"), "--source takes the number of a camera"),
+        (("--label", "A", "--source", "hand.jpg"), "--source must be the number of a camera"),
         (("--label", "A", "--source", "no.mp4"), "no.mp4: no such file. Name a video that plays"),
-        (("--label", "A", "--source", "97"), "OpenCV gets no frame from this camera"),
-        (("--labels", "A,B", "--source", "no.mp4"), "one video for each label"),
+        (("--label", "A", "--source", "97"), "is it connected, free and allowed? Try another camera"),
+        (("--labels", "A,B", "--source", "no.mp4"), "one video per label"),
     ],
 )
 def test_a_wrong_option_is_explained(

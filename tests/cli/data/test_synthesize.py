@@ -20,18 +20,20 @@ def run(*arguments: str) -> int:
 
 def test_it_draws_and_names_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "my hands"
-    assert run("--out", str(out), "--per-class", "2", "--classes", "b,Z", "--size", "48", "--seed", "7") == 0
+    assert run("--out", str(out), "--per-class", "3", "--classes", "b,Z", "--size", "48", "--seed", "7") == 0
     printed = capsys.readouterr()
-    assert "4 images of 2 classes" in printed.out
+    assert "6 images of 2 classes" in printed.out
     assert "Z: signed as a movement" in printed.out
     assert f"asl-edge data prepare '{out}' --out '{out}-arrays'" in printed.err
-    assert sorted(path.name for path in out.rglob("*.jpg")) == ["B1.jpg", "B2.jpg", "Z1.jpg", "Z2.jpg"]
+    assert sorted(path.name for path in out.rglob("*.jpg")) == [f"{name}{n}.jpg" for name in "BZ" for n in (1, 2, 3)]
 
 
 def test_json_is_the_only_thing_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "hands"
     assert run("--out", str(out), "--per-class", "1", "--classes", "A", "--size", "32", "--json") == 0
-    report = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert printed.err.splitlines()[-1].strip() == f"asl-edge predict {out}"  # one per class cannot be split
     assert report["folder"] == str(out)
     assert report["classes"] == ["A"]
     assert report["images"] == 1

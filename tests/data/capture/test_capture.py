@@ -156,7 +156,7 @@ class TestVideos:
         second = tmp_path / "b.mp4"
         if broken != "missing":
             second.write_text("no video" if broken == "text" else "")
-        with pytest.raises(UserError, match=r"b\.mp4: .*[^?.]\. Name a video that plays"):
+        with pytest.raises(UserError, match=r"b\.mp4: .*[^?.][?.] Name a video that plays"):
             from_videos(tmp_path / "mine", {"A": film_hand(tmp_path / "a.avi", "A", 4), "B": second})
 
         assert not (tmp_path / "mine").exists()
@@ -396,9 +396,9 @@ def test_whenever_a_signal_comes_what_is_told_is_what_lies_there(
         ({"session": "_!"}, "--session must contain a letter or a digit"),
         ({"sources": ("hand.jpg",)}, r"a camera, such as 0, or a video \(.*\.mp4.*Received: hand.jpg"),
         ({"sources": ("-",)}, "Received: -"),
-        ({"sources": ()}, "0 sources for 1 labels"),
-        ({"sources": ("0", "1")}, "2 sources for 1 labels"),
-        ({"sources": ("a.mp4", "b.mp4")}, "2 sources for 1 labels"),
+        ({"sources": ()}, "Sources: 0, labels: 1"),
+        ({"sources": ("0", "1")}, "Sources: 2, labels: 1"),
+        ({"sources": ("a.mp4", "b.mp4")}, "Sources: 2, labels: 1"),
         ({"labels": ("A", "B"), "sources": ("a.mp4",)}, "one video per label"),
         ({"labels": ("A", "B"), "sources": ("a.mp4", "0")}, "one video per label"),
     ],

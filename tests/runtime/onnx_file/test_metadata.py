@@ -73,7 +73,7 @@ def test_files_that_are_no_model(tmp_path: Path, content: bytes, message: str) -
 def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"^There is no model file .*nope.onnx. Make one: asl-edge export"):
         read_spec(tmp_path / "nope.onnx")
-    with pytest.raises(ModelError, match="is a folder, an .onnx file is needed"):
+    with pytest.raises(ModelError, match="is a folder; an .onnx file is needed"):
         read_spec(tmp_path)
     (tmp_path / "best.keras").touch()
     with pytest.raises(ModelError, match="is a run folder"):

@@ -99,7 +99,7 @@ def test_the_table_is_aligned() -> None:
         sink.write(UNSURE)
 
     heading, sure, unsure = file.getvalue().splitlines()
-    assert heading.split() == ["letter", "sure", "then", "ms", "image"]
+    assert heading.split() == ["letter", "confidence", "next", "ms", "image"]
     assert sure.split() == ["A", "98.8%", "space", "1%", "B", "0%", "3.2", "hands/ä,", "1.jpg"]
     assert unsure.startswith("not sure")
     # What it would have said stands among the candidates.
@@ -138,7 +138,7 @@ def test_a_table_without_alternatives() -> None:
     file = io.StringIO()
     TableSink(file).write(Prediction("a.jpg", "A", 1.0, (("A", 1.0),), 1.0))
 
-    assert file.getvalue().splitlines()[0].split() == ["letter", "sure", "ms", "image"]
+    assert file.getvalue().splitlines()[0].split() == ["letter", "confidence", "ms", "image"]
 
 
 @pytest.mark.parametrize("kind", [TableSink, JsonLinesSink, CsvSink])
