@@ -90,8 +90,8 @@ def train(
 
     if config is None:
         config = resumed_config(Path(out)) if resume else recipe()
-    opened = arrays if isinstance(arrays, PreparedArrays) else PreparedArrays.open(arrays, check=True)
-    return run(config, opened, Path(out), resume=resume, overwrite=overwrite, progress=progress)
+    prepared = arrays if isinstance(arrays, PreparedArrays) else PreparedArrays.open(arrays, check=True)
+    return run(config, prepared, Path(out), resume=resume, overwrite=overwrite, progress=progress)
 
 
 def recipe(name: str | None = None, **changes: Any) -> TrainConfig:

@@ -79,7 +79,7 @@ def assert_as_before(answers: list[dict[str, Any]], name: str, tolerance: float 
 
 
 def crop_box(answer: dict[str, Any]) -> Any:
-    """The square that was looked at again, whatever it is called."""
+    """The crop box of the zoom pass, under its earlier name or the current one."""
     return answer.get("region", answer.get("crop_box"))
 
 

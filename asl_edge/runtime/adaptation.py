@@ -89,7 +89,7 @@ class Adaptation:
         try:
             if file.stat().st_size > _LARGEST_FILE:
                 raise ValueError("it is too large")
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as values:
                 if int(values["format"]) > _FORMAT:
                     raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
                 return cls(

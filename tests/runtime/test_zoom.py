@@ -1,4 +1,4 @@
-"""The second look: the hand is found where it is, and what is there is answered."""
+"""The zoom pass: a small hand is found, cropped and classified a second time."""
 
 from __future__ import annotations
 

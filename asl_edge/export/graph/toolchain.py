@@ -80,14 +80,14 @@ def versions() -> dict[str, str]:
     """Return the versions of asl-edge, Python and every package that takes part in an export."""
     from asl_edge._version import __version__
 
-    found = {"asl-edge": __version__, "python": platform.python_version()}
+    versions = {"asl-edge": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    if "onnxruntime" not in found:
+            versions[package] = version(package)
+    if "onnxruntime" not in versions:
         # It may come from a distribution with another name (onnxruntime-gpu, onnxruntime-openvino).
-        found["onnxruntime"] = str(load("onnxruntime").__version__)
-    return found
+        versions["onnxruntime"] = str(load("onnxruntime").__version__)
+    return versions
 
 
 @contextlib.contextmanager
