@@ -73,9 +73,11 @@ def test_the_class_maps_are_the_logits_of_each_place(
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
     if temperature != 1.0:
-        said = {"temperature": temperature, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
-                "accuracy_when_answered": None, "curve": [], "sources": []}  # fmt: skip
-        (mine / "calibration.json").write_text(json.dumps(said))
+        calibration: dict[str, Any] = {
+            "temperature": temperature, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
+            "accuracy_when_answered": None, "curve": [], "sources": [],
+        }  # fmt: skip
+        (mine / "calibration.json").write_text(json.dumps(calibration))
     optimized = precision == "int8" or temperature == 1.0
     images = np.load(run / "samples/test_images.npy")[:16]
     result = export_run(mine, tmp_path / "m.onnx", precision=precision, optimized=optimized)

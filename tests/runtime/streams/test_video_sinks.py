@@ -22,7 +22,8 @@ def prediction(number: int | None) -> Prediction:
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    capture, frames = cv2.VideoCapture(str(path)), []
+    capture = cv2.VideoCapture(str(path))
+    frames: list[np.ndarray] = []
     while True:
         there, frame = capture.read()
         if not there:
@@ -210,7 +211,8 @@ class Screen:
     WND_PROP_VISIBLE = cv2.WND_PROP_VISIBLE
 
     def __init__(self, keys: list[int], visible: float = 1.0) -> None:
-        self.keys, self.visible, self.shown, self.destroyed = keys, visible, [], False
+        self.keys, self.visible, self.destroyed = keys, visible, False
+        self.shown: list[np.ndarray] = []
 
     def getBuildInformation(self) -> str:
         return "  GUI:  QT5"
