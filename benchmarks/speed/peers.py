@@ -286,7 +286,7 @@ def markdown(results: dict[str, Any]) -> str:
         *markdown_table([*head, "labels", "accuracy", "difference"], rows, "ll" + "r" * (len(counts) + 3)),
         "",
         f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from "
-        f"{quantization['calibration_images']} training images and synthetic hands; layers left in float32: "
+        f"{quantization['calibration_images']} calibration images; layers left in float32: "
         f"{float_layers}. LiteRT's is made from the same images by TensorFlow's converter.",
         "",
         *against_openvino(results, by_count),
