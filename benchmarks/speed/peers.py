@@ -339,7 +339,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(right=max(by_name.values()) * 3)
-    axes.set_xlabel(f"milliseconds an image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
+    axes.set_xlabel(f"milliseconds per image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
     axes.spines[["top", "right"]].set_visible(False)
     handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]
     axes.legend(handles=handles, loc="upper right", frameon=False)
