@@ -1,4 +1,4 @@
-"""From a Keras model to a proved ONNX graph in memory, in any precision."""
+"""Build a verified ONNX graph of a Keras model in memory, in any precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from asl_edge.export.graph.toolchain import load, versions
 from asl_edge.export.graph.weight_alignment import aligned
 from asl_edge.export.int8.mixed_precision_search import (
     DEFAULT_AGREEMENT,
-    WANTED_AGREEMENT,
+    REQUIRED_AGREEMENT,
     QuantizationReport,
     quantize_measured,
 )
@@ -57,30 +57,38 @@ if TYPE_CHECKING:
     import onnx
 
 OptimizeFor = Literal["latency", "throughput", "size"]
-"""What counts most: one image soon, many images per second, or a small file."""
+"""What matters most: the time for one image, the number of images per second, or the size of the file."""
 
-_AGAIN, _APART = 64, 0.02
-"""Images, and the largest difference of a probability, by which a network is known again; FP16 stays below half."""
+_REBUILT_IMAGES, _REBUILT_DIFFERENCE = 64, 0.02
+"""Images to check a rebuilt network on, and the largest allowed difference of a probability; FP16's is less than half
+of it."""
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 
 
 @dataclass(frozen=True)
 class Int8Choices:
-    """What INT8 is made for, and from what."""
+    """Options of INT8 quantisation.
+
+    Raises:
+        UserError: on construction, when the agreement is out of range.
+    """
 
     config: QuantizationConfig = field(default_factory=QuantizationConfig)
     calibration: str | os.PathLike[str] | None = None
-    """Prepared arrays or a folder of images to take ranges from; the run's training sample by default."""
+    """Prepared arrays or a folder of images for calibration; the run's training sample by default."""
     count: int = CALIBRATION_IMAGES
-    """Most images of them; synthetic hands come in addition."""
-    wanted_agreement: float = DEFAULT_AGREEMENT
-    """Share of labels that must stay, or layers go back to float32; 0.99, which every export is held to, or more."""
+    """Largest number of these images; synthetic hands are used in addition."""
+    target_agreement: float = DEFAULT_AGREEMENT
+    """Share of labels that must agree with float32; until they do, layers return to float32. At least 0.99, which every
+    export has to reach."""
 
     def __post_init__(self) -> None:
-        """Check the share."""
-        if not WANTED_AGREEMENT <= self.wanted_agreement <= 1:
-            raise UserError(f"The agreement is {WANTED_AGREEMENT:g} to 1. Received: {self.wanted_agreement:g}")
+        """Check the agreement."""
+        if not REQUIRED_AGREEMENT <= self.target_agreement <= 1:
+            raise UserError(
+                f"The target agreement must be {REQUIRED_AGREEMENT:g} to 1. Received: {self.target_agreement:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -91,19 +99,19 @@ class ConvertedModel:
     images: ParityImages
     """What every precision is compared on."""
     graph: onnx.ModelProto
-    """float32, optimised where that was wanted."""
+    """float32, optimised if that was asked for."""
     optimized: bool
     features: str | None
-    """The tensor from which Keras's last layer makes the logits."""
+    """The tensor that is the input of Keras's last layer, which computes the logits."""
     calibration: Calibration | None
     zoom: ZoomModel | None
     """How the hand is located for a zoom pass; None for a model without one."""
     expected: Outputs
-    """Keras's answers to the images, calibrated."""
+    """Keras's outputs for the images, calibrated."""
     unlike: npt.NDArray[np.uint8]
     """Images unlike those of training, uint8 (N, S, S, 3), in the model's colour order."""
     unlike_expected: Outputs
-    """Keras's answers to them, calibrated."""
+    """Keras's outputs for them, calibrated."""
     passes: tuple[PassReport, ...]
     load_seconds: float
     conversion_seconds: float
@@ -111,27 +119,27 @@ class ConvertedModel:
 
     @property
     def temperature(self) -> float:
-        """The calibration temperature, 1 where there is none."""
+        """The calibration temperature; 1 without calibration."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
 
 @dataclass(frozen=True)
 class BuiltGraph:
-    """A graph in one precision, compared with Keras; whether it passed is for the caller to look at."""
+    """A graph in one precision, compared with Keras; the caller has to check whether it passed."""
 
     graph: onnx.ModelProto
     spec: ModelSpec
     parity: ParityReport
     quantization: QuantizationReport | None
     throughput: ThroughputReport | None
-    """What was measured where throughput was asked for; None otherwise."""
+    """What was measured if throughput was asked for; None if not."""
     seconds: float
-    """From the float32 graph to this one."""
+    """Time from the float32 graph to this one."""
     parity_seconds: float
     notes: tuple[str, ...]
 
     def to_bytes(self, card: str | None) -> bytes:
-        """Return the content of the `.onnx` file, its spec and the model card inside."""
+        """Return the content of the `.onnx` file, with its spec and the model card inside."""
         metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
         load("onnx").helper.set_model_props(self.graph, metadata)
         return aligned(self.graph.SerializeToString())
@@ -144,39 +152,39 @@ def prepare(
     described: Described | None = None,
     optimized: bool = True,
 ) -> ConvertedModel:
-    """Read a model, convert it to float32 ONNX and bring the graph to its shortest form.
+    """Read a model, convert it to float32 ONNX and optimise the graph.
 
     Args:
         source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
         data: real images for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
         described: class names and the rest, for a model outside a run.
-        optimized: False leaves the graph as it was converted.
+        optimized: False keeps the graph as it was converted.
 
     Raises:
         ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_images`,
             `to_onnx` and `optimize`.
     """
     started = time.perf_counter()
-    opened = open_source(source, described)
+    origin = open_source(source, described)
     load_seconds = time.perf_counter() - started
-    images = parity_images(opened, data)  # before the work, since without them there is no export
-    converted = to_onnx(opened.model, name=opened.network)
-    calibration, zoom = _calibration(opened), _zoom(opened)
+    images = parity_images(origin, data)  # first, since there is no export without them
+    converted = to_onnx(origin.model, name=origin.network)
+    calibration, zoom = _calibration(origin), _zoom(origin)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
-    # Folded into the last product, the features would be others than those that an adaptation was made for.
+    # Kept, since folding them into the last product would change the features, which adaptations depend on.
     tensor = features_tensor(graph)
     started = time.perf_counter()
     passes: tuple[PassReport, ...] = ()
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
-    expected = at_temperature(keras_outputs(opened.model, images.images), temperature)
-    if opened.own_spec is not None:
-        _refuse_other_answers(opened, expected, images)
-    unlike = unlike_training(opened)
+    expected = at_temperature(keras_outputs(origin.model, images.images), temperature)
+    if origin.own_spec is not None:
+        _check_rebuilt(origin, expected, images)
+    unlike = unlike_training(origin)
     return ConvertedModel(
-        source=opened,
+        source=origin,
         images=images,
         graph=graph,
         optimized=optimized,
@@ -185,7 +193,7 @@ def prepare(
         zoom=zoom,
         expected=expected,
         unlike=unlike,
-        unlike_expected=at_temperature(keras_outputs(opened.model, unlike), temperature),
+        unlike_expected=at_temperature(keras_outputs(origin.model, unlike), temperature),
         passes=passes,
         load_seconds=load_seconds,
         conversion_seconds=converted.seconds,
@@ -193,38 +201,38 @@ def prepare(
     )
 
 
-def _refuse_other_answers(source: Source, expected: Outputs, images: ParityImages) -> None:
-    """Refuse a network that was built again from an exported file and answers otherwise than that file."""
+def _check_rebuilt(source: Source, expected: Outputs, images: ParityImages) -> None:
+    """Raise ModelError if a network that was rebuilt from an exported file has other outputs than that file."""
     from asl_edge.runtime.engine.session import open_session
 
     session = open_session(source.path, provider="cpu").session
-    answers = np.concatenate(
-        [session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0] for image in images.images[:_AGAIN]]
+    outputs = np.concatenate(
+        [session.run([OUTPUT_NAME], {INPUT_NAME: image[None]})[0] for image in images.images[:_REBUILT_IMAGES]]
     )
-    apart = float(np.abs(answers - expected.probabilities[:_AGAIN]).max())
-    if not apart <= _APART:
+    difference = float(np.abs(outputs - expected.probabilities[:_REBUILT_IMAGES]).max())
+    if not difference <= _REBUILT_DIFFERENCE:
         raise ModelError(
-            f"{source.path} cannot be built again as a network: probabilities differ by {apart:.2g} from its own. "
-            "Export the run that it was made of."
+            f"{source.path} cannot be rebuilt as a network: its probabilities change by {difference:.2g}. "
+            "Export the run that it was made from."
         )
 
 
 def _calibration(source: Source) -> Calibration | None:
-    """Return the calibration of a run, or the one that an exported file carries."""
+    """Return the calibration of a run or of an exported file; None without one."""
     if source.run is not None:
         return read_calibration(source.run.path)
-    told = source.own_spec
-    if told is None or not told.calibration:
+    spec = source.own_spec
+    if spec is None or not spec.calibration:
         return None
-    curve, values = told.reject_curve, {"temperature": told.temperature, "threshold": told.reject_threshold}
+    curve, values = spec.reject_curve, {"temperature": spec.temperature, "threshold": spec.reject_threshold}
     try:
-        return Calibration.from_dict({**told.calibration, **values, "curve": curve})
+        return Calibration.from_dict({**spec.calibration, **values, "curve": curve})
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{source.path} holds a damaged calibration ({error}). Export its run instead.") from error
+        raise ModelError(f"The calibration in {source.path} is damaged ({error}). Export its run instead.") from error
 
 
 def _zoom(source: Source) -> ZoomModel | None:
-    """Return how the hand is found, as the run or an exported file says it."""
+    """Return how a run or an exported file finds the hand for the zoom pass; None without a zoom pass."""
     if source.run is None:
         return (
             None if source.own_spec is None or not source.own_spec.zoom else ZoomModel.from_dict(source.own_spec.zoom)
@@ -237,15 +245,15 @@ def _zoom(source: Source) -> ZoomModel | None:
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}). Fix or delete the file.") from error
     if not isinstance(values, dict):
-        raise RunError(f"{path} holds no object. Fix or delete the file.")
+        raise RunError(f"{path} does not hold a JSON object. Fix or delete the file.")
     return ZoomModel.from_dict(values)
 
 
 def default_precision(optimize_for: str) -> str:
-    """Return the precision that is taken where none is named.
+    """Return the precision to export if none is named.
 
     Raises:
-        UserError: what to optimise for is unknown.
+        UserError: `optimize_for` is unknown.
     """
     if optimize_for not in get_args(OptimizeFor):
         raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
@@ -253,37 +261,39 @@ def default_precision(optimize_for: str) -> str:
 
 
 def check_precision(precision: str, optimized: bool = True) -> None:
-    """Raise UserError where a precision is unknown, or is INT8 without the optimised graph."""
+    """Raise UserError if a precision is unknown, or is INT8 without the optimised graph."""
     if precision not in PRECISIONS:
         raise UserError(f"Unknown precision {precision!r}. The precisions are: {', '.join(PRECISIONS)}.")
     if precision == "int8" and not optimized:
-        raise UserError("INT8 needs the optimised graph: normalisations in between cost it its accuracy and its speed.")
+        raise UserError("INT8 requires the optimised graph: separate normalisation layers make it slow and inaccurate.")
 
 
 def slower_where(precision: str, target: str = "x86") -> str | None:
-    """Return in a sentence where a precision is no gain, or None where it is one everywhere it runs.
+    """Return a sentence on where a precision has no advantage; None if it has one everywhere it runs.
 
     Measured in benchmarks/results/speed/precisions-alexnet.md, and as `asl_edge.runtime.engine.precision` says.
     """
     if precision == "fp16":
-        return "fp16 is for GPUs: on a CPU it is no faster than fp32 (fp16-weights is as small, with fp32's answers)."
+        return (
+            "fp16 is for GPUs: on a CPU it is not faster than fp32 (fp16-weights is as small and computes in float32)."
+        )
     if precision == "int8" and target != "x86" and processor() != "arm":
-        return f"int8 for {target} is compared on this machine's processor; prove it on the device: asl-edge verify."
+        return f"int8 for {target} was compared on this machine's processor; verify it on the device: asl-edge verify."
     return None
 
 
 def build(
     prepared: ConvertedModel, precision: str, int8: Int8Choices | None = None, *, optimize_for: OptimizeFor = "latency"
 ) -> BuiltGraph:
-    """Make one precision of a prepared model, and compare it with Keras.
+    """Build one precision of a prepared model, and compare it with Keras.
 
     Args:
-        prepared: what `prepare` returned; not changed.
+        prepared: the result of `prepare`; not changed.
         precision: `fp32`, `fp16` for weights and arithmetic in half precision, `fp16-weights` for weights in half
-            precision and arithmetic in float32, or `int8`; input and output stay the same.
-        int8: the choices for `int8`.
+            precision and arithmetic in float32, or `int8`. Input and output are the same in all of them.
+        int8: options of `int8`.
         optimize_for: with `throughput`, large convolutions of `fp32` and `fp16-weights` are computed with FFTs
-            where that is faster on this machine (see `asl_edge.export.passes.throughput`).
+            if that is faster on this machine (see `asl_edge.export.passes.throughput`).
 
     Raises:
         UserError: the precision is unknown, or INT8 is asked for without the optimised graph.
@@ -303,17 +313,17 @@ def build(
         graph = store_in_half(full)
     elif precision == "int8":
         int8 = int8 or Int8Choices()
-        calibrated = calibration_images(source, int8.calibration, int8.count)
+        calibration = calibration_images(source, int8.calibration, int8.count)
         graph, quantization = quantize_measured(
             prepared.graph,
-            np.concatenate([calibrated.images, calibration_hands(source)]),
+            np.concatenate([calibration.images, calibration_hands(source)]),
             images.images,
             int8.config,
             unlike=prepared.unlike,
-            wanted=int8.wanted_agreement,
-            calibrated_on=f"{calibrated.described}, and synthetic hands",
+            target_agreement=int8.target_agreement,
+            calibrated_on=f"{calibration.described}, and synthetic hands",
         )
-        notes = calibrated.notes
+        notes = calibration.notes
     else:
         graph = copy_of(full)
     features = offer_features(graph, prepared.features)
@@ -348,21 +358,21 @@ def _compared(
     images: tuple[ParityImages, npt.NDArray[np.uint8]],
     precision: str,
 ) -> ParityReport:
-    """Compare with what Keras answers to the images of the comparison, and to those unlike training."""
-    alike, unlike = images
+    """Compare a graph with Keras's outputs for the images of the comparison, and for those unlike training."""
+    compared, unlike = images
     return compare(
         expected[0],
-        onnx_outputs(graph, alike.images, precision),
+        onnx_outputs(graph, compared.images, precision),
         precision=precision,
         classes=source.classes,
-        labels=alike.labels,
-        images_from=alike.described,
+        labels=compared.labels,
+        images_from=compared.described,
         unlike=compare_unlike_training(expected[1], onnx_outputs(graph, unlike, precision), DESCRIBED),
     )
 
 
 def written_card(source: Source) -> str | None:
-    """Return the model card that a person put into the run, or that an exported file carries."""
+    """Return the model card that a person put into the run, or that is in an exported file; None without one."""
     if source.run is None:
         return source.own_card
     path = source.run.path / MODEL_CARD_FILE
@@ -381,22 +391,25 @@ def _spec(
     features: int | None,
     quantization: QuantizationReport | None,
 ) -> ModelSpec:
-    source, calibration, told = prepared.source, prepared.calibration, prepared.source.own_spec
+    """Return the spec to store in the file."""
+    source, calibration, own_spec = prepared.source, prepared.calibration, prepared.source.own_spec
     config = {} if source.run is None else source.run.config
-    evaluation, pixels = ({}, PREPROCESS_VERSION) if told is None else (told.evaluation, told.preprocess_version)
+    evaluation, version = {}, PREPROCESS_VERSION
+    if own_spec is not None:
+        evaluation, version = own_spec.evaluation, own_spec.preprocess_version
     kept = {} if calibration is None else calibration.to_dict()
     return ModelSpec(
         classes=source.classes,
         input_size=source.input_size,
         fit=source.fit,
         colour=source.colour,
-        preprocess_version=int(config.get("preprocess_version", pixels)),
+        preprocess_version=int(config.get("preprocess_version", version)),
         network=source.network,
         precision=precision,
         features=features,
         quantization={} if quantization is None else quantization.to_dict(),
-        # What was adapted to one person for the exported file fits this one too: the features are the same.
-        weights_sha256=(told.weights_sha256 if told else None) or _digest(source.model),
+        # An adaptation to one person that was made for the exported file fits this one too: its features are the same.
+        weights_sha256=(own_spec.weights_sha256 if own_spec else None) or _digest(source.model),
         temperature=prepared.temperature,
         reject_threshold=None if calibration is None else calibration.threshold,
         reject_curve=() if calibration is None else calibration.curve,
@@ -410,7 +423,7 @@ def _spec(
 
 
 def _digest(model: Any) -> str:
-    """SHA-256 of the float32 weights in their order."""
+    """Return the SHA-256 of the float32 weights, in their order."""
     import hashlib
 
     digest = hashlib.sha256()

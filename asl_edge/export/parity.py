@@ -1,4 +1,4 @@
-"""Parity: how far an exported model's answers are from those of the Keras model it was made from."""
+"""Parity: how much an exported model's outputs differ from those of the Keras model it was made from."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from asl_edge.metrics import accuracy, expected_calibration_error
 
 WORST_SHOWN = 10
 CLEAR_MARGIN = 0.2
-"""Images unlike training are clear where the top two probabilities in Keras differ by more than this."""
+"""An image unlike training is clear if Keras's top two probabilities differ by more than this."""
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What a precision may cost."""
+    """How much a precision may differ from Keras."""
 
     max_probability_difference: float | None
-    """Largest absolute difference of a probability; None does not limit it."""
+    """Largest absolute difference of a probability; None for no limit."""
     max_logit_relative: float
-    """Largest absolute difference of a logit, as a share of the largest logit; a saturated softmax hides errors that
-    the logits show."""
+    """Largest absolute difference of a logit, relative to the largest logit. A saturated softmax hides errors that the
+    logits show."""
     close_margin: float
-    """Images whose top two probabilities in Keras differ by no more than this may change their label."""
+    """Low-margin images, whose top two probabilities in Keras differ by no more than this, may change their label."""
     max_close_share: float = 0.005
-    """Largest share of images that may do so."""
+    """Largest share of all images that may do so."""
 
 
 TOLERANCES: Mapping[str, Tolerances] = {
     "fp32": Tolerances(max_probability_difference=1e-5, max_logit_relative=1e-3, close_margin=1e-5),
-    # Half precision has 11 bits (relative rounding 5e-4); eight layers of it stay well under 5% of the largest logit.
+    # Half precision has 11 bits (relative rounding error 5e-4); after eight layers, well under 5% of the largest logit.
     "fp16": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
-    # The same of the weights alone; the arithmetic adds nothing to it.
+    # Only the weights are rounded; the arithmetic is float32.
     "fp16-weights": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
-    # 8 bits round to 0.4% of each tensor's range, in every layer anew: unsure images may change, sure ones may not.
+    # Every layer rounds to 0.4% of a tensor's range: low-margin images may change their label, clear ones may not.
     "int8": Tolerances(max_probability_difference=None, max_logit_relative=0.3, close_margin=0.3, max_close_share=0.01),
 }
-"""Precision -> what it is held to."""
+"""Precision -> its tolerances."""
 
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """One image's two answers."""
+    """One image's two predictions."""
 
     index: int
     """Row in the parity images, from 0."""
     truth: str | None
-    """Right class; None when the image has no label."""
+    """True class; None if the image has no label."""
     expected: str
-    """Class that Keras answers."""
+    """Class that Keras predicts."""
     answered: str
-    """Class that the exported model answers."""
+    """Class that the exported model predicts."""
     margin: float
     """Difference between Keras's top two probabilities."""
     probability_difference: float
@@ -66,7 +66,7 @@ class ImageDifference:
 
 @dataclass(frozen=True)
 class UnlikeTraining:
-    """Agreement on images that the network was not trained on, where answers are closer; no limit holds for it."""
+    """Agreement on images unlike those of training, where margins are smaller; reported, but no limit applies."""
 
     images: int
     images_from: str
@@ -76,7 +76,7 @@ class UnlikeTraining:
     clear_images: int
     """Images whose margin in Keras exceeds 0.2."""
     clear_agreement: float
-    """Share of the clear images with the same label; 1.0 when there is none."""
+    """Share of the clear images with the same label; 1.0 if there is none."""
     max_probability_difference: float
 
 
@@ -93,55 +93,55 @@ class ParityReport:
     clear_images: int
     """Images whose margin exceeds `tolerances.close_margin`."""
     clear_agreement: float
-    """Share of the clear images with the same label; 1.0 when there is none."""
+    """Share of the clear images with the same label; 1.0 if there is none."""
     close_images: int
-    """Images whose top two classes are within rounding."""
+    """Low-margin images: those whose margin does not exceed `tolerances.close_margin`."""
     close_changed: int
-    """Close images whose label differs."""
+    """Low-margin images whose label differs."""
     max_probability_difference: float
     max_logit_difference: float
     largest_logit: float
     max_logit_relative: float
-    """`max_logit_difference` as a share of `largest_logit`."""
+    """`max_logit_difference` relative to `largest_logit`."""
     accuracy_keras: float | None
     accuracy_onnx: float | None
     ece_keras: float | None
-    """Expected calibration error, 15 bins; None when the images have no labels, or an answer is not a number."""
+    """Expected calibration error, 15 bins; None if the images have no labels, or a probability is NaN or infinite."""
     ece_onnx: float | None
     tolerances: Tolerances
     failures: tuple[str, ...]
-    """Each rule that is broken, in words; empty when the models agree."""
+    """A sentence on each tolerance that is exceeded; empty if the models agree."""
     worst: tuple[ImageDifference, ...]
-    """Images with another label first, then by the difference of their logits."""
+    """The 10 worst images: those with another label first, then by the difference of their logits."""
     unlike_training: UnlikeTraining | None = None
-    """The same on images unlike those of training; None where they were not compared."""
+    """The comparison on images unlike those of training; None without one."""
 
     @property
     def passed(self) -> bool:
-        """Whether every rule is kept."""
+        """Whether all differences are within the tolerances."""
         return not self.failures
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON; what is not a finite number becomes None."""
+        """Return everything as plain values for JSON; NaN and infinity become None."""
         return {"passed": self.passed, **_finite(asdict(self))}
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures that travel in the model's spec."""
+        """Return the figures for the model's spec."""
         return {name: value for name, value in self.to_dict().items() if name not in ("worst", "failures")}
 
 
-def compare_unlike_training(expected: Outputs, answered: Outputs, images_from: str) -> UnlikeTraining:
-    """Compare an exported model's answers with Keras's on images unlike those of training.
+def compare_unlike_training(expected: Outputs, exported: Outputs, images_from: str) -> UnlikeTraining:
+    """Compare an exported model's outputs with Keras's on images unlike those of training.
 
     Args:
         expected: Keras's logits and probabilities, float32 (N, C) each, N at least 1.
-        answered: the exported model's, of the same shape.
+        exported: the exported model's outputs, of the same shape.
         images_from: where the images came from, in words.
     """
     clear = margins(expected.probabilities) > CLEAR_MARGIN
-    same = expected.logits.argmax(axis=1) == answered.logits.argmax(axis=1)
-    with np.errstate(invalid="ignore"):  # infinities are found where all answers are compared
-        difference = np.abs(answered.probabilities - expected.probabilities).max()
+    same = expected.logits.argmax(axis=1) == exported.logits.argmax(axis=1)
+    with np.errstate(invalid="ignore"):  # `compare` reports infinities
+        difference = np.abs(exported.probabilities - expected.probabilities).max()
     return UnlikeTraining(
         images=len(same),
         images_from=images_from,
@@ -153,13 +153,13 @@ def compare_unlike_training(expected: Outputs, answered: Outputs, images_from: s
 
 
 def margins(probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """Return by how much the largest probability of each row exceeds the second, (N,); `probabilities` is (N, C)."""
+    """Return the difference between the two largest probabilities of each row, (N,); `probabilities` is (N, C)."""
     top_two = np.sort(probabilities, axis=1)[:, -2:]
     return np.asarray(top_two[:, -1] - top_two[:, 0])
 
 
 class OutOfToleranceError(ParityError):
-    """A comparison that was made and failed; `report` holds its figures."""
+    """A comparison exceeded the tolerances; `report` holds its figures."""
 
     def __init__(self, message: str, report: ParityReport) -> None:
         super().__init__(message)
@@ -167,7 +167,7 @@ class OutOfToleranceError(ParityError):
 
 
 def tolerances_for(precision: str) -> Tolerances:
-    """Return what a precision is held to.
+    """Return the tolerances of a precision.
 
     Raises:
         ModelError: the precision is unknown.
@@ -179,7 +179,7 @@ def tolerances_for(precision: str) -> Tolerances:
 
 def compare(
     expected: Outputs,
-    answered: Outputs,
+    exported: Outputs,
     *,
     precision: str,
     classes: tuple[str, ...],
@@ -187,41 +187,41 @@ def compare(
     images_from: str = "",
     unlike: UnlikeTraining | None = None,
 ) -> ParityReport:
-    """Compare an exported model's answers with Keras's.
+    """Compare an exported model's outputs with Keras's.
 
     Args:
         expected: Keras's logits and probabilities, float32 (N, C) each.
-        answered: the exported model's, of the same shape.
-        precision: the exported model's; it decides the tolerances.
+        exported: the exported model's outputs, of the same shape.
+        precision: the exported model's; it determines the tolerances.
         classes: names of the C columns.
-        labels: right column of each image, integers of shape (N,), if they are known.
+        labels: true class index of each image, integers of shape (N,), if known.
         images_from: where the images came from, in words.
-        unlike: what was found on images unlike those of training.
+        unlike: the comparison on images unlike those of training.
 
     Raises:
         ModelError: the precision is unknown.
-        ValueError: there is no image, or the shapes differ.
+        ValueError: there are no images, or the shapes differ.
     """
     tolerances = tolerances_for(precision)
-    shapes = {array.shape for array in (*expected, *answered)}
+    shapes = {array.shape for array in (*expected, *exported)}
     if shapes != {(len(expected.logits), len(classes))} or not len(expected.logits):
-        raise ValueError(f"all outputs must have the shape (N, {len(classes)}), N at least 1. Received: {shapes}")
-    with np.errstate(invalid="ignore"):  # infinities are found below
-        probability_differences = np.abs(answered.probabilities - expected.probabilities).max(axis=1)
-        logit_differences = np.abs(answered.logits - expected.logits).max(axis=1)
+        raise ValueError(f"All outputs must have the shape (N, {len(classes)}), N at least 1. Received: {shapes}")
+    with np.errstate(invalid="ignore"):  # infinities are reported below
+        probability_differences = np.abs(exported.probabilities - expected.probabilities).max(axis=1)
+        logit_differences = np.abs(exported.logits - expected.logits).max(axis=1)
     largest_logit = float(np.abs(expected.logits).max())
     margin = margins(expected.probabilities)
     close = margin <= tolerances.close_margin
-    # By the logits: of two probabilities that both round to 1.0 the first column would win.
-    here, there = expected.logits.argmax(axis=1), answered.logits.argmax(axis=1)
-    changed = here != there
+    # By the logits: where two probabilities both round to 1.0, argmax would pick the first.
+    keras_labels, onnx_labels = expected.logits.argmax(axis=1), exported.logits.argmax(axis=1)
+    changed = keras_labels != onnx_labels
     rank = np.lexsort((-logit_differences, ~changed))
     worst = tuple(
         ImageDifference(
             index=int(row),
             truth=None if labels is None else classes[int(labels[row])],
-            expected=classes[here[row]],
-            answered=classes[there[row]],
+            expected=classes[keras_labels[row]],
+            answered=classes[onnx_labels[row]],
             margin=float(margin[row]),
             probability_difference=float(probability_differences[row]),
             logit_difference=float(logit_differences[row]),
@@ -243,26 +243,27 @@ def compare(
         largest_logit=largest_logit,
         max_logit_relative=float(logit_differences.max() / max(largest_logit, np.finfo(np.float32).tiny)),
         accuracy_keras=None if labels is None else accuracy(expected.probabilities, labels),
-        accuracy_onnx=None if labels is None else accuracy(answered.probabilities, labels),
+        accuracy_onnx=None if labels is None else accuracy(exported.probabilities, labels),
         ece_keras=_calibration_error(expected, labels),
-        ece_onnx=_calibration_error(answered, labels),
+        ece_onnx=_calibration_error(exported, labels),
         tolerances=tolerances,
         failures=(),
         worst=worst,
         unlike_training=unlike,
     )
-    finite = all(bool(np.isfinite(array).all()) for array in (*expected, *answered))
+    finite = all(bool(np.isfinite(array).all()) for array in (*expected, *exported))
     return _with_failures(report, finite)
 
 
 def _calibration_error(outputs: Outputs, labels: npt.NDArray[np.integer] | None) -> float | None:
+    """Return the expected calibration error; None without labels or with NaN or infinite probabilities."""
     if labels is None or not np.isfinite(outputs.probabilities).all():
         return None
     return expected_calibration_error(outputs.probabilities, labels)
 
 
 def _finite(value: Any) -> Any:
-    """Copy nested plain values; JSON has no NaN and no infinity."""
+    """Return a copy of nested plain values with None for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -271,29 +272,30 @@ def _finite(value: Any) -> Any:
 
 
 def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
+    """Return the report with a sentence on each tolerance that is exceeded; `finite`: whether all outputs are."""
     limits = report.tolerances
-    broken = []
+    failures = []
     if not finite:
-        broken.append("An answer is not a number.")
+        failures.append("An output is NaN or infinite.")
     changed = round((1 - report.clear_agreement) * report.clear_images)
     if changed:
-        broken.append(
-            f"{changed} of {report.clear_images} images whose margin exceeds {limits.close_margin:g} "
-            "have another label; none may."
+        failures.append(
+            f"{changed} of {report.clear_images} clear images (margin over {limits.close_margin:g}) have another "
+            "label; none may."
         )
     if report.close_changed > limits.max_close_share * report.images:
-        broken.append(
-            f"{report.close_changed} of {report.images} images changed their label within rounding; "
-            f"at most {limits.max_close_share:.1%} may."
+        failures.append(
+            f"{report.close_changed} of {report.images} images have another label at a low margin (up to "
+            f"{limits.close_margin:g}); at most {limits.max_close_share:.1%} may."
         )
     largest = limits.max_probability_difference
     if largest is not None and not report.max_probability_difference < largest:
-        broken.append(
+        failures.append(
             f"A probability differs by {report.max_probability_difference:.2g}; it must be under {largest:g}."
         )
     if not report.max_logit_relative < limits.max_logit_relative:
-        broken.append(
-            f"A logit differs by {report.max_logit_relative:.2g} of the largest logit; it must be under "
+        failures.append(
+            f"A logit differs by {report.max_logit_relative:.2g}, relative to the largest logit; it must be under "
             f"{limits.max_logit_relative:g}."
         )
-    return replace(report, failures=tuple(broken))
+    return replace(report, failures=tuple(failures))

@@ -16,7 +16,7 @@ from asl_edge.process.warn import warn
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
-from asl_edge.runtime.engine.precision import wants_proof
+from asl_edge.runtime.engine.precision import needs_golden_test
 from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PrecisionWarning, ProviderWarning
 from asl_edge.runtime.engine.session import OpenedSession, Opening, OpenRequest, open_session
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
@@ -169,7 +169,7 @@ def _without_provider_warnings() -> Iterator[None]:
 
 def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: OpenedSession) -> str | None:
     """Return why a model must not be used as it was opened, None if it may; warn if that cannot be tested."""
-    if not wants_proof(source.spec.precision):
+    if not needs_golden_test(source.spec.precision):
         return None
     if isinstance(source.content, str):
         _warn_of_saturation(source, opened)
@@ -199,7 +199,7 @@ def _without_proof(path: str | os.PathLike[str], provider: str) -> ModelSource |
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
 
-    rest = [entry for entry in Bundle(path).models if not wants_proof(entry.precision)]
+    rest = [entry for entry in Bundle(path).models if not needs_golden_test(entry.precision)]
     return _choose(path, ModelOptions(precision=best_for(rest, provider).precision)) if rest else None
 
 

@@ -166,7 +166,7 @@ def make(calibration: Path, where: Path) -> dict[str, Path]:
         print(name, file=sys.stderr)
         images = np.concatenate([seen, calibration_hands(prepared.source)]) if synthetic else seen
         config = QuantizationConfig(weight_limit=limit)
-        graph, _ = quantize_measured(prepared.graph, images, prepared.images.images, config, wanted=0.0)
+        graph, _ = quantize_measured(prepared.graph, images, prepared.images.images, config, target_agreement=0.0)
         files[name] = where / f"int8-{number}.onnx"
         files[name].write_bytes(graph.SerializeToString())
     return files

@@ -99,7 +99,7 @@ def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
 
     prepared = prepare(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
-    for name, choices in (("fp32", None), ("int8", Int8Choices(wanted_agreement=agreement))):
+    for name, choices in (("fp32", None), ("int8", Int8Choices(target_agreement=agreement))):
         built = build(prepared, name, choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()
@@ -286,7 +286,7 @@ def markdown(results: dict[str, Any]) -> str:
         *markdown_table([*head, "labels", "accuracy", "difference"], rows, "ll" + "r" * (len(counts) + 3)),
         "",
         f"Our INT8: ranges ({quantization['method']}, {quantization['headroom']:g} times as wide) from "
-        f"{quantization['calibration_images']} calibration images; layers left in float32: "
+        f"{quantization['calibration_images']} images ({quantization['calibrated_on']}); layers left in float32: "
         f"{float_layers}. LiteRT's is made from the same images by TensorFlow's converter.",
         "",
         *against_openvino(results, by_count),
@@ -333,15 +333,18 @@ def plot(results: dict[str, Any], path: Path) -> None:
     for place, name in enumerate(names):
         precision = results["threads"][count][name]["precision"]
         ours = name.startswith("asl-edge")
-        axes.barh(place, by_name[name], color=colours[precision], edgecolor="#12355b" if ours else "none", linewidth=2)
+        # Points: on a logarithmic axis a bar has no length.
+        edge = "#12355b" if ours else colours[precision]
+        axes.plot(by_name[name], place, "o", color=colours[precision], markeredgecolor=edge, markeredgewidth=2)
         agreement = compared(results, name)["agreement"]
-        axes.text(by_name[name] * 1.05, place, f"{by_name[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
+        axes.text(by_name[name] * 1.05, place, f"  {by_name[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(by_name.values()) * 3)
+    axes.set_xlim(min(by_name.values()) / 1.2, max(by_name.values()) * 3)
+    axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"milliseconds per image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
     axes.spines[["top", "right"]].set_visible(False)
-    handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in colours.items()]
+    handles = [axes.plot([], [], "o", color=colour, label=name)[0] for name, colour in colours.items()]
     axes.legend(handles=handles, loc="upper right", frameon=False)
     figure.savefig(path)
 

@@ -104,7 +104,7 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
     for name in ("fp32", THROUGHPUT, "fp16-weights", "fp16", "int8"):
         precision = "fp32" if name == THROUGHPUT else name
         goal: Any = "throughput" if name == THROUGHPUT else "latency"
-        built = build(prepared, precision, Int8Choices(wanted_agreement=options.agreement), optimize_for=goal)
+        built = build(prepared, precision, Int8Choices(target_agreement=options.agreement), optimize_for=goal)
         if built.throughput is not None and not built.throughput.taken:
             continue
         content = built.to_bytes(None)
@@ -234,8 +234,8 @@ def costs(made: dict[str, Any]) -> list[str]:
     )
     return [
         f"INT8 for {quantization['target']}: ranges ({quantization['method']}, {quantization['headroom']:g} times as "
-        f"wide) from {quantization['calibration_images']} training images and synthetic "
-        f"hands; layers left in float32: {float_layers}.",
+        f"wide) from {quantization['calibration_images']} images ({quantization['calibrated_on']}); "
+        f"layers left in float32: {float_layers}.",
         "",
         f"Time: loading the run {made['load_seconds']:.1f} s, conversion {made['conversion_seconds']:.1f} s, exact "
         f"graph passes with their comparisons {made['optimization_seconds']:.1f} s; {precisions}. Peak memory of all "

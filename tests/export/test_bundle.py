@@ -17,6 +17,7 @@ from asl_edge.errors import UserError
 from asl_edge.export import bundle as bundle_module
 from asl_edge.export.bundle import export_bundle
 from asl_edge.export.parity import OutOfToleranceError
+from asl_edge.runtime.bundle import verified
 from asl_edge.runtime.bundle.reader import Bundle
 from asl_edge.spec import ModelSpec
 
@@ -66,6 +67,12 @@ def test_what_is_in_it(bundle: Path, trained: Path) -> None:
     # Golden examples are drawn: no image of the run travels.
     samples = np.load(trained / "samples/test_images.npy").reshape(300, -1)
     assert not any((samples == image.ravel()).all(axis=1).any() for image in images)
+
+
+def test_only_the_bundle_is_left_in_the_folder(bundle: Path) -> None:
+    """The golden tests of INT8 run on the temporary file; their record must not stay under its name."""
+    record = bundle.name + verified.SUFFIX  # written when the bundle is used, as other tests here do
+    assert {path.name for path in bundle.parent.iterdir()} - {record} == {bundle.name}
 
 
 def test_the_same_run_makes_the_same_bytes(bundle: Path, trained: Path, tmp_path: Path) -> None:

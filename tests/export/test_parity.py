@@ -1,4 +1,4 @@
-"""Parity: what is measured, and which differences are too much."""
+"""Parity: what is measured, and which differences exceed the tolerances."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asl_edge.cli.output.parity_table import print_parity
 from asl_edge.errors import ModelError
 from asl_edge.export.graph.logits import Outputs
 from asl_edge.export.parity import ParityReport, compare, compare_unlike_training
@@ -23,7 +24,7 @@ def outputs(logits: Any) -> Outputs:
 
 @pytest.fixture
 def logits() -> Any:
-    """1000 answers, each with a clear winner."""
+    """Logits of 1000 images, each with a clear winner."""
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, (1000, 3))
     values[np.arange(1000), rng.integers(0, 3, 1000)] += 6
@@ -34,7 +35,7 @@ def report(here: Any, there: Any, precision: str = "fp32", **options: Any) -> Pa
     return compare(outputs(here), outputs(there), precision=precision, classes=CLASSES, **options)
 
 
-def test_equal_answers_pass(logits: Any) -> None:
+def test_equal_outputs_pass(logits: Any) -> None:
     labels = logits.argmax(axis=1)
     labels[:100] = (labels[:100] + 1) % 3
     same = report(logits, logits, labels=labels, images_from="noise")
@@ -55,10 +56,10 @@ def test_a_probability_beyond_its_limit_fails_in_fp32_only(logits: Any) -> None:
     logits[7] = [1.0, 0.5, 0.0]
     other = logits.copy()
     other[7, 1] += 0.004  # under 1e-3 of the largest logit
-    found = report(logits, other)
-    assert found.max_logit_relative < 1e-3
-    assert [failure.split(" differs")[0] for failure in found.failures] == ["A probability"]
-    assert found.worst[0].index == 7
+    result = report(logits, other)
+    assert result.max_logit_relative < 1e-3
+    assert [failure.split(" differs")[0] for failure in result.failures] == ["A probability"]
+    assert result.worst[0].index == 7
     assert report(logits, other, "fp16").passed
 
 
@@ -67,33 +68,33 @@ def test_a_saturated_softmax_does_not_hide_wrong_logits(logits: Any) -> None:
     other = sharp + np.where(np.arange(3) == sharp.argmax(axis=1, keepdims=True), 20, 0).astype(np.float32)
     clear = np.sort(sharp, axis=1)
     rows = clear[:, 2] - clear[:, 1] > 120
-    found = report(sharp[rows], other[rows])
-    assert found.max_probability_difference < 1e-5
-    assert found.label_agreement == 1
-    assert [failure.split(" differs")[0] for failure in found.failures] == ["A logit"]
+    result = report(sharp[rows], other[rows])
+    assert result.max_probability_difference < 1e-5
+    assert result.label_agreement == 1
+    assert [failure.split(" differs")[0] for failure in result.failures] == ["A logit"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_another_label_on_a_clear_image_fails(logits: Any, precision: str) -> None:
     other = logits.copy()
     other[3] = np.roll(other[3], 1)
-    found = report(logits, other, precision)
-    assert not found.passed
-    assert found.clear_agreement == pytest.approx(0.999)
-    assert "1 of 1000 images" in found.failures[0]
-    assert (found.worst[0].index, found.worst[0].expected != found.worst[0].answered) == (3, True)
+    result = report(logits, other, precision)
+    assert not result.passed
+    assert result.clear_agreement == pytest.approx(0.999)
+    assert "1 of 1000 clear images" in result.failures[0]
+    assert (result.worst[0].index, result.worst[0].expected != result.worst[0].answered) == (3, True)
 
 
 @pytest.mark.parametrize(("changed", "passes"), [(0, True), (5, True), (6, False)])
-def test_labels_may_change_within_rounding_on_half_a_percent(logits: Any, changed: int, passes: bool) -> None:
+def test_labels_may_change_at_low_margins_on_half_a_percent(logits: Any, changed: int, passes: bool) -> None:
     here = logits.copy()
     here[:20] = [2.0, 1.99, -3.0]  # margin under 0.01 of probability
     there = here.copy()
     there[:changed] = [1.99, 2.0, -3.0]
-    found = report(here, there, "fp16")
-    assert (found.close_images, found.close_changed, found.clear_images) == (20, changed, 980)
-    assert found.clear_agreement == 1
-    assert found.passed is passes
+    result = report(here, there, "fp16")
+    assert (result.close_images, result.close_changed, result.clear_images) == (20, changed, 980)
+    assert result.clear_agreement == 1
+    assert result.passed is passes
     assert not changed or not report(here, there, "fp32").passed
 
 
@@ -102,11 +103,11 @@ def test_gross_errors_of_half_precision_fail_by_their_logits(logits: Any) -> Non
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_answers_that_are_no_numbers_fail(logits: Any, value: float) -> None:
+def test_outputs_that_are_nan_or_infinite_fail(logits: Any, value: float) -> None:
     there = outputs(logits)
     there.logits[5] = value
-    found = compare(outputs(logits), there, precision="fp16", classes=CLASSES)
-    assert "not a number" in found.failures[0]
+    result = compare(outputs(logits), there, precision="fp16", classes=CLASSES)
+    assert "NaN or infinite" in result.failures[0]
 
 
 def test_the_worst_come_first(logits: Any) -> None:
@@ -119,7 +120,7 @@ def test_the_worst_come_first(logits: Any) -> None:
     assert rows[0].truth == rows[0].expected
 
 
-def test_images_unlike_training_are_told_apart(logits: Any) -> None:
+def test_images_unlike_training_are_reported_separately(logits: Any) -> None:
     here = logits.copy()
     here[:20] = [2.0, 1.99, -3.0]  # a margin under 0.2
     there = here.copy()
@@ -129,12 +130,31 @@ def test_images_unlike_training_are_told_apart(logits: Any) -> None:
     assert (unlike.images, unlike.images_from, unlike.label_agreement) == (1000, "noise", 0.989)
     assert (unlike.clear_images, unlike.clear_agreement) == (980, pytest.approx(979 / 980))
     assert 0.9 < unlike.max_probability_difference <= 1
-    found = compare(outputs(logits), outputs(logits), precision="int8", classes=CLASSES, unlike=unlike)
-    assert found.passed  # it is said, and no limit holds for it
-    assert found.to_dict()["unlike_training"]["images"] == 1000
-    assert found.summary()["unlike_training"]["clear_images"] == 980
+    result = compare(outputs(logits), outputs(logits), precision="int8", classes=CLASSES, unlike=unlike)
+    assert result.passed  # reported, but no limit applies
+    assert result.to_dict()["unlike_training"]["images"] == 1000
+    assert result.summary()["unlike_training"]["clear_images"] == 980
     unclear = compare_unlike_training(outputs(here[:20]), outputs(there[:20]), "noise")
     assert (unclear.clear_images, unclear.clear_agreement, unclear.label_agreement) == (0, 1.0, 0.5)
+
+
+def test_the_table_names_every_group_of_images(logits: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    here = logits.copy()
+    here[:20] = [2.0, 1.99, -3.0]
+    there = here.copy()
+    there[:4] = [1.99, 2.0, -3.0]
+    unlike = compare_unlike_training(outputs(here), outputs(there), "synthetic hands of other people")
+    print_parity(report(here, there, "fp16", images_from="test sample of run", unlike=unlike))
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "fp16 compared with Keras on 1000 images (test sample of run)" in rows
+    assert [row for row in rows if "label, " in row] == [
+        "same label, all images 99.60% of 1000",
+        "same label, clear images (margin over 0.01) 100.00% of 980 100%",
+        "another label, low-margin images 4 of 20 5",
+        "same label, all images 99.60% of 1000",
+        "same label, clear images (margin over 0.2) 100.00% of 980",
+    ]
+    assert any(row.startswith("1000 images unlike training") for row in rows)
 
 
 def test_unknown_precision_and_odd_shapes(logits: Any) -> None:

@@ -39,21 +39,21 @@ def write_arrays(folder: Path, split: str = "test", count: int = 30, size: int =
 
 
 def test_the_runs_own_test_sample(run_source: Source, mini_run: Path) -> None:
-    found = parity_images(run_source)
-    np.testing.assert_array_equal(found.images, np.load(mini_run / "samples/test_images.npy"))
-    assert len(found.labels) == 300  # at least 256 if there are as many
-    assert found.described == "test sample of mini"
+    images = parity_images(run_source)
+    np.testing.assert_array_equal(images.images, np.load(mini_run / "samples/test_images.npy"))
+    assert len(images.labels) == 300  # at least 256 if there are as many
+    assert images.described == "test sample of mini"
 
 
 def test_without_any_real_image_there_is_no_export(bare_source: Source) -> None:
-    with pytest.raises(DataError, match=r"proved on real images.*--data"):
+    with pytest.raises(DataError, match=r"verified on real images.*--data"):
         parity_images(bare_source)
 
 
 def test_arrays_of_the_tutorials_script_are_bgr(bare_source: Source, run_source: Source, tmp_path: Path) -> None:
     stored, labels = write_arrays(tmp_path)
     as_bgr, as_rgb = parity_images(bare_source, tmp_path), parity_images(run_source, tmp_path)
-    np.testing.assert_array_equal(as_bgr.images, stored)  # the model takes BGR as well
+    np.testing.assert_array_equal(as_bgr.images, stored)  # the input of the model is BGR as well
     np.testing.assert_array_equal(as_rgb.images, stored[..., ::-1])
     np.testing.assert_array_equal(as_bgr.labels, labels)
     assert any("BGR" in note for note in as_bgr.notes)
@@ -70,12 +70,12 @@ def test_training_images_do_not_serve(run_source: Source, tmp_path: Path) -> Non
         parity_images(run_source, tmp_path)
 
 
-def test_of_many_rows_an_even_sample_is_taken(run_source: Source, tmp_path: Path) -> None:
+def test_of_many_rows_an_even_sample_is_used(run_source: Source, tmp_path: Path) -> None:
     stored, labels = write_arrays(tmp_path, count=1200)
-    found = parity_images(run_source, tmp_path)
-    assert len(found.labels) == MOST_IMAGES
-    np.testing.assert_array_equal(found.images[-1], stored[-1, ..., ::-1])
-    np.testing.assert_allclose(np.bincount(found.labels) / MOST_IMAGES, np.bincount(labels) / 1200, atol=0.01)
+    images = parity_images(run_source, tmp_path)
+    assert len(images.labels) == MOST_IMAGES
+    np.testing.assert_array_equal(images.images[-1], stored[-1, ..., ::-1])
+    np.testing.assert_allclose(np.bincount(images.labels) / MOST_IMAGES, np.bincount(labels) / 1200, atol=0.01)
 
 
 def test_images_of_another_size_are_refused(run_source: Source, tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_a_folder_of_labelled_images(run_source: Source, bare_source: Source, tm
             image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / name / f"{name}{index}.png"), image)
     (tmp_path / "A" / "broken.jpg").write_bytes(b"not an image")
-    found = parity_images(run_source, tmp_path)
-    assert np.bincount(found.labels).tolist() == [4, 4, 4]
-    assert any("broken.jpg" in note for note in found.notes)
+    images = parity_images(run_source, tmp_path)
+    assert np.bincount(images.labels).tolist() == [4, 4, 4]
+    assert any("broken.jpg" in note for note in images.notes)
     first = cv2.imread(str(tmp_path / "A" / "A0.png"))
-    assert (found.images == first[..., ::-1]).all(axis=(1, 2, 3)).any()
+    assert (images.images == first[..., ::-1]).all(axis=(1, 2, 3)).any()
     assert (parity_images(bare_source, tmp_path).images == first).all(axis=(1, 2, 3)).any()
 
 

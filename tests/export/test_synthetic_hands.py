@@ -1,4 +1,4 @@
-"""Images unlike those of training: the same every time, and none of calibration among those of the comparison."""
+"""Synthetic hands: the same every time, and none for calibration among those for the comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_they_are_always_the_same_and_never_shared(classes: tuple[str, ...]) -> 
     assert np.array_equal(compared, unlike_training(source(classes=classes)))
 
 
-def test_they_are_as_the_model_takes_them() -> None:
+def test_they_have_the_models_input_format() -> None:
     rgb = unlike_training(source())
     assert np.array_equal(unlike_training(source(colour="BGR")), rgb[..., ::-1])
-    assert unlike_training(source(input_size=24)).shape == (232, 24, 24, 3)  # drawn larger, and made smaller
+    assert unlike_training(source(input_size=24)).shape == (232, 24, 24, 3)  # rendered larger and scaled down

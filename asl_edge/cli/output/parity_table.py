@@ -1,4 +1,4 @@
-"""A parity report as tables: the figures next to their limits, and the worst images."""
+"""A parity report as tables: the figures with their limits, and the worst images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
 
     limits = report.tolerances
     table = Table("parity", "measured", "limit", box=box.SIMPLE_HEAD)
-    title = f"over {report.images} images ({report.images_from})"
-    table.title, table.title_justify = f"{report.precision} against Keras {title}", "left"
-    clear = f"label agreement, margin over {limits.close_margin:g}"
+    title = f"{report.images} images ({report.images_from})"
+    table.title, table.title_justify = f"{report.precision} compared with Keras on {title}", "left"
+    table.add_row("same label, all images", f"{report.label_agreement:.2%} of {report.images}", "")
+    clear = f"same label, clear images (margin over {limits.close_margin:g})"
     table.add_row(clear, f"{report.clear_agreement:.2%} of {report.clear_images}", "100%")
-    close = f"changed labels, margin within {limits.close_margin:g}"
     changed = f"{report.close_changed} of {report.close_images}"
-    table.add_row(close, changed, f"{int(limits.max_close_share * report.images)}")
+    table.add_row("another label, low-margin images", changed, f"{int(limits.max_close_share * report.images)}")
     largest = limits.max_probability_difference
     measured = f"{report.max_probability_difference:.2g}"
     table.add_row("max probability difference", measured, "none" if largest is None else f"{largest:g}")
@@ -38,10 +38,10 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
     if report.unlike_training is not None:
         unlike = report.unlike_training
         table.add_section()
-        table.add_row(f"unlike training: {unlike.images} {unlike.images_from}", "", "")
-        table.add_row("label agreement", f"{unlike.label_agreement:.2%}", "")
-        clear = f"{unlike.clear_agreement:.2%} of {unlike.clear_images}"
-        table.add_row(f"label agreement, margin over {CLEAR_MARGIN:g}", clear, "")
+        table.add_row(f"{unlike.images} images unlike training ({unlike.images_from})", "", "")
+        table.add_row("same label, all images", f"{unlike.label_agreement:.2%} of {unlike.images}", "")
+        clear = f"same label, clear images (margin over {CLEAR_MARGIN:g})"
+        table.add_row(clear, f"{unlike.clear_agreement:.2%} of {unlike.clear_images}", "")
         table.add_row("max probability difference", f"{unlike.max_probability_difference:.2g}", "")
     out.print(table)
     if worst:
@@ -54,7 +54,7 @@ def _print_worst(report: ParityReport) -> None:
 
     from asl_edge.cli.output.console import out
 
-    columns = ("image", "is", "Keras", "export", "margin", "probability differs", "logit differs")
+    columns = ("image", "label", "Keras", "export", "margin", "probability differs", "logit differs")
     table = Table(*columns, box=box.SIMPLE_HEAD, title="Worst images", title_justify="left")
     for row in report.worst:
         table.add_row(

@@ -23,6 +23,12 @@ class GraphBuilder:
         self.constants: dict[str, npt.NDArray[Any]] = {}
         """Initializers by their whole name."""
 
+    def with_prefix(self, prefix: str) -> GraphBuilder:
+        """Return a builder with another prefix that adds to the same nodes and constants."""
+        other = GraphBuilder(prefix)
+        other.nodes, other.constants = self.nodes, self.constants
+        return other
+
     def named(self, part: str) -> str:
         """Return the whole name of a part."""
         return f"{self.prefix}/{part}"

@@ -1,1 +1,1 @@
-"""INT8: ranges, scales, rounding, and the search for layers to leave in float32."""
+"""INT8 quantisation: calibration, scales, rounding of weights, and the search for layers to keep in float32."""

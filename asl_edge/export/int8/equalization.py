@@ -1,12 +1,13 @@
-"""Channels brought to one range before they are rounded with one scale.
+"""Cross-layer equalization: channels get about the same range before they are quantised with one scale.
 
-Activations have one scale for all channels, so that a channel whose values stay a thousandth of the largest would be
-rounded to nothing. Where only ReLU, pooling and flattening stand between two layers, each channel can be multiplied in
-the first and divided in the second: the function stays the same. Here by powers of two, so that float32 computes the
-same to the bit. The first layer's weights have a scale for each channel and lose nothing by it.
+Activations have one scale for all channels, so a channel whose values stay below a thousandth of the largest would be
+rounded to zero. If only ReLU, pooling and flattening lie between two layers, a channel can be scaled up in the first
+and down in the second without changing the function. The factors are powers of two, so that float32 results are equal
+to the bit. The first layer's weights have one scale per channel and lose no precision.
 
-Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019); here by what
-calibration images show of the activations, since the errors of weights are made up for (see `compensation`).
+Source: Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019). There the factors
+come from the weights; here from the activations on calibration images, since weight errors are compensated separately
+(see `asl_edge.export.int8.gptq`).
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from asl_edge.export.int8.scales import Floats, along
 if TYPE_CHECKING:
     import onnx
 
-_KEEPING = frozenset(("Relu", "MaxPool", "Reshape", "Flatten"))
-"""What a positive factor goes through unchanged."""
+_HOMOGENEOUS = frozenset(("Relu", "MaxPool", "Reshape", "Flatten"))
+"""Operators that commute with a positive factor per channel."""
 
 _LEAST_EXPONENT = -10
-"""The smallest channels are made a thousand times as large, and no more: nearly nothing is nothing."""
+"""Channels are scaled up by at most 2^10: still smaller ones hardly contribute."""
 
 
 def equalize(model: onnx.ModelProto, names: Sequence[str], images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
-    """Return a copy whose channels between heavy layers have about the same largest value.
+    """Return a copy in which the channels between two heavy layers have about the same largest value.
 
     Args:
-        model: float32, as `asl_edge.export.passes.optimize.optimize` leaves it.
-        names: of the heavy nodes; only what stands between two of them is changed.
-        images: uint8 (N, S, S, 3), of training.
+        model: float32, as `asl_edge.export.passes.optimize.optimize` leaves it; not changed.
+        names: names of the heavy nodes; only channels between two of them are scaled.
+        images: uint8 (N, S, S, 3), training images.
     """
     changed = copy_of(model)
     pairs = list(_pairs(changed, set(names)))
@@ -58,7 +59,7 @@ def equalize(model: onnx.ModelProto, names: Sequence[str], images: npt.NDArray[n
 
 
 def _pairs(model: onnx.ModelProto, heavy: set[str]) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
-    """Yield heavy layers with the one that alone reads what they make, behind nothing but what keeps factors."""
+    """Yield each heavy layer with the next one, if it is the only reader and only homogeneous operators lie between."""
     readers: dict[str, list[Any]] = {}
     for node in model.graph.node:
         for name in node.input:
@@ -66,28 +67,28 @@ def _pairs(model: onnx.ModelProto, heavy: set[str]) -> Iterator[tuple[onnx.NodeP
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
         if node.name not in heavy or any(len(readers[name]) > 1 for name in node.input[1:] if name):
-            continue  # another layer reads its weights too
-        made = str(node.output[0])
-        while made not in outputs and len(readers.get(made, ())) == 1:
-            (reader,) = readers[made]
-            if reader.op_type in _KEEPING:
-                made = str(reader.output[0])
+            continue  # shares its weights with another layer
+        tensor = str(node.output[0])
+        while tensor not in outputs and len(readers.get(tensor, ())) == 1:
+            (reader,) = readers[tensor]
+            if reader.op_type in _HOMOGENEOUS:
+                tensor = str(reader.output[0])
                 continue
-            whole = attributes(reader).get("group", 1) == 1
-            if reader.name in heavy and reader.input[0] == made and len(readers[reader.input[1]]) == 1 and whole:
+            ungrouped = attributes(reader).get("group", 1) == 1
+            if reader.name in heavy and reader.input[0] == tensor and len(readers[reader.input[1]]) == 1 and ungrouped:
                 yield node, reader
             break
 
 
 def _scale(first: Any, second: Any, largest: npt.NDArray[np.floating[Any]], stored: dict[str, Any]) -> None:
-    """Divide the channels of `first` by powers of two near their largest value, and multiply those of `second`."""
+    """Divide the channels of `first` by powers of two near their largest value; multiply those of `second` by them."""
     if not largest.max() > 0:
         return
     before, behind = (_array(stored, node.input[1]) for node in (first, second))
     out = channel_axis(first, before.ndim)
     channels, inside = before.shape[out], 1 if channel_axis(second, behind.ndim) == 0 else 0
     if behind.shape[inside] != len(largest) or len(largest) % channels:
-        return  # flattened in another order than channel by channel
+        return  # not flattened channel by channel
     share = largest.reshape(channels, -1).max(axis=1) / largest.max()
     powers = np.clip(np.rint(np.log2(np.maximum(share, 2.0**_LEAST_EXPONENT))), _LEAST_EXPONENT, 0)
     factors = np.exp2(powers).astype(np.float32)
@@ -99,8 +100,10 @@ def _scale(first: Any, second: Any, largest: npt.NDArray[np.floating[Any]], stor
 
 
 def _array(stored: dict[str, Any], name: str) -> npt.NDArray[np.float32]:
+    """Return an initializer's values."""
     return np.asarray(load("onnx").numpy_helper.to_array(stored[name]), np.float32)
 
 
 def _put(stored: dict[str, Any], name: str, values: Floats) -> None:
+    """Replace an initializer's values."""
     stored[name].CopyFrom(load("onnx").numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))

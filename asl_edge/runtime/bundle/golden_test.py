@@ -15,7 +15,7 @@ from asl_edge.process import log
 from asl_edge.runtime.bundle import verified
 from asl_edge.runtime.bundle.reader import Bundle
 from asl_edge.runtime.engine.model_source import ModelSource
-from asl_edge.runtime.engine.precision import wants_proof
+from asl_edge.runtime.engine.precision import needs_golden_test
 from asl_edge.runtime.engine.providers import AUTO, ProviderWarning, our_name_or_auto
 from asl_edge.runtime.engine.session import OpenedSession, open_session
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
@@ -70,6 +70,7 @@ def verify_bundle(
     provider: str = "auto",
     threads: int | None = None,
     precisions: tuple[str, ...] | None = None,
+    record: bool = True,
 ) -> tuple[GoldenResult, ...]:
     """Run a bundle's golden examples with a provider, one precision after the other.
 
@@ -81,6 +82,7 @@ def verify_bundle(
         provider: our name of an execution provider, or `auto`.
         threads: threads within one operator; None for one per core.
         precisions: which; all by default.
+        record: False keeps no record of INT8's results, as for a temporary file.
 
     Raises:
         ModelError: the bundle was changed, or lacks a precision.
@@ -89,7 +91,8 @@ def verify_bundle(
     provider = our_name_or_auto(provider)
     bundle.check()
     results = tuple(_verified(bundle, name, provider, threads) for name in precisions or bundle.precisions)
-    _record(bundle.path, [result for result in results if wants_proof(result.precision)])
+    if record:
+        _record(bundle.path, [result for result in results if needs_golden_test(result.precision)])
     return results
 
 

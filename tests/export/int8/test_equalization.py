@@ -1,4 +1,4 @@
-"""Channels of one range: the function stays what it was, to the bit, and INT8 loses less of small channels."""
+"""Equalization: the function stays the same to the bit, and small channels lose less in INT8."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def test_the_function_stays_to_the_bit_and_channels_are_alike() -> None:
     assert np.array_equal(computed(changed, "logits"), computed(model, "logits"))
     assert spread(computed(model, "m1")) > 500
     assert spread(computed(changed, "m1")) < 12  # but for those below a thousandth
-    # What feeds the last layer is what adaptations are made of.
+    # The input of the last layer is unchanged: adaptations depend on these features.
     assert np.array_equal(computed(changed, "r4"), computed(model, "r4"))
 
 
-def test_int8_keeps_what_small_channels_say() -> None:
+def test_int8_keeps_the_precision_of_small_channels() -> None:
     model = network()
     errors = []
     for graph in (model, equalize(model, heavy_nodes(model), IMAGES)):
@@ -92,14 +92,14 @@ def test_int8_keeps_what_small_channels_say() -> None:
     ],
     ids=["another function", "two readers"],
 )
-def test_what_factors_do_not_go_through_stays(between: str) -> None:
+def test_channels_before_other_operators_are_unchanged(between: str) -> None:
     model = network(between)
     changed = equalize(model, heavy_nodes(model), IMAGES)
     assert np.array_equal(computed(changed, "r1"), computed(model, "r1"))
     assert np.array_equal(computed(changed, "logits"), computed(model, "logits"))
 
 
-def test_weights_that_two_layers_share_stay() -> None:
+def test_weights_that_two_layers_share_are_unchanged() -> None:
     model = network()
     (dense,) = (node for node in model.graph.node if node.name == "dense2/m")
     square = numpy_helper.from_array(np.eye(12, dtype=np.float32), "square")

@@ -1,4 +1,4 @@
-"""Weights rounded together: their errors cancel in what the layer computes, on inputs that it never saw too."""
+"""GPTQ: rounding errors cancel in the layer's output, also on inputs that were not used for rounding."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def computed(model: Any, tensor: str, images: np.ndarray) -> np.ndarray:
 
 
 def error(kernel: np.ndarray, rounded: RoundedKernel, axis: int, inputs: np.ndarray) -> float:
-    """Variance of what rounding adds to the results."""
+    """Variance of the output error that rounding causes."""
     along = [1] * kernel.ndim
     along[axis] = -1
     wrong = np.moveaxis(rounded.whole * rounded.scales.reshape(along) - kernel, axis, 0).reshape(kernel.shape[axis], -1)
@@ -69,11 +69,11 @@ def error(kernel: np.ndarray, rounded: RoundedKernel, axis: int, inputs: np.ndar
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([(0, (6, 4, 3, 3)), (1, (36, 5)), (0, (7, 36))]))
-def test_errors_cancel_on_inputs_that_were_never_seen(seed: int, case: tuple[int, tuple[int, ...]]) -> None:
+def test_errors_cancel_on_unseen_inputs(seed: int, case: tuple[int, tuple[int, ...]]) -> None:
     axis, shape = case
     rng = np.random.default_rng(seed)
     kernel = rng.normal(0, 1, shape)
-    mixing = rng.normal(0, 1, (6, 36))  # 36 inputs that depend on 6 things, and a little on nothing
+    mixing = rng.normal(0, 1, (6, 36))  # 36 inputs that depend on 6 factors and a little noise
     seen, unseen = (
         rng.normal(0, 1, (600, 6)) @ mixing + rng.normal(0, 0.1, (600, 36)) + rng.normal(0, 5, 36) for _ in range(2)
     )
@@ -85,7 +85,7 @@ def test_errors_cancel_on_inputs_that_were_never_seen(seed: int, case: tuple[int
 
 
 @pytest.mark.parametrize("inputs", [np.zeros((4, 12), np.float32), np.ones((1, 12), np.float32)])
-def test_inputs_that_say_nothing(inputs: np.ndarray) -> None:
+def test_constant_inputs(inputs: np.ndarray) -> None:
     kernel = RNG.normal(0, 1, (3, 12))
     kernel[1] = 0
     rounded = round_compensated(kernel, 0, inputs)
@@ -95,7 +95,7 @@ def test_inputs_that_say_nothing(inputs: np.ndarray) -> None:
     assert not rounded.whole[1].any()
 
 
-def test_many_weights_are_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_weights_are_rounded_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asl_edge.export.int8.gptq._GROUP", 10)
     inputs = RNG.normal(0, 1, (400, 5)) @ RNG.normal(0, 1, (5, 24)) + RNG.normal(0, 0.1, (400, 24))
     kernel = RNG.normal(0, 1, (8, 24))
@@ -103,8 +103,8 @@ def test_many_weights_are_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -> No
     assert error(kernel, rounded, 0, inputs) < error(kernel, round_weights(kernel, 0), 0, inputs)
 
 
-def test_layers_of_a_graph_err_less_on_images_that_were_never_seen() -> None:
-    """Strides, uneven padding and dense layers: what a kernel is said to see is what it sees."""
+def test_layers_of_a_graph_have_smaller_errors_on_unseen_images() -> None:
+    """With strides, uneven padding and dense layers, the sampled inputs are those of the kernel."""
     model = network()
     seen, unseen = smooth_images(256, 1), smooth_images(96, 2)
     results = {"conv1/c": ("c1", "k1"), "conv2/c": ("c2", "k2"), "dense/m": ("hidden", "dense")}
@@ -125,15 +125,15 @@ def test_layers_of_a_graph_err_less_on_images_that_were_never_seen() -> None:
 
 
 @pytest.mark.parametrize("strange", [{"group": 4}, {"dilation": 2}])
-def test_other_convolutions_are_left_to_be_rounded_one_by_one(strange: dict[str, int]) -> None:
+def test_other_convolutions_are_rounded_to_nearest(strange: dict[str, int]) -> None:
     model = network(**strange)
     rounded = round_layers(model, ["conv1/c", "conv2/c"], smooth_images(8, 1))
     assert set(rounded) == {"conv1/c"}
     onnx.checker.check_model(to_int8(model, calibrate(model, smooth_images(8, 1)), rounded=rounded), full_check=True)
 
 
-def test_the_first_layers_bias_makes_up_for_its_rounding() -> None:
-    """The bytes of images have a mean far from zero: what rounding adds to it would be the same in every image."""
+def test_the_first_layers_bias_compensates_its_rounding() -> None:
+    """The mean of the image bytes is far from zero, so rounding errors would shift every image's output alike."""
     model = network()
     images = smooth_images(64, 4)
     wrong = computed(to_int8(model, calibrate(model, images)), "c1", images) - computed(model, "c1", images)

@@ -1,4 +1,4 @@
-"""INT8: what is rounded how, and what a measured search gives back to float32."""
+"""INT8: how weights and activations are rounded, and which layers the search returns to float32."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ IMAGES = RNG.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
 
 
 def network(spoiled: float = 1.0) -> Any:
-    """A small graph in its shortest form; `spoiled` sets one channel of its second layer far above the others.
+    """A small optimised graph; `spoiled` makes one channel of its second layer far larger than the others.
 
-    There a Clip stands in place of the second ReLU, through which the channel cannot be brought back to the others.
+    Then a Clip replaces the second ReLU, so that equalization cannot scale the channel.
     """
     second = "Relu (c2)" if spoiled == 1 else "Clip (c2, zero)"
     model = onnx.parser.parse_model(
@@ -60,7 +60,7 @@ def network(spoiled: float = 1.0) -> Any:
     rng = np.random.default_rng(1)
     k3 = rng.normal(0, 0.1, (10, 12, 2, 2))
     k2 = rng.normal(0, 0.1, (12, 8, 3, 3))
-    k2[0] *= spoiled  # its results are thousands of times the others' and of no use to what follows
+    k2[0] *= spoiled  # its values are thousands of times the others', and the next layer hardly uses them
     k3[:, 0] /= spoiled**2
     weights = {
         "k1": rng.normal(0, 0.002, (8, 3, 4, 4)), "b1": rng.normal(0, 0.1, 8), "k2": k2, "k3": k3,
@@ -73,13 +73,13 @@ def network(spoiled: float = 1.0) -> Any:
     return model
 
 
-def answers(model: Any) -> np.ndarray:
+def probabilities(model: Any) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": IMAGES})[0])
 
 
 def runtime_kinds(model: Any, folder: Path) -> Counter[str]:
-    """What ONNX Runtime really runs."""
+    """Operators that ONNX Runtime really runs."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     options.log_severity_level = 3
@@ -114,7 +114,7 @@ def test_weights_are_rounded_to_their_nearest_step(kernel: np.ndarray, axis: int
     st.booleans(),
 )
 @example(np.array([1.984e-42], np.float32), "minmax", False)  # too narrow for 2048 parts in float32
-def test_zero_is_a_whole_number_and_ranges_are_kept(values: np.ndarray, method: Method, symmetric: bool) -> None:
+def test_zero_is_exact_and_ranges_are_kept(values: np.ndarray, method: Method, symmetric: bool) -> None:
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     counts = histogram_of(values, low, high)
     assert counts.sum() == values.size or high - low < 1e-9
@@ -128,7 +128,7 @@ def test_zero_is_a_whole_number_and_ranges_are_kept(values: np.ndarray, method: 
         assert ends.max() <= limits.max + 0.51
 
 
-def test_a_rare_outlier_is_cut_by_the_squared_error_and_by_the_percentile() -> None:
+def test_a_rare_outlier_is_clipped_by_mse_and_percentile() -> None:
     values = np.append(np.random.default_rng(0).exponential(1.0, 200_000), 4000.0)
     found = Range(0.0, 4000.0, np.histogram(values, 2048, (0, 4000))[0], np.zeros(1))
     scales = {method: choose_scale(found, method, False).scale for method in ("minmax", "mse", "percentile")}
@@ -142,24 +142,24 @@ def test_a_rare_outlier_is_cut_by_the_squared_error_and_by_the_percentile() -> N
 
 @pytest.mark.parametrize("target", ["x86", "arm", "tensorrt"])
 @pytest.mark.parametrize("method", ["minmax", "mse", "percentile"])
-def test_answers_stay_near(target: Target, method: Method) -> None:
+def test_probabilities_stay_near(target: Target, method: Method) -> None:
     model = network()
     quantized = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target, method))
     onnx.checker.check_model(quantized, full_check=True)
-    assert np.abs(answers(quantized) - answers(model)).max() < 0.12
+    assert np.abs(probabilities(quantized) - probabilities(model)).max() < 0.12
     types = {t.name: t.data_type for t in quantized.graph.initializer}
-    wanted = onnx.TensorProto.UINT8 if target == "x86" else onnx.TensorProto.INT8
-    assert types["r1/zero_point"] == wanted
+    expected = onnx.TensorProto.UINT8 if target == "x86" else onnx.TensorProto.INT8
+    assert types["r1/zero_point"] == expected
 
 
-def test_onnx_runtime_computes_every_heavy_layer_in_whole_numbers(tmp_path: Path) -> None:
+def test_onnx_runtime_computes_every_heavy_layer_in_integers(tmp_path: Path) -> None:
     model = network()
     quantized = to_int8(model, calibrate(model, IMAGES))
     kinds = runtime_kinds(quantized, tmp_path)
     assert kinds["QLinearConv"] == 3
     assert kinds["Conv"] == kinds["Cast"] == kinds["Relu"] == kinds["QuantizeLinear"] == 0
     first = next(node for node in quantized.graph.node if node.op_type == "DequantizeLinear")
-    assert first.input[0] == "planes"  # the bytes of the image, not floats made of them
+    assert first.input[0] == "planes"  # the bytes of the image, not their float32 copy
 
 
 def test_weights_take_a_quarter(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_unknown_choices_are_refused() -> None:
     with pytest.raises(UserError, match="x86, arm, tensorrt"):
         QuantizationConfig(target="cuda")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="0.99 to 1"):
-        Int8Choices(wanted_agreement=0.5)
+        Int8Choices(target_agreement=0.5)
     with pytest.raises(UserError, match="minmax, mse, percentile"):
         QuantizationConfig(method="kl")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="1 to 127"):
@@ -202,7 +202,7 @@ def test_unknown_choices_are_refused() -> None:
 
 
 def largest_pair(model: Any) -> int:
-    """The largest sum of two products of a byte (0 to 255) and a weight, over all pairs that a kernel could make."""
+    """The largest sum of two products of a byte (0 to 255) and a weight, over all pairs that a kernel may form."""
     found = 0
     for tensor in model.graph.initializer:
         if tensor.name.endswith("/int8"):
@@ -221,9 +221,9 @@ def saturating_product(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("target", ["x86", "arm", "tensorrt"])
 def test_no_pair_of_products_saturates(target: Target) -> None:
-    """On any machine: the weights are looked at, as every kernel may pair them."""
+    """Independent of this machine: checked on the weights, for every way in which a kernel may pair them."""
     model = network()
-    for rounded in (None, round_layers(model, heavy_nodes(model), IMAGES)):  # one by one, and together
+    for rounded in (None, round_layers(model, heavy_nodes(model), IMAGES)):  # to nearest, and with GPTQ
         quantized = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target), rounded)
         assert 0 < largest_pair(quantized) < 2**15
         for tensor in quantized.graph.initializer:
@@ -234,11 +234,11 @@ def test_no_pair_of_products_saturates(target: Target) -> None:
             bright = np.full((1, len(weights)), 255, np.uint8)
             assert (saturating_product(bright, weights) == bright.astype(int) @ weights.astype(int)).all()
     wide = to_int8(model, calibrate(model, IMAGES), QuantizationConfig(target, weight_limit=127))
-    assert largest_pair(wide) >= 2**15  # what older versions wrote
+    assert largest_pair(wide) >= 2**15  # as earlier versions wrote
 
 
 def test_what_pooling_leaves_out_does_not_widen_the_range() -> None:
-    """A channel that is active where no window of the pooling reaches."""
+    """A channel that is active only where no window of the pooling reaches."""
     model = network()
     model.graph.node[4].attribute[0].ints[:] = [3, 3]  # 7 x 7 in windows of 3 x 3, one after the other
     model.graph.node[4].attribute.append(onnx.helper.make_attribute("strides", [3, 3]))
@@ -251,35 +251,35 @@ def test_what_pooling_leaves_out_does_not_widen_the_range() -> None:
 # Measured ------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_searched_where_labels_stay() -> None:
-    _, report = quantize_measured(network(), IMAGES, IMAGES, wanted=0.8)
+def test_nothing_is_searched_where_labels_agree() -> None:
+    _, report = quantize_measured(network(), IMAGES, IMAGES, target_agreement=0.8)
     assert report.label_agreement >= 0.8
     assert report.float_layers == ()
     assert report.sensitivity == {}
 
 
-def test_the_search_goes_by_images_unlike_training_too() -> None:
+def test_the_search_considers_images_unlike_training() -> None:
     model, dark = network(), IMAGES // 4
-    plain = quantize_measured(model, dark, dark, wanted=0.9)[1]
-    judged = quantize_measured(model, dark, dark, wanted=0.9, unlike=IMAGES)[1]
+    plain = quantize_measured(model, dark, dark, target_agreement=0.9)[1]
+    judged = quantize_measured(model, dark, dark, target_agreement=0.9, unlike=IMAGES)[1]
     assert plain.clear_agreement is None
     assert (plain.headroom, plain.float_layers) == (1.0, ())
     assert judged.clear_agreement is not None
     assert judged.headroom > 1 or judged.float_layers
-    assert quantize_measured(model, IMAGES, IMAGES, wanted=0.8, unlike=IMAGES[:0])[1].clear_agreement is None
+    assert quantize_measured(model, IMAGES, IMAGES, target_agreement=0.8, unlike=IMAGES[:0])[1].clear_agreement is None
 
 
-def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
-    """Calibrated on dark images, the bright ones go beyond the ranges."""
+def test_wider_ranges_are_tried_before_layers_return_to_float() -> None:
+    """Calibrated on dark images, bright ones exceed the ranges."""
     model = network()
     dark = IMAGES // 2
     even = equalize(model, heavy_nodes(model), dark)
     narrow = to_int8(even, calibrate(even, dark))
-    before = float((answers(narrow).argmax(1) == answers(model).argmax(1)).mean())
-    said: list[str] = []
-    graph, report = quantize_measured(model, dark, IMAGES, wanted=1.0, on_step=said.append)
+    before = float((probabilities(narrow).argmax(1) == probabilities(model).argmax(1)).mean())
+    steps: list[str] = []
+    graph, report = quantize_measured(model, dark, IMAGES, target_agreement=1.0, on_step=steps.append)
     assert before < 1
-    assert "with ranges 1.25 times as wide" in said[0]
+    assert "with ranges 1.25 times as wide" in steps[0]
     assert report.headroom == 1.25
     scales = {tensor.name: tensor for tensor in graph.graph.initializer}
     narrower = {tensor.name: tensor for tensor in narrow.graph.initializer}
@@ -290,24 +290,24 @@ def test_wider_ranges_are_tried_before_layers_are_given_up() -> None:
         QuantizationConfig(headroom=0.5)
 
 
-def test_the_layer_that_spoils_the_answers_goes_back_to_float() -> None:
+def test_the_layer_that_changes_the_labels_returns_to_float() -> None:
     model = network(spoiled=3000.0)
     alone = to_int8(model, calibrate(model, IMAGES))
-    before = float((answers(alone).argmax(1) == answers(model).argmax(1)).mean())
-    said: list[str] = []
-    graph, report = quantize_measured(model, IMAGES, IMAGES, wanted=0.95, on_step=said.append)
+    before = float((probabilities(alone).argmax(1) == probabilities(model).argmax(1)).mean())
+    steps: list[str] = []
+    graph, report = quantize_measured(model, IMAGES, IMAGES, target_agreement=0.95, on_step=steps.append)
     assert before < 0.95 <= report.label_agreement
     assert set(report.sensitivity) == {"conv1/c", "conv2/c", "conv3/c"}
     assert report.float_layers
-    assert "conv1/c" not in report.float_layers  # it does no harm
-    assert float((answers(graph).argmax(1) == answers(model).argmax(1)).mean()) == report.label_agreement
-    assert said
+    assert "conv1/c" not in report.float_layers  # it does not change the labels
+    assert float((probabilities(graph).argmax(1) == probabilities(model).argmax(1)).mean()) == report.label_agreement
+    assert steps
 
 
 # Export --------------------------------------------------------------------------------------------------------------
 
 
-def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path) -> None:
+def test_an_exported_file_records_how_it_was_made(mini_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(mini_run, run)
     for name in ("images", "classes"):
@@ -330,23 +330,23 @@ def test_an_exported_file_says_how_it_came_about(mini_run: Path, tmp_path: Path)
     assert any(t.data_type == onnx.TensorProto.INT8 for t in onnx.load(tmp_path / "m.onnx").graph.initializer)
 
 
-def test_a_run_without_training_images_names_the_way_out(mini_run: Path, tmp_path: Path) -> None:
+def test_without_training_images_the_error_names_the_option(mini_run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="--calibration"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8")
 
 
-def test_int8_wants_the_optimised_graph_and_images(mini_run: Path, tmp_path: Path) -> None:
+def test_int8_requires_the_optimised_graph_and_images(mini_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="optimised"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", optimized=False)
-    with pytest.raises(DataError, match="one calibration image"):
+    with pytest.raises(DataError, match="at least one calibration image"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(count=0))
     with pytest.raises(DataError, match="--calibration"):
         export_run(mini_run, tmp_path / "m.onnx", precision="int8", int8=Int8Choices(calibration=tmp_path / "none"))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_arithmetic_of_each_layer() -> None:
-    # Rows x columns of the result, filters, weights of one filter.
+def test_macs_of_each_layer() -> None:
+    # Rows x columns of the output, filters, weights per filter.
     assert macs_per_image(network()) == {
         "conv1/c": 7 * 7 * 8 * 4 * 4 * 3,
         "conv2/c": 6 * 6 * 12 * 3 * 3 * 8,
