@@ -70,9 +70,9 @@ def classified(predictor: Predictor, column: int, label: str, count: int) -> lis
             people.append({"left": left, "lightness": lightness, "behind": bool(behind)})
     probabilities = predictor.probabilities(np.stack(images))
     threshold = predictor.threshold or 0.0
-    for person, row in zip(people, probabilities, strict=True):
-        person["correct"] = predictor.spec.classes[int(row.argmax())] == label
-        person["accepted"] = bool(row.max() >= threshold)
+    for person, outputs in zip(people, probabilities, strict=True):
+        person["correct"] = predictor.spec.classes[int(outputs.argmax())] == label
+        person["accepted"] = bool(outputs.max() >= threshold)
     return people
 
 

@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from benchmarks.harness.machine import describe_machine, machine_line
 from benchmarks.harness.paired import paired_difference
 from benchmarks.harness.report import REPOSITORY, RESULTS, argument_parser, markdown_table, page, write_result
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {"float32": "#2f6fa8", "bfloat16": "#c2781f", "INT8": "#2a9d62"}
 PLAIN = "ONNX Runtime, graph as tf2onnx leaves it"
 OURS_ON_OPENVINO = "asl-edge[openvino], int8"
 SAME_OPENVINO = "OpenVINO of asl-edge[openvino]'s environment, our INT8 file"
@@ -135,7 +139,7 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
     """Return everything that is measured."""
     plain, fp32, int8 = (str(folder / f"{name}.onnx") for name in ("plain", "fp32", "int8"))
     run = {"run": str(options.run)}
-    ways = [
+    every = [
         Way(PLAIN, "onnxruntime", "float32", {"model": plain}),
         Way("Keras, model.predict", "keras-predict", "float32", run),
         Way("Keras, model(x)", "keras-call", "float32", run),
@@ -159,10 +163,10 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
         for name, exact in (("", True), (HALF, False)):
             mine = {**extra, "provider_options": chosen[exact]}
             theirs = {"model": int8, "precision": "f32" if exact else "bf16"}
-            ways.append(Way(OURS_ON_OPENVINO + name, "asl-edge", "INT8", mine, there))
-            ways.append(Way(SAME_OPENVINO + name, "openvino", "INT8", theirs, there))
+            every.append(Way(OURS_ON_OPENVINO + name, "asl-edge", "INT8", mine, there))
+            every.append(Way(SAME_OPENVINO + name, "openvino", "INT8", theirs, there))
     words = options.only or [""]
-    return [way for way in ways if way.name == PLAIN or any(word in way.name for word in words)]
+    return [way for way in every if way.name == PLAIN or any(word in way.name for word in words)]
 
 
 class Peer:
@@ -313,40 +317,65 @@ def against_openvino(results: dict[str, Any], by_count: dict[str, dict[str, floa
     parts = []
     for name, what in (("", "float32"), (HALF, "bfloat16")):
         mine, theirs = OURS_ON_OPENVINO + name, SAME_OPENVINO + name
-        if all(mine in medians and theirs in medians for medians in by_count.values()):
-            each = ", ".join(f"{medians[mine] / medians[theirs]:.2f} ({count})" for count, medians in by_count.items())
+        if all(mine in row and theirs in row for row in by_count.values()):
+            each = ", ".join(f"{row[mine] / row[theirs]:.2f} ({count})" for count, row in by_count.items())
             parts.append(f"{each} with floats in {what}")
     title = "asl-edge[openvino] vs. OpenVINO's own API of the same version, ratio of medians (threads): "
     return [f"{title}{'; '.join(parts)}.", ""] if parts else []
 
 
+SHORT_NAMES = (
+    ("OpenVINO of asl-edge[openvino]'s environment", "OpenVINO (older)"),
+    (", its floats in bfloat16", ", bfloat16"),
+    ("ONNX Runtime, graph as tf2onnx leaves it", "ONNX Runtime"),
+)
+"""Parts of names that are too long for a plot, and what stands there instead."""
+
+
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draw latency against labels that stay: to the left and up is better."""
+    """Save `latency_figure`."""
+    latency_figure(results).savefig(path)
+
+
+def latency_figure(results: dict[str, Any]) -> Figure:
+    """Return one dot per runtime on a logarithmic axis: latency, with the share of labels equal to Keras's."""
     from matplotlib.figure import Figure
 
     count = list(results["threads"])[-1]
     by_name = medians(results, count)
-    figure = Figure(figsize=(9, 5), dpi=130, layout="constrained")
-    axes = figure.subplots()
     names = sorted(by_name, key=lambda name: -by_name[name])
-    colours = {"float32": "#6b8fb5", "bfloat16": "#b58f6b", "INT8": "#6bb58f"}
-    for place, name in enumerate(names):
-        precision = results["threads"][count][name]["precision"]
-        ours = name.startswith("asl-edge")
-        # Points: on a logarithmic axis a bar has no length.
-        edge = "#12355b" if ours else colours[precision]
-        axes.plot(by_name[name], place, "o", color=colours[precision], markeredgecolor=edge, markeredgewidth=2)
-        agreement = compared(results, name)["agreement"]
-        axes.text(by_name[name] * 1.05, place, f"  {by_name[name]:.2f} ms, {agreement:.1%}", va="center", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    figure = Figure(figsize=(8.4, 0.27 * len(names) + 1), dpi=100, layout="constrained")
+    axes = figure.subplots()
     axes.set_xscale("log")
-    axes.set_xlim(min(by_name.values()) / 1.2, max(by_name.values()) * 3)
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"milliseconds per image, median, {count} thread{'s' * (count != '1')}; labels as Keras's")
+    for place, name in enumerate(names):
+        colour = COLOURS[results["threads"][count][name]["precision"]]
+        ours = name.startswith("asl-edge")
+        axes.plot(by_name[name], place, "o", color=colour, markersize=8, markeredgewidth=2 * ours, markeredgecolor="k")
+        text = f"{by_name[name]:.2f} ms, {compared(results, name)['agreement']:.1%}"
+        axes.annotate(text, (by_name[name], place), (9, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), [short_name(name) for name in names], fontsize=9)
+    ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500) if value < 2 * max(by_name.values())]
+    axes.set_xticks(ticks, [str(value) for value in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(0.85 * min(by_name.values()), 3 * max(by_name.values()))
+    axes.grid(axis="both", color="0.9")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(
+        f"ms per image (median, {count} thread{'s' * (count != '1')}, log scale); share of labels as Keras's"
+    )
     axes.spines[["top", "right"]].set_visible(False)
-    handles = [axes.plot([], [], "o", color=colour, label=name)[0] for name, colour in colours.items()]
-    axes.legend(handles=handles, loc="upper right", frameon=False)
-    figure.savefig(path)
+    for precision, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=precision)
+    axes.plot([], [], "o", color="w", markeredgecolor="k", markeredgewidth=2, label="asl-edge")
+    axes.legend(loc="upper right", fontsize=9)
+    return figure
+
+
+def short_name(name: str) -> str:
+    """Return the name of a runtime as the plot shows it."""
+    for long, short in SHORT_NAMES:
+        name = name.replace(long, short)
+    return name
 
 
 if __name__ == "__main__":
