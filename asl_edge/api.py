@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> PrepareReport:
+def prepare(
+    sources: PrepareConfig | PathLike | Sequence[PathLike],
+    out: PathLike | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+    **choices: Any,
+) -> PrepareReport:
     """Turn labelled images into arrays with honest splits and a leak report, as `asl-edge data prepare` does.
 
     Args:
-        config: sources, the folder to write, size, splits and the rest.
+        sources: a folder or zip of labelled images, several of them, or a `PrepareConfig` that holds every choice.
+        out: the folder to write; a `PrepareConfig` names it itself.
         on_progress: called with the stage, the number of images done and their total.
+        choices: further fields of `PrepareConfig`, such as `size`, `split` or `overwrite`.
 
     Returns:
         What was written, what was skipped and why, and how much the splits leak.
@@ -41,12 +49,21 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         DataError: a source or a choice cannot be used.
 
     Example:
-        >>> report = asl_edge.prepare(asl_edge.PrepareConfig(sources=(Path("hands"),), out=Path("arrays"), size=128))
+        >>> report = asl_edge.prepare("hands", "arrays", size=128)
         >>> report.classes
         ('A', 'B', 'C')
     """
+    from asl_edge.data.prepare.prepare import PrepareConfig
     from asl_edge.data.prepare.prepare import prepare as run
 
+    if isinstance(sources, PrepareConfig):
+        if out is not None or choices:
+            raise UserError("A PrepareConfig holds every choice. Set out and the rest there, or give paths instead.")
+        return run(sources, on_progress)
+    if out is None:
+        raise UserError("Name the folder to write: asl_edge.prepare(sources, out)")
+    paths = (sources,) if isinstance(sources, (str, os.PathLike)) else tuple(sources)
+    config = PrepareConfig(sources=tuple(Path(path) for path in paths), out=Path(out), **choices)
     return run(config, on_progress)
 
 
@@ -85,13 +102,16 @@ def train(
         ['test', 'validation']
     """
     from asl_edge.data.arrays import PreparedArrays
+    from asl_edge.training.config import TrainConfig
     from asl_edge.training.loop.start import resumed_config
     from asl_edge.training.loop.train import train as run
 
     if config is None:
         config = resumed_config(Path(out)) if resume else recipe()
-    opened = arrays if isinstance(arrays, PreparedArrays) else PreparedArrays.open(arrays, check=True)
-    return run(config, opened, Path(out), resume=resume, overwrite=overwrite, progress=progress)
+    elif not isinstance(config, TrainConfig):
+        raise UserError(f"config must be a TrainConfig, such as asl_edge.recipe(...). Received: {config!r}")
+    prepared = arrays if isinstance(arrays, PreparedArrays) else PreparedArrays.open(arrays, check=True)
+    return run(config, prepared, Path(out), resume=resume, overwrite=overwrite, progress=progress)
 
 
 def recipe(name: str | None = None, **changes: Any) -> TrainConfig:

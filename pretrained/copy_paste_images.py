@@ -172,13 +172,13 @@ def training_images(folder: Path) -> Photographs:
     arrays = PreparedArrays.open(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     sources = [source_of(source["path"]) for source in manifest["sources"]]
-    found: Photographs = defaultdict(list)
+    photographs: Photographs = defaultdict(list)
     for row, number in enumerate(manifest["rows"]["train"]["folder"]):
         source_number, label = manifest["folders"][number]
         source = sources[source_number]
         if source is not None:
-            found[source, label].append(arrays.rgb("train", [row])[0])
-    return dict(found)
+            photographs[source, label].append(arrays.rgb("train", [row])[0])
+    return dict(photographs)
 
 
 def real_hands(photographs: Photographs) -> Iterator[LabelledCutout]:

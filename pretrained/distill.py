@@ -52,19 +52,19 @@ def distill(
 
     keras = load_keras()
     keras.utils.set_random_seed(3)
-    opened = PreparedArrays.open(arrays)
-    known = load_network(str(teacher), opened)
-    student = networks.build(STUDENT, len(opened.classes), opened.input_size)
+    prepared = PreparedArrays.open(arrays)
+    known = load_network(str(teacher), prepared)
+    student = networks.build(STUDENT, len(prepared.classes), prepared.input_size)
     weighted = [[layer for layer in network.layers if layer.weights] for network in (known, student)]
     # The last seven layers: three convolutions, their normalisations, and the logits.
     for one, other in zip(*(layers[-7:] for layers in weighted), strict=True):
         other.set_weights(one.get_weights())
-    losses = train_first_layers(known, student, opened, epochs, steps, learning_rate)
+    losses = train_first_layers(known, student, prepared, epochs, steps, learning_rate)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     # A run of one step has everything that belongs to a run folder; its weights are replaced.
     config = recipes.get(RECIPE, network=STUDENT, epochs=1, steps_per_epoch=1, zoom=False)
-    train(config, opened, partial)
+    train(config, prepared, partial)
     student.save(partial / "best.keras")
     stored = json.loads((partial / "config.json").read_text())
     stored["distilled"] = {"teacher": teacher.name, "epochs": epochs, "losses": losses}
@@ -115,12 +115,12 @@ def train_first_layers(
         1e-5, epochs * steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
     )
     model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01), loss=None)
-    feed = BatchLoader(arrays, _BATCH, seed=5, steps=steps, source_exponent=0.42)
+    batches = BatchLoader(arrays, _BATCH, seed=5, steps=steps, source_exponent=0.42)
     losses = []
     for epoch in range(epochs):
         start = time.perf_counter()
-        feed.epoch = epoch
-        history = model.fit(for_keras(feed), verbose=0, shuffle=False).history
+        batches.epoch = epoch
+        history = model.fit(for_keras(batches), verbose=0, shuffle=False).history
         losses.append(float(np.squeeze(history["loss"])))
         print(f"epoch {epoch + 1}: {losses[-1]:.3f}, {time.perf_counter() - start:.0f} s", flush=True)
     student.set_weights(twin.get_weights())

@@ -51,14 +51,14 @@ def interpolate(
     """
     from asl_edge.training.zoom_fitting import fit_zoom, write_zoom
 
-    opened = PreparedArrays.open(arrays)
+    prepared = PreparedArrays.open(arrays)
     after_file = last_checkpoint(after) if epoch == "last" and after.is_dir() else after
-    network = load_network(str(after_file), opened)
-    pairs = zip(load_network(before, opened).get_weights(), network.get_weights(), strict=True)
+    network = load_network(str(after_file), prepared)
+    pairs = zip(load_network(before, prepared).get_weights(), network.get_weights(), strict=True)
     network.set_weights([(1 - share) * one + share * other for one, other in pairs])
-    count = len(opened.split("train").labels)
+    count = len(prepared.split("train").labels)
     rows = np.sort(np.random.default_rng(0).choice(count, min(images, count), replace=False))
-    estimate_batch_statistics(network, opened.rgb("train", rows))
+    estimate_batch_statistics(network, prepared.rgb("train", rows))
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     left_out = shutil.ignore_patterns("checkpoints", "evaluation", ".lock", "model.*", "results.json", "zoom.json")
@@ -72,7 +72,7 @@ def interpolate(
         "images_for_batch_normalisation": len(rows),
     }
     atomic.write_json(partial / "config.json", config)
-    zoom = fit_zoom(network, opened, config["seed"])
+    zoom = fit_zoom(network, prepared, config["seed"])
     write_zoom(partial, zoom)
     print("no zoom pass" if zoom is None else zoom.describe())
     shutil.rmtree(out, ignore_errors=True)
@@ -110,14 +110,14 @@ def last_checkpoint(run: Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    found = {
+    checkpoints = {
         int(match[1]): path
         for path in (run / "checkpoints").glob("*.keras")
         if (match := _CHECKPOINT.fullmatch(path.name))
     }
-    if not found:
+    if not checkpoints:
         raise FileNotFoundError(f"{run} has no checkpoints. Train it again.")
-    return found[max(found)]
+    return checkpoints[max(checkpoints)]
 
 
 def described(path: Path) -> str:

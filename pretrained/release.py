@@ -100,12 +100,12 @@ def release(
 
 def choose_threshold(model: Path, sets: dict[str, Path], promise: Promise) -> calibration.Calibration:
     """Return the calibration of the model's own probabilities, whose threshold keeps the target in every set."""
-    answers = []
+    predictions = []
     for name, folder in sets.items():
         report = evaluate(model, folder)
-        answers.append(calibration.SourcePredictions(name, report.probabilities, report.labels))
+        predictions.append(calibration.SourcePredictions(name, report.probabilities, report.labels))
     target = promise.target + promise.margin
-    return calibration.calibrate(answers, temperature=1.0, target=target, every_source=True, about=promise.about)
+    return calibration.calibrate(predictions, temperature=1.0, target=target, every_source=True, about=promise.about)
 
 
 def copy_evaluation_sets(data: Path, arrays: Path, folder: Path) -> dict[str, Path]:

@@ -129,3 +129,20 @@ def test_recipe_takes_the_network_of_the_model_that_it_starts_from() -> None:
     assert (config.recipe, config.network, config.epochs) == ("finetune", "alexnet-edge-8", 2)
     with pytest.raises(UserError, match="Unknown recipe"):
         asl_edge.recipe("nonsense")
+
+
+def test_prepare_takes_paths_or_a_config_but_not_both(tmp_path: Path, work: Path) -> None:
+    config = asl_edge.PrepareConfig(sources=(work / "hands",), out=tmp_path / "one", size=64)
+    by_config = asl_edge.prepare(config)
+    by_paths = asl_edge.prepare([work / "hands"], tmp_path / "two", size=64)
+    assert by_paths.classes == by_config.classes
+    assert (tmp_path / "one/train_set.npy").read_bytes() == (tmp_path / "two/train_set.npy").read_bytes()
+    with pytest.raises(UserError, match="PrepareConfig holds every choice"):
+        asl_edge.prepare(config, tmp_path / "three")
+    with pytest.raises(UserError, match="Name the folder to write"):
+        asl_edge.prepare(work / "hands")
+
+
+def test_train_says_what_its_config_must_be(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="config must be a TrainConfig"):
+        asl_edge.train("arrays", tmp_path / "run", "default")

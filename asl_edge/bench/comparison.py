@@ -124,7 +124,7 @@ def compare(report: BenchmarkReport, before: dict[str, Any], path: str) -> Compa
         before: what `read_report` returned.
         path: path of the earlier one, for the report.
     """
-    found, notes = [], _notes(report, before)
+    results, notes = [], _notes(report, before)
     for result in report.results:
         if result.error is not None:
             continue
@@ -132,8 +132,8 @@ def compare(report: BenchmarkReport, before: dict[str, Any], path: str) -> Compa
         if earlier is None:
             notes.append(f"{result.variant.model}, {_words(result)}: not in {path}")
             continue
-        found.append(_one(result, earlier["raw"]["samples_ms"]))
-    return ComparisonReport(path, str(before["created"]), found, notes)
+        results.append(_one(result, earlier["raw"]["samples_ms"]))
+    return ComparisonReport(path, str(before["created"]), results, notes)
 
 
 def _one(result: VariantResult, before: list[list[float]]) -> Comparison:

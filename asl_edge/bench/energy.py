@@ -196,12 +196,12 @@ class NvmlMeter:
 
 def _packages(sysfs: Path) -> list[Path]:
     """Return the folders of whole processor packages; their parts would count twice."""
-    found = []
+    folders = []
     for folder in sorted((sysfs / "class" / "powercap").glob("*-rapl:*")):
         with contextlib.suppress(OSError):
             if (folder / "name").read_text().strip().startswith("package"):
-                found.append(folder)
-    return found
+                folders.append(folder)
+    return folders
 
 
 def _rails(sysfs: Path) -> dict[str, tuple[Path, ...]]:

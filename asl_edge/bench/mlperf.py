@@ -68,14 +68,14 @@ class ScenarioResult:
     @property
     def unmet(self) -> list[str]:
         """Which of MLPerf's minimum counts and durations this run did not reach."""
-        found = []
+        unmet = []
         if self.seconds < LEAST_SECONDS:
-            found.append(f"{self.seconds:.1f} of {LEAST_SECONDS} s")
+            unmet.append(f"{self.seconds:.1f} of {LEAST_SECONDS} s")
         if self.scenario == SINGLE_STREAM and self.queries < LEAST_QUERIES:
-            found.append(f"{self.queries:,} of {LEAST_QUERIES:,} queries")
+            unmet.append(f"{self.queries:,} of {LEAST_QUERIES:,} queries")
         if self.scenario == OFFLINE and self.samples < LEAST_SAMPLES:
-            found.append(f"{self.samples:,} of {LEAST_SAMPLES:,} samples")
-        return found
+            unmet.append(f"{self.samples:,} of {LEAST_SAMPLES:,} samples")
+        return unmet
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""

@@ -13,6 +13,7 @@ from asl_edge.bench import mlperf
 from asl_edge.bench.mlperf import ScenarioResult
 from asl_edge.bench.scenarios import Effort, Variant
 from asl_edge.bench.statistics import Summary, images_per_second, summarise
+from asl_edge.runtime.pretrained import shown_name
 
 NOTE = (
     "One run sends a batch of random images through the session; times are milliseconds per batch. "
@@ -223,8 +224,8 @@ class BenchmarkReport:
         lines = [self.machine_line(), "", "| " + " | ".join(headings) + " |"]
         lines += ["|" + "---|" * 4 + "---:|" * (len(headings) - 4)]
         for result in self.results:
-            found = cells(result)
-            lines += ["| " + " | ".join(found[heading] for heading in headings).replace("\n", " ") + " |"]
+            row = cells(result)
+            lines += ["| " + " | ".join(row[heading] for heading in headings).replace("\n", " ") + " |"]
         lines += ["", self.legend()]
         if self.scenarios:
             lines += ["", "| " + " | ".join(mlperf.HEADINGS) + " |", "|---|---|---|" + "---:|" * 5 + "---|"]
@@ -235,15 +236,15 @@ class BenchmarkReport:
 
     def legend(self) -> str:
         """Return what the figures of this report mean."""
-        found = [NOTE]
+        sentences = [NOTE]
         if self.images and any(result.label_ms for result in self.results):
-            found.append(f"The files: {self.images}.")
+            sentences.append(f"The files: {self.images}.")
         meters = dict.fromkeys(result.meter for result in self.results if result.meter)
         if meters:
-            found.append(f"{_ENERGY_NOTE} Counted: {', '.join(str(meter) for meter in meters)}.")
+            sentences.append(f"{_ENERGY_NOTE} Counted: {', '.join(str(meter) for meter in meters)}.")
         if self.data:
-            found.append(f"Accuracy, with its 95% interval, is on the labelled images of {self.data}.")
-        return " ".join(found)
+            sentences.append(f"Accuracy, with its 95% interval, is on the labelled images of {self.data}.")
+        return " ".join(sentences)
 
     def machine_line(self) -> str:
         """Return one sentence about machine, versions and effort."""
@@ -259,16 +260,16 @@ class BenchmarkReport:
 
     def notes(self) -> list[str]:
         """Return errors and warnings of single variants and scenarios."""
-        found = []
+        notes = []
         for result in self.results:
             texts = [result.error or result.warning, result.accuracy_error]
-            found += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in texts if text]
-        found += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
+            notes += [f"{result.variant.model}, {result.variant.provider}: {text}" for text in texts if text]
+        notes += [f"{one.model}, {one.provider}, {one.scenario}: {one.error}" for one in self.scenarios if one.error]
         skipped = max((result.accuracy.skipped for result in self.results if result.accuracy), default=0)
         if skipped:
-            found.append(f"{skipped} of the images of {self.data} cannot be read: `asl-edge evaluate` names them")
+            notes.append(f"{skipped} of the images of {self.data} cannot be read: `asl-edge evaluate` names them")
         unread = [text for result in self.results if (text := result.no_energy_because)]
-        return found + unread[:1]  # one machine, one reason
+        return notes + unread[:1]  # one machine, one reason
 
 
 HEADINGS = (
@@ -280,7 +281,7 @@ LESS_IMPORTANT = ("p90 ms", "mean ms", "first ms", "samples")
 
 
 def _aligned(results: Sequence[VariantResult], headings: Sequence[str]) -> list[str]:
-    rows = [headings, *([found[heading] for heading in headings] for found in map(cells, results))]
+    rows = [headings, *([row[heading] for heading in headings] for row in map(cells, results))]
     return aligned(rows, left=("model", "provider"))
 
 
@@ -302,23 +303,23 @@ def cells(result: VariantResult) -> dict[str, str]:
     provider = variant.provider
     if result.provider_used and result.provider_used != provider:
         provider = f"{provider}: {result.provider_used}"
-    found = dict.fromkeys(HEADINGS, "-")
-    found |= {"model": variant.model, "provider": provider, "batch": str(variant.batch_size)}
-    found["threads"] = variant.threads_text
+    texts = dict.fromkeys(HEADINGS, "-")
+    texts |= {"model": shown_name(variant.model), "provider": provider, "batch": str(variant.batch_size)}
+    texts["threads"] = variant.threads_text
     if result.error is not None:
-        return found | {"p50 ms": "failed"}
+        return texts | {"p50 ms": "failed"}
     for heading in ("p50 ms", "p90 ms", "p99 ms", "mean ms"):
-        found[heading] = _milliseconds(row[heading.replace(" ", "_")])
+        texts[heading] = _milliseconds(row[heading.replace(" ", "_")])
     if row["to_label_p50_ms"] is not None:
-        found["to label ms"] = _milliseconds(row["to_label_p50_ms"])
+        texts["to label ms"] = _milliseconds(row["to_label_p50_ms"])
     if row["peak_memory_bytes"]:
-        found["peak MB"] = f"{row['peak_memory_bytes'] / 1e6:.0f}"
+        texts["peak MB"] = f"{row['peak_memory_bytes'] / 1e6:.0f}"
     if row["joules_per_image"] is not None:
-        found["mJ/image"] = f"{row['joules_per_image'] * 1e3:.3g}"
+        texts["mJ/image"] = f"{row['joules_per_image'] * 1e3:.3g}"
     if result.accuracy is not None:
         low, high = result.accuracy.low * 100, result.accuracy.high * 100
-        found["accuracy"] = f"{result.accuracy.share:.1%} ({low:.1f}-{high:.1f}, n={result.accuracy.images})"
-    return found | {
+        texts["accuracy"] = f"{result.accuracy.share:.1%} ({low:.1f}-{high:.1f}, n={result.accuracy.images})"
+    return texts | {
         "images/s": f"{row['images_per_second']:.1f}",
         "load ms": f"{row['load_ms']:.0f}",
         "first ms": f"{row['first_ms']:.1f}",

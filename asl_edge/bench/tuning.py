@@ -130,7 +130,7 @@ def _measured(
                 on_turn(number * len(ways) + place, effort.rounds * len(ways))
             if way in reasons:
                 continue
-            answer = take_turn(
+            outcome = take_turn(
                 {
                     **request,
                     "provider": way.provider,
@@ -141,11 +141,11 @@ def _measured(
                     "runs": effort.runs,
                 }
             )
-            if "error" in answer:
-                reasons[way] = str(answer["error"])
+            if "error" in outcome:
+                reasons[way] = str(outcome["error"])
             else:
-                samples[way] += answer["samples_ms"]
-                loads[way].append(answer["load_ms"])
+                samples[way] += outcome["samples_ms"]
+                loads[way].append(outcome["load_ms"])
     candidates = [
         Candidate(
             way.provider,

@@ -42,11 +42,11 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     runtime = providers.onnxruntime()  # imported before the clock starts: loading time is the model's alone
     size = request["input_size"]
     images = np.random.default_rng(0).integers(0, 256, (request["batch_size"], size, size, 3), dtype=np.uint8)
-    feed, wanted = {INPUT_NAME: images}, [OUTPUT_NAME]
+    inputs, wanted = {INPUT_NAME: images}, [OUTPUT_NAME]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         started = time.perf_counter()
-        found, opened = open_model(
+        source, opened = open_model(
             request["model"],
             provider=request["provider"],
             strict=request["strict"],
@@ -56,18 +56,18 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         load_ms = (time.perf_counter() - started) * 1000
     run = opened.run
     started = time.perf_counter()
-    run(wanted, feed)
+    run(wanted, inputs)
     first_ms = (time.perf_counter() - started) * 1000
     for _ in range(request["warmup"]):
-        run(wanted, feed)
+        run(wanted, inputs)
     samples_ms = []
     for _ in range(request["runs"]):
         started = time.perf_counter()
-        run(wanted, feed)
+        run(wanted, inputs)
         samples_ms.append((time.perf_counter() - started) * 1000)
     peak = peak_memory_bytes()  # of the network, without decoding images and counting energy
-    label_ms = _bytes_to_labels(request, found.spec, run) if request.get("files") else []
-    energy = _energy(lambda: run(wanted, feed), request.get("energy_seconds", 0.0), opened.used)
+    label_ms = _bytes_to_labels(request, source.spec, run) if request.get("files") else []
+    energy = _energy(lambda: run(wanted, inputs), request.get("energy_seconds", 0.0), opened.used)
     return {
         "load_ms": load_ms,
         "first_ms": first_ms,
@@ -76,7 +76,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         "energy": energy,
         "peak_memory_bytes": peak,
         "providers_used": list(opened.used),
-        "precision": found.spec.precision,
+        "precision": source.spec.precision,
         "onnxruntime": runtime.__version__,
         "warnings": [str(warning.message) for warning in caught],
     }
@@ -101,8 +101,8 @@ def _bytes_to_labels(request: dict[str, Any], spec: ModelSpec, run: Callable[...
                 load(content, spec.input_size, spec.fit, out=row)
             except ImageError as error:
                 raise ImageError(f"{name}: {error}") from error
-        feed = images if spec.colour == "RGB" else np.ascontiguousarray(images[..., ::-1])
-        [spec.classes[column] for column in run([OUTPUT_NAME], {INPUT_NAME: feed})[0].argmax(axis=1)]
+        fed = images if spec.colour == "RGB" else np.ascontiguousarray(images[..., ::-1])
+        [spec.classes[column] for column in run([OUTPUT_NAME], {INPUT_NAME: fed})[0].argmax(axis=1)]
         samples_ms.append((time.perf_counter() - started) * 1000)
     return samples_ms[request["warmup"] :]
 
@@ -154,16 +154,16 @@ def measure_scenario(request: dict[str, Any]) -> dict[str, Any]:
             request["model"], provider=request["provider"], strict=request["strict"], threads=threads, workers=workers
         )
     images = np.random.default_rng(0).integers(0, 256, (batch + 15, size, size, 3), dtype=np.uint8)
-    feeds = [{INPUT_NAME: images[first : first + batch]} for first in range(16)]
-    for feed in feeds[:3]:
-        opened.run([OUTPUT_NAME], feed)
+    inputs_of_runs = [{INPUT_NAME: images[first : first + batch]} for first in range(16)]
+    for inputs in inputs_of_runs[:3]:
+        opened.run([OUTPUT_NAME], inputs)
     started = time.perf_counter()
 
     def stream(_: int) -> list[float]:
         samples_ms: list[float] = []
         then = started
         while (then - started) < request["seconds"]:
-            opened.run([OUTPUT_NAME], feeds[len(samples_ms) % 16])
+            opened.run([OUTPUT_NAME], inputs_of_runs[len(samples_ms) % 16])
             now = time.perf_counter()
             samples_ms.append((now - then) * 1000)
             then = now

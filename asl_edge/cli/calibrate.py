@@ -58,11 +58,11 @@ def calibrate(
     from asl_edge.evaluation import calibration
     from asl_edge.training.runs.folder import RunFolder
 
-    opened = RunFolder.open(run)
+    run_folder = RunFolder.open(run)
     calibration.check_choices(target, temperature, both=bool(threshold_on))
     # The file, not the run: the uncalibrated predictions of the network are needed.
-    predictions = [_predictions(opened.best_model_path, source, opened.classes) for source in data]
-    others = [_predictions(opened.best_model_path, source, opened.classes) for source in threshold_on or []]
+    predictions = [_predictions(run_folder.best_model_path, source, run_folder.classes) for source in data]
+    others = [_predictions(run_folder.best_model_path, source, run_folder.classes) for source in threshold_on or []]
     result = calibration.calibrate(
         predictions,
         threshold_on=others or None,

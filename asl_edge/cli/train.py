@@ -255,8 +255,8 @@ def train(
 
     config = _config(recipe, changes, out if resume else None)
     names, bgr = _columns(classes, bgr, out if resume else None)
-    opened = _open_arrays(arrays, names, bgr, check=not no_check)
-    _train(config, opened, out, resume, overwrite, as_json, from_options(hosts, host_index))
+    prepared = _open_arrays(arrays, names, bgr, check=not no_check)
+    _train(config, prepared, out, resume, overwrite, as_json, from_options(hosts, host_index))
 
 
 def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str | None:
@@ -341,10 +341,10 @@ def _open_arrays(folder: Path, classes: list[str] | None, bgr: bool, check: bool
 
     with warnings.catch_warnings(record=True) as caught, err.status("Checking the arrays ..."):
         warnings.simplefilter("always")
-        opened = PreparedArrays.open(folder, classes=classes, bgr=bgr, check=check)
+        prepared = PreparedArrays.open(folder, classes=classes, bgr=bgr, check=check)
     for warning in caught:
         warn(str(warning.message))
-    return opened
+    return prepared
 
 
 def _train(
@@ -408,8 +408,8 @@ def _print_summary(arrays: Path | None, classes: str | None, size: int | None, c
 
     names, _ = _columns(classes, bgr, None)
     if arrays is not None:
-        opened = _open_arrays(arrays, names, bgr, check=False)
-        count, size = len(opened.classes), opened.input_size
+        prepared = _open_arrays(arrays, names, bgr, check=False)
+        count, size = len(prepared.classes), prepared.input_size
     elif names is not None:
         count, size = len(names), size or _usual_size(config)
     else:

@@ -141,11 +141,11 @@ class PreparedArrays:
         """
         if name not in SPLITS:
             raise DataError(f"Unknown split {name!r}. The splits are {', '.join(SPLITS)}.")
-        found = self._splits.get(name)
-        if found is None:
+        split = self._splits.get(name)
+        if split is None:
             have = ", ".join(f"{split} ({len(rows)})" for split, rows in self._splits.items())
             raise DataError(f"{self.folder} holds no {name} images. It has: {have}.")
-        return found
+        return split
 
     def sources(self, name: str) -> npt.NDArray[np.int64]:
         """Return the number of the source of each row of a split: int64 array of shape (N,).
@@ -156,10 +156,10 @@ class PreparedArrays:
         manifest = self.manifest or {}
         try:
             folders = np.array([folder[0] for folder in manifest["folders"]], np.int64)
-            found = folders[np.array(manifest["rows"][name]["folder"], np.int64)]
+            of_rows = folders[np.array(manifest["rows"][name]["folder"], np.int64)]
         except (KeyError, TypeError, ValueError, IndexError):
             return np.zeros(count, np.int64)
-        return found if len(found) == count else np.zeros(count, np.int64)
+        return of_rows if len(of_rows) == count else np.zeros(count, np.int64)
 
     def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
         """Copy the images of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
@@ -193,10 +193,10 @@ class PreparedArrays:
             if not path.exists():
                 raise DataError(f"{path} is missing, though the manifest lists it. Prepare the arrays again.")
             try:
-                found = sha256_of(path)
+                actual = sha256_of(path)
             except OSError as error:
                 raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-            if found != entry["sha256"]:
+            if actual != entry["sha256"]:
                 raise DataError(
                     f"{path} is damaged or was changed: its SHA-256 differs from the manifest's. "
                     "Prepare the arrays again."

@@ -65,7 +65,7 @@ def evaluate(
         TypeError: `changes` names a field that there is not.
     """
     options, model_options = combined(options, model_options, changes)
-    with opened(model, options, model_options) as (classifier, warned):
+    with opened_classifier(model, options, model_options) as (classifier, warned):
         labelled = open_labelled_data(
             data, wanted_by(classifier), split=options.split, bgr=options.bgr, classes=options.classes
         )
@@ -74,7 +74,7 @@ def evaluate(
 
 
 @contextlib.contextmanager
-def opened(
+def opened_classifier(
     model: str | os.PathLike[str], options: EvaluationOptions, model_options: ModelOptions
 ) -> Iterator[tuple[Classifier, list[str]]]:
     """Open a model (see `open_classifier`) and close it in the end; yields it with the warnings of opening it."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from asl_edge.data.prepare.discovery import distinct_names
 from asl_edge.errors import DataError
-from asl_edge.evaluation.evaluate import make_report, measure, none_readable, opened, wanted_by
+from asl_edge.evaluation.evaluate import make_report, measure, none_readable, opened_classifier, wanted_by
 from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
 from asl_edge.evaluation.labelled_data import LabelledData, open_labelled_data
 from asl_edge.evaluation.report import ClassifiedImages, EvaluatedModel, EvaluationReport
@@ -73,7 +73,7 @@ def evaluate_sources(
     options, model_options = combined(options, model_options, changes)
     names = source_names(data)
     with ExitStack() as stack:
-        classifier, warned = stack.enter_context(opened(model, options, model_options))
+        classifier, warned = stack.enter_context(opened_classifier(model, options, model_options))
         sources: list[LabelledData] = []
         for path in data:
             labelled = open_labelled_data(

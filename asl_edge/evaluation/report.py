@@ -174,8 +174,8 @@ class EvaluationReport:
         present = [figures for figures in self.per_class or () if figures.support]
         if not present:
             return None
-        means = np.mean([(figures.precision, figures.recall, figures.f1) for figures in present], axis=0)
-        precision, recall, f1 = (float(value) for value in means)
+        averages = np.mean([(figures.precision, figures.recall, figures.f1) for figures in present], axis=0)
+        precision, recall, f1 = (float(value) for value in averages)
         return ClassFigures("macro average", precision, recall, f1, self.images)
 
     def to_dict(self) -> dict[str, Any]:

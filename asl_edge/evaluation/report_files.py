@@ -81,13 +81,13 @@ def write_multi_source_report(several: MultiSourceReport, folder: str | os.PathL
 
 def _folder_names(several: MultiSourceReport) -> list[str]:
     """Return a folder name per source that is valid on every system; no two differ in case only."""
-    taken = {SOURCES, SOURCES_TABLE, *_SPLITS}
+    used = {SOURCES, SOURCES_TABLE, *_SPLITS}
     names = []
     for name, report in zip(several.names, several.reports, strict=True):
         plain = re.sub(r"[^\w .()+-]+", "-", name).strip(" .-") or "source"
         more = (f"{plain}-{report.split or 'images'}" + (f"-{n}" if n > 1 else "") for n in itertools.count(1))
-        free = next(choice for choice in itertools.chain([plain], more) if choice.casefold() not in taken)
-        taken.add(free.casefold())
+        free = next(choice for choice in itertools.chain([plain], more) if choice.casefold() not in used)
+        used.add(free.casefold())
         names.append(free)
     return names
 

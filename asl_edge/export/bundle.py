@@ -71,7 +71,8 @@ class BundleResult:
         }
 
 
-def export_bundle(
+# Nine parameters: all but the first two are independent and have defaults, so nobody passes them together.
+def export_bundle(  # noqa: PLR0913
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
@@ -168,7 +169,7 @@ def _entries(
         precision = built.spec.precision
         content = built.to_bytes(card)
         names = f"models/{precision}.onnx", f"golden/{precision}.npy"
-        members[names[0]], members[names[1]] = content, _npy(_answers(content, images, colour))
+        members[names[0]], members[names[1]] = content, _npy(_golden_outputs(content, images, colour))
         entries.append(
             {
                 "precision": precision,
@@ -203,7 +204,7 @@ def _examples(converted: ConvertedModel, count: int, real: bool) -> tuple[npt.ND
     return np.stack([to_square(image, source.input_size) for image in examples]), "synthetic hands"
 
 
-def _answers(model: bytes, images: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
+def _golden_outputs(model: bytes, images: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.float32]:
     """Return a model's probabilities on the CPU, one image at a time, as on a device."""
     from asl_edge.runtime.engine.session import open_session
 
@@ -257,14 +258,14 @@ def _manifest(
 
 
 def _write_zip(path: Path, manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w") as opened:
+    with zipfile.ZipFile(path, "w") as archive:
         content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
         for name, data in {MANIFEST: content, **members}.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o100644 << 16
             # Weights hardly compress, and stored ones open faster.
             entry.compress_type = zipfile.ZIP_STORED if name.startswith("models/") else zipfile.ZIP_DEFLATED
-            opened.writestr(entry, data)
+            archive.writestr(entry, data)
 
 
 def _npy(array: npt.NDArray[Any]) -> bytes:

@@ -251,9 +251,9 @@ def _smoke_test(path: Path, spec: ModelSpec, images: ParityImages) -> None:
         if ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map) != spec:
             raise ModelError("The spec read back from the file is not the one that was written.")
         for count in (1, min(7, len(images.images))):
-            answers = session.run([OUTPUT_NAME], {INPUT_NAME: images.images[:count]})[0]
-            if answers.shape != (count, len(spec.classes)) or answers.dtype != np.float32:
-                raise ModelError(f"{count} images gave {answers.dtype} {answers.shape}, not probabilities.")
+            outputs = session.run([OUTPUT_NAME], {INPUT_NAME: images.images[:count]})[0]
+            if outputs.shape != (count, len(spec.classes)) or outputs.dtype != np.float32:
+                raise ModelError(f"{count} images gave {outputs.dtype} {outputs.shape}, not probabilities.")
     finally:
         del session  # it holds the file open; a traceback would keep it, and Windows cannot remove an open file
 

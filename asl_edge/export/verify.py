@@ -124,11 +124,11 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
         (graph.graph.output, OUTPUT_NAME, outputs),
     )
     for values, name, wanted in specified:
-        found = [
+        actual = [
             (v.name, v.type.tensor_type.elem_type, [d.dim_value for d in v.type.tensor_type.shape.dim][1:])
             for v in values
         ]
-        if found != wanted:
-            differences.append(f"the graph's {name} is {found}, which contradicts its spec")
+        if actual != wanted:
+            differences.append(f"the graph's {name} is {actual}, which contradicts its spec")
     if differences:
         raise ParityError(f"{path} was not made from {source.path}: {'; '.join(differences)}.")

@@ -119,11 +119,11 @@ def check_space(building: Path, out: Path, needed_bytes: int) -> None:
 
 def _begin(final: Path) -> LockedFolder:
     """Make the hidden folder next to `final`, or within it where `final` cannot be renamed."""
-    beside = final.parent / f".{final.name}.partial-"
+    partial = final.parent / f".{final.name}.partial-"
     if not final.is_dir():
-        return LockedFolder.make(beside)
+        return LockedFolder.make(partial)
     try:
-        building = LockedFolder.make(beside)
+        building = LockedFolder.make(partial)
     except OSError:  # the parent belongs to someone else, or its disk takes no writing
         return LockedFolder.make(final / PARTIAL_WITHIN)
     if _can_be_renamed(final, building.path):

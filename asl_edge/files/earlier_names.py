@@ -32,6 +32,9 @@ _RENAMED = {
 _CHOSEN_BY_PEOPLE = frozenset(("evaluation", "made_with"))
 """Keys of dictionaries by names that are not ours (of sources, of packages): a source may be called `pictures`."""
 
+_BY_CLASS = frozenset(("correct_per_class", "right_of", "counts"))
+"""Keys of figures by class: a class may be called `region`."""
+
 _RENAMED_VALUES = {
     ("recipe", "strangers"): "signer-independent",
     ("start_from", "box"): "pretrained",
@@ -50,6 +53,8 @@ def with_current_names(values: Any) -> Any:
 
 
 def _below(key: str, value: Any) -> Any:
+    if key in _BY_CLASS:
+        return value
     if key in _CHOSEN_BY_PEOPLE and isinstance(value, dict):
         return {name: with_current_names(inner) for name, inner in value.items()}
     return with_current_names(value)

@@ -126,14 +126,14 @@ def _read_tiff(data: bytes) -> Header:
     order = "<" if data[:2] == b"II" else ">"
     (directory,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, directory)
-    found = {}
+    sizes = {}
     for number in range(entries):
         tag, kind = struct.unpack_from(order + "HH", data, directory + 2 + 12 * number)
         if tag in (256, 257):
-            (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * number)
-    if len(found) < 2:
+            (sizes[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * number)
+    if len(sizes) < 2:
         raise ValueError
-    return Header("TIFF", found[256], found[257])
+    return Header("TIFF", sizes[256], sizes[257])
 
 
 def _read_pnm(data: bytes) -> Header:

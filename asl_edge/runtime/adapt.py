@@ -160,7 +160,7 @@ def _probabilities_of(
 
 
 def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str, ...]) -> list[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
+    files: list[tuple[int, str]] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder. Adapting needs folders with one folder per class: A, B, ...")
@@ -168,10 +168,10 @@ def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str
         for child in children:
             name = canonical(child.name)
             if name in classes:
-                found.append((classes.index(name), str(child)))
-    if not found:
+                files.append((classes.index(name), str(child)))
+    if not files:
         raise DataError(
             f"No folder of a class that the model knows in {', '.join(str(folder) for folder in folders)}. It needs "
             "one folder per class: A, B, ... (asl-edge data capture makes them)."
         )
-    return found
+    return files

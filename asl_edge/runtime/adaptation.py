@@ -91,7 +91,7 @@ class Adaptation:
                 raise ValueError("it is too large")
             if not zipfile.is_zipfile(file):  # NumPy would speak of pickles, and how to load them unsafely
                 raise ValueError("it is not an .npz file")
-            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as values:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as values:
                 if int(values["format"]) > _FORMAT:
                     raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
                 return cls(

@@ -108,9 +108,9 @@ def peak_memory_bytes() -> int | None:
 def processor_name() -> str:
     """Return the processor's name as the system gives it, the architecture if it gives none."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if found:
-            return found.group(1).strip()
+        match = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if match:
+            return match.group(1).strip()
     if sys.platform == "darwin":
         name = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
         if name:
@@ -143,8 +143,8 @@ def jetson(root: Path = Path("/")) -> str | None:
         model = (root / "proc/device-tree/model").read_text(errors="replace").strip("\0 \n")
     with contextlib.suppress(OSError):
         text = (root / "etc/nv_tegra_release").read_text()
-        found = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
-        release = f"L4T {found.group(1)}.{found.group(2)}" if found else text.splitlines()[0]
+        match = re.search(r"R(\d+).*?REVISION:\s*([\d.]+)", text)
+        release = f"L4T {match.group(1)}.{match.group(2)}" if match else text.splitlines()[0]
     if not release and "NVIDIA" not in model:
         return None
     return ", ".join(part for part in (model, release) if part)

@@ -52,3 +52,8 @@ def is_pretrained(model: str | os.PathLike[str]) -> bool:
 def names_pretrained(word: str) -> bool:
     """Whether a word names the pretrained model, whatever files there are."""
     return word in (PRETRAINED, _EARLIER_NAME)
+
+
+def shown_name(model: str) -> str:
+    """Return how a table names a model: `pretrained` for the file that ships with the package, else its path."""
+    return PRETRAINED if Path(model) == _FOLDER / MODEL_FILE else model

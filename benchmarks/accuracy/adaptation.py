@@ -113,13 +113,13 @@ def divide(images: Path, folder: Path, division: str, count: int, given: tuple[s
 def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Return how many test images are classified correctly before and after, and what adapting took."""
     with Predictor(model) as predictor:
-        before = answers(predictor, folder / "test", given)
+        before = correct_counts(predictor, folder / "test", given)
         began = time.perf_counter()
         adaptation, report = adapt(predictor, [folder / "adapt"], draw=stand_ins)
         seconds = time.perf_counter() - began
     path = adaptation.save(folder / "mine.npz")
     with Predictor(model, adaptation=Adaptation.load(path)) as adapted:
-        after = answers(adapted, folder / "test", given)
+        after = correct_counts(adapted, folder / "test", given)
     return {
         "adapted_with": report.images,
         "seconds": seconds,
@@ -130,7 +130,7 @@ def measured(model: Path | None, folder: Path, given: tuple[str, ...] | None = N
     }
 
 
-def answers(predictor: Predictor, folder: Path, given: tuple[str, ...] | None) -> dict[str, list[int]]:
+def correct_counts(predictor: Predictor, folder: Path, given: tuple[str, ...] | None) -> dict[str, list[int]]:
     """Return [correct, images] of all classes, of those given, of the others, and of the accepted images."""
     threshold = predictor.spec.reject_threshold or 0.0
     counts = {name: [0, 0] for name in ("all", "given", "others", "accepted")}

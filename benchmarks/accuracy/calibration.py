@@ -33,12 +33,12 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
-    answers = {name: predicted(options.model, options.data / name) for name in FOLDERS}
+    predictions = {name: predicted(options.model, options.data / name) for name in FOLDERS}
     spec = read_spec(Path(resolve(options.model)))
     rows: list[dict[str, Any]] = []
-    for name, one in answers.items():
+    for name, one in predictions.items():
         other = next(folder for folder in FOLDERS if folder != name)
-        fitted = calibrate([answers[other]])
+        fitted = calibrate([predictions[other]])
         rows.append(judged(one, "no temperature", 1.0, None))
         rows.append(judged(one, "as shipped", spec.temperature, spec.reject_threshold))
         rows.append(judged(one, other, fitted.temperature, fitted.threshold))
@@ -54,17 +54,19 @@ def predicted(model: str, folder: Path) -> SourcePredictions:
     return SourcePredictions(folder.name, uncalibrated[clean], report.labels[clean])
 
 
-def judged(answers: SourcePredictions, fitted_on: str, temperature: float, threshold: float | None) -> dict[str, Any]:
+def judged(
+    predictions: SourcePredictions, fitted_on: str, temperature: float, threshold: float | None
+) -> dict[str, Any]:
     """Return the figures of one folder at a temperature and a threshold."""
-    tempered = metrics.with_temperature(answers.probabilities, temperature)
+    tempered = metrics.with_temperature(predictions.probabilities, temperature)
     accepted = tempered.max(axis=1) >= (threshold or 0.0)
-    correct = tempered.argmax(axis=1) == answers.labels
+    correct = tempered.argmax(axis=1) == predictions.labels
     return {
-        "judged_on": answers.source,
+        "judged_on": predictions.source,
         "fitted_on": fitted_on,
-        "images": len(answers.labels),
+        "images": len(predictions.labels),
         "temperature": temperature,
-        "expected_calibration_error": metrics.expected_calibration_error(tempered, answers.labels),
+        "expected_calibration_error": metrics.expected_calibration_error(tempered, predictions.labels),
         "mean_confidence": float(tempered.max(axis=1).mean()),
         "accuracy": float(correct.mean()),
         "threshold": threshold,

@@ -43,20 +43,23 @@ def main() -> None:
         code = f"from importlib.util import find_spec; print([name for name in {WORKSHOP} if find_spec(name)])"
         present = run(tools / "python", "-c", code).strip()
         size = sum(path.stat().st_size for path in environment.rglob("*") if path.is_file() and not path.is_symlink())
-        seconds, answers = [], []
+        seconds, predictions = [], []
         for _ in range(options.repeats):
             began = time.perf_counter()
             printed = run(tools / "asl-edge", "predict", *files, "--json")
             seconds.append(time.perf_counter() - began)
-            answers = [json.loads(line) for line in printed.splitlines()]
+            predictions = [json.loads(line) for line in printed.splitlines()]
     values = {
         "install_seconds": install_seconds,
         "environment_bytes": size,
         "workshop_packages_present": present,
         "predict_seconds": seconds,
         "predictions": [
-            {"class": Path(answer["source"]).parent.name, **{k: answer[k] for k in ("label", "confidence", "accepted")}}
-            for answer in answers
+            {
+                "class": Path(prediction["source"]).parent.name,
+                **{k: prediction[k] for k in ("label", "confidence", "accepted")},
+            }
+            for prediction in predictions
         ],
         "machine": describe_machine(),
     }

@@ -73,12 +73,12 @@ def cut_out(folder: Path) -> list[tuple[str, HandCutout]]:
 
 def corners(folder: Path) -> list[Image]:
     """Return the upper corners of the clean images as images of their own."""
-    found = []
+    parts = []
     for path in sorted(folder.rglob("*.jp*g")):
         if not path.name.startswith("aug_"):
             image = preprocess.load(path, 256)
-            found += [preprocess.to_square(part, SIDE) for part in (image[:90, :90], image[:90, -90:])]
-    return found
+            parts += [preprocess.to_square(part, SIDE) for part in (image[:90, :90], image[:90, -90:])]
+    return parts
 
 
 def measure(predictor: Predictor, hands: list[tuple[str, HandCutout]], rooms: list[Image]) -> list[dict[str, Any]]:

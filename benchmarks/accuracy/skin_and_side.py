@@ -70,9 +70,9 @@ def classified(predictor: Predictor, column: int, label: str, count: int) -> lis
             people.append({"left": left, "lightness": lightness, "behind": bool(behind)})
     probabilities = predictor.probabilities(np.stack(images))
     threshold = predictor.threshold or 0.0
-    for person, answer in zip(people, probabilities, strict=True):
-        person["correct"] = predictor.spec.classes[int(answer.argmax())] == label
-        person["accepted"] = bool(answer.max() >= threshold)
+    for person, outputs in zip(people, probabilities, strict=True):
+        person["correct"] = predictor.spec.classes[int(outputs.argmax())] == label
+        person["accepted"] = bool(outputs.max() >= threshold)
     return people
 
 

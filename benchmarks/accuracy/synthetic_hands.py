@@ -154,13 +154,13 @@ def score(network: Any, images: np.ndarray, labels: np.ndarray) -> dict[str, Any
 def measure_transfer(data: Path, per_class: int, epochs: int, synthetic_only: bool = False) -> dict[str, Any]:
     """Return the accuracy of networks on the other domain: synthetic to real, and real to synthetic."""
     real = {name: read_folder(data / folder, FITS[name]) for name, folder in FOLDERS.items()}
-    drawn = read_synthetic(per_class, TRAIN_SEED)
+    synthetic = read_synthetic(per_class, TRAIN_SEED)
     unseen = read_synthetic(max(20, per_class // 10), TEST_SEED)
     result: dict[str, Any] = {"letters": len(STATIC_LETTERS), "chance": 1 / len(STATIC_LETTERS), "epochs": epochs}
 
-    network = train(*drawn, epochs)
+    network = train(*synthetic, epochs)
     result["trained_on_synthetic"] = {
-        "images": len(drawn[1]),
+        "images": len(synthetic[1]),
         "tested_on": {"synthetic (unseen)": score(network, *unseen)}
         | {name: score(network, *images) for name, images in real.items()},
     }

@@ -76,15 +76,15 @@ def _status_mb(pid: int, name: str) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             direct = [int(word) for word in path.read_text().split()]
         except OSError:
             continue
         for child in direct:
-            found += [child, *_children(child)]
-    return found
+            children += [child, *_children(child)]
+    return children
 
 
 def _children_cpu_seconds() -> float | None:

@@ -43,7 +43,7 @@ EIGHT_BITS, AS_EXPORTED = "8 bits, training images", "7 bits, and synthetic hand
 UNSIGNED = "unsigned"
 
 
-def answer(model: str, images: str, out: str) -> None:
+def predict(model: str, images: str, out: str) -> None:
     """Classify images one at a time; needs only NumPy and ONNX Runtime, so that any Python can run it."""
     session = _session(model)
     given = np.load(images)
@@ -142,9 +142,9 @@ def read(folder: Path, every: int) -> tuple[Any, Any]:
     groups = sorted(path for path in folder.iterdir() if path.is_dir())
     people = [folder] if any(path.name in spec.classes for path in groups) else groups  # or one folder per person
     for person in people:
-        opened = open_labelled_data(person, wanted, split="test", bgr=False, classes=None, most=10**6)
-        batches = list(opened.batches(64))
-        opened.close()
+        labelled = open_labelled_data(person, wanted, split="test", bgr=False, classes=None, most=10**6)
+        batches = list(labelled.batches(64))
+        labelled.close()
         images.append(np.concatenate([batch.images for batch in batches])[::every])
         labels.append(np.concatenate([batch.labels for batch in batches])[::every])
     return np.concatenate(images), np.concatenate(labels)
@@ -176,7 +176,7 @@ def run(command: list[str], model: Path, images: Path, where: Path) -> Any:
     """Let a Python classify images; return probabilities."""
     with tempfile.NamedTemporaryFile(dir=where, suffix=".npy", delete=False) as file:
         out = Path(file.name)
-    words = [*command, str(Path(__file__).resolve()), "--answer", str(model), str(images), str(out)]
+    words = [*command, str(Path(__file__).resolve()), "--predict", str(model), str(images), str(out)]
     subprocess.run(words, check=True, stderr=subprocess.DEVNULL)
     return np.load(out)
 
@@ -195,25 +195,25 @@ def others(
     command: list[str], files: dict[str, Path], here: dict[str, Any], rows: Any, where: Path, labels: Any = None
 ) -> dict[str, Any]:
     """Return for each INT8 file how the predictions of another processor differ from those on this machine."""
-    found = {}
+    measured = {}
     every = len(rows) == len(here[AS_EXPORTED])
     for name in (name for name in files if name != "float32"):
-        answers = run(command, files[name], where / ("all.npy" if every else "some.npy"), where)
+        outputs = run(command, files[name], where / ("all.npy" if every else "some.npy"), where)
         mine = here[name][rows]
-        found[name] = {
+        measured[name] = {
             "images": len(rows),
-            "labels_equal": int((answers.argmax(1) == mine.argmax(1)).sum()),
-            "max_probability_difference": float(np.abs(answers - mine).max()),
+            "labels_equal": int((outputs.argmax(1) == mine.argmax(1)).sum()),
+            "max_probability_difference": float(np.abs(outputs - mine).max()),
         }
         if labels is not None:
             reference = here["float32"]
-            found[name] |= {
-                "agreement_with_float32": float((answers.argmax(1) == reference.argmax(1)).mean()),
-                "max_difference_to_float32": float(np.abs(answers - reference).max()),
-                "accuracy": float((answers.argmax(1) == labels).mean()),
+            measured[name] |= {
+                "agreement_with_float32": float((outputs.argmax(1) == reference.argmax(1)).mean()),
+                "max_difference_to_float32": float(np.abs(outputs - reference).max()),
+                "accuracy": float((outputs.argmax(1) == labels).mean()),
             }
-        print(command[0], name, found[name], file=sys.stderr)
-    return found
+        print(command[0], name, measured[name], file=sys.stderr)
+    return measured
 
 
 def compared(here: dict[str, Any], labels: Any, sizes: dict[str, int]) -> dict[str, Any]:
@@ -222,15 +222,15 @@ def compared(here: dict[str, Any], labels: Any, sizes: dict[str, int]) -> dict[s
 
     ends = np.cumsum([0, *sizes.values()])
     parts = {name: slice(ends[place], ends[place + 1]) for place, name in enumerate(sizes)} | {"all": slice(None)}
-    reference, found = here["float32"], {}
+    reference, measured = here["float32"], {}
     clear = margins(reference) > CLEAR_MARGIN
-    for name, answers in here.items():
-        same = answers.argmax(1) == reference.argmax(1)
-        difference = np.abs(answers - reference).max(axis=1)
-        found[name] = {
+    for name, outputs in here.items():
+        same = outputs.argmax(1) == reference.argmax(1)
+        difference = np.abs(outputs - reference).max(axis=1)
+        measured[name] = {
             part: {
                 "images": len(labels[rows]),
-                "accuracy": float((answers[rows].argmax(1) == labels[rows]).mean()),
+                "accuracy": float((outputs[rows].argmax(1) == labels[rows]).mean()),
                 "label_agreement": float(same[rows].mean()),
                 "clear_agreement": float(same[rows][clear[rows]].mean()),
                 "max_probability_difference": float(difference[rows].max()),
@@ -238,7 +238,7 @@ def compared(here: dict[str, Any], labels: Any, sizes: dict[str, int]) -> dict[s
             }
             for part, rows in parts.items()
         }
-    return found
+    return measured
 
 
 def compile_older(where: Path) -> list[str]:
@@ -288,12 +288,12 @@ def agreement_table(here: dict[str, Any], sets: list[str]) -> list[str]:
 
     head = ["weights, calibrated on", *sets, "margin over 0.2", "largest difference", "mean difference", "accuracy"]
     rows = []
-    for name, found in here.items():
-        whole = found["all"]
+    for name, measured in here.items():
+        whole = measured["all"]
         rows.append(
             [
                 name,
-                *(f"{found[part]['label_agreement']:.2%}" for part in sets),
+                *(f"{measured[part]['label_agreement']:.2%}" for part in sets),
                 f"{whole['clear_agreement']:.2%}",
                 f"{whole['max_probability_difference']:.2f}",
                 f"{whole['mean_probability_difference']:.4f}",
@@ -309,9 +309,14 @@ def processors_table(report: dict[str, Any]) -> list[str]:
 
     older = {"this machine's AVX2 kernels (older_processor.c)": report["older"]} if "older" in report else {}
     rows = [
-        [processor, name, f"{found['labels_equal']} of {found['images']}", f"{found['max_probability_difference']:.1e}"]
+        [
+            processor,
+            name,
+            f"{measured['labels_equal']} of {measured['images']}",
+            f"{measured['max_probability_difference']:.1e}",
+        ]
         for processor, files in (report["processors"] | older).items()
-        for name, found in files.items()
+        for name, measured in files.items()
     ]
     return markdown_table(["processor", "weights, calibrated on", "same label", "largest difference"], rows, "llrr")
 
@@ -325,11 +330,11 @@ def older_table(report: dict[str, Any]) -> list[str]:
     rows = [
         [
             name,
-            f"{found['agreement_with_float32']:.2%}",
-            f"{found['max_difference_to_float32']:.2f}",
-            f"{found['accuracy']:.2%}",
+            f"{measured['agreement_with_float32']:.2%}",
+            f"{measured['max_difference_to_float32']:.2f}",
+            f"{measured['accuracy']:.2%}",
         ]
-        for name, found in report["older"].items()
+        for name, measured in report["older"].items()
     ]
     head = ["weights, calibrated on", "same label", "largest difference", "accuracy"]
     return ["", "## Agreement with float32 with AVX2 kernels, all images", "", *markdown_table(head, rows)]
@@ -348,8 +353,8 @@ def times_table(times: dict[str, dict[str, float]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--answer"]:
-        answer(*sys.argv[2:])
+    if sys.argv[1:2] == ["--predict"]:
+        predict(*sys.argv[2:])
     elif sys.argv[1:2] == ["--clock"]:
         clock(*sys.argv[2:])
     else:

@@ -44,9 +44,9 @@ def main() -> None:
     step = max(1, options.count // 10)
     with Predictor(model, provider="cpu") as predictor, ThreadPoolExecutor(4) as pool:
         for name, many in (("one thread", False), ("four threads", True)):
-            feed, readings = cycle(images), []
+            stream, readings = cycle(images), []
             for _ in range(0, options.count, step):
-                batch = list(islice(feed, step))
+                batch = list(islice(stream, step))
                 for _ in pool.map(predictor, batch) if many else map(predictor, batch):
                     pass
                 readings.append(rss())

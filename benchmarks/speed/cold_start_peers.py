@@ -97,7 +97,7 @@ def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, 
     """Name -> command of everything that is timed."""
     python, image = options.python, str(options.image)
     predict = [python, "-m", "asl_edge", "predict", image]
-    found = {
+    by_name = {
         "asl-edge predict, the pretrained model": predict,
         "asl-edge predict, INT8": [*predict, "--model", str(folder / "int8.onnx")],
         "asl-edge predict, fp32": [*predict, "--model", str(folder / "fp32.onnx")],
@@ -106,10 +106,10 @@ def commands(options: argparse.Namespace, folder: Path, size: int) -> dict[str, 
     }
     if options.peers_python:
         peers, end = options.peers_python, [image, str(size)]
-        found["LiteRT, INT8"] = [peers, "-c", LITERT, str(folder / "int8.tflite"), *end]
-        found["OpenVINO, our INT8 file"] = [peers, "-c", OPENVINO, str(folder / "int8.onnx"), *end]
-        found["Keras"] = [peers, "-c", KERAS, str(options.run.resolve() / "best.keras"), *end]
-    return found
+        by_name["LiteRT, INT8"] = [peers, "-c", LITERT, str(folder / "int8.tflite"), *end]
+        by_name["OpenVINO, our INT8 file"] = [peers, "-c", OPENVINO, str(folder / "int8.onnx"), *end]
+        by_name["Keras"] = [peers, "-c", KERAS, str(options.run.resolve() / "best.keras"), *end]
+    return by_name
 
 
 def measure(timed: dict[str, list[str]], repeats: int) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def pytorch(options: dict[str, Any]) -> Run:
     def run(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
             planes = torch.from_numpy(image).permute(0, 3, 1, 2).to(torch.bfloat16 if half else torch.float32)
-            answer: npt.NDArray[np.float32] = torch.softmax(run_network(planes).float(), 1).numpy()
-            return answer
+            probabilities: npt.NDArray[np.float32] = torch.softmax(run_network(planes).float(), 1).numpy()
+            return probabilities
 
     return run
 

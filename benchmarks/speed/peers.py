@@ -139,7 +139,7 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
     """Return everything that is measured."""
     plain, fp32, int8 = (str(folder / f"{name}.onnx") for name in ("plain", "fp32", "int8"))
     run = {"run": str(options.run)}
-    found = [
+    every = [
         Way(PLAIN, "onnxruntime", "float32", {"model": plain}),
         Way("Keras, model.predict", "keras-predict", "float32", run),
         Way("Keras, model(x)", "keras-call", "float32", run),
@@ -163,10 +163,10 @@ def ways(options: argparse.Namespace, folder: Path) -> list[Way]:
         for name, exact in (("", True), (HALF, False)):
             mine = {**extra, "provider_options": chosen[exact]}
             theirs = {"model": int8, "precision": "f32" if exact else "bf16"}
-            found.append(Way(OURS_ON_OPENVINO + name, "asl-edge", "INT8", mine, there))
-            found.append(Way(SAME_OPENVINO + name, "openvino", "INT8", theirs, there))
+            every.append(Way(OURS_ON_OPENVINO + name, "asl-edge", "INT8", mine, there))
+            every.append(Way(SAME_OPENVINO + name, "openvino", "INT8", theirs, there))
     words = options.only or [""]
-    return [way for way in found if way.name == PLAIN or any(word in way.name for word in words)]
+    return [way for way in every if way.name == PLAIN or any(word in way.name for word in words)]
 
 
 class Peer:
@@ -317,8 +317,8 @@ def against_openvino(results: dict[str, Any], by_count: dict[str, dict[str, floa
     parts = []
     for name, what in (("", "float32"), (HALF, "bfloat16")):
         mine, theirs = OURS_ON_OPENVINO + name, SAME_OPENVINO + name
-        if all(mine in found and theirs in found for found in by_count.values()):
-            each = ", ".join(f"{found[mine] / found[theirs]:.2f} ({count})" for count, found in by_count.items())
+        if all(mine in row and theirs in row for row in by_count.values()):
+            each = ", ".join(f"{row[mine] / row[theirs]:.2f} ({count})" for count, row in by_count.items())
             parts.append(f"{each} with floats in {what}")
     title = "asl-edge[openvino] vs. OpenVINO's own API of the same version, ratio of medians (threads): "
     return [f"{title}{'; '.join(parts)}.", ""] if parts else []

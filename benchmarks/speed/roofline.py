@@ -62,15 +62,15 @@ def main() -> None:
     results: dict[str, Any] = {"runs": options.runs, "threads": {}, "machine": describe_machine()}
     for threads in map(int, options.threads.split(",")):
         before = measured_peaks(threads)
-        found = {
+        measured = {
             "fp32": profile(options.fp32, threads, options.runs),
             "int8": profile(options.int8, threads, options.runs),
         }
         after = measured_peaks(threads)
         peaks = {name: max(before[name], after[name]) for name in before}
         layers = {
-            name: [layer(node, names[node], found[name], 4 if name == "fp32" else 1) for node in arithmetic]
-            for name in found
+            name: [layer(node, names[node], measured[name], 4 if name == "fp32" else 1) for node in arithmetic]
+            for name in measured
         }
         for row in (row for rows in layers.values() for row in rows):
             # A rate that a layer reaches is possible too, even where the matrix product stayed below it.
@@ -87,11 +87,11 @@ def main() -> None:
                 }
                 row["limit"] = max(bounds, key=lambda bound: bounds[bound])
                 row["bound_ms"] = bounds[row["limit"]]
-            nodes, kinds = found[name]["nodes"], found[name]["kinds"]
+            nodes, kinds = measured[name]["nodes"], measured[name]["kinds"]
             others = {event for event in nodes if plain(event) not in heavy}
             results["threads"][threads][name] = {
-                "whole_ms": found[name]["whole_ms"],
-                "profiled_ms": found[name]["profiled_ms"],
+                "whole_ms": measured[name]["whole_ms"],
+                "profiled_ms": measured[name]["profiled_ms"],
                 "others_ms": sum(nodes[event] for event in others),
                 "others": sorted({kinds[event] for event in others}),
                 "rows": rows,
@@ -109,15 +109,15 @@ def measured_peaks(threads: int) -> dict[str, float]:
     }
 
 
-def layer(node: str, names: set[str], found: dict[str, Any], width: int) -> dict[str, Any]:
+def layer(node: str, names: set[str], measured: dict[str, Any], width: int) -> dict[str, Any]:
     """Return a layer's row of a profile; its operators go by one of `names`, with `width` bytes per number."""
-    mine = [event for event in found["nodes"] if plain(event) in names]
-    wide = width if any("Q" in found["kinds"][event] for event in mine) else 4
+    mine = [event for event in measured["nodes"] if plain(event) in names]
+    wide = width if any("Q" in measured["kinds"][event] for event in mine) else 4
     return {
         "name": node,
         "node": node.split("/")[0],
-        "kernel": ", ".join(sorted({found["kinds"][event] for event in mine})),
-        "ms": sum(found["nodes"][event] for event in mine),
+        "kernel": ", ".join(sorted({measured["kinds"][event] for event in mine})),
+        "ms": sum(measured["nodes"][event] for event in mine),
         "bits": 8 * wide,
     }
 
@@ -190,13 +190,13 @@ def profile(path: Path, threads: int, runs: int) -> dict[str, Any]:
     from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
     size = read_spec(path).input_size
-    feed = {INPUT_NAME: np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)}
+    inputs = {INPUT_NAME: np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)}
 
     def timed(session: Any) -> float:
         times = []
         for _ in range(runs + 10):
             started = time.perf_counter()
-            session.run([OUTPUT_NAME], feed)
+            session.run([OUTPUT_NAME], inputs)
             times.append((time.perf_counter() - started) * 1000)
         return median(times[10:])
 

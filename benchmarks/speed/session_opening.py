@@ -84,9 +84,9 @@ def measure(model: Path, ways: list[Way], size: int, repeats: int) -> dict[Way, 
     for repeat in range(repeats + 1):
         for way in ways if repeat % 2 else reversed(ways):
             command = [sys.executable, "-c", ONE, str(model), str(size), *way]
-            found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+            times = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
             if repeat:
-                samples[way].append([round(value, 3) for value in found])
+                samples[way].append([round(value, 3) for value in times])
     return samples
 
 

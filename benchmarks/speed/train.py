@@ -107,12 +107,13 @@ def run_ours(arrays: Path, steps: int) -> dict[str, float]:
         def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
             clock.step_ends.append(time.perf_counter())
 
-    opened = PreparedArrays.open(arrays, classes=["A", "B", "C"])
+    prepared = PreparedArrays.open(arrays, classes=["A", "B", "C"])
     with tempfile.TemporaryDirectory(dir=arrays) as run:
-        result = train(recipes.get("tutorial", epochs=1, steps_per_epoch=steps), opened, Path(run), progress=Watch())
+        result = train(recipes.get("tutorial", epochs=1, steps_per_epoch=steps), prepared, Path(run), progress=Watch())
     return clock.result(result.history[0]["seconds"])
 
 
+# Long, and kept so: the tutorial is one list of statements, and this is what it is compared with.
 def run_tutorial(arrays: Path, steps: int) -> dict[str, float]:
     """One epoch as the tutorial does it: its lines in its order, changed only where Keras 3 rejects them.
 
@@ -235,15 +236,15 @@ def measure(way: str, arrays: Path, steps: int) -> dict[str, Any]:
 
 def memory_bytes(pid: int) -> dict[str, int]:
     """Return RssAnon and VmRSS of a process, or nothing when it has ended."""
-    found = {}
+    sizes = {}
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             name, _, value = line.partition(":")
             if name in ("RssAnon", "VmRSS"):
-                found[name] = int(value.split()[0]) * 1024
+                sizes[name] = int(value.split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         return {}
-    return found
+    return sizes
 
 
 def write_results(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:

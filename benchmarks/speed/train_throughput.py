@@ -99,7 +99,7 @@ def child(options: argparse.Namespace) -> None:
     print("RESULT " + json.dumps(run(options)), flush=True)
 
 
-def pace(times: list[float], batch_size: int) -> dict[str, float]:
+def throughput(times: list[float], batch_size: int) -> dict[str, float]:
     """Return images per second from the third step on, by the median step, which a single pause does not affect."""
     steps = [later - earlier for earlier, later in itertools.pairwise(times[2:])]
     return {
@@ -139,7 +139,11 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as folder:
         result = train(config, PreparedArrays.open(options.arrays), Path(folder) / "run", progress=Clock())
-    return {**pace(times, options.batch_size), "waiting_share": result.history[0]["waiting_share"], "notes": notes}
+    return {
+        **throughput(times, options.batch_size),
+        "waiting_share": result.history[0]["waiting_share"],
+        "notes": notes,
+    }
 
 
 def run_tutorial(options: argparse.Namespace) -> dict[str, Any]:
@@ -164,7 +168,7 @@ def run_tutorial(options: argparse.Namespace) -> dict[str, Any]:
                 self.model.stop_training = True
 
     model.fit(images, classes, epochs=1, batch_size=options.batch_size, shuffle=True, callbacks=[Clock()], verbose=0)
-    return pace(times, options.batch_size)
+    return throughput(times, options.batch_size)
 
 
 def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any]]) -> None:

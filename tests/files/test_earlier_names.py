@@ -71,3 +71,15 @@ def test_the_file_of_today_comes_first(tmp_path: Path) -> None:
     assert current_or_earlier(today, "framing.json") == earlier
     today.touch()
     assert current_or_earlier(today, "framing.json") == today
+
+
+@pytest.mark.parametrize("key", ["correct_per_class", "right_of"])
+def test_classes_that_people_named_are_left_alone(key: str) -> None:
+    """A class called `region` keeps its name, in a model's spec and in the manifest of arrays."""
+    evaluation = {"kitchen": {"pictures": 7, key: {"region": [3, 4], "A": [3, 3]}}}
+    counts = {"train": {"pictures": 5, "A": 6}, "test": {"framing": 1}}
+
+    read = with_current_names({"evaluation": evaluation, "counts": counts})
+
+    assert read["counts"] == counts
+    assert read["evaluation"] == {"kitchen": {"images": 7, "correct_per_class": {"region": [3, 4], "A": [3, 3]}}}

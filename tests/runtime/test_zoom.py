@@ -1,4 +1,4 @@
-"""The second look: the hand is found where it is, and what is there is answered."""
+"""The zoom pass: a small hand is found, cropped and classified a second time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asl_edge.runtime.streams.sources import Item
 from asl_edge.runtime.zoom import ZoomModel, centres, crop, downscale, rows_to_zoom, zoom_pass
 
 CLASSES = ("A", "B", "nothing")
-FRAMING = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
+ZOOM = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
 NUMBERS = st.floats(-20, 20, width=32)
 
 
@@ -42,7 +42,7 @@ def run(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = make_run(tmp_path_factory.mktemp("zoom") / "run", network, network="alexnet-edge", classes=list(CLASSES))
     for kind in ("images", "classes"):
         shutil.copy(path / f"samples/test_{kind}.npy", path / f"samples/train_{kind}.npy")
-    (path / "zoom.json").write_text(json.dumps(FRAMING.to_dict()))
+    (path / "zoom.json").write_text(json.dumps(ZOOM.to_dict()))
     return path
 
 
@@ -73,9 +73,11 @@ def test_the_class_maps_are_the_logits_of_each_place(
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
     if temperature != 1.0:
-        said = {"temperature": temperature, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
-                "accuracy_when_answered": None, "curve": [], "sources": []}  # fmt: skip
-        (mine / "calibration.json").write_text(json.dumps(said))
+        calibration: dict[str, Any] = {
+            "temperature": temperature, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
+            "accuracy_when_answered": None, "curve": [], "sources": [],
+        }  # fmt: skip
+        (mine / "calibration.json").write_text(json.dumps(calibration))
     optimized = precision == "int8" or temperature == 1.0
     images = np.load(run / "samples/test_images.npy")[:16]
     result = export_run(mine, tmp_path / "m.onnx", precision=precision, optimized=optimized)
@@ -100,7 +102,7 @@ def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
     large = np.stack([load(path, 128) for path in paths])
     small = np.stack([to_square(image, 64) for image in large])
     first, features, maps = outputs(model, small)
-    crop_boxes = FRAMING.crop_boxes(features, maps, CLASSES.index("nothing"))
+    crop_boxes = ZOOM.crop_boxes(features, maps, CLASSES.index("nothing"))
     np.testing.assert_allclose(crop_boxes[:, 2], 0.5, atol=1e-5)
     second = outputs(model, crop(large, crop_boxes, 64))[0]
     for number, answer in enumerate(answers):
@@ -122,7 +124,7 @@ def test_training_and_device_run_the_same_two_passes(run: Path, hands: Path, tmp
     images = np.stack([load(path, 128) for path in paths])
     network = _Network.of(keras.models.load_model(run / "best.keras", compile=False))
     assert network is not None
-    one, two = _probabilities(network, FRAMING, images, CLASSES.index("nothing"))
+    one, two = _probabilities(network, ZOOM, images, CLASSES.index("nothing"))
 
     exported = export_run(run, tmp_path / "m.onnx", precision="fp32").model_path
     with Predictor(exported, zoom=False) as once, Predictor(exported) as twice:
@@ -183,7 +185,7 @@ def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> No
         skipping = list(predictor.stream([Item("gone", paths[0].with_name("gone.jpg")), Item("there", paths[1])],
                                          on_skip=lambda *_: None))  # fmt: skip
     _, features, maps = outputs(model, np.stack([to_square(load(path, 128), 64) for path in paths]))
-    expected = FRAMING.crop_boxes(features, maps, CLASSES.index("nothing"))
+    expected = ZOOM.crop_boxes(features, maps, CLASSES.index("nothing"))
     for row, batch, alone in zip(expected, answers, one_by_one, strict=True):
         assert batch.crop_box == pytest.approx(tuple(row), abs=1e-4)
         assert alone.crop_box == pytest.approx(tuple(row), abs=1e-4)
@@ -195,7 +197,7 @@ def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> No
 def test_a_large_hand_is_looked_at_once(run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(run, mine)
-    (mine / "zoom.json").write_text(json.dumps(FRAMING.to_dict() | {"bias": 0.0}))
+    (mine / "zoom.json").write_text(json.dumps(ZOOM.to_dict() | {"bias": 0.0}))
     path = export_run(mine, tmp_path / "m.onnx").model_path
     images = np.load(run / "samples/test_images.npy")[:8]
     with Predictor(path) as predictor:
@@ -225,7 +227,7 @@ def test_adapting_sees_what_is_answered_last(model: Path, hands: Path) -> None:
     with Predictor(model) as predictor:
         probabilities, features = predictor.probabilities_and_features(images)
     _, first, maps = outputs(model, np.stack([to_square(image, 64) for image in images]))
-    second = outputs(model, crop(images, FRAMING.crop_boxes(first, maps, 2), 64))
+    second = outputs(model, crop(images, ZOOM.crop_boxes(first, maps, 2), 64))
     np.testing.assert_allclose(probabilities, second[0], atol=1e-5)
     np.testing.assert_allclose(features, second[1], atol=1e-4)
 
@@ -273,11 +275,11 @@ def test_a_damaged_framing_in_the_file_is_refused(model: Path, tmp_path: Path, c
         assert once.zoom is None
 
 
-def test_a_network_without_maps_cannot_look_twice(mini_run: Path, tmp_path: Path) -> None:
+def test_a_network_without_maps_has_no_zoom_pass(mini_run: Path, tmp_path: Path) -> None:
     mine = tmp_path / "run"
     shutil.copytree(mini_run, mine)
-    (mine / "zoom.json").write_text(json.dumps(FRAMING.to_dict()))
-    with pytest.raises(ModelError, match="mean over maps"):
+    (mine / "zoom.json").write_text(json.dumps(ZOOM.to_dict()))
+    with pytest.raises(ModelError, match="mean over feature maps"):
         export_run(mine, tmp_path / "m.onnx")
 
 

@@ -69,16 +69,16 @@ class FolderContainer:
 
     def listing(self, folder: str) -> Listing:
         """Return what `folder` contains; links are followed."""
-        found = Listing([], [], [])
+        listing = Listing([], [], [])
         try:
             with os.scandir(self.path / folder) as entries:
                 for entry in entries:
                     if _is_junk(entry.name):
                         continue
-                    _kind(entry, found).append(entry.name)
+                    _kind(entry, listing).append(entry.name)
         except OSError as error:
             raise DataError(f"{self.path / folder} cannot be listed ({error.strerror or error}).") from error
-        return found
+        return listing
 
     def read(self, file: str) -> bytes:
         """Return the content of `file`."""

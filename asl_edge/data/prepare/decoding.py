@@ -64,15 +64,15 @@ def check_files(catalogue: Catalogue, size: int, *, workers: int, on_done: OnDon
             digests.append(digest)
         return start, digests, reasons
 
-    found = Check(np.zeros((len(catalogue), DIGEST_BYTES), np.uint8), {})
+    result = Check(np.zeros((len(catalogue), DIGEST_BYTES), np.uint8), {})
     done = in_order(work, len(catalogue), batch=_CHECK_BATCH, workers=workers, waiting=4 * workers)
     with contextlib.closing(done):
         for start, digests, reasons in done:
             block = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
-            found.digests[start : start + len(block)] = block
-            found.reasons.update(reasons)
+            result.digests[start : start + len(block)] = block
+            result.reasons.update(reasons)
             on_done(len(block))
-    return found
+    return result
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def _sources(
     catalogue: Catalogue, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]
 ) -> list[dict[str, Any]]:
     def count(numbers: Sequence[int] | npt.NDArray[np.integer]) -> list[int]:
-        found = Counter(selection.source_of[np.asarray(numbers, np.int64)].tolist())
-        return [found[number] for number in range(len(catalogue.sources))]
+        counts = Counter(selection.source_of[np.asarray(numbers, np.int64)].tolist())
+        return [counts[number] for number in range(len(catalogue.sources))]
 
     files = count(np.arange(len(catalogue)))
     skipped, repeated = count(list(selection.reasons)), count(selection.dropped_as_duplicates)

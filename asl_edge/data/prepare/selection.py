@@ -55,9 +55,9 @@ def select(
         DataError: there is no image of a class that was asked for.
     """
     ranks = np.array(catalogue.label_of, np.int64)
-    found = {CLASSES[rank] for rank in np.unique(ranks)}
-    classes = wanted or tuple(name for name in CLASSES if name in found)
-    missing = [name for name in classes if name not in found]
+    present = {CLASSES[rank] for rank in np.unique(ranks)}
+    classes = wanted or tuple(name for name in CLASSES if name in present)
+    missing = [name for name in classes if name not in present]
     if missing:
         have = ",".join(in_alphabet_order(catalogue.held))
         raise DataError(

@@ -22,6 +22,6 @@ def stand_ins(label: str, count: int, size: int) -> list[Image]:
     """
     if label not in CLASSES:
         return []
-    column, drawn = CLASSES.index(label), min(max(size, MIN_SIZE), MAX_SIZE)
-    images = [draw_hand(label, np.random.default_rng((column, number)), drawn) for number in range(count)]
-    return images if drawn == size else [opencv().resize(image, (size, size)) for image in images]
+    column, side = CLASSES.index(label), min(max(size, MIN_SIZE), MAX_SIZE)
+    images = [draw_hand(label, np.random.default_rng((column, number)), side) for number in range(count)]
+    return images if side == size else [opencv().resize(image, (size, size)) for image in images]

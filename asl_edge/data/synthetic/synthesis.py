@@ -69,7 +69,7 @@ class _Clip(NamedTuple):
 
 
 # Ten parameters: all but `per_class` are independent and have defaults, so nobody passes them together.
-def synthesize(
+def synthesize(  # noqa: PLR0913
     out: str | os.PathLike[str],
     *,
     per_class: int,

@@ -18,13 +18,13 @@ def macs_per_image(model: onnx.ModelProto) -> dict[str, int]:
     """
     stored = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
     shapes = shapes_of(model)
-    found: dict[str, int] = {}
+    macs: dict[str, int] = {}
     for node in model.graph.node:
         if len(node.input) < 2 or node.input[1] not in stored:
             continue
         kernel, shape = stored[node.input[1]], shapes.get(node.output[0], [])
         if node.op_type == "Conv" and len(shape) > 2:
-            found[node.name] = math.prod(size or 0 for size in shape[2:]) * math.prod(kernel)
+            macs[node.name] = math.prod(size or 0 for size in shape[2:]) * math.prod(kernel)
         elif node.op_type in ("Gemm", "MatMul"):
-            found[node.name] = math.prod(kernel)
-    return found
+            macs[node.name] = math.prod(kernel)
+    return macs

@@ -78,17 +78,17 @@ def load(name: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of asl-edge, Python and every package that takes part in an export."""
+    """Return the installed of asl-edge, Python and every package that takes part in an export."""
     from asl_edge._version import __version__
 
-    found = {"asl-edge": __version__, "python": platform.python_version()}
+    installed = {"asl-edge": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    if "onnxruntime" not in found:
+            installed[package] = version(package)
+    if "onnxruntime" not in installed:
         # It may come from a distribution with another name (onnxruntime-gpu, onnxruntime-openvino).
-        found["onnxruntime"] = str(load("onnxruntime").__version__)
-    return found
+        installed["onnxruntime"] = str(load("onnxruntime").__version__)
+    return installed
 
 
 @contextlib.contextmanager

@@ -62,9 +62,9 @@ def _tensor(tensor: memoryview, position: int, fewest: int) -> bytes | None:
     for spaces in range(
         fewest, fewest + 2 * ALIGNMENT + 8
     ):  # where a length grows by a byte on the way, one multiple is missed
-        said = [*kept, field(_DOC_STRING, b" " * spaces), heading(RAW_DATA, len(values))]
-        size = len(b"".join(said)) + len(values)
-        opening = b"".join((heading(INITIALIZERS, size), *said))
+        fields_before = [*kept, field(_DOC_STRING, b" " * spaces), heading(RAW_DATA, len(values))]
+        size = len(b"".join(fields_before)) + len(values)
+        opening = b"".join((heading(INITIALIZERS, size), *fields_before))
         if (position + len(opening)) % ALIGNMENT == 0:
             return opening + values
     raise AssertionError("spaces one by one reach every multiple")

@@ -32,10 +32,10 @@ def chains(graph: IndexedGraph) -> Iterator[Chain]:
     for node in graph.graph.node:  # ONNX keeps nodes in topological order
         if node.output[0] in inside:
             continue
-        found = affine_of(graph, node)
-        if found is None:
+        first = affine_of(graph, node)
+        if first is None:
             continue
-        start, affine = found
+        start, affine = first
         nodes = [node]
         while True:
             end = str(nodes[-1].output[0])
@@ -73,11 +73,11 @@ def affine_of(graph: IndexedGraph, node: onnx.NodeProto) -> tuple[str, Affine] |
     shape = graph.shapes.get(other)
     if shape is None or len(graph.stored[node.input[constant]].dims) > len(shape):
         return None
-    found = axis_of(list(graph.stored[node.input[constant]].dims), shape)
-    if found is None:
+    axes = axis_of(list(graph.stored[node.input[constant]].dims), shape)
+    if axes is None:
         return None
     value = graph.values(node.input[constant]).ravel()
-    axis, one, zero = found[0], np.ones_like(value), np.zeros_like(value)
+    axis, one, zero = axes[0], np.ones_like(value), np.zeros_like(value)
     if node.op_type == "Mul":
         return other, Affine(axis, value, zero)
     if node.op_type == "Add":

@@ -98,8 +98,8 @@ def check(model: onnx.ModelProto) -> None:
 
 def _traced(model: keras.Model, large: list[Any]) -> tuple[Any, list[Any]]:
     keras, tf = load_keras(), load("tensorflow")
-    taken = {id(variable) for variable in large}
-    small = [variable for variable in model.variables if id(variable) not in taken]
+    large_ids = {id(variable) for variable in large}
+    small = [variable for variable in model.variables if id(variable) not in large_ids]
     values = [variable.numpy() for variable in small]
 
     def call(image: Any, *weights: Any) -> dict[str, Any]:

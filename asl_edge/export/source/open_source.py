@@ -133,11 +133,11 @@ def _exported(path: Path, described: Described) -> Source:
                 f"{path} holds the unknown network {spec.network}. Export the model that it was made from."
             )
         network = networks.build(spec.network, len(spec.classes), spec.input_size)
-        found = from_onnx(network, pretrained)
+        weights = from_onnx(network, pretrained)
         try:
             for layer in network.layers:
                 if layer.weights:
-                    layer.set_weights(found[layer.name])
+                    layer.set_weights(weights[layer.name])
         except ValueError as error:
             raise ModelError(f"{path} does not match {spec.network} in this version of asl-edge ({error}).") from error
         return Source(

@@ -30,7 +30,7 @@ def load_tutorial_model(json_path: Path, weights_path: Path | None = None) -> ke
         ModelError: a file is missing, damaged or of another kind, or the two do not belong together.
         MissingPackageError: Keras or TensorFlow is not installed.
     """
-    weights_path = weights_path or _weights_beside(json_path)
+    weights_path = weights_path or _weights_next_to(json_path)
     if not weights_path.is_file():
         raise ModelError(f"{weights_path} does not exist. Name the weights file: --weights model_weights.h5")
     config = _read_config(json_path)
@@ -45,7 +45,7 @@ def load_tutorial_model(json_path: Path, weights_path: Path | None = None) -> ke
     return model
 
 
-def _weights_beside(json_path: Path) -> Path:
+def _weights_next_to(json_path: Path) -> Path:
     for name in _WEIGHT_NAMES:
         if (json_path.parent / name).is_file():
             return json_path.parent / name

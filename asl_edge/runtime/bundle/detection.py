@@ -21,7 +21,7 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
                 return False
         import zipfile
 
-        with zipfile.ZipFile(path) as opened:
-            return MANIFEST in opened.namelist()
+        with zipfile.ZipFile(path) as archive:
+            return MANIFEST in archive.namelist()
     except Exception:  # not a file, not a zip (whose error would have to be imported first), or damaged
         return False

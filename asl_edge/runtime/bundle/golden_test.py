@@ -174,16 +174,16 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
         raise ModelError(f"{name} and its golden examples do not fit each other. Make the bundle again.")
     if spec.colour == "BGR":
         images = np.ascontiguousarray(images[..., ::-1])
-    answered = np.concatenate(
+    outputs = np.concatenate(
         [opened.run([OUTPUT_NAME], {INPUT_NAME: images[row : row + 1]})[0] for row in range(len(images))]
     )
     with np.errstate(invalid="ignore"):
-        differences = np.abs(answered - expected).max(axis=1)
-    there, here = expected.argmax(axis=1), answered.argmax(axis=1)
+        differences = np.abs(outputs - expected).max(axis=1)
+    there, here = expected.argmax(axis=1), outputs.argmax(axis=1)
     top_two = np.sort(expected, axis=1)[:, -2:]
     clear = top_two[:, 1] - top_two[:, 0] > 2 * entry.tolerance
     failures = []
-    if not np.isfinite(answered).all():
+    if not np.isfinite(outputs).all():
         failures.append("An output is NaN or infinite.")
     elif differences.max() > entry.tolerance:
         failures.append(f"A probability differs by {differences.max():.2g}; at most {entry.tolerance:g} is allowed.")

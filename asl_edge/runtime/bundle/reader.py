@@ -53,7 +53,7 @@ class BundledModel:
     member: str
     target: str | None
     """Target of INT8: `x86`, `arm` or `tensorrt`; None for other precisions."""
-    answers: str
+    outputs: str
     """The member that holds its golden outputs."""
     tolerance: float
     """Largest difference in a probability that a device may have."""
@@ -141,12 +141,12 @@ class Bundle:
         """
         entry = self.model(precision)
         images = self._array(str(self.manifest["golden"]["images"]))
-        answers = self._array(entry.answers)
-        if images.dtype != np.uint8 or images.ndim != 4 or answers.dtype != np.float32 or answers.ndim != 2:
+        outputs = self._array(entry.outputs)
+        if images.dtype != np.uint8 or images.ndim != 4 or outputs.dtype != np.float32 or outputs.ndim != 2:
             raise self._refusal("its golden examples are not images with outputs")
-        if len(images) != len(answers) or not len(images):
-            raise self._refusal(f"it has {len(images)} examples and {len(answers)} outputs")
-        return images, answers
+        if len(images) != len(outputs) or not len(images):
+            raise self._refusal(f"it has {len(images)} examples and {len(outputs)} outputs")
+        return images, outputs
 
     def check(self) -> None:
         """Read every member, so that a change of any byte shows.

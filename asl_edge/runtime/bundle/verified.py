@@ -32,8 +32,8 @@ def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
     """
     if not failures:
         return
-    found = {**read(bundle), **failures}
-    content = {"format": FORMAT, "model": model_id(bundle), "machine": machine_id(), "failures": found}
+    merged = {**read(bundle), **failures}
+    content = {"format": FORMAT, "model": model_id(bundle), "machine": machine_id(), "failures": merged}
     for path in _places(bundle):
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

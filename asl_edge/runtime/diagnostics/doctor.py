@@ -103,12 +103,12 @@ def probe(what: str, name: str) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"it did not finish within {_PROBE_SECONDS} seconds"}
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        outcome: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         if done.returncode < 0:
             return {"error": f"it crashes ({signal.Signals(-done.returncode).name})"}
         return {"error": f"it ends the process with exit code {done.returncode}"}
-    return answer
+    return outcome
 
 
 def examine(probe: Probe = probe, installed: set[str] | None = None) -> Diagnosis:
@@ -132,10 +132,10 @@ def examine(probe: Probe = probe, installed: set[str] | None = None) -> Diagnosi
         machine=machine.describe(),
         available_memory_bytes=machine.available_memory_bytes(),
         packages={tier: {name: installed_packages.version_of(name) for name in names} for tier, names in tiers.items()},
-        modules=[ModuleCheck(name, answer.get("version"), answer.get("error")) for name, answer in imports.items()],
+        modules=[ModuleCheck(name, outcome.get("version"), outcome.get("error")) for name, outcome in imports.items()],
         providers=[
-            ProviderCheck(name, "error" not in answer, answer.get("ms"), answer.get("error"))
-            for name, answer in tried.items()
+            ProviderCheck(name, "error" not in outcome, outcome.get("ms"), outcome.get("error"))
+            for name, outcome in tried.items()
         ],
     )
     diagnosis.findings = [

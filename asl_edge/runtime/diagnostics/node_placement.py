@@ -57,8 +57,8 @@ def placement(
         AslEdgeError: ONNX Runtime wrote no profile that could be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found, opened = open_model(model, options, profile=Path(folder, "profile"), **changes)
-        size = found.spec.input_size
+        source, opened = open_model(model, options, profile=Path(folder, "profile"), **changes)
+        size = source.spec.input_size
         opened.session.run([OUTPUT_NAME], {INPUT_NAME: np.zeros((1, size, size, 3), np.uint8)})
         file = opened.session.end_profiling()
         try:
@@ -74,7 +74,7 @@ def placement(
     elsewhere = opened.used[0] != "cpu"
     back = Counter(operator for where, operator in ran.values() if where == "cpu") if elsewhere else Counter()
     return Placement(
-        found.name, found.spec.precision, opened.requested, dict(nodes.most_common()), dict(back.most_common())
+        source.name, source.spec.precision, opened.requested, dict(nodes.most_common()), dict(back.most_common())
     )
 
 

@@ -70,26 +70,26 @@ def runtime_clash(installed: Iterable[str] | None = None) -> Clash | None:
     Args:
         installed: names of the installed distributions; None to look.
     """
-    found = installed_runtimes(installed)
-    if len(found) < 2:
+    names = installed_runtimes(installed)
+    if len(names) < 2:
         return None
-    special = [name for name in found if name != "onnxruntime"]
+    special = [name for name in names if name != "onnxruntime"]
     return Clash(
-        tuple(found),
-        f"{' and '.join(found)} are installed together; they overwrite each other's files and the last one wins.",
-        f"Remove them all, then install the one you want: pip uninstall -y {' '.join(found)} && "
-        f"pip install {special[0] if special else found[0]}",
+        tuple(names),
+        f"{' and '.join(names)} are installed together; they overwrite each other's files and the last one wins.",
+        f"Remove them all, then install the one you want: pip uninstall -y {' '.join(names)} && "
+        f"pip install {special[0] if special else names[0]}",
     )
 
 
 def opencv_clash(installed: Iterable[str] | None = None) -> Clash | None:
     """Return what is wrong when several distributions bring OpenCV, else None."""
-    found = installed_opencvs(installed)
-    if len(found) < 2:
+    names = installed_opencvs(installed)
+    if len(names) < 2:
         return None
-    wanted = next((name for name in found if "headless" not in name), found[0])
+    wanted = next((name for name in names if "headless" not in name), names[0])
     return Clash(
-        tuple(found),
-        f"{' and '.join(found)} are installed together; they overwrite each other's files and the last one wins.",
-        f"Remove them all, then install one: pip uninstall -y {' '.join(found)} && pip install {wanted}",
+        tuple(names),
+        f"{' and '.join(names)} are installed together; they overwrite each other's files and the last one wins.",
+        f"Remove them all, then install one: pip uninstall -y {' '.join(names)} && pip install {wanted}",
     )

@@ -27,9 +27,9 @@ def cache_folder(model: str | os.PathLike[str]) -> Path:
     The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
     """
     path = absolute(model)
-    beside = path.with_name(f"{path.name}.tensorrt")
-    if beside.is_dir() or os.access(path.parent, os.W_OK):
-        return beside
+    next_to_model = path.with_name(f"{path.name}.tensorrt")
+    if next_to_model.is_dir() or os.access(path.parent, os.W_OK):
+        return next_to_model
     return cache_dir("tensorrt") / name_in_cache(path)
 
 

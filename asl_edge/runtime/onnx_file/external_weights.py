@@ -113,8 +113,8 @@ def _values(part: Field) -> Field | None:
     """Return the values of a field of a graph, if it is a tensor of many."""
     if part.number != INITIALIZERS or isinstance(part.value, int) or len(part.value) < FEWEST_BYTES:
         return None
-    found = next((item for item in fields(part.value) if item.number == RAW_DATA), None)
-    return found if found is not None and found.end - found.start >= FEWEST_BYTES else None
+    values = next((item for item in fields(part.value) if item.number == RAW_DATA), None)
+    return values if values is not None and values.end - values.start >= FEWEST_BYTES else None
 
 
 def _elsewhere(tensor: int | memoryview, values: Field, name: bytes, begin: int) -> bytes:

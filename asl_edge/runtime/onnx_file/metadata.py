@@ -82,7 +82,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
     """
     size, classes = spec.input_size, len(spec.classes)
     expected = f"uint8 (N, {size}, {size}, 3)"
-    found = ", ".join(f"{item.name}: {_kind(item)}" for item in inputs) or "none"
+    actual = ", ".join(f"{item.name}: {_kind(item)}" for item in inputs) or "none"
     image = next((item for item in inputs if item.name == INPUT_NAME), None)
     if (
         len(inputs) != 1
@@ -93,10 +93,10 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
         or list(image.shape[1:]) != [size, size, 3]
     ):
         raise ModelError(
-            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N variable. It has {found}. "
+            f"{path}: the model's input must be {INPUT_NAME}: {expected} with N variable. It has {actual}. "
             "Export it again with `asl-edge export`."
         )
-    found = ", ".join(f"{item.name}: {_kind(item)}" for item in outputs) or "none"
+    actual = ", ".join(f"{item.name}: {_kind(item)}" for item in outputs) or "none"
     output = next((item for item in outputs if item.name == OUTPUT_NAME), None)
     # The last axis may be symbolic after graph surgery; its length shows in the first run then.
     if (
@@ -107,7 +107,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
     ):
         raise ModelError(
             f"{path}: the model's output must be {OUTPUT_NAME}: float (N, {classes}), one column for each of the "
-            f"spec's classes. It has {found}. Export it again with `asl-edge export`."
+            f"spec's classes. It has {actual}. Export it again with `asl-edge export`."
         )
 
 

@@ -48,10 +48,10 @@ def inspect(model: bytes | memoryview) -> ModelFacts:
         ValueError: the bytes are not an ONNX model, are truncated, or graphs are nested too deeply.
     """
     facts = ModelFacts()
-    found = False
+    has_graph = False
     for item in fields(memoryview(model)):
         if item.number == _GRAPH:
-            found = True
+            has_graph = True
             _graph(_bytes(item), facts, 0)
         elif item.number == _OPSETS:
             facts.domains |= {text(part.value) for part in fields(_bytes(item)) if part.number == _OPSET_DOMAIN}
@@ -60,7 +60,7 @@ def inspect(model: bytes | memoryview) -> ModelFacts:
         elif item.number == _METADATA:
             pair = {part.number: text(part.value) for part in fields(_bytes(item))}
             facts.metadata[pair.get(_KEY, "")] = pair.get(_VALUE, "")
-    if not found:
+    if not has_graph:
         raise ValueError("it holds no graph")
     return facts
 

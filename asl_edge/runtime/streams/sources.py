@@ -159,13 +159,13 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 
 def _listed(lines: Iterable[str]) -> Iterator[Item]:
-    found = False
+    any_line = False
     for line in lines:
         name = line.rstrip("\r\n").removeprefix("\ufeff")  # PowerShell's pipes begin with it
         if name:
-            found = True
+            any_line = True
             yield Item(name, name)
-    if not found:
+    if not any_line:
         yield Item(STANDARD_INPUT, problem="no path on standard input")
 
 
@@ -179,10 +179,10 @@ def _images(source: str) -> Iterator[Item]:
     if os.path.isdir(source):  # noqa: PTH112  (a Path of an odd text can raise)
         yield from _folder(source)
     elif _is_pattern(source):
-        found = sorted(glob.glob(source, recursive=True), key=natural_key)  # noqa: PTH207  (keeps the path as written)
-        if not found:
+        names = sorted(glob.glob(source, recursive=True), key=natural_key)  # noqa: PTH207  (keeps the path as written)
+        if not names:
             yield Item(source, problem="no file matches this pattern")
-        for name in found:
+        for name in names:
             if Path(name).is_dir():
                 # `**` matches folders and their content, so the files come anyway.
                 if "**" not in source:
@@ -196,16 +196,16 @@ def _images(source: str) -> Iterator[Item]:
 
 
 def _folder(folder: str) -> Iterator[Item]:
-    found = False
+    any_image = False
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural_key)
         for name in sorted(names, key=natural_key):
             # Names that begin with a dot are not images: macOS puts `._A1.jpg` next to `A1.jpg` in zips.
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                found = True
+                any_image = True
                 path = os.path.join(parent, name)  # noqa: PTH118  (keeps the path as written)
                 yield Item(path, path)
-    if not found:
+    if not any_image:
         yield Item(folder, problem="no image in this folder")
 
 

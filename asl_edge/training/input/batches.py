@@ -65,7 +65,8 @@ class BatchLoader:
     classes (B, C) and, with `class_weights`, float32 weights (B,). The order follows from (seed, epoch) alone.
     """
 
-    def __init__(  # nine independent choices, each of which a caller may leave alone
+    # Nine parameters: independent choices, each of which a caller may leave alone.
+    def __init__(  # noqa: PLR0913
         self,
         arrays: PreparedArrays,
         batch_size: int,

@@ -108,8 +108,8 @@ def initial_weights(
     keras.utils.set_random_seed(config.seed)
     with dtype_policy("float32"), single_device():
         network = networks.build(config.network, len(arrays.classes), arrays.input_size)
-        taken = transfer_weights(network, source, arrays, config.seed)
-        start = InitialWeights(values_of(network.weights), taken)
+        transfer = transfer_weights(network, source, arrays, config.seed)
+        start = InitialWeights(values_of(network.weights), transfer)
     keras.utils.set_random_seed(config.seed)  # what is built next is what every host builds
     return start
 

@@ -140,6 +140,7 @@ class TestVideos:
 
     def test_a_hand_that_is_held_still_is_counted(self, tmp_path: Path, film_hand: Film) -> None:
         one = next(sources.frames(str(film_hand(tmp_path / "a.avi", "A", 2)))).whole
+        assert one is not None
         writer = cv2.VideoWriter(str(tmp_path / "still.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
         for frame in [one] * 6 + [255 - one] * 2:
             writer.write(frame)

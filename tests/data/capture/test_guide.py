@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from opencv_window import Screen
 
 from asl_edge.data.capture.guide import Moment, Request, TextGuide, WindowGuide, draw
 from asl_edge.errors import UserError
@@ -54,31 +55,6 @@ def test_words_come_once_for_each_change() -> None:
     assert said == ["A in 2", "A in 1", "A: taking 30 images; turn and move the hand a little", "A: 30 taken"]
 
 
-class Screen:
-    """What a window needs of OpenCV, for a machine without a display; the keys come from a list."""
-
-    error = cv2.error
-    WND_PROP_VISIBLE = cv2.WND_PROP_VISIBLE
-
-    def __init__(self, keys: list[int]) -> None:
-        self.keys, self.visible, self.shown, self.destroyed = keys, 1.0, 0, False
-
-    def getBuildInformation(self) -> str:
-        return "  GUI:  QT5"
-
-    def imshow(self, title: str, frame: np.ndarray) -> None:
-        self.shown += 1
-
-    def waitKey(self, milliseconds: int) -> int:
-        return self.keys.pop(0)
-
-    def getWindowProperty(self, title: str, wanted: int) -> float:
-        return self.visible
-
-    def destroyAllWindows(self) -> None:
-        self.destroyed = True
-
-
 def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen([-1, ord(" "), ord("x"), 27, ord("q"), ord("Q"), -1, -1])
     monkeypatch.setenv("DISPLAY", ":0")
@@ -91,7 +67,7 @@ def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
     none, on, end = Request.NONE, Request.CONTINUE, Request.END
     assert requests == [none, on, none, end, end, end, none, end]
-    assert screen.shown == 8
+    assert len(screen.shown) == 8
     assert screen.destroyed
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from asl_edge.data.synthetic.drawing import draw_frame
-from asl_edge.data.synthetic.scene import Variety, random_scene
+from asl_edge.data.synthetic.scene import Scene, Variety, random_scene
 from asl_edge.errors import DataError
 
 
-def scenes(variety: Variety, count: int = 300) -> list:
+def scenes(variety: Variety, count: int = 300) -> list[Scene]:
     return [random_scene("B", np.random.default_rng(number), 64, variety=variety) for number in range(count)]
 
 

@@ -7,6 +7,7 @@ import hashlib
 import signal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,7 +77,7 @@ def test_frames_of_one_clip_are_alike_and_clips_are_not(tmp_path: Path) -> None:
         ({"workers": 100_000}, "256"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_made(tmp_path: Path, options: dict, words: str) -> None:
+def test_wrong_options_are_refused_before_anything_is_made(tmp_path: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         synthesize(tmp_path / "out", **({"per_class": 1} | options))
     assert list(tmp_path.iterdir()) == []

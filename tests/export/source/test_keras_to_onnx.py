@@ -117,7 +117,7 @@ def test_an_operation_that_onnx_does_not_have_is_a_clear_error() -> None:
     keras = load_keras()
     import tensorflow as tf
 
-    class Odd(keras.layers.Layer):
+    class Odd(keras.layers.Layer):  # type: ignore[misc, name-defined]
         def call(self, inputs: Any) -> Any:
             return tf.math.bessel_i0(inputs)
 

@@ -26,7 +26,7 @@ def examined(changes: dict[tuple[str, str], dict[str, Any]] | None = None, insta
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has or lacks, the findings are about what a test changes."""
-    described = machine.describe() | {"gpus": [], "jetson": None, "cores": doctor.os.cpu_count() or 1}
+    described: dict[str, Any] = machine.describe() | {"gpus": [], "jetson": None, "cores": doctor.os.cpu_count() or 1}
     monkeypatch.setattr(machine, "describe", lambda: dict(described))
     monkeypatch.setattr(machine, "available_memory_bytes", lambda: 4 * 2**30)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from opencv_window import Screen
 from read_only import read_only
 
 from asl_edge.errors import UserError
@@ -22,7 +23,8 @@ def prediction(number: int | None) -> Prediction:
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    capture, frames = cv2.VideoCapture(str(path)), []
+    capture = cv2.VideoCapture(str(path))
+    frames: list[np.ndarray] = []
     while True:
         there, frame = capture.read()
         if not there:
@@ -201,31 +203,6 @@ def test_a_missing_display_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UserError, match="no display"):
         refuse_without_display(windows)
-
-
-class Screen:
-    """What a window needs of OpenCV, for a machine without a display; the keys come from a list."""
-
-    error = cv2.error
-    WND_PROP_VISIBLE = cv2.WND_PROP_VISIBLE
-
-    def __init__(self, keys: list[int], visible: float = 1.0) -> None:
-        self.keys, self.visible, self.shown, self.destroyed = keys, visible, [], False
-
-    def getBuildInformation(self) -> str:
-        return "  GUI:  QT5"
-
-    def imshow(self, title: str, frame: np.ndarray) -> None:
-        self.shown.append(frame)
-
-    def waitKey(self, milliseconds: int) -> int:
-        return self.keys.pop(0)
-
-    def getWindowProperty(self, title: str, wanted: int) -> float:
-        return self.visible
-
-    def destroyAllWindows(self) -> None:
-        self.destroyed = True
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_nothing_happens_outside_training(network, noisy_images, augmentation):
 def test_the_network_gets_uint8_and_shares_its_weights(network):
     seen = []
 
-    class Look(keras.layers.Layer):
+    class Look(keras.layers.Layer):  # type: ignore[misc]
         def call(self, images):
             seen.append(keras.backend.standardize_dtype(images.dtype))
             return images
@@ -158,7 +158,9 @@ def test_how_images_were_mixed_is_told_once_and_to_its_own_thread_only():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
 def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_images):
     """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
-    everything = replace(get("signer-independent"), mixup_probability=0.5, cutmix_probability=0.5)
+    policy = get("signer-independent")
+    assert policy is not None
+    everything = replace(policy, mixup_probability=0.5, cutmix_probability=0.5)
     model = with_augmentation(network, everything)
     model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=True)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]

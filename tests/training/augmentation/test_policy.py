@@ -93,7 +93,7 @@ def test_a_broken_rule_is_named(fields, message):
 
 def test_a_choice_cannot_be_changed_later():
     with pytest.raises(FrozenInstanceError):
-        augmentation.get("light").scale = 1.0
+        augmentation.get("light").scale = 1.0  # type: ignore[misc]
 
 
 def test_the_name_of_earlier_versions_still_works():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,10 @@ class Standing:
     """What `tracking` needs of W&B, where it is not installed: keeps what it is told."""
 
     def __init__(self, monkeypatch):
-        self.began, self.ended, self.summary, self.fails = [], [], {}, False
+        self.began: list[Any] = []
+        self.ended: list[Any] = []
+        self.summary: dict[str, Any] = {}
+        self.fails = False
         keras = load_keras()
         standing = self
 

@@ -309,7 +309,8 @@ def test_killed_around_any_write_it_resumes_to_the_same_history(
         """Like kill -9: nothing of ours runs after it that would not run there, since nothing of ours catches it."""
 
     whole = without_times(RunFolder.open(three_epochs).history())
-    run, calls, real = tmp_path / "run", [], getattr(module, name)
+    run, real = tmp_path / "run", getattr(module, name)
+    calls: list[None] = []
 
     def killed_at_the_second_epoch(*arguments, **options):
         calls.append(None)

@@ -508,7 +508,9 @@ def test_the_same_again_and_interrupted_in_between(kind, trained, exported, arra
     shutil.copytree(trained["tiny"], source) if kind == "run" else shutil.copyfile(exported["tiny"], source)
     wanted = config(source, learning_rate=0.01, checkpoint_steps=2)
     whole = train(wanted, chosen, tmp_path / "whole")
-    stops = ((1, 48),)  # a file in place of a run goes the longer way, so that one of them does
+    stops: tuple[tuple[int, int], ...] = (
+        (1, 48),
+    )  # a file in place of a run goes the longer way, so that one of them does
     if kind == "onnx":
         assert without_times(train(wanted, chosen, tmp_path / "twin").history) == without_times(whole.history)
         stops = ((1, 16), (1, 48), (3, 32))
