@@ -78,7 +78,7 @@ def load(name: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Return the installed of asl-edge, Python and every package that takes part in an export."""
+    """Return the versions of asl-edge, Python and every package that takes part in an export."""
     from asl_edge._version import __version__
 
     installed = {"asl-edge": __version__, "python": platform.python_version()}
