@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import UserError
-from asl_edge.export.build import BuiltGraph, ConvertedModel, Int8Choices, build, check_precision, prepare, written_card
+from asl_edge.export.build import BuiltGraph, Int8Choices, build, check_precision, written_card
+from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.export import checked_file, reject_out_of_tolerance, writing
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
@@ -101,7 +102,7 @@ def export_bundle(  # noqa: PLR0913
     Raises:
         OutOfToleranceError: a precision disagrees with Keras; nothing is written.
         UserError: a choice is out of range, or `out` cannot be written.
-        ModelError, RunError, DataError, ParityError, MissingPackageError: see `prepare` and `build`.
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `convert` and `build`.
     """
     from asl_edge.runtime.bundle.golden_test import verify_bundle
     from asl_edge.runtime.bundle.reader import Bundle
@@ -110,7 +111,7 @@ def export_bundle(  # noqa: PLR0913
     _check_choices(precisions, golden)
     say = on_step or (lambda text: None)
     say("Converting")
-    converted = prepare(source, data=data, described=described)
+    converted = convert(source, data=data, described=described)
     card = written_card(converted.source)
     images, golden_from = _examples(converted, golden, real_examples)
     models: list[BuiltGraph] = []

@@ -13,15 +13,14 @@ import numpy as np
 from asl_edge.errors import AslEdgeError, ModelError, UserError
 from asl_edge.export.build import (
     BuiltGraph,
-    ConvertedModel,
     Int8Choices,
     OptimizeFor,
     build,
     check_precision,
     default_precision,
-    prepare,
     written_card,
 )
+from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.int8.mixed_precision_search import QuantizationReport
 from asl_edge.export.parity import OutOfToleranceError, ParityReport
 from asl_edge.export.parity_images import ParityImages
@@ -155,7 +154,7 @@ def export_run(
 
     Raises:
         OutOfToleranceError: the ONNX model disagrees with Keras; nothing is written.
-        ModelError, RunError, DataError, ParityError, MissingPackageError: see `prepare` and `build`.
+        ModelError, RunError, DataError, ParityError, MissingPackageError: see `convert` and `build`.
         UserError: the precision is unknown or `out` cannot be written.
     """
     precision = precision or default_precision(optimize_for)
@@ -164,7 +163,7 @@ def export_run(
     given = Path(resolve(source))
     if given.exists() and model_path.exists() and model_path.samefile(given):
         raise UserError(f"{model_path} would be overwritten by its own export. Name another file with --out.")
-    converted = prepare(source, data=data, described=described, optimized=optimized)
+    converted = convert(source, data=data, described=described, optimized=optimized)
     built = build(converted, precision, int8, optimize_for=optimize_for)
     reject_out_of_tolerance(built, model_path)
     replaced = model_path.exists()

@@ -152,13 +152,13 @@ def read(folder: Path, every: int) -> tuple[Any, Any]:
 
 def make(calibration: Path, where: Path) -> dict[str, Path]:
     """Write the float32 and INT8 graphs; no layer returns to float32, so that only the arithmetic differs."""
-    from asl_edge.export.build import prepare
+    from asl_edge.export.convert import convert
     from asl_edge.export.int8.mixed_precision_search import quantize_measured
     from asl_edge.export.int8.quantize import QuantizationConfig
     from asl_edge.export.parity_images import calibration_images
     from asl_edge.export.synthetic_hands import calibration_hands
 
-    prepared = prepare("pretrained", data=calibration)
+    prepared = convert("pretrained", data=calibration)
     seen = calibration_images(prepared.source, calibration).images
     files = {"float32": where / "float32.onnx"}
     files["float32"].write_bytes(prepared.graph.SerializeToString())

@@ -98,16 +98,17 @@ def main() -> None:
 
 def make_files(run: Path, folder: Path, agreement: float) -> dict[str, Any]:
     """Write every model file; return the side of the images and how INT8 was made."""
-    from asl_edge.export.build import Int8Choices, build, prepare
+    from asl_edge.export.build import Int8Choices, build
+    from asl_edge.export.convert import convert
     from asl_edge.export.parity_images import calibration_images
 
-    prepared = prepare(run)
+    prepared = convert(run)
     made: dict[str, Any] = {"size": prepared.source.input_size}
     for name, choices in (("fp32", None), ("int8", Int8Choices(target_agreement=agreement))):
         built = build(prepared, name, choices)
         (folder / f"{name}.onnx").write_bytes(built.to_bytes(None))
         made[name] = None if built.quantization is None else built.quantization.to_dict()
-    plain = build(prepare(run, optimized=False), "fp32")
+    plain = build(convert(run, optimized=False), "fp32")
     (folder / "plain.onnx").write_bytes(plain.to_bytes(None))
     images = calibration_images(prepared.source, None, 256).images
     make_litert(prepared.source.model, images, folder)

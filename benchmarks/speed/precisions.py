@@ -87,11 +87,12 @@ def make(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Path], di
     import tensorflow as tf
     import tf2onnx
 
-    from asl_edge.export.build import Int8Choices, build, prepare
+    from asl_edge.export.build import Int8Choices, build
+    from asl_edge.export.convert import convert
     from asl_edge.export.graph.toolchain import load
 
     started = time.perf_counter()
-    prepared = prepare(options.run)
+    prepared = convert(options.run)
     made: dict[str, Any] = {
         "load_seconds": prepared.load_seconds,
         "conversion_seconds": prepared.conversion_seconds,

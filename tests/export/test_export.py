@@ -16,7 +16,7 @@ import pytest
 from onnx import numpy_helper
 
 from asl_edge.errors import AslEdgeError, DataError, UserError
-from asl_edge.export import build as build_module
+from asl_edge.export import convert as convert_module
 from asl_edge.export.export import export_run
 from asl_edge.export.parity import OutOfToleranceError
 from asl_edge.export.source.open_source import Described
@@ -90,7 +90,7 @@ def test_alexnet_in_half_precision(alexnet: Any, make_run: Any, tmp_path: Path) 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
     """Let the conversion be real, and one of its weights wrong afterwards."""
-    convert = build_module.to_onnx
+    convert = convert_module.to_onnx
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         conversion = convert(*arguments, **options)
@@ -100,7 +100,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
                 return conversion
         raise AssertionError(f"no weight {name}")
 
-    monkeypatch.setattr(build_module, "to_onnx", wrong)
+    monkeypatch.setattr(convert_module, "to_onnx", wrong)
 
 
 @pytest.mark.parametrize(

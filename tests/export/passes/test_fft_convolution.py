@@ -97,7 +97,8 @@ def test_throughput_is_measured_and_said(
     """The small network's 5x5 kernels are too small; whether a 9x9 one is taken is for this machine to say."""
     import json
 
-    from asl_edge.export.build import build, prepare
+    from asl_edge.export.build import build
+    from asl_edge.export.convert import convert
     from asl_edge.export.export import export_run
     from asl_edge.export.graph.toolchain import load_keras
 
@@ -127,7 +128,7 @@ def test_throughput_is_measured_and_said(
     kept = json.loads((tmp_path / "large.parity.json").read_text(encoding="utf-8"))
     assert kept["throughput"]["taken"] == result.throughput.taken
     # Whatever was faster here, both are right.
-    prepared = prepare(run)
+    prepared = convert(run)
     names = large_convolutions(prepared.graph)
     with_ffts(prepared.graph, names)
     assert build(prepared, "fp32").parity.passed
