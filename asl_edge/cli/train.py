@@ -34,7 +34,7 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME",
-            help="default, tutorial, signer-independent, drawn or finetune.",
+            help="default, tutorial, signer-independent, synthetic or finetune.",
             show_default="default; finetune to start from a model",
         ),
     ] = None,
@@ -218,7 +218,7 @@ def train(
     The run folder holds checkpoints, history, curves and the best model.
 
     A recipe is a named set of choices: default; tutorial trains as the tutorial does; signer-independent
-    generalises to unseen signers and rooms; drawn is quick, for synthetic hands; finetune adapts a trained model to a
+    generalises to unseen signers and rooms; synthetic is quick, for synthetic hands; finetune adapts a trained model to a
     few images of your own. --set changes any single choice, such as --set optimizer=sgd; --set help lists them.
 
     Examples:

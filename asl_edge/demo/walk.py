@@ -34,7 +34,7 @@ GALLERY_FILE = "predictions.png"
 UNSEEN_PER_CLASS = 200
 """Images per class of unseen synthetic signers."""
 
-RECIPE = "drawn"
+RECIPE = "synthetic"
 FRAMING: Framing = "guide"
 """Hands that fill the image, as in the guide box of video; with near and far hands five minutes are not enough."""
 

@@ -36,6 +36,7 @@ _BY_CLASS = frozenset(("correct_per_class", "right_of", "counts"))
 """Keys of figures by class: a class may be called `region`."""
 
 _RENAMED_VALUES = {
+    ("recipe", "drawn"): "synthetic",
     ("recipe", "strangers"): "signer-independent",
     ("start_from", "box"): "pretrained",
     ("augmentation", "strangers"): "signer-independent",

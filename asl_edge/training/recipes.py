@@ -79,8 +79,8 @@ _RECIPES: dict[str, TrainConfig] = {
     ),
     # For synthetic hands, which differ from each other more than augmentation could make them: more images instead of
     # more epochs, and small batches for as many steps as a few minutes allow.
-    "drawn": TrainConfig(
-        recipe="drawn",
+    "synthetic": TrainConfig(
+        recipe="synthetic",
         epochs=3,
         batch_size=16,
         optimizer="sgd",
