@@ -181,7 +181,7 @@ def test_parameters_are_unknown_without_h5py_or_in_another_kind_of_file(folder, 
 
 def test_reads_runs_without_keras(folder):
     code = (
-        "import sys; from asl_edge.training import runs\n"
+        "import sys; from asl_edge.training.runs import summary as runs\n"
         "found = runs.find_runs(sys.argv[1]); assert len(found) == 3, found\n"
         "runs.compare(found[0].path, found[1].path)\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'torch', 'matplotlib'} & set(sys.modules); assert not heavy, heavy"
