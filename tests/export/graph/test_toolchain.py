@@ -28,7 +28,7 @@ def test_keras_already_on_another_backend_is_a_clear_error(monkeypatch: pytest.M
 @pytest.mark.parametrize(("package", "extra"), [("tf2onnx", "train"), ("onnxruntime", "cpu")])
 def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch, package: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingPackageError, match=rf"needs {package}.*pip install 'asl-edge\[{extra}\]'"):
+    with pytest.raises(MissingPackageError, match=rf"need {package}.*pip install 'asl-edge\[{extra}\]'"):
         toolchain.load(package)
 
 

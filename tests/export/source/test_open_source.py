@@ -144,7 +144,7 @@ def test_a_run_that_contradicts_its_own_model(mini_model: Any, make_run: Any, tm
 def test_paths_that_hold_no_model(mini_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         open_source(tmp_path / "missing")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         open_source(tmp_path)
     (tmp_path / "image.jpg").write_bytes(b"image")
     with pytest.raises(ModelError, match="not a model that can be exported"):
