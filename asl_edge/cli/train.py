@@ -218,8 +218,8 @@ def train(
     The run folder holds checkpoints, history, curves and the best model.
 
     A recipe is a named set of choices: default; tutorial trains as the tutorial does; signer-independent
-    generalises to unseen signers and rooms; synthetic is quick, for synthetic hands; finetune adapts a trained model to a
-    few images of your own. --set changes any single choice, such as --set optimizer=sgd; --set help lists them.
+    generalises to unseen signers and rooms; synthetic is quick, for synthetic hands; finetune adapts a trained model to
+    a few images of your own. --set changes any single choice, such as --set optimizer=sgd; --set help lists them.
 
     Examples:
         asl-edge train arrays --out runs/first
