@@ -4,7 +4,7 @@
 usage:
     python3 bootstrap.py demo [OPTIONS of asl-edge demo]
     python3 bootstrap.py test                      all tests, in parallel processes
-    python3 bootstrap.py test --quick              tests of every package in under 90 seconds
+    python3 bootstrap.py test --quick              tests of every package
     python3 bootstrap.py test --coverage           all tests, and the share of code that they run
     python3 bootstrap.py test [OPTIONS of pytest]  in one process
     python3 bootstrap.py run COMMAND...            any asl-edge command
