@@ -32,7 +32,7 @@ class GoldenDifference:
     example: int
     """Number of the example, from 0."""
     expected: str
-    answered: str
+    predicted: str
     probability_difference: float
 
 
