@@ -220,7 +220,7 @@ def test_the_pretrained_model_recognises_unseen_signers(real_data: Path) -> None
             assert right / len(files) >= least, name
 
 
-@pytest.mark.parametrize("given", ["ABCT", "ABCDE", "TX"])
+@pytest.mark.parametrize("given", ["ABCT", "TX"])
 def test_adapting_to_some_letters_leaves_the_others(real_data: Path, tmp_path: Path, given: str) -> None:
     """Ten images of each, every other one of a stranger's; tested on the images between them, of all classes."""
     tested = []

@@ -81,13 +81,6 @@ def test_half_precision(mini_run: Path, tmp_path: Path) -> None:
     assert (session.get_inputs()[0].type, session.get_outputs()[0].type) == ("tensor(uint8)", "tensor(float)")
 
 
-def test_alexnet_in_half_precision(alexnet: Any, make_run: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", alexnet, images=4, network="alexnet")
-    result = export_run(run, tmp_path / "model.onnx", precision="fp16")
-    assert result.parameters == 28_082_755
-    assert result.size_bytes == pytest.approx(28.1e6 * 2, rel=0.01)
-
-
 def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
     """Let the conversion be real, and one of its weights wrong afterwards."""
     convert = convert_module.to_onnx
