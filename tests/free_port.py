@@ -15,7 +15,10 @@ def free_port() -> int:
     """Return a port of this machine that nobody listens at, nor at the one after it."""
     while True:
         port = random.SystemRandom().choice(PORTS)
-        with contextlib.suppress(OSError):
-            # On every interface, as the hosts listen.
-            with socket.create_server(("", port)), socket.create_server(("", port + 1)):
-                return port
+        # On every interface, as the hosts listen.
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("", port)),
+            socket.create_server(("", port + 1)),
+        ):
+            return port
