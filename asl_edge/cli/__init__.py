@@ -53,6 +53,7 @@ _PANELS = {  # of `asl-edge --help`
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
     "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
 }
+_LONGEST = 500  # characters of a library's own message
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
 
 
@@ -110,14 +111,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         if _is_full_disk(error):
             discard(sys.stdout)
-            where = f" ({error.filename})" if error.filename else ""
-            _fail(f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk.", 1)
-        _fail(
-            f"{type(error).__name__}: {error}\nThis is a bug in asl-edge or a broken installation. "
-            "Run the same command with --debug to see the traceback.",
-            1,
-        )
+        _fail(_explained(error), 1)
     sys.exit(code)
+
+
+def _explained(error: Exception) -> str:
+    """Return what to print for an exception that no command has explained.
+
+    Only what the machine, its disks and its packages cannot have caused is called a bug.
+    """
+    from asl_edge.process.shared_libraries import remedy_for
+
+    again = "Run the same command with --debug to see the traceback."
+    if _is_full_disk(error):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk."
+    if isinstance(error, MemoryError):
+        return f"Memory ran out ({_one_line(error)}). Close other programs, or choose less at once. {again}"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or type(error).__name__}{where}. The system refused it. {again}"
+    if isinstance(error, ImportError):
+        remedy = remedy_for(str(error)) or "Install asl-edge again, in an environment of its own."
+        return f"A package cannot be imported ({_one_line(error)}). {remedy} {again}"
+    return f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in asl-edge or a broken installation. {again}"
+
+
+def _one_line(error: Exception) -> str:
+    """Return the beginning of an exception's message: libraries print whole graphs and configurations there."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _shown(usual: Callable[..., None]) -> Callable[..., None]:
@@ -196,7 +219,8 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         earlier = {old: new for old, new in EARLIER_FLAGS.items() if new in flags}
-        return super().parse_args(ctx, [earlier.get(word, word) for word in args])
+        paths = {flag for option in self.params if _takes_path(option) for flag in option.opts}
+        return super().parse_args(ctx, [_home_expanded(earlier.get(word, word), paths) for word in args])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         option: Any
@@ -212,6 +236,19 @@ class _Command(TyperCommand):
         if examples:
             typer.secho(" Examples:", bold=True)
             typer.echo("".join(f"   {line}\n" for line in examples.splitlines()))
+
+
+def _takes_path(option: Any) -> bool:
+    """Whether an option names a file or folder; that of a source may also be a name."""
+    return option.type.name in ("path", "file", "directory") or option.metavar == "SOURCE"
+
+
+def _home_expanded(word: str, path_flags: set[str]) -> str:
+    """Expand the tilde in `--out=~/x`, as shells do in `--out ~/x`; without a home it stays, as there."""
+    flag, equals, value = word.partition("=")
+    if equals and flag in path_flags and value.startswith("~"):
+        return f"{flag}={os.path.expanduser(value)}"  # noqa: PTH111 - Path.expanduser raises without a home
+    return word
 
 
 def _run(words: list[str]) -> Any:

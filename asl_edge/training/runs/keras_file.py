@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asl_edge.errors import ModelError, RunError
+from asl_edge.files import git_lfs
 from asl_edge.training.runs.folder import CONFIG_FILE, RunFolder, read_config
 
 if TYPE_CHECKING:
@@ -40,5 +41,7 @@ def load_keras_file(path: Path) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras, zipfile and h5py raise all kinds of errors for a damaged file
+        if git_lfs.is_pointer_file(path):
+            raise ModelError(f"{path} cannot be read: {git_lfs.ADVICE}.") from error
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ModelError(f"{path} is damaged or not a Keras model ({reason}).") from error

@@ -1,0 +1,34 @@
+"""Names that fit on a disk: most take 255 bytes, encrypted ones fewer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+_USUAL_LIMIT = 255
+_DIGITS = 8
+
+
+def fitting(name: str, more_bytes: int, folder: Path) -> str:
+    """Return `name`, or where it would be too long a shorter name that is always the same for it.
+
+    Args:
+        name: part of the name of a file or folder.
+        more_bytes: length of the rest of that name, in bytes.
+        folder: where it is to stand; it need not exist.
+    """
+    room = _limit(folder) - more_bytes
+    encoded = os.fsencode(name)
+    if len(encoded) <= room:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:_DIGITS]
+    beginning = encoded[: max(0, room - _DIGITS - 1)].decode("utf-8", "ignore")  # never half of a character
+    return f"{beginning}~{digest}"
+
+
+def _limit(folder: Path) -> int:
+    try:
+        return min(_USUAL_LIMIT, os.pathconf(folder, "PC_NAME_MAX"))
+    except (OSError, ValueError, AttributeError):  # not there yet, unknown, or Windows
+        return _USUAL_LIMIT
