@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 # Here and not where ONNX Runtime is imported, since that reads it once, and tests, benchmarks and other people's code
 # import it too.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # an empty one, which switches nothing off, is nobody's choice
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "Effort",

@@ -98,7 +98,8 @@ def onnxruntime() -> Any:
             "The installed ONNX Runtime is incomplete, as after uninstalling one of two ONNX Runtime packages. "
             "`asl-edge doctor` says how to fix it."
         )
-    if os.environ.get("ORT_DISABLE_TELEMETRY") == "1" and hasattr(onnxruntime, "disable_telemetry_events"):
+    wanted = os.environ.get("ORT_DISABLE_TELEMETRY", "").lower() in ("0", "false")
+    if not wanted and hasattr(onnxruntime, "disable_telemetry_events"):
         # For an ONNX Runtime that was imported before asl-edge, and for Windows, which does not read the variable.
         onnxruntime.disable_telemetry_events()
     return onnxruntime
