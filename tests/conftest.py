@@ -20,6 +20,7 @@ pytest_plugins = [
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports ONNX Runtime itself
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # Begun in the background by a shell, a process ignores SIGINT and so would every process that a test interrupts.

@@ -27,6 +27,12 @@ def fitting(name: str, more_bytes: int, folder: Path) -> str:
     return f"{beginning}~{digest}"
 
 
+def companion(path: str | os.PathLike[str], suffix: str) -> Path:
+    """Return the path of a file that belongs to the file `path`: the same name and `suffix`, as far as it fits."""
+    file = Path(path)
+    return file.with_name(fitting(file.name, len(suffix), file.parent) + suffix)
+
+
 def _limit(folder: Path) -> int:
     try:
         return min(_USUAL_LIMIT, os.pathconf(folder, "PC_NAME_MAX"))
