@@ -161,12 +161,26 @@ def command() -> None:
     Python needs several times as long to unload NumPy, OpenCV and ONNX Runtime as to classify an image. After
     `predict` everything is written and closed, so the process ends without unloading them.
     """
+    if sys.flags.optimize > 1 and _asks_for_help(sys.argv[1:]):
+        _restart_with_docstrings()
     try:
         main()
     except SystemExit as ended:
         if sys.argv[1:2] == ["predict"] and isinstance(ended.code, int):
             _leave(ended.code)
         raise
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return not words or words in (["data"], ["runs"]) or "--help" in words or "-h" in words
+
+
+def _restart_with_docstrings() -> NoReturn:
+    """Run the same command in a Python that keeps docstrings, which are the help: PYTHONOPTIMIZE=2 removes them."""
+    import subprocess
+
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+    sys.exit(subprocess.call([sys.executable, "-m", "asl_edge", *sys.argv[1:]], env=environment))
 
 
 def _leave(code: int) -> None:

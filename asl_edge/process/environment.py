@@ -38,14 +38,15 @@ def for_importing_keras() -> Iterator[None]:
     """Let Keras be imported within the block with its own defaults, whatever `~/.keras/keras.json` says.
 
     That file may choose another order of dimensions, another float type or a backend that no longer exists, and Keras
-    writes it where it is missing. `KERAS_BACKEND` counts as always.
+    writes it where it is missing. `KERAS_BACKEND` counts as always. Keras imports matplotlib if that is installed.
     """
     folder = None
     with contextlib.suppress(OSError):
         folder = tempfile.mkdtemp(prefix="asl-edge-keras-")
     try:
         # Without a place for the folder, one that cannot exist: Keras then reads and writes nothing.
-        with variables(KERAS_HOME=folder or os.path.join(os.devnull, "keras"), **{_NOT_OURS: None}):  # noqa: PTH118
+        ours = {"KERAS_HOME": folder or os.path.join(os.devnull, "keras"), _NOT_OURS: None}  # noqa: PTH118
+        with variables(**ours), for_importing_matplotlib():
             yield
     finally:
         if folder is not None:
