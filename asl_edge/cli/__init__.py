@@ -54,6 +54,7 @@ _PANELS = {  # of `asl-edge --help`
     "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
 }
 _LONGEST = 500  # characters of a library's own message
+_SCREEN_LINES, _SCREEN_CHARACTERS = 20, 1600
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
 
 
@@ -96,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Accepted before and after the command: people add it to the end of the line that has just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
+    _choose_encoding()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown(warnings.showwarning)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AslEdgeError as error:
         if debug:
             raise
-        _fail(str(error), error.exit_code)
+        _fail(_on_one_screen(str(error)), error.exit_code)
     except Exception as error:
         if debug:
             raise
@@ -113,6 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             discard(sys.stdout)
         _fail(_explained(error), 1)
     sys.exit(code)
+
+
+def _choose_encoding() -> None:
+    """Write UTF-8 where the locale is ASCII, and file names as they are, even those that are not valid text."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if not hasattr(stream, "reconfigure"):  # replaced by a test or a notebook, or missing
+            continue
+        if (stream.encoding or "").replace("-", "").lower() in ("ascii", "usascii", "ansi_x3.41968"):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+        elif stream is sys.stdout:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _explained(error: Exception) -> str:
@@ -135,6 +146,15 @@ def _explained(error: Exception) -> str:
         remedy = remedy_for(str(error)) or "Install asl-edge again, in an environment of its own."
         return f"A package cannot be imported ({_one_line(error)}). {remedy} {again}"
     return f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in asl-edge or a broken installation. {again}"
+
+
+def _on_one_screen(message: str) -> str:
+    """Return a message that is no longer than a screen; libraries put whole graphs and configurations into theirs."""
+    lines = message.splitlines()
+    if len(lines) <= _SCREEN_LINES and len(message) <= _SCREEN_CHARACTERS:
+        return message
+    kept = "\n".join(lines[:_SCREEN_LINES])[:_SCREEN_CHARACTERS]
+    return f"{kept}...\nThe message is longer; --debug shows all of it."
 
 
 def _one_line(error: Exception) -> str:
