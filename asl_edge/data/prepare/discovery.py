@@ -117,15 +117,16 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
     if not paths:
         raise DataError("No source was given. Name a folder of images, or a zip.")
     catalogue = Catalogue()
-    seen: set[Path] = set()
+    seen: set[tuple[int, int]] = set()
     with contextlib.ExitStack() as undo:
         undo.callback(catalogue.close)
         for path in paths:
             container = open_container(path)
             undo.callback(container.close)
-            if path.resolve() in seen:
+            status = path.stat()  # and not its path, which some disks find in any case
+            if (status.st_dev, status.st_ino) in seen:
                 raise DataError(f"The source {path} is named twice. Name it once.")
-            seen.add(path.resolve())
+            seen.add((status.st_dev, status.st_ino))
             for found in _layouts(container, catalogue.ignored):
                 catalogue.sources.append(Source("", path, container, found.root, found.kind, split=found.split))
         _name(catalogue.sources)
