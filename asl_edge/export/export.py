@@ -168,18 +168,18 @@ def export_run(
     converted = convert(source, data=data, described=described, optimized=optimized)
     built = build(converted, precision, int8, optimize_for=optimize_for)
     reject_out_of_tolerance(built, model_path)
-    data = built.to_bytes(written_card(converted.source))
+    content = built.to_bytes(written_card(converted.source))
     result = ExportResult(
         model_path=model_path,
         report_path=companion(model_path.with_suffix(""), ".parity.json"),
         replaced=model_path.exists(),
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
         parameters=converted.source.model.count_params(),
         converted=converted,
         built=built,
     )
-    _write(result, data, str(source))
+    _write(result, content, str(source))
     return result
 
 

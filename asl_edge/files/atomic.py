@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -42,8 +41,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             aside = Path(folder, f"content{final.suffix}")
             yield aside
-            with aside.open("rb") as content, final.open("wb") as device:
-                shutil.copyfileobj(content, device)
+            with final.open("wb") as device:
+                device.write(aside.read_bytes())
         return
     final.parent.mkdir(parents=True, exist_ok=True)
     suffix = final.suffix if len(final.suffix) <= _LONGEST_SUFFIX else ""  # a longer one names no format

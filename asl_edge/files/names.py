@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -22,6 +21,8 @@ def fitting(name: str, more_bytes: int, folder: Path) -> str:
     encoded = os.fsencode(name)
     if len(encoded) <= room:
         return name
+    import hashlib  # here: every prediction imports this module, and names are short
+
     digest = hashlib.sha256(encoded).hexdigest()[:_DIGITS]
     beginning = encoded[: max(0, room - _DIGITS - 1)].decode("utf-8", "ignore")  # never half of a character
     return f"{beginning}~{digest}"

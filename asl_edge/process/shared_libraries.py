@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_MISSING = re.compile(r"(lib[\w.+-]+?\.so[\w.]*): cannot open shared object file")
-
+_MISSING = r"(lib[\w.+-]+?\.so[\w.]*): cannot open shared object file"
 _HEADLESS = ", or use opencv-python-headless instead"
 _APT = {
     "libGL.so": f"libgl1 libglib2.0-0{_HEADLESS}",
@@ -24,7 +21,7 @@ _APT = {
 }
 """Beginning of a library's name -> the Debian and Ubuntu packages that bring it."""
 
-_NVIDIA = re.compile(r"lib(cu|nv|nccl)")
+_NVIDIA = ("libcu", "libnv", "libnccl")
 
 
 def remedy_for(message: str) -> str | None:
@@ -33,11 +30,13 @@ def remedy_for(message: str) -> str | None:
     Args:
         message: of an ImportError, such as "libGL.so.1: cannot open shared object file: No such file or directory".
     """
-    match = _MISSING.search(message)
+    import re
+
+    match = re.search(_MISSING, message)
     if match is None:
         return None
     library = match[1]
-    if _NVIDIA.match(library):
+    if library.startswith(_NVIDIA):
         return "Install NVIDIA's libraries with it: pip install 'asl-edge[gpu]'."
     for beginning, packages in _APT.items():
         if library.startswith(beginning):

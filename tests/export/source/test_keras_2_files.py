@@ -157,6 +157,14 @@ def test_pointers_of_git_lfs(tmp_path: Path) -> None:
         assert "git lfs pull" in refusal(tmp_path / name, weights=weights)
 
 
+@pytest.mark.parametrize("name", ["2.12/sequential.keras", "2.15/sequential.keras", "2.12/functional.h5"])
+def test_where_only_export_reads_it_that_is_said(name: str) -> None:
+    from asl_edge.evaluation.classifiers.open_classifier import open_classifier
+
+    with pytest.raises(ModelError, match=r"asl-edge export .* --out model.onnx --classes A,B,C"):
+        open_classifier(FIXTURES / name, classes=("A", "B", "C"))
+
+
 def test_a_keras_file_that_holds_nothing_of_keras(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.keras", "w") as archive:
         archive.writestr("config.json", "{}")
