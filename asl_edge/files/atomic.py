@@ -24,7 +24,7 @@ _RANDOM = len(".12345678.partial")
 _LONGEST_SUFFIX = 16
 _OF_THE_SYSTEM = ("/dev", "/dev/fd", "/proc")
 """Folders whose files are devices, or links to what this process has open, such as `/dev/stdout`."""
-_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF)
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP))
 """How systems say that a disk has no such operation."""
 
 
