@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asl_edge.errors import DataError, ImageError
+from asl_edge.files import git_lfs
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
 
 _JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
@@ -56,6 +57,8 @@ def open_container(path: Path) -> Container:
         return FolderContainer(path)
     if not exists:
         raise DataError(f"No such file or folder: {path}")
+    if git_lfs.is_pointer_file(path):
+        raise DataError(f"{path} cannot be read: {git_lfs.ADVICE}.")
     if not is_file or not _begins_like_zip(path):
         raise DataError(f"{path} is a file but not a zip. Give a folder of images, or the zip as downloaded.")
     return ZipContainer(path)
