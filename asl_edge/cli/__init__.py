@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 
 from asl_edge.cli.options import EARLIER_FLAGS
 from asl_edge.errors import AslEdgeError
+from asl_edge.process.printable import printable
 
 if TYPE_CHECKING:
     from typing import NoReturn, TypeGuard
@@ -125,7 +126,7 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.partition(".")[0] == "asl_edge":
-            typer.secho(f"Warning: {message}", err=True, fg=typer.colors.YELLOW)
+            typer.secho(f"Warning: {printable(str(message))}", err=True, fg=typer.colors.YELLOW)
         else:
             usual(message, category, *rest, **named)
 
@@ -249,7 +250,7 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(message)}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(printable(message))}")
     sys.exit(exit_code)
 
 
