@@ -50,7 +50,8 @@ class Adaptation:
 
     def apply(self, probabilities: Floats, features: Floats) -> Floats:
         """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
-        logits = log_of(probabilities) + features @ self.weights + self.bias
+        with np.errstate(over="ignore", invalid="ignore"):  # the predictor refuses what is not a probability
+            logits = log_of(probabilities) + features @ self.weights + self.bias
         return np.asarray(softmax(logits / np.float32(self.temperature)), np.float32)
 
     def refuse_other_model(self, spec: ModelSpec) -> None:

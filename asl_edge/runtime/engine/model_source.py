@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asl_edge.runtime.onnx_file.model_file import ModelFile
 from asl_edge.spec import ModelSpec
 
 
@@ -13,6 +14,6 @@ class ModelSource:
 
     name: str
     """What messages call it."""
-    content: str | bytes
-    """A path, or the model itself."""
+    content: ModelFile | bytes
+    """A file, or a bundle's member, which has been checked."""
     spec: ModelSpec

@@ -9,6 +9,11 @@ VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 """Wire types."""
 LARGEST_NUMBER = 2**29 - 1
 """Largest field number. Larger ones are refused: readers that drop their upper bits would see another field."""
+MOST_FIELDS = 200_000
+"""Most fields that are read of one model, whose networks of hundreds of layers have some ten thousand."""
+
+_LONGEST_LIST = 10_000
+"""Bytes of the longest list of numbers that is read: shapes, axes and the like."""
 
 
 class Field(NamedTuple):
@@ -26,26 +31,44 @@ class Field(NamedTuple):
     """Position after its last byte."""
 
 
-def fields(message: memoryview) -> Iterator[Field]:
+class Budget:
+    """How many more fields may be read of a model, in all of its messages together."""
+
+    def __init__(self, fields: int = MOST_FIELDS) -> None:
+        self.fields = fields
+
+
+def fields(message: memoryview, budget: Budget | None = None) -> Iterator[Field]:
     """Yield the fields of a message, in their order.
 
+    Args:
+        message: its bytes.
+        budget: counts the fields; None for a budget of this message's own.
+
     Raises:
-        ValueError: the bytes are not a message, or truncated.
+        ValueError: the bytes are not a message, are truncated, or hold too many fields.
     """
+    budget = budget or Budget()
     position, size = 0, len(message)
     while position < size:
+        budget.fields -= 1
+        if budget.fields < 0:
+            raise ValueError(f"it has more than {MOST_FIELDS} fields")
         begin = position
-        tag, position = _varint(message, position)
+        tag = message[position]
+        position += 1
+        if tag >= 0x80:
+            tag, position = _varint(message, begin)
         number, wire_type = tag >> 3, tag & 7
         if not 0 < number <= LARGEST_NUMBER:
             raise ValueError("its bytes are not a protocol buffer")
-        if wire_type == VARINT:
+        if wire_type == LENGTH:
+            length, position = _varint(message, position)
+        elif wire_type == VARINT:
             start = position
             value, position = _varint(message, position)
             yield Field(number, wire_type, value, begin, start, position)
             continue
-        if wire_type == LENGTH:
-            length, position = _varint(message, position)
         elif wire_type in (FIXED_64, FIXED_32):
             length = 8 if wire_type == FIXED_64 else 4
         else:
@@ -66,6 +89,28 @@ def text(value: int | memoryview) -> str:
     if isinstance(value, int):
         raise ValueError("a number in place of a text")
     return bytes(value).decode()  # a UnicodeDecodeError is a ValueError
+
+
+def whole_numbers(item: Field) -> list[int]:
+    """Return the numbers of one field of a list of int64: one, or several packed into its bytes.
+
+    Raises:
+        ValueError: its bytes are not such numbers.
+    """
+    if isinstance(item.value, int):
+        return [_signed(item.value)]
+    if len(item.value) > _LONGEST_LIST:
+        raise ValueError("a list of numbers is too long")
+    numbers, position = [], 0
+    while position < len(item.value):
+        value, position = _varint(item.value, position)
+        numbers.append(_signed(value))
+    return numbers
+
+
+def _signed(value: int) -> int:
+    value &= 2**64 - 1
+    return value - 2**64 if value >= 2**63 else value
 
 
 def field(number: int, value: int | bytes | memoryview) -> bytes:
