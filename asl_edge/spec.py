@@ -82,7 +82,9 @@ def _check_classes(names: object) -> None:
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"classes must be a tuple of names. Received: {_shown(names)}")
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
-        raise ModelError(f"A spec needs two or more different classes, {MOST_CLASSES} at most. Received: {_shown(names)}")
+        raise ModelError(
+            f"A spec needs two or more different classes, {MOST_CLASSES} at most. Received: {_shown(names)}"
+        )
     for name in names:
         if not is_class_name(name):
             raise ModelError(
@@ -91,8 +93,8 @@ def _check_classes(names: object) -> None:
             )
 
 
-def _check_whole(name: str, value: object, most: int, rule: str = "a positive whole number") -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+def _check_whole(name: str, value: object, most: int, rule: str = "a positive whole number", *, least: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ModelError(f"{name} must be {rule}, {most} at most. Received: {_shown(value)}")
 
 
@@ -161,7 +163,7 @@ class ModelSpec:
         check_fit(self.fit)
         if self.colour not in ("RGB", "BGR"):
             raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
-        _check_whole("preprocess_version", self.preprocess_version, _MOST)
+        _check_whole("preprocess_version", self.preprocess_version, _MOST, least=0)
         _check_whole("spec_version", self.spec_version, _MOST)
         for name in ("network", "precision", "weights_sha256"):
             value = getattr(self, name)
@@ -184,7 +186,9 @@ class ModelSpec:
     def _check_reject_curve(self) -> None:
         points = self.reject_curve
         if not isinstance(points, tuple) or not all(
-            isinstance(point, tuple) and len(point) == 3 and all(_is_number(value) and 0 <= value <= 1 for value in point)
+            isinstance(point, tuple)
+            and len(point) == 3
+            and all(_is_number(value) and 0 <= value <= 1 for value in point)
             for point in points
         ):
             raise ModelError("reject_curve must hold (threshold, coverage, accuracy), each between 0 and 1.")

@@ -36,7 +36,6 @@ TOLERANCES: Mapping[str, float] = {"fp32": 1e-4, "fp16": 2e-2, "fp16-weights": 1
 order (float32), round differently between layers (half precision), or break ties differently when rounding (INT8)."""
 
 
-
 @dataclass(frozen=True)
 class BundleResult:
     """A written bundle."""

@@ -115,7 +115,9 @@ def map_npy(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         return np.memmap(file, header.dtype, "r", header.begin, header.shape, "F" if header.fortran_order else "C")
 
 
-def read_npz(path: str | os.PathLike[str], largest: Mapping[str, int], largest_file: int) -> dict[str, npt.NDArray[Any]]:
+def read_npz(
+    path: str | os.PathLike[str], largest: Mapping[str, int], largest_file: int
+) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a .npz file.
 
     Args:

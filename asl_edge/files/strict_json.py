@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 from asl_edge.files.regular_file import read_regular
 
@@ -42,7 +42,7 @@ def parse_json(text: str | bytes) -> Any:
     text = text if isinstance(text, str) else text.decode()
     try:
         bounded = {"parse_int": _whole_number} if _LONG_NUMBER.search(text) else {}
-        value = json.loads(text, parse_constant=_not_finite, **bounded)
+        value = json.loads(text, **bounded)
         _check(value, 0)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -52,20 +52,23 @@ def parse_json(text: str | bytes) -> Any:
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, str):
         if not value.isascii():
-            value.encode()  # a UnicodeEncodeError is a ValueError
+            _check_characters(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            _not_finite("")
+            raise ValueError("a number is not finite")
     elif isinstance(value, (dict, list)):
         if depth >= _DEEPEST:
             raise ValueError("it is nested too deeply")
         if isinstance(value, dict):
             for key, inner in value.items():
                 _check(key, depth)
-                _check(inner, depth + 1)
+                try:
+                    _check(inner, depth + 1)
+                except ValueError as error:
+                    raise error if depth else ValueError(f"{key!a:.40}: {error}") from None
         elif _NUMBERS.issuperset(map(type, value)):
             if not math.isfinite(sum(value)):  # a sum is not finite where one of the numbers is not
-                _not_finite("")
+                raise ValueError("a number is not finite")
         else:
             for inner in value:
                 _check(inner, depth + 1)
@@ -77,5 +80,8 @@ def _whole_number(digits: str) -> int:
     return int(digits)
 
 
-def _not_finite(_: str) -> NoReturn:
-    raise ValueError("a number is not finite")
+def _check_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a character") from None

@@ -91,9 +91,13 @@ def _figures(spec: ModelSpec) -> str:
         parts += ["Correctly classified, per class:", _table(header, by_class)]
     confused = []
     for source, figures in evaluation.items():
-        triples = [row for row in _list(figures.get("most_confused")) if isinstance(row, list | tuple) and len(row) == 3]
+        triples = [
+            row for row in _list(figures.get("most_confused")) if isinstance(row, list | tuple) and len(row) == 3
+        ]
         if triples:
-            confused.append(f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in triples))
+            confused.append(
+                f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in triples)
+            )
     if confused:
         parts += ["Most confused:", "\n".join(confused)]
     return "\n\n".join(parts)

@@ -373,7 +373,11 @@ class Predictor:
         self._refuse_other_than_probabilities(probabilities)
         for name, values in zip(names[1:], others, strict=True):
             wanted = (len(images), self.spec.features) if name == FEATURES_NAME else probabilities.shape
-            if values.shape[:2] != wanted or values.ndim != (2 if name == FEATURES_NAME else 4) or not values.size:
+            if (
+                values.shape[:2] != wanted
+                or values.ndim != (2 if name == FEATURES_NAME else 4)
+                or values.size < len(images)
+            ):
                 raise ModelError(
                     f"{self.model}: the model's output {name} has shape {values.shape}, which its spec contradicts. "
                     "Export it again."

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asl_edge.errors import DataError, ImageError
+from asl_edge.files.bounded_zip import open_zip, read_member
+from asl_edge.files.regular_file import open_regular
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
+
+_MOST_MEMBERS = 1_000_000
+_LARGEST_DIRECTORY = 2**27
+"""Most members of a zip, and most bytes of its list of them: a hundred for each image."""
+_LONGEST_NAME = 4096
+_DEEPEST = 64
 
 _JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
 
@@ -94,17 +101,26 @@ class ZipContainer:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
-            raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
+            self._file = open_regular(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+        try:
+            self._zip = open_zip(self._file, _LARGEST_DIRECTORY, _MOST_MEMBERS)
+        except (ValueError, OSError) as error:
+            self._file.close()
+            raise DataError(f"{path} is a damaged zip, or too large ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
         self._members: dict[str, str] = {}
         """Path -> name of the member, which the zip may spell differently."""
         for member in self._zip.infolist():
             if member.flag_bits & 0x1:
-                self._zip.close()
+                self.close()
                 raise DataError(f"{path} is encrypted. Unpack it with its password and give the folder.")
-            self._add(member.filename)
+            try:
+                self._add(member.filename)
+            except DataError:
+                self.close()
+                raise
 
     def listing(self, folder: str) -> Listing:
         """Return what `folder` of the zip contains."""
@@ -118,21 +134,29 @@ class ZipContainer:
                 raise ImageError(
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
                 )
-            with self._zip.open(member) as stream:
-                # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
-                return stream.read(member.file_size)
-        # RuntimeError: a password, or a compression method that zipfile does not support.
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
+            # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
+            return read_member(self._zip, member)
+        except (ValueError, OSError, KeyError) as error:
             raise ImageError(f"cannot be read from the zip ({error})") from error
 
     def close(self) -> None:
         """Close the zip file."""
         self._zip.close()
+        self._file.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # where it could not be opened
+            self.close()
 
     def _add(self, name: str) -> None:
         # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
         # write `./A/x.jpg`.
         path = name.replace("\\", "/")
+        if len(path) > _LONGEST_NAME or path.count("/") > _DEEPEST:
+            raise DataError(
+                f"{self.path} holds a file whose path has {len(path):,} characters in {path.count('/'):,} folders. "
+                f"At most {_LONGEST_NAME:,} characters and {_DEEPEST} folders are read."
+            )
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
             return

@@ -111,9 +111,7 @@ class Archive:
         name = member.name.encode("ascii")
         head = self._at(position, _LOCAL_SIZE + len(name))
         _, _, needed, flags, method, clock, day, crc, packed, size = entry[:10]
-        wanted = struct.pack(
-            _LOCAL_FORM, _LOCAL, needed, flags, method, clock, day, crc, packed, size, len(name), 0
-        )
+        wanted = struct.pack(_LOCAL_FORM, _LOCAL, needed, flags, method, clock, day, crc, packed, size, len(name), 0)
         if head != wanted + name or entry[-1] != position:
             raise ValueError(f"{member.name} is not where its list of members says")
         if member.begin + member.packed_size > self._end_of_members:

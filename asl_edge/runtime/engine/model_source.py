@@ -14,6 +14,8 @@ class ModelSource:
 
     name: str
     """What messages call it."""
-    content: ModelFile | bytes
-    """A file, or a bundle's member, which has been checked."""
+    content: str | bytes
+    """A path, or the model itself, which has been checked."""
     spec: ModelSpec
+    file: ModelFile | None = None
+    """The file at that path; None for a bundle's member."""

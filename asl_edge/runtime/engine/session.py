@@ -22,6 +22,7 @@ from asl_edge.runtime.engine.io_binding import buffers_for
 from asl_edge.runtime.engine.precision import products_saturate
 from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 from asl_edge.runtime.machine import fast_cores, threads_here
+from asl_edge.runtime.onnx_file.external_weights import map_model
 from asl_edge.runtime.onnx_file.model_file import ModelFile
 
 Opening = Literal["lasting", "mapped", "short", "once"]
@@ -177,10 +178,8 @@ class _Content:
         return self._whole
 
 
-def _log_opening(
-    model: ModelFile | bytes, request: OpenRequest, used: tuple[str, ...], started: float
-) -> None:
-    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else model.path
+def _log_opening(model: ModelFile | bytes, request: OpenRequest, used: tuple[str, ...], started: float) -> None:
+    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else os.fspath(model.path)
     log.info("provider %s chosen for %s (requested: %s)", used[0], name, request.provider)
     milliseconds = (time.perf_counter() - started) * 1000
     log.info(
@@ -270,9 +269,10 @@ def _open_mapped(model: ModelFile, request: OpenRequest) -> Any:
     """
     if providers.version() < (1, 21):  # earlier ones look for the weights in the current folder
         return None
-    mapped = model.mapped()
+    mapped = map_model(model.path)
     if mapped is None:
         return None
+    model.refuse_unsafe(mapped)
     options = request.session_options()
     try:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", mapped.folder)

@@ -68,8 +68,7 @@ def settings_for(
         return settings
     providers.refuse_not_offered(providers.get(provider))
     version = str(providers.onnxruntime().__version__)
-    content = source.content if isinstance(source.content, bytes) else source.content.path
-    prepared, notice = prepared_settings(model, content, source.spec, version)
+    prepared, notice = prepared_settings(model, source.content, source.spec, version)
     if notice:
         warn(notice, EngineBuildNotice)
     return prepared | settings

@@ -31,6 +31,8 @@ class MappedModel(NamedTuple):
     """An ONNX model without the values of its large weights."""
     tensors: int
     """How many of its tensors have their values in the file."""
+    name: str
+    """The file's name, as those tensors give it."""
     path: Path
     """The file, links followed."""
     state: tuple[int, ...]
@@ -65,7 +67,7 @@ def map_model(path: str | os.PathLike[str]) -> MappedModel | None:
     # Not a file, circular links, an empty file, not a protocol buffer: opening it in full reports that.
     except (OSError, RuntimeError, ValueError):
         return None
-    return None if graph is None else MappedModel(graph, tensors, real, state)
+    return None if graph is None else MappedModel(graph, tensors, real.name, real, state)
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

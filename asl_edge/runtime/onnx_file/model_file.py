@@ -6,7 +6,7 @@ import os
 
 from asl_edge.errors import ModelError
 from asl_edge.files.regular_file import read_regular
-from asl_edge.runtime.onnx_file.external_weights import MappedModel, map_model
+from asl_edge.runtime.onnx_file.external_weights import MappedModel
 from asl_edge.runtime.onnx_file.graph import ModelContents
 from asl_edge.runtime.onnx_file.metadata import LARGEST_MODEL, read_metadata, spec_of
 from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
@@ -27,7 +27,7 @@ class ModelFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path = path
         self.metadata = read_metadata(path)
 
     def spec(self) -> ModelSpec:
@@ -36,7 +36,7 @@ class ModelFile:
         Raises:
             ModelError: it has no spec that this asl-edge can use.
         """
-        return spec_of(self.metadata, self.path)
+        return spec_of(self.metadata, os.fspath(self.path))
 
     def read(self) -> bytes:
         """Return the whole content, checked.
@@ -50,22 +50,19 @@ class ModelFile:
             raise ModelError(f"{self.path} cannot be read ({error.strerror or error}).") from error
         except ValueError as error:
             raise ModelError(f"{self.path} is not a model of asl-edge: {error}.") from error
-        self._refuse_replaced(reject_unsafe_model(content, self.path))
+        self._refuse_replaced(reject_unsafe_model(content, os.fspath(self.path)))
         return content
 
-    def mapped(self) -> MappedModel | None:
-        """Return the graph, checked, with references to its weights in the file; None if no weight could stay there.
+    def refuse_unsafe(self, mapped: MappedModel) -> None:
+        """Check the graph of this file, whose weights stay in it.
 
         Raises:
             ModelError: it is not a model that asl-edge runs, or was replaced since it was opened.
         """
-        mapped = map_model(self.path)
-        if mapped is not None:
-            contents = reject_unsafe_model(
-                mapped.graph, self.path, own_file=mapped.path.name, own_tensors=mapped.tensors
-            )
-            self._refuse_replaced(contents)
-        return mapped
+        contents = reject_unsafe_model(
+            mapped.graph, os.fspath(self.path), own_file=mapped.name, own_tensors=mapped.tensors
+        )
+        self._refuse_replaced(contents)
 
     def _refuse_replaced(self, contents: ModelContents) -> None:
         if contents.metadata != self.metadata:

@@ -302,10 +302,14 @@ def _squeeze(node: Node, inputs: Inputs) -> Result:
     first = _given(inputs, 0)
     axes = _axes(node, inputs, "axes", 1)
     shape = first.shape
-    over = {_place(axis, len(shape)) for axis in axes} if axes is not None else {a for a, e in enumerate(shape) if e == 1}
+    over = (
+        {_place(axis, len(shape)) for axis in axes} if axes is not None else {a for a, e in enumerate(shape) if e == 1}
+    )
     if any(shape[axis] != 1 for axis in over):
         raise ValueError("an axis to leave out is longer than 1")
-    return Result((Value(tuple(e for a, e in enumerate(shape) if a not in over), first.numbers, of_batch=first.of_batch),))
+    return Result(
+        (Value(tuple(e for a, e in enumerate(shape) if a not in over), first.numbers, of_batch=first.of_batch),)
+    )
 
 
 def _unsqueeze(node: Node, inputs: Inputs) -> Result:
@@ -449,7 +453,9 @@ _SAME = (
     "LpNormalization MeanVarianceNormalization Mish Neg Not QuantizeLinear Reciprocal Relu Round Selu Sigmoid Sign "
     "Softmax Softplus Softsign Sqrt Swish Tanh ThresholdedRelu"
 )
-_SPREAD = "Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
+_SPREAD = (
+    "Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where Xor"
+)
 _REDUCE = (
     "ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
     "ReduceSumSquare"

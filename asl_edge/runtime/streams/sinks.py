@@ -13,6 +13,7 @@ from asl_edge.imaging.preprocess import Image
 from asl_edge.process.printable import json_for_terminals, on_one_line, spreadsheet_cell
 from asl_edge.runtime.streams.prediction import Prediction
 
+
 class Sink(Protocol):
     """Receives predictions one by one; a context manager."""
 
@@ -122,7 +123,18 @@ class CsvSink(TextSink):
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
         crop_box = " ".join(f"{share:.4f}" for share in prediction.crop_box or ())
-        self._writer.writerow((spreadsheet_cell(on_one_line(prediction.source)), number, prediction.label, confidence, accepted, top, ms, crop_box))
+        self._writer.writerow(
+            (
+                spreadsheet_cell(on_one_line(prediction.source)),
+                number,
+                prediction.label,
+                confidence,
+                accepted,
+                top,
+                ms,
+                crop_box,
+            )
+        )
         return self._taken().removesuffix("\n")
 
     def _taken(self) -> str:
