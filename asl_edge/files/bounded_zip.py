@@ -85,13 +85,13 @@ def _directory(file: IO[bytes]) -> tuple[int, int]:
         place = tail.rfind(_END)
     if place < 0 or len(tail) - place < _END_SIZE:
         raise ValueError("it is not a zip")
-    length, start = struct.unpack("<2I", tail[place + 12 : place + 20])
+    (length,) = struct.unpack("<I", tail[place + 12 : place + 16])
     end = begin + place
     if place >= _LOCATOR_SIZE and tail[place - _LOCATOR_SIZE : place - _LOCATOR_SIZE + 4] == _LOCATOR:
         file.seek(max(0, end - _LOCATOR_SIZE - _END_64_SIZE))
         record = file.read(_END_64_SIZE)
         if record[:4] == _END_64 and len(record) == _END_64_SIZE:
-            length, start = struct.unpack("<2Q", record[40:56])
+            (length,) = struct.unpack("<Q", record[40:48])
             end -= _LOCATOR_SIZE + _END_64_SIZE
     if length > end:
         raise ValueError("it is damaged")

@@ -41,8 +41,7 @@ def parse_json(text: str | bytes) -> Any:
     """
     text = text if isinstance(text, str) else text.decode()
     try:
-        bounded = {"parse_int": _whole_number} if _LONG_NUMBER.search(text) else {}
-        value = json.loads(text, **bounded)
+        value = json.loads(text, parse_int=_whole_number if _LONG_NUMBER.search(text) else None)
         _check(value, 0)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

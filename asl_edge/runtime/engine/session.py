@@ -66,8 +66,8 @@ class OpenedSession:
         except Exception as error:  # ONNX Runtime's errors have no common base
             raise ModelError(
                 f"The model fails while it is run by ONNX Runtime {providers.onnxruntime().__version__}: "
-                f"{_first_line(str(error)) or type(error).__name__}. Export it again with `asl-edge export`, or classify "
-                "fewer images at once."
+                f"{_first_line(str(error)) or type(error).__name__}. Export it again with `asl-edge export`, or "
+                "classify fewer images at once."
             ) from error
 
     @cached_property

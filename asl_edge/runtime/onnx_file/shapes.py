@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 from asl_edge.runtime.onnx_file.graph import Node, Tensor
 
@@ -48,7 +47,7 @@ class Result:
     """Numbers that it may keep in memory while it computes."""
 
 
-Inputs = Sequence[Optional[Value]]
+Inputs = Sequence[Value | None]
 Rule = Callable[[Node, Inputs], Result]
 
 
@@ -168,7 +167,7 @@ def _arithmetic(operator: str, values: Sequence[Value], shape: Shape) -> tuple[f
 def _reduce(node: Node, inputs: Inputs) -> Result:
     shape = _given(inputs, 0).shape
     axes = _ints(node, "axis", [0]) if node.operator.startswith("Arg") else _axes(node, inputs, "axes", 1)
-    over = {_place(axis, len(shape)) for axis in (range(len(shape)) if not axes else axes)}
+    over = {_place(axis, len(shape)) for axis in axes or range(len(shape))}
     if _int(node, "keepdims", 1):
         return _result(tuple(1 if axis in over else extent for axis, extent in enumerate(shape)))
     return _result(tuple(extent for axis, extent in enumerate(shape) if axis not in over))
@@ -416,7 +415,8 @@ def _blocks(node: Node, inputs: Inputs) -> Result:
 
 
 def _shape(node: Node, inputs: Inputs) -> Result:
-    shape = _given(inputs, 0).shape[slice(_int(node, "start", 0), node.attributes.get("end"))]  # type: ignore[misc]
+    shape = _given(inputs, 0).shape
+    shape = shape[_int(node, "start", 0) : _int(node, "end", len(shape))]
     return Result((Value((len(shape),), tuple(shape), of_batch=True),))
 
 
