@@ -162,9 +162,9 @@ class PreparedArrays:
         try:
             folders = np.array([folder[0] for folder in manifest["folders"]], np.int64)
             of_rows = folders[np.array(manifest["rows"][name]["folder"], np.int64)]
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             return np.zeros(count, np.int64)
-        return of_rows if len(of_rows) == count else np.zeros(count, np.int64)
+        return of_rows if of_rows.shape == (count,) else np.zeros(count, np.int64)
 
     def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
         """Copy the images of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
