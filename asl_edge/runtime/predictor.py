@@ -382,6 +382,8 @@ class Predictor:
                     f"{self.model}: the model's output {name} has shape {values.shape}, which its spec contradicts. "
                     "Export it again."
                 )
+            if not np.isfinite(values).all():
+                raise ModelError(f"{self.model}: the model's output {name} is NaN or infinite. Export it again.")
         return probabilities, *others
 
     def _refuse_other_than_probabilities(self, rows: Floats) -> None:

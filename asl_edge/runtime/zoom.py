@@ -221,16 +221,16 @@ def zoom_pass(infer: Infer, images: Image, zoom: ZoomModel, nothing: int | None,
 
     Raises:
         ValueError: `infer` returns no class maps although they were asked for.
-        ModelError: features or class maps are NaN or infinite.
+        ModelError: features or class maps are too large.
     """
     probabilities, features, maps = infer(downscale(images, size), True)
     if maps is None:
         raise ValueError("The zoom pass needs the network's class maps.")
-    # A dishonest model's features may be infinite; what follows from them is refused here.
+    # The numbers of a dishonest model may be so large that what follows from them is infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         crop_boxes = zoom.crop_boxes(features, maps, nothing)
     if not np.isfinite(crop_boxes).all():
-        raise ModelError("The model's features or class maps are NaN or infinite. Export it again.")
+        raise ModelError("The model's features or class maps are too large. Export it again.")
     rows = rows_to_zoom(crop_boxes)
     if len(rows):
         zoomed, zoomed_features, _ = infer(crop(images[rows], crop_boxes[rows], size), False)

@@ -226,7 +226,8 @@ def markdown(values: dict[str, Any]) -> str:
         "# Hostile inputs",
         "",
         f"{total:,} files, mutated with knowledge of their format (seed {values['seed']}). Each batch of {BATCH:,} "
-        "runs in a process that may allocate 1 GiB. `bundle-byte` is a bundle with one byte changed, which must be refused.",
+        "runs in a process that may allocate 1 GiB. `bundle-byte` is a bundle with one byte changed, which must be "
+        "refused.",
         "",
         *markdown_table(["kind", "inputs", *outcomes, "slowest", "peak memory"], rows),
         "",

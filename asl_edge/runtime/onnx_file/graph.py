@@ -15,7 +15,7 @@ _IR_VERSION, GRAPH, _OPSETS, _METADATA, _FUNCTIONS = 1, 7, 8, 14, 25
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _NODES, INITIALIZERS, _INPUTS, _SPARSE = 1, 5, 11, 15
 _READS, _WRITES, _OPERATOR, _ATTRIBUTES, _DOMAIN = 1, 2, 4, 5, 7
-_NAME_OF_ATTRIBUTE, _FLOAT, _INT, _TEXT, _FLOATS, _INTS, _TYPE_OF_ATTRIBUTE = 1, 2, 3, 4, 7, 8, 20
+_NAME_OF_ATTRIBUTE, _FLOAT, _INT, _TEXT, _FLOATS, _INTS, _TEXTS = 1, 2, 3, 4, 7, 8, 9
 _TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS = 5, 6, 10, 11, 22, 23
 _DIMS, _KIND, _INT32_DATA, _INT64_DATA, _NAME, RAW_DATA, EXTERNAL, LOCATION = 1, 2, 5, 7, 8, 9, 13, 14
 _DATA = frozenset((4, _INT32_DATA, _INT64_DATA, RAW_DATA, 10, 11))
@@ -27,10 +27,11 @@ _DEEPEST = 16
 _FEW = 64
 """Tensors of so many numbers may be shapes or axes, so their numbers are read."""
 _LONGEST_LENGTH = 12
+_LONGEST_FLOATS = 10_000
 _FORMATS = {1: "f", 6: "i", 7: "q", 11: "d"}
 """Data type of such tensors -> code of `struct`."""
 
-Attribute = Union[int, float, str, list[int], "Tensor"]
+Attribute = Union[int, float, str, list[int], list[float], "Tensor"]
 
 
 @dataclass
@@ -165,7 +166,7 @@ def _node(message: memoryview, contents: ModelContents, budget: Budget, depth: i
 
 
 def _attribute(message: memoryview, contents: ModelContents, budget: Budget, depth: int) -> tuple[str, Attribute]:
-    name, numbers = "", list[int]()
+    name, numbers, floats = "", list[int](), list[float]()
     values: list[Attribute] = []
     for part in fields(message, budget):
         if part.number == _NAME_OF_ATTRIBUTE:
@@ -178,6 +179,10 @@ def _attribute(message: memoryview, contents: ModelContents, budget: Budget, dep
             values.append(text(part.value))
         elif part.number == _INTS:
             numbers += whole_numbers(part)
+        elif part.number == _FLOATS:
+            floats += _floats(part)
+        elif part.number == _TEXTS:
+            values = [""]  # no operator that is run has them
         elif part.number in (_TENSOR, _TENSORS):
             values.append(_tensor(_bytes(part), contents, budget))
         elif part.number in (_SPARSE_TENSOR, _SPARSE_TENSORS):
@@ -185,9 +190,16 @@ def _attribute(message: memoryview, contents: ModelContents, budget: Budget, dep
         elif part.number in (_SUBGRAPH, _SUBGRAPHS):
             contents.subgraphs += 1
             _read_graph(_bytes(part), contents, budget, depth + 1)
-    if len(values) > 1 or (values and numbers):
+    if len(values) + bool(numbers) + bool(floats) > 1:
         raise ValueError("an attribute has several values")
-    return name, values[0] if values else numbers
+    return name, values[0] if values else floats or numbers
+
+
+def _floats(part: Field) -> list[float]:
+    content = part.value
+    if isinstance(content, int) or len(content) % 4 or len(content) > _LONGEST_FLOATS:
+        raise ValueError("a list of numbers is too long or damaged")
+    return list(struct.unpack(f"<{len(content) // 4}f", content))
 
 
 def _tensor(message: memoryview, contents: ModelContents, budget: Budget) -> Tensor:

@@ -72,14 +72,14 @@ def reject_unsafe_model(
         what = f"has the operator {_shown(unknown[0])}" if unknown else "has branches or sparse weights"
         raise ModelError(f"{name} {what}, which models of asl-edge never have; it is not run. Export it again.")
     try:
-        _check_cost(contents)
+        shapes_in(contents)
     except ValueError as error:
         raise ModelError(f"{name} is not run: {_shown(error)}. Export it again with `asl-edge export`.") from error
     return contents
 
 
-def _check_cost(contents: ModelContents) -> None:
-    """Follow the shapes through the graph, for one image.
+def shapes_in(contents: ModelContents) -> dict[str, Value]:
+    """Follow the shapes through the graph, for one image, and return what is known of each tensor by its name.
 
     Raises:
         ValueError: they do not fit, or need too much.
@@ -110,6 +110,7 @@ def _check_cost(contents: ModelContents) -> None:
         for place, name in enumerate(node.outputs):
             value = result.outputs[min(place, len(result.outputs) - 1)]
             values[name] = Value(value.shape, value.numbers, constant, value.of_batch)
+    return values
 
 
 def _known(values: dict[str, Value], name: str) -> Value:

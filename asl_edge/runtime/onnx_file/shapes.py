@@ -101,7 +101,7 @@ def _ints(node: Node, name: str, default: Sequence[int] = ()) -> list[int]:
         return [value]
     if isinstance(value, (str, float, Tensor)):
         raise ValueError(f"{name} of a node {node.operator} is not a list of whole numbers")
-    return list(value)
+    return _whole(value)
 
 
 def _int(node: Node, name: str, default: int) -> int:
@@ -424,7 +424,9 @@ def _constant(node: Node, inputs: Inputs) -> Result:
     value = next(iter(node.attributes.values()))
     if isinstance(value, Tensor):
         return Result((of_tensor(value),))
-    numbers = [value] if isinstance(value, int | float) else _ints(node, next(iter(node.attributes)))
+    if isinstance(value, str):
+        raise ValueError("a constant is a text")
+    numbers: Sequence[float] = [value] if isinstance(value, int | float) else value
     shape = () if isinstance(value, int | float) else (len(numbers),)
     return Result((Value(shape, tuple(numbers) if len(numbers) <= MOST_NUMBERS else None, constant=True),))
 
