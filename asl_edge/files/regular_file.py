@@ -38,10 +38,12 @@ def read_regular(path: str | os.PathLike[str], largest: int) -> bytes:
         ValueError: it is larger.
     """
     with open_regular(path) as file:
-        content = file.read(largest + 1)
-    if len(content) > largest:
-        raise ValueError(f"it is larger than {largest / 1e6:.0f} MB")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size <= largest:
+            content = file.read(size + 1)
+            if len(content) <= size:
+                return content
+    raise ValueError(f"it is larger than {largest / 1e6:.0f} MB, or grows")
 
 
 def _refuse_special(status: os.stat_result, path: str | os.PathLike[str]) -> None:

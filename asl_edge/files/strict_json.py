@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from typing import Any
 
 from asl_edge.files.regular_file import read_regular
 
 _DEEPEST = 32
-_MOST_DIGITS = 100
+_MOST_BITS = 1000
 """Longer whole numbers have no meaning here, and overflow where they become floating-point numbers."""
-_LONG_NUMBER = re.compile(rf"\d{{{_MOST_DIGITS + 1}}}")
 _LARGEST = 64 * 2**20
 _NUMBERS = frozenset((int, float))
 
@@ -36,12 +34,11 @@ def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, is nested too deeply, or holds a number that is not finite or has too many
-            digits, or half a character (a lone surrogate).
+        ValueError: it is not JSON in UTF-8, is nested too deeply, or holds a number that is not finite or too long, or
+            half a character (a lone surrogate).
     """
-    text = text if isinstance(text, str) else text.decode()
     try:
-        value = json.loads(text, parse_int=_whole_number if _LONG_NUMBER.search(text) else None)
+        value = json.loads(text if isinstance(text, str) else text.decode())
         _check(value, 0)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
@@ -49,34 +46,41 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         if not value.isascii():
             _check_characters(value)
-    elif isinstance(value, float):
+    elif kind is float:
         if not math.isfinite(value):
             raise ValueError("a number is not finite")
-    elif isinstance(value, (dict, list)):
-        if depth >= _DEEPEST:
+    elif kind is int:
+        if value.bit_length() > _MOST_BITS:
+            raise ValueError("a number has too many digits")
+    elif kind is dict or kind is list:
+        if depth > _DEEPEST:
             raise ValueError("it is nested too deeply")
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                _check(key, depth)
-                try:
-                    _check(inner, depth + 1)
-                except ValueError as error:
-                    raise error if depth else ValueError(f"{key!a:.40}: {error}") from None
-        elif _NUMBERS.issuperset(map(type, value)):
-            if not math.isfinite(sum(value)):  # a sum is not finite where one of the numbers is not
-                raise ValueError("a number is not finite")
-        else:
-            for inner in value:
+        if kind is list:
+            _check_list(value, depth)
+            return
+        for key, inner in value.items():
+            _check(key, depth)
+            try:
                 _check(inner, depth + 1)
+            except ValueError as error:
+                raise error if depth else ValueError(f"{key!a:.40}: {error}") from None
 
 
-def _whole_number(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number has more than {_MOST_DIGITS} digits")
-    return int(digits)
+def _check_list(values: list[Any], depth: int) -> None:
+    if not _NUMBERS.issuperset(map(type, values)):
+        for inner in values:
+            _check(inner, depth + 1)
+        return
+    try:
+        finite = math.isfinite(sum(values))  # a sum is not finite where one of the numbers is not
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise ValueError("a number is not finite, or has too many digits")
 
 
 def _check_characters(text: str) -> None:

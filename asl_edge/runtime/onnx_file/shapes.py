@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asl_edge.runtime.onnx_file.graph import Node, Tensor
 
@@ -22,8 +22,7 @@ _LARGEST = 2**62
 """Numbers of a shape stay below it; ONNX Runtime's would overflow."""
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """What is known of a tensor."""
 
     shape: Shape
@@ -35,8 +34,7 @@ class Value:
     """Whether its numbers come from the shape of a tensor, so that they depend on the number of images."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What an operator computes."""
 
     outputs: tuple[Value, ...]
