@@ -11,6 +11,7 @@ import io
 import json
 import random
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -592,7 +593,8 @@ _METHODS = (zipfile.ZIP_STORED, *(zipfile.ZIP_DEFLATED,) * 4, zipfile.ZIP_LZMA, 
 
 def _zip(members: Sequence[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w", method) as archive:
+        warnings.simplefilter("ignore", UserWarning)  # of names that stand twice
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name), content, compress_type=method)
     return file.getvalue()
