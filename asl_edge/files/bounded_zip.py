@@ -61,6 +61,10 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
             content = stream.read(member.file_size)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, OverflowError, MemoryError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
+    except OSError as error:
+        if error.errno is None:  # bz2's word for damage
+            raise ValueError(str(error)) from error
+        raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("lzma", "_lzma"):  # whose import may fail where it is not built
             raise ValueError(str(error)) from error

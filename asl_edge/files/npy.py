@@ -26,8 +26,9 @@ _LONGEST_HEADER = 4096
 _MOST_AXES = 8
 _HEADER = re.compile(
     r"\{\s*'descr':\s*'([<>|=]?[biufU]\d{1,5})',\s*'fortran_order':\s*(True|False),"
-    r"\s*'shape':\s*\(((?:\d{1,18}L?,?\s*)*)\),?\s*\}\s*"
+    r"\s*'shape':\s*\(([\dL, ]{0,200})\),?\s*\}\s*"
 )
+_EXTENT = re.compile(r"\d{1,18}")
 _DIRECTORY = 64 * 2**10
 """Most bytes of the directory of a .npz."""
 
@@ -73,9 +74,10 @@ def read_header(file: IO[bytes]) -> NpyHeader:
     match = _HEADER.fullmatch(header.decode("latin-1"))
     if match is None:
         raise ValueError("its header does not describe an array of numbers or text")
-    shape = tuple(int(extent.rstrip("L")) for extent in re.findall(r"\d+L?", match[3]))
-    if len(shape) > _MOST_AXES:
-        raise ValueError(f"it has more than {_MOST_AXES} axes")
+    extents = [extent.strip().removesuffix("L") for extent in match[3].removesuffix(",").split(",") if match[3]]
+    if len(extents) > _MOST_AXES or not all(map(_EXTENT.fullmatch, extents)):
+        raise ValueError(f"its shape is not that of an array of at most {_MOST_AXES} axes")
+    shape = tuple(map(int, extents))
     try:
         dtype = np.dtype(match[1])
     except TypeError as error:

@@ -106,10 +106,12 @@ class Adaptation:
                 raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
             if any(values[name].dtype.kind != "f" for name in ("weights", "bias", "temperature")):
                 raise ValueError("it does not hold floating-point numbers")
+            with np.errstate(over="ignore"):
+                weights, bias = (np.asarray(values[name], np.float32) for name in ("weights", "bias"))
             return cls(
                 classes=tuple(str(name) for name in values["classes"].ravel()),
-                weights=np.asarray(values["weights"], np.float32),
-                bias=np.asarray(values["bias"], np.float32),
+                weights=weights,
+                bias=bias,
                 temperature=float(values["temperature"].item()),
                 network_id=str(network_id.item()) or None,
             )
