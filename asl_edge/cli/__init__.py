@@ -18,7 +18,6 @@ from typer.core import TyperCommand
 
 from asl_edge.cli.options import EARLIER_FLAGS
 from asl_edge.errors import AslEdgeError
-from asl_edge.process.printable import printable
 
 if TYPE_CHECKING:
     from typing import NoReturn, TypeGuard
@@ -40,7 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
     "adapt": ("asl_edge.cli.adapt", "adapt"),
-    "verify": ("asl_edge.cli.verify", "verify"),
+    "verify": ("asl_edge.cli.verification.verify", "verify"),
+    "sign": ("asl_edge.cli.verification.sign", "sign"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "tune": ("asl_edge.cli.tune", "tune"),
     "model-card": ("asl_edge.cli.model_card", "model_card"),
@@ -52,7 +52,7 @@ GROUPS = {
 _PANELS = {  # of `asl-edge --help`
     "Get started": ("predict", "demo", "doctor"),
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
-    "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
+    "Use a model": ("adapt", "verify", "sign", "benchmark", "tune", "model-card"),
 }
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
 
@@ -126,6 +126,8 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.partition(".")[0] == "asl_edge":
+            from asl_edge.process.printable import printable
+
             typer.secho(f"Warning: {printable(str(message))}", err=True, fg=typer.colors.YELLOW)
         else:
             usual(message, category, *rest, **named)
@@ -249,6 +251,8 @@ def _is_full_disk(error: Exception) -> TypeGuard[OSError]:
 def _fail(message: str, exit_code: int) -> NoReturn:
     from rich.console import Console
     from rich.markup import escape
+
+    from asl_edge.process.printable import printable
 
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(printable(message))}")
     sys.exit(exit_code)

@@ -56,7 +56,7 @@ def test_a_zip_of_64_bits_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_path_of_many_folders_takes_no_memory(tmp_path: Path, depth: int) -> None:
     path = write_zip(tmp_path / "a.zip", ["A/x.jpg", "a/" * depth + "x.jpg"])
     started = time.perf_counter()
-    with pytest.raises(DataError, match="a file whose path has"):
+    with pytest.raises(DataError, match="a file within"):
         open_container(path)
     assert time.perf_counter() - started < 2
 

@@ -16,8 +16,9 @@ from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
 _MOST_MEMBERS = 1_000_000
 _LARGEST_DIRECTORY = 2**27
 """Most members of a zip, and most bytes of its list of them: a hundred for each image."""
-_LONGEST_NAME = 4096
 _DEEPEST = 64
+_MOST_CHARACTERS = 2**26
+"""Most folders within each other, and most characters of the paths of all folders together."""
 
 _JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
 
@@ -110,6 +111,8 @@ class ZipContainer:
             self._file.close()
             raise DataError(f"{path} is a damaged zip, or too large ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [])}
+        self._characters = 0
+        """Of the paths of all folders together."""
         self._members: dict[str, str] = {}
         """Path -> name of the member, which the zip may spell differently."""
         for member in self._zip.infolist():
@@ -152,10 +155,9 @@ class ZipContainer:
         # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
         # write `./A/x.jpg`.
         path = name.replace("\\", "/")
-        if len(path) > _LONGEST_NAME or path.count("/") > _DEEPEST:
+        if path.count("/") > _DEEPEST:
             raise DataError(
-                f"{self.path} holds a file whose path has {len(path):,} characters in {path.count('/'):,} folders. "
-                f"At most {_LONGEST_NAME:,} characters and {_DEEPEST} folders are read."
+                f"{self.path} holds a file within {path.count('/'):,} folders, {_DEEPEST} at most are read."
             )
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
@@ -167,6 +169,9 @@ class ZipContainer:
         for depth in range(len(parts) - 1):
             parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
             if child not in self._tree:
+                self._characters += len(child)
+                if self._characters > _MOST_CHARACTERS:
+                    raise DataError(f"{self.path} holds too many folders with too long names. Unpack it first.")
                 self._tree[child] = Listing([], [], [])
                 self._tree[parent].folders.append(parts[depth])
         self._tree["/".join(parts[:-1])].files.append(parts[-1])

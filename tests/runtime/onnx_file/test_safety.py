@@ -238,8 +238,8 @@ MAPS = "t = Transpose <perm = [0,3,1,2]> (f) class_maps = AveragePool <kernel_sh
         ("probabilities = Mul (m, w0)", [np.float32([6, 0, 0])], {}, "", "no probabilities"),
         ("s = Softmax (m) probabilities = Mul (s, w0)", [np.float32(6)], {}, "", "no probabilities"),
         ("s = Softmax (m) probabilities = Add (s, w0)", [np.float32([0.5, 0, -0.5])], {}, "", "no probabilities"),
-        ("z = Sub (m, m) probabilities = Div (z, z)", [], {}, "", "no probabilities"),
-        ("z = Sub (m, m) probabilities = Div (w0, z)", [np.float32(1)], {}, "", "no probabilities"),
+        ("z = Sub (m, m) probabilities = Div (z, z)", [], {}, "", "NaN or infinite probabilities"),
+        ("z = Sub (m, m) probabilities = Div (w0, z)", [np.float32(1)], {}, "", "NaN or infinite probabilities"),
         (
             f"s = Softmax (m) probabilities = Identity (s) {MAPS} z = Sub (m, m) n = Div (z, z) features = MatMul (n, w0)",
             [np.ones((3, 2), np.float32)], WITH_FEATURES, MORE, "NaN or infinite",
