@@ -394,8 +394,8 @@ class Predictor:
         if not (rows.min(initial=0) >= -_ROUNDING and sums.min(initial=1) > least and sums.max(initial=1) < most):
             what = "no probabilities" if np.isfinite(rows).all() else "NaN or infinite probabilities"
             raise ModelError(
-                f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. It "
-                "is not a model of asl-edge, or is damaged. Export it again."
+                f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
+                "It is not a model of asl-edge, or is damaged. Export it again."
             )
 
 
