@@ -99,7 +99,7 @@ def parse_npy(content: bytes) -> npt.NDArray[Any]:
         return np.empty(header.shape, header.dtype)
     numbers = np.frombuffer(content, header.dtype, offset=header.begin)
     if header.dtype.kind == "U":
-        number = np.dtype(np.uint32).newbyteorder(header.dtype.byteorder)  # type: ignore[arg-type]
+        number = np.dtype(np.uint32).newbyteorder(header.dtype.byteorder)
         characters = np.frombuffer(content, number, offset=header.begin)
         if characters.max() > sys.maxunicode:
             raise ValueError("its text holds what is no character")

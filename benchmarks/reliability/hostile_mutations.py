@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import warnings
 import zipfile
@@ -675,7 +676,7 @@ def _change_zip(choose: random.Random, _: bytes) -> bytes:
 
 def _zip_parts(content: bytes) -> Parts:
     """Return pieces that each begin with one of a zip's marks."""
-    places = [at for at in range(len(content) - 1) if content[at : at + 2] == b"PK"]
+    places = [found.start() for found in re.finditer(b"PK", content)]
     return [content[at:end] for at, end in zip([0, *places], [*places, len(content)], strict=True) if at < end]
 
 
