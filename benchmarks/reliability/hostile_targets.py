@@ -60,12 +60,15 @@ def read_image(content: bytes, folder: Path, number: int) -> str:
 
 def read_video(content: bytes, folder: Path, number: int) -> str:
     """Read the frames of a clip."""
+    from asl_edge.errors import ImageError
     from asl_edge.imaging.preprocess import load
     from asl_edge.runtime.streams.sources import items
 
     path = folder / ("clip.avi", "clip.mp4", "clip.mkv")[number % 3]
     path.write_bytes(content)
     for item, _ in zip(items([str(path)]), range(MOST_FRAMES), strict=False):
+        if item.problem:
+            raise ImageError(item.problem)
         if isinstance(item.image, np.ndarray) and item.image.ndim != 3:
             return "another shape"
         if isinstance(item.image, bytes):
