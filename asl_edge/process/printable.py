@@ -10,7 +10,7 @@ _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 surrogates for bytes that are not UTF-8."""
 
 _CONTROL = re.compile(f"[{_CONTROLS}]")
-_FORMULA = re.compile(r"[=+\-@\t\r].+", re.DOTALL)
+_FORMULA = re.compile(r"(\./)*[=+\-@\t\r].+", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 _NOT_ON_ONE_LINE = re.compile(rf"[\t\n{_CONTROLS}]")
 
@@ -36,11 +36,16 @@ def json_for_terminals(text: str) -> str:
 def spreadsheet_cell(value: Any) -> Any:
     """Return a value for a CSV file; a text that spreadsheets would compute as a formula begins with `./`.
 
-    Such texts are names of files and folders, which mean the same with it. Names of classes never look like formulas.
+    Such texts are names of files and folders, which mean the same with it. `spreadsheet_text` takes it away again.
     """
     if isinstance(value, str) and _FORMULA.fullmatch(value) and not _NUMBER.fullmatch(value):
         return f"./{value}"
     return value
+
+
+def spreadsheet_text(cell: str) -> str:
+    """Return the text of which `spreadsheet_cell` made a cell."""
+    return cell[2:] if cell.startswith("./") and _FORMULA.fullmatch(cell) else cell
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asl_edge.process.printable import json_for_terminals, on_one_line, printable, spreadsheet_cell
+from asl_edge.process.printable import json_for_terminals, on_one_line, printable, spreadsheet_cell, spreadsheet_text
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 
@@ -62,3 +62,10 @@ def test_json_keeps_its_meaning(text: str) -> None:
 )
 def test_no_cell_is_a_formula(cell: object, written: object) -> None:
     assert spreadsheet_cell(cell) == written
+
+
+@given(ANYTHING | st.text("./=+-@0a", max_size=8))
+def test_a_cell_is_read_as_it_was(text: str) -> None:
+    cell = spreadsheet_cell(text)
+    assert spreadsheet_text(cell) == text
+    assert len(cell) < 2 or cell[0] not in "=@\t\r"
