@@ -139,6 +139,8 @@ def predict(
             f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
             quiet=True,
         )
+    if summary.left_out:
+        _tell(f"Left out: {summary.left_out.in_words()}.")
     if summary.skipped:
         raise typer.Exit(1 if summary.classified else 2)
 

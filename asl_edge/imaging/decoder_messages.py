@@ -1,0 +1,197 @@
+"""What image libraries write to standard error about a file, with the file that it is about.
+
+libjpeg returns damaged images as if they were intact, partly grey, and says so in a line on standard error only, without
+the name of the file; OpenCV offers no other way to learn of it. So descriptor 2 is redirected while an image is decoded.
+The libraries' own lines are kept from it: those about damage become the reason of an error. Everything else, which
+other threads may write meanwhile, is passed on as soon as the image is decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+from types import TracebackType
+from typing import IO
+
+_DAMAGE = re.compile(
+    rb"(?:Corrupt JPEG data(?!: bad ICC marker)|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*"
+)
+_LIBRARY_LINE = re.compile(
+    rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression"
+    rb"|Warning: unknown JFIF revision|Unknown Adobe color transform|libpng (?:warning|error):)[^\n]*\n?"
+)
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_END_OF_IMAGE = b"\xff\xd9"
+
+
+def is_harmless(warning: str, data: bytes) -> bool:
+    """Whether a JPEG is intact although the library warned.
+
+    Webcams pad a frame with zeros before its end. Other extra bytes are probably pixels that the decoder did not reach
+    because it lost its place in damaged data.
+    """
+    extraneous = _EXTRANEOUS.search(warning)
+    if extraneous is None:
+        return False
+    end = data.rfind(_END_OF_IMAGE)
+    return end >= 0 and not any(data[max(0, end - int(extraneous[1])) : end])
+
+
+class _Redirection:
+    """Descriptor 2, redirected while one or more threads decode."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.decoding = 0
+        """Threads that decode."""
+        self.entered = 0
+        """Decodings begun so far."""
+        self.alone = False
+        """Whether one thread has it for itself."""
+        self.waiting_alone = 0
+        self._scratch: IO[bytes] | None = None
+        self._real: int | None = None
+        self._passed_on = 0
+
+    def size(self) -> int:
+        """Return the number of bytes written so far."""
+        return 0 if self._real is None or self._scratch is None else os.fstat(self._scratch.fileno()).st_size
+
+    def text(self, start: int, stop: int) -> bytes:
+        """Return what was written between two sizes."""
+        if self._scratch is None or stop <= start:
+            return b""
+        number = self._scratch.fileno()
+        if hasattr(os, "pread"):
+            return os.pread(number, stop - start, start)
+        end = os.lseek(number, 0, os.SEEK_CUR)  # where others write
+        os.lseek(number, start, os.SEEK_SET)
+        text = os.read(number, stop - start)
+        os.lseek(number, end, os.SEEK_SET)
+        return text
+
+    def begin(self) -> None:
+        """Redirect; without a usable standard error, as in a process with a GUI, nothing is heard."""
+        try:
+            if self._scratch is None:
+                self._scratch = _scratch_file()
+            self._real = os.dup(2)
+        except OSError:
+            return
+        self._passed_on = 0
+        os.dup2(self._scratch.fileno(), 2)
+
+    def pass_on(self) -> None:
+        """Write to the real standard error what is not a library's line about an image."""
+        stop = self.size()
+        rest = _LIBRARY_LINE.sub(b"", self.text(self._passed_on, stop))
+        self._passed_on = stop
+        with contextlib.suppress(OSError):
+            while rest and self._real is not None:
+                rest = rest[os.write(self._real, rest) :]
+
+    def end(self) -> None:
+        """Undo `begin`."""
+        if self._real is None or self._scratch is None:
+            return
+        os.dup2(self._real, 2)
+        if self.size() > self._passed_on:
+            self.pass_on()
+        os.close(self._real)
+        self._real = None
+        if self._passed_on:
+            os.lseek(self._scratch.fileno(), 0, os.SEEK_SET)
+            os.ftruncate(self._scratch.fileno(), 0)
+
+    def after_fork(self) -> None:
+        """Begin again in a child process, which has none of the threads that decode."""
+        if self._real is not None:
+            os.dup2(self._real, 2)
+            os.close(self._real)
+        self.__init__()  # type: ignore[misc]  # the locks and the file are the parent's
+
+
+_redirection = _Redirection()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _redirection.after_fork())
+
+
+class Listening:
+    """A block in which one image is decoded, and the libraries' lines that were written within it.
+
+    Args:
+        alone: wait until no other thread decodes, and let none begin, so that every line is about this image.
+    """
+
+    def __init__(self, *, alone: bool = False) -> None:
+        self._alone = alone
+        self._text = b""
+        self.certain = True
+        """Whether no other thread decoded meanwhile."""
+
+    def __enter__(self) -> Listening:
+        shared = _redirection
+        with shared.changed:
+            if self._alone:
+                shared.waiting_alone += 1
+                try:
+                    shared.changed.wait_for(lambda: not shared.decoding)
+                finally:
+                    shared.waiting_alone -= 1
+                shared.alone = True
+            elif shared.alone or shared.waiting_alone:
+                shared.changed.wait_for(lambda: not shared.alone and not shared.waiting_alone)
+            try:
+                self.certain = shared.decoding == 0
+                shared.decoding += 1
+                shared.entered += 1
+                self._entry = shared.entered
+                if shared.decoding == 1:
+                    shared.begin()
+                self._start = shared.size()
+            except BaseException:  # Ctrl-C
+                self._leave()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shared = _redirection
+        with shared.changed:
+            stop = shared.size()
+            if stop > self._start:
+                self._text = shared.text(self._start, stop)
+                shared.pass_on()
+            self.certain = self.certain and shared.entered == self._entry
+            self._leave()
+
+    def _leave(self) -> None:
+        shared = _redirection
+        shared.decoding -= 1
+        if not shared.decoding:
+            shared.end()
+        if self._alone:
+            shared.alone = False
+        shared.changed.notify_all()
+
+    def damage(self, data: bytes) -> str | None:
+        """Return the first line that tells of damage, if the image with the content `data` may be meant."""
+        if not self._text:
+            return None
+        for found in _DAMAGE.finditer(self._text):
+            line = found[0].decode("ascii", "replace").strip()
+            if not is_harmless(line, data):
+                return line
+        return None
+
+
+def _scratch_file() -> IO[bytes]:
+    """Return an empty file without a name, in memory where the system can do that."""
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):  # an older kernel, or a sandbox
+            return os.fdopen(os.memfd_create("standard error"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (as long as the process)

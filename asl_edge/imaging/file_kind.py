@@ -1,0 +1,118 @@
+"""What a file is: an image, a video or something else, by its content; and which names are never looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Literal
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+)
+
+HEIC_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+"""What iPhones write, and OpenCV does not read."""
+
+VIDEO_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".mkv", ".webm", ".wmv", ".asf", ".flv", ".f4v"),
+        *(".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".ogv", ".mxf", ".ivf", ".y4m"),
+        *(".mjpeg", ".mjpg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc"),
+    )
+)
+"""Containers, and the raw streams that cameras of small machines write."""
+
+MOTION_JPEG_SUFFIXES = frozenset((".mjpeg", ".mjpg"))
+"""Raw streams that begin like a single JPEG."""
+
+HEAD_BYTES = 512
+"""As many of its first bytes tell what a file is."""
+
+Kind = Literal["image", "HEIC", "video", "other"]
+
+_JUNK = frozenset(
+    (
+        # Windows, macOS (in zips)
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "recycler", "recycled"),
+        "system volume information",
+        # Network disks: Synology, QNAP, Samba; ext4
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "lost+found"),
+        *(".trashes", ".thumbnails", ".@__thumb"),
+    )
+)
+
+_IMAGE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[56][ \t\r\n]+[#0-9]",
+    re.DOTALL,
+)
+_VIDEO = re.compile(
+    rb"RIFF....AVI |\x1aE\xdf\xa3|FLV\x01|OggS|DKIF|YUV4MPEG2 |\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+    rb"|[\x00-\x1f]...(?:moov|mdat|wide|skip|free)"
+    rb"|\x00\x00\x01[\xba\xb3]"  # MPEG program and elementary streams
+    rb"|\x00\x00(?:\x00)?\x01[\x09\x40\x42\x67\x27\x47\x46]"  # H.264 and H.265: a delimiter or parameter sets first
+    rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
+    re.DOTALL,
+)
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"))
+_OTHER_BRANDS = frozenset((b"crx ", b"jp2 ", b"jpx ", b"M4A ", b"M4B "))
+_TRANSPORT_PACKETS = ((188, 0), (192, 4))
+"""Length of the packets of an MPEG transport stream, and where in them the byte 0x47 stands."""
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or folder of this name holds what systems and network disks leave: thumbnails, deleted files.
+
+    Names that begin with a dot are among them: macOS puts `._A1.jpg` next to `A1.jpg` in zips.
+    """
+    return name.startswith(".") or name.casefold() in _JUNK
+
+
+def kind_of(head: bytes) -> Kind:
+    """Return what a file is by its first `HEAD_BYTES` bytes.
+
+    A single JPEG and a stream of them begin alike: both are images here.
+    """
+    if head[4:8] == b"ftyp":
+        return _kind_by_brands(head)
+    if _IMAGE.match(head):
+        return "image"
+    if _VIDEO.match(head) or any(
+        len(head) > 2 * length + at and all(head[number * length + at] == 0x47 for number in range(3))
+        for length, at in _TRANSPORT_PACKETS
+    ):
+        return "video"
+    return "other"
+
+
+def _kind_by_brands(head: bytes) -> Kind:
+    """Return what a file of the ISO base media family is by the brands in its first box."""
+    length = int.from_bytes(head[:4], "big")
+    if not 16 <= length <= HEAD_BYTES:
+        return "other"
+    brands = {head[at : at + 4] for at in (8, *range(16, length - 3, 4))}
+    if brands & _AVIF_BRANDS:
+        return "image"
+    if head[8:12] in _HEIC_BRANDS:
+        return "HEIC"
+    return "other" if head[8:12] in _OTHER_BRANDS else "video"
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> Kind | None:
+    """Return what a regular file is by its content; None if it is not one, or cannot be read.
+
+    Pipes and devices are not opened, which would wait for their other end.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  (a Path costs as much as the rest)
+            return None
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return kind_of(file.read(HEAD_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
+def suffix_of(path: str) -> str:
+    """Return the lower-case suffix of a path, with its dot; empty without one."""
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122  (a Path costs ten times as much)
