@@ -1,9 +1,9 @@
 """What image libraries write to standard error about a file, with the file that it is about.
 
-libjpeg returns damaged images as if they were intact, partly grey, and says so in a line on standard error only, without
-the name of the file; OpenCV offers no other way to learn of it. So descriptor 2 is redirected while an image is decoded.
-The libraries' own lines are kept from it: those about damage become the reason of an error. Everything else, which
-other threads may write meanwhile, is passed on as soon as the image is decoded.
+libjpeg returns damaged images as if they were intact, partly grey, and says so only in a line on standard error,
+without the name of the file; OpenCV offers no other way to learn of it. So descriptor 2 is redirected while an image is
+decoded. The libraries' own lines are kept from it: those about damage become the reason of an error. Everything else,
+which other threads may write meanwhile, is passed on as soon as the image is decoded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import tempfile
 import threading
 from types import TracebackType
-from typing import IO
 
 _DAMAGE = re.compile(
     rb"(?:Corrupt JPEG data(?!: bad ICC marker)|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*"
@@ -52,19 +51,20 @@ class _Redirection:
         self.alone = False
         """Whether one thread has it for itself."""
         self.waiting_alone = 0
-        self._scratch: IO[bytes] | None = None
+        self._scratch: int | None = None
+        """Descriptor of the file that descriptor 2 is redirected to; open as long as the process."""
         self._real: int | None = None
         self._passed_on = 0
 
     def size(self) -> int:
         """Return the number of bytes written so far."""
-        return 0 if self._real is None or self._scratch is None else os.fstat(self._scratch.fileno()).st_size
+        return 0 if self._real is None or self._scratch is None else os.fstat(self._scratch).st_size
 
     def text(self, start: int, stop: int) -> bytes:
         """Return what was written between two sizes."""
         if self._scratch is None or stop <= start:
             return b""
-        number = self._scratch.fileno()
+        number = self._scratch
         if hasattr(os, "pread"):
             return os.pread(number, stop - start, start)
         end = os.lseek(number, 0, os.SEEK_CUR)  # where others write
@@ -82,7 +82,7 @@ class _Redirection:
         except OSError:
             return
         self._passed_on = 0
-        os.dup2(self._scratch.fileno(), 2)
+        os.dup2(self._scratch, 2)
 
     def pass_on(self) -> None:
         """Write to the real standard error what is not a library's line about an image."""
@@ -103,8 +103,8 @@ class _Redirection:
         os.close(self._real)
         self._real = None
         if self._passed_on:
-            os.lseek(self._scratch.fileno(), 0, os.SEEK_SET)
-            os.ftruncate(self._scratch.fileno(), 0)
+            os.lseek(self._scratch, 0, os.SEEK_SET)
+            os.ftruncate(self._scratch, 0)
 
     def after_fork(self) -> None:
         """Begin again in a child process, which has none of the threads that decode."""
@@ -189,9 +189,10 @@ class Listening:
         return None
 
 
-def _scratch_file() -> IO[bytes]:
-    """Return an empty file without a name, in memory where the system can do that."""
+def _scratch_file() -> int:
+    """Open an empty file without a name, in memory where the system can do that; return its descriptor."""
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # an older kernel, or a sandbox
-            return os.fdopen(os.memfd_create("standard error"), "w+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (as long as the process)
+            return os.memfd_create("standard error")
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())

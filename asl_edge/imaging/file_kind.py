@@ -69,6 +69,11 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _JUNK
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a folder of this name is hidden everywhere, so that nobody misses what is in it."""
+    return name.startswith(".") or name.casefold() == "__macosx"
+
+
 def kind_of(head: bytes) -> Kind:
     """Return what a file is by its first `HEAD_BYTES` bytes.
 

@@ -38,9 +38,7 @@ _MOST_PNM_BYTES = 4_096
 
 _SHORT, _LONG = 3, 4
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 258, 277, 322, 323
-_TIFF_TAGS = frozenset(
-    (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT)
-)
+_TIFF_TAGS = frozenset((_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT))
 _MOST_TIFF_SAMPLES = 4
 
 
@@ -58,7 +56,7 @@ class Header(NamedTuple):
     deep: bool = False
     """Whether it has 16 bits per channel."""
     decoded_pixels: int = 0
-    """Pixels that the decoder holds at once, where they may be more than the image's: a tile of TIFF, frames of AVIF."""
+    """Pixels that the decoder holds at once, where they may be more than the image's (TIFF tiles, AVIF frames)."""
     scans: int = 1
     """Passes over the pixels (JPEG)."""
     data_start: int = 0

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from asl_edge.errors import ImageError, MissingPackageError
 from asl_edge.imaging import exif
 from asl_edge.imaging.decoder_messages import Listening
+from asl_edge.imaging.file_kind import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from asl_edge.imaging.file_kind import kind_of
 from asl_edge.imaging.header import MAX_SCANS, Header, read_header, refuse_damaged
 from asl_edge.spec import Fit
@@ -249,7 +250,7 @@ def _imdecode(data: bytes, flags: int, header: Header) -> npt.NDArray[Any] | Non
     cv2 = opencv()
     buffer = np.frombuffer(data, np.uint8)
     with Listening() as heard:
-        image = cv2.imdecode(buffer, flags)
+        image: npt.NDArray[Any] | None = cv2.imdecode(buffer, flags)
     if header.format == "JPEG" and heard.damage(data) and not heard.certain:
         with Listening(alone=True) as heard:  # another thread's image may have been meant
             image = cv2.imdecode(buffer, flags)
@@ -267,9 +268,7 @@ def _refuse_other_size(image: npt.NDArray[Any], header: Header, reduce: int) -> 
         expected = {-(-header.width // reduce), -(-header.height // reduce)}
         fits = {width, height} == expected  # OpenCV may have rotated it upright
     if not fits:
-        raise ImageError(
-            f"damaged: its header says {header.width}x{header.height} pixels, and it has {width}x{height}"
-        )
+        raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels, and it has {width}x{height}")
 
 
 def _swap_red_and_blue(image: Image) -> Image:

@@ -193,9 +193,7 @@ def _import_opencv() -> None:
 def _write_all(
     predictor: Predictor, plan: SourcePlan, sinks: Sequence[Sink], on_skip: Callable[[str, str], None] | None
 ) -> Summary:
-    summary = Summary(
-        left_out=plan.left_out, providers_used=predictor.providers_used, workers=predictor.workers
-    )
+    summary = Summary(left_out=plan.left_out, providers_used=predictor.providers_used, workers=predictor.workers)
     video_files = [sink for sink in sinks if isinstance(sink, VideoFileSink)]
 
     def skip(source: str, reason: ImageError) -> None:

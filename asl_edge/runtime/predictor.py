@@ -19,9 +19,9 @@ from asl_edge.metrics import Floats
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
+from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
-from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 

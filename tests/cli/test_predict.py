@@ -206,7 +206,7 @@ def test_libraries_say_nothing_of_damaged_files(colour_model: Path, images: Path
         out, err = process.communicate(timeout=60)
     assert len(out.splitlines()) in (1, 2)
     lines = err.decode().splitlines()
-    assert f"Skipped {tmp_path / 'cut.mp4'}: OpenCV gets no frame from this video; is it one, and complete?" in lines
+    assert any(line.startswith(f"Skipped {tmp_path / 'cut.mp4'}: cut short: its index (moov) is missing") for line in lines)
     assert [line for line in lines if not line.startswith("Skipped ")] == []
 
 

@@ -317,8 +317,12 @@ def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guid
 
 
 def _intact(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield items with an image; raise UserError for a source that yields none."""
+    """Yield items with an image; raise UserError for a source that yields none, and for a damaged video."""
+    any_frame = False
     for item in items:
+        if item.problem is not None and any_frame and sources.is_live(item.source):
+            return  # a camera or stream has stopped, and what was captured is kept
+        any_frame = True
         if item.problem is not None:
             advice = (
                 "Try another camera (--source 1), or film with a phone and name the video (--source clip.mp4)."

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asl_edge.errors import DataError, ImageError
+from asl_edge.imaging.file_kind import is_hidden, is_junk
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
+from asl_edge.runtime.streams.folders import Listing as Listing
+from asl_edge.runtime.streams.folders import list_folder
 
-_JUNK = frozenset(("thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"))
+_JUNK = "thumbnails or deleted files of a network disk"
+_AGAIN = "a link that leads back to a folder around it"
+
+_LONGEST_PATH = 8_192
+_DEEPEST = 64
+"""Folders within each other; class folders lie at most five deep."""
+
+_MOST_DIRECTORY_BYTES = 256_000_000
+"""Of a zip's table of members, which is read as a whole: about 2.5 million members."""
+
+_DAMAGED: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,  # bz2 among them
+    EOFError,
+    KeyError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    RuntimeError,  # a password, or a compression method that zipfile does not support
+    MemoryError,
+)
+with contextlib.suppress(ImportError):  # some builds of Python lack it
+    import lzma
+
+    _DAMAGED += (lzma.LZMAError,)
 
 
-class Listing(NamedTuple):
-    """What one folder directly contains, by name, without what systems leave behind (`Thumbs.db`, dot files)."""
+class LeftOut(NamedTuple):
+    """A folder, or a link to one, that a container does not look into."""
 
-    folders: list[str]
-    files: list[str]
-    special: list[str]
-    """Neither file nor folder: broken or circular links, pipes, devices."""
+    path: str
+    """Relative to the container."""
+    reason: str
+    unreadable: bool = False
+    """Whether it may hold images that are wanted."""
 
 
 class Container(Protocol):
@@ -35,6 +67,10 @@ class Container(Protocol):
 
     def read(self, file: str) -> bytes:
         """Return the content of `file`; raises ImageError with the reason when it cannot be read."""
+        ...
+
+    def left_out(self) -> list[LeftOut]:
+        """Return what was left out of the listings so far."""
         ...
 
     def close(self) -> None:
@@ -66,19 +102,34 @@ class FolderContainer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._left_out: dict[str, LeftOut] = {}
 
     def listing(self, folder: str) -> Listing:
-        """Return what `folder` contains; links are followed."""
-        listing = Listing([], [], [])
+        """Return what `folder` contains; links are followed. A folder within that cannot be listed is empty."""
         try:
-            with os.scandir(self.path / folder) as entries:
-                for entry in entries:
-                    if _is_junk(entry.name):
-                        continue
-                    _kind(entry, listing).append(entry.name)
+            listing = list_folder(str(self.path / folder), frozenset(self._around(folder)))
         except OSError as error:
-            raise DataError(f"{self.path / folder} cannot be listed ({error.strerror or error}).") from error
+            if not folder:
+                raise DataError(f"{self.path} cannot be listed ({error.strerror or error}).") from error
+            reason = f"cannot be listed ({error.strerror or error})"
+            self._left_out[folder] = LeftOut(folder, reason, unreadable=True)
+            return Listing([], [], [], [], [])
+        for names, reason in ((listing.junk, _JUNK), (listing.again, _AGAIN)):
+            for path in (f"{folder}/{name}".lstrip("/") for name in names):
+                self._left_out[path] = LeftOut(path, reason)
         return listing
+
+    def left_out(self) -> list[LeftOut]:
+        """Return what was left out of the listings so far."""
+        return list(self._left_out.values())
+
+    def _around(self, folder: str) -> Iterator[str]:
+        """Yield the real paths of a folder and those around it, up to the container."""
+        path = str(self.path)
+        yield os.path.realpath(path)
+        for name in filter(None, folder.split("/")):
+            path = f"{path}{os.sep}{name}"
+            yield os.path.realpath(path)
 
     def read(self, file: str) -> bytes:
         """Return the content of `file`."""
@@ -93,11 +144,13 @@ class ZipContainer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        _refuse_long_directory(path)
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+        except _DAMAGED as error:
             raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
-        self._tree: dict[str, Listing] = {"": Listing([], [], [])}
+        self._tree: dict[str, Listing] = {"": Listing([], [], [], [], [])}
+        self._left_out: dict[str, LeftOut] = {}
         self._members: dict[str, str] = {}
         """Path -> name of the member, which the zip may spell differently."""
         for member in self._zip.infolist():
@@ -121,9 +174,12 @@ class ZipContainer:
             with self._zip.open(member) as stream:
                 # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
                 return stream.read(member.file_size)
-        # RuntimeError: a password, or a compression method that zipfile does not support.
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError) as error:
+        except _DAMAGED as error:
             raise ImageError(f"cannot be read from the zip ({error})") from error
+
+    def left_out(self) -> list[LeftOut]:
+        """Return what was left out of the listings."""
+        return list(self._left_out.values())
 
     def close(self) -> None:
         """Close the zip file."""
@@ -133,8 +189,17 @@ class ZipContainer:
         # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
         # write `./A/x.jpg`.
         path = name.replace("\\", "/")
+        if len(path) > _LONGEST_PATH or path.count("/") > _DEEPEST:
+            self._left_out[""] = LeftOut("", f"names of more than {_LONGEST_PATH:,} characters or {_DEEPEST} folders")
+            return
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        if not parts or path.endswith("/") or any(_is_junk(part) for part in parts):
+        if not parts or path.endswith("/"):
+            return
+        junk = next((depth for depth, part in enumerate(parts) if is_junk(part)), None)
+        if junk is not None:
+            folder = "/".join(parts[: junk + 1])
+            if junk < len(parts) - 1 and not is_hidden(parts[junk]):
+                self._left_out[folder] = LeftOut(folder, _JUNK)
             return
         known = "/".join(parts) in self._members
         self._members["/".join(parts)] = name  # of several members with the same path the last one counts
@@ -143,23 +208,29 @@ class ZipContainer:
         for depth in range(len(parts) - 1):
             parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
             if child not in self._tree:
-                self._tree[child] = Listing([], [], [])
+                self._tree[child] = Listing([], [], [], [], [])
                 self._tree[parent].folders.append(parts[depth])
         self._tree["/".join(parts[:-1])].files.append(parts[-1])
 
 
-def _kind(entry: os.DirEntry[str], listing: Listing) -> list[str]:
-    """Return the list that `entry` belongs to; links are followed."""
+def _refuse_long_directory(path: Path) -> None:
+    """Refuse a zip whose table of members would fill the memory, by the record at its end (APPNOTE 4.3.16)."""
     try:
-        if entry.is_dir():
-            return listing.folders
-        return listing.files if entry.is_file() else listing.special
-    except OSError:  # a circular link, or one into a folder without permission
-        return listing.special
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in _JUNK
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
+            tail = file.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    place = tail.rfind(b"PK\x05\x06")
+    stated = int.from_bytes(tail[place + 12 : place + 16], "little") if place >= 0 else 0
+    if stated == 0xFFFFFFFF:  # a larger one has a record of its own (4.3.14)
+        place = tail.rfind(b"PK\x06\x06")
+        stated = int.from_bytes(tail[place + 40 : place + 48], "little") if place >= 0 else 0
+    if stated > _MOST_DIRECTORY_BYTES:
+        raise DataError(
+            f"{path} has a table of members of {stated / 1e6:,.0f} MB; the limit is "
+            f"{_MOST_DIRECTORY_BYTES / 1e6:,.0f} MB. Unpack it and give the folder."
+        )
 
 
 def _begins_like_zip(path: Path) -> bool:

@@ -131,6 +131,10 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
         _name(catalogue.sources)
         for number in range(len(catalogue.sources)):
             _add_source(catalogue, number, classes)
+        for container in dict.fromkeys(source.container for source in catalogue.sources):
+            for inner, reason, unreadable in container.left_out():
+                shown = Ignored(printable(str(container.path / inner)), reason)
+                (catalogue.skipped if unreadable else catalogue.ignored).append(shown)
         undo.pop_all()
     return catalogue
 

@@ -84,7 +84,7 @@ def open_http(address: str) -> Opened:
         login = _login(address)
         if login is not None:
             request.add_unredirected_header("Authorization", f"Basic {login}")
-        response = urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310  (http or https, as the user gave it)
+        response = urllib.request.urlopen(request, timeout=_SECONDS)
         content_type = str(response.headers.get("Content-Type", ""))
         head = b"" if "multipart/" in content_type.lower() else response.read(HEAD_BYTES)
     except urllib.error.HTTPError as error:

@@ -16,6 +16,7 @@ from asl_edge.imaging.file_kind import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
+    is_hidden,
     is_junk,
     kind_of_file,
     suffix_of,
@@ -28,7 +29,7 @@ _LEFT_OUT = {
     "video": ("{} video (name it to classify its frames)", "{} videos (name them to classify their frames)"),
     "other": ("{} file that is not an image", "{} files that are not images"),
     "special": ("{} broken link, pipe or device", "{} broken links, pipes or devices"),
-    "junk": ("{} folder of thumbnails, deleted or hidden files", "{} folders of thumbnails, deleted or hidden files"),
+    "junk": ("{} folder of thumbnails or deleted files", "{} folders of thumbnails or deleted files"),
     "again": ("{} link to a folder that is listed already", "{} links to folders that are listed already"),
 }
 """Reason -> words for one and for several."""
@@ -42,7 +43,7 @@ class Listing(NamedTuple):
     special: list[str]
     """Neither file nor folder: broken or circular links, pipes, devices."""
     junk: list[str]
-    """Folders of thumbnails, deleted or hidden files."""
+    """Folders of thumbnails and deleted files, as network disks make them; hidden ones are not even counted."""
     again: list[str]
     """Links to a folder around this one, which would lead in a circle."""
 
@@ -52,7 +53,9 @@ class LeftOut(Counter[str]):
 
     def in_words(self) -> str:
         """Return the counts as text, such as `2 videos (...), 1 file that is not an image`; empty if there are none."""
-        return ", ".join(words[self[reason] > 1].format(self[reason]) for reason, words in _LEFT_OUT.items() if self[reason])
+        return ", ".join(
+            words[self[reason] > 1].format(self[reason]) for reason, words in _LEFT_OUT.items() if self[reason]
+        )
 
 
 class Found(NamedTuple):
@@ -104,7 +107,8 @@ def images_in(folder: str, left_out: LeftOut) -> Iterator[Found]:
         except OSError as error:
             yield Found(path, f"cannot be listed ({error.strerror or error})")
             continue
-        left_out["junk"] += len(listing.junk)
+        if listing.junk:
+            left_out["junk"] += len(listing.junk)
         yield from _images(path, listing, left_out)
         children = sorted(listing.folders, key=natural_key, reverse=True)
         pending += [os.path.join(path, name) for name in children]  # noqa: PTH118  (keeps the path as written)
@@ -148,7 +152,7 @@ def _place(entry: os.DirEntry[str], listing: Listing, around: frozenset[str]) ->
     except OSError:  # a circular link, or one into a folder without permission
         folder = file = False
     if is_junk(entry.name):
-        if folder:
+        if folder and not is_hidden(entry.name):
             listing.junk.append(entry.name)
     elif folder:
         loop = bool(around) and os.path.realpath(entry.path) in around

@@ -42,14 +42,16 @@ def named_on(stream: Any) -> Iterator[Item | str]:
     begin = _begin(blocks)
     kind = kind_of(begin)
     if kind != "other" and not _is_text(begin):
-        yield _image(begin, blocks) if kind != "video" else Item(
-            STANDARD_INPUT, problem="a video; save it as a file, and name that"
+        yield (
+            _image(begin, blocks)
+            if kind != "video"
+            else Item(STANDARD_INPUT, problem="a video; save it as a file, and name that")
         )
         return
     encoding = _encoding(stream)
-    for mark, name in _BYTE_ORDER_MARKS:
+    for mark, marked in _BYTE_ORDER_MARKS:
         if begin.startswith(mark):
-            begin, encoding = begin[len(mark) :], name
+            begin, encoding = begin[len(mark) :], marked
     if encoding.startswith("utf-16"):
         decoder = codecs.getincrementaldecoder(encoding)("replace")
         begin = decoder.decode(begin).encode()

@@ -36,7 +36,15 @@ _ASF = b"\x30\x26\xb2\x75"  # WMV
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """What stands before the length of the file, 40 bytes further on."""
 
-_CODECS = {"av01": "AV1", "hev1": "H.265", "hvc1": "H.265", "hevc": "H.265", "avc1": "H.264", "h264": "H.264", "vvc1": "H.266"}
+_CODECS = {
+    "av01": "AV1",
+    "hev1": "H.265",
+    "hvc1": "H.265",
+    "hevc": "H.265",
+    "avc1": "H.264",
+    "h264": "H.264",
+    "vvc1": "H.266",
+}
 
 
 def is_camera(source: str) -> bool:
@@ -112,12 +120,12 @@ class _Clock:
         self.announced = int(count) if 0 < count < 1e9 else 0
         """Frames that the file announces, exactly or from its duration; 0 if it does not."""
         self._duration = 1000 * count / rate if self.announced and rate > 0 else 0.0
-        self.frame: Image
+        self.frame: Image = np.zeros((0, 0, 3), np.uint8)
 
     def next_frame(self) -> bool:
         """Read the next frame; whether there is one. Damaged parts of a file are skipped."""
         for _ in range(_MOST_FAILURES if self._file else 1):
-            there, frame = self._capture.read() if self._capture.isOpened() else (False, None)
+            there, frame = self._capture.read() if self._capture.isOpened() else (False, self.frame)
             if there:
                 self.frame = frame
                 self.count += 1
@@ -259,7 +267,7 @@ def _no_camera(place: str) -> str:
             if not device.exists():
                 return f"there is no camera with this number ({device} does not exist); is it connected?"
             if not os.access(device, os.R_OK | os.W_OK):
-                return f"no permission to use the camera ({device}); add yourself to its group: sudo usermod -aG video $USER"
+                return f"no permission to use the camera ({device}); sudo usermod -aG video $USER, then log in again"
     return "OpenCV gets no frame from this camera; is it connected, free and allowed?"
 
 
