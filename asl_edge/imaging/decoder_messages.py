@@ -54,7 +54,8 @@ class _Redirection:
         self._scratch: int | None = None
         """Descriptor of the file that descriptor 2 is redirected to; open as long as the process."""
         self._real: int | None = None
-        self._passed_on = 0
+        self.passed_on = 0
+        """How much of what was written has been looked through, and passed on if it is of no library."""
 
     def size(self) -> int:
         """Return the number of bytes written so far."""
@@ -81,14 +82,16 @@ class _Redirection:
             self._real = os.dup(2)
         except OSError:
             return
-        self._passed_on = 0
+        self.passed_on = 0
         os.dup2(self._scratch, 2)
 
     def pass_on(self) -> None:
         """Write to the real standard error what is not a library's line about an image."""
         stop = self.size()
-        rest = _LIBRARY_LINE.sub(b"", self.text(self._passed_on, stop))
-        self._passed_on = stop
+        if stop == self.passed_on:
+            return
+        rest = _LIBRARY_LINE.sub(b"", self.text(self.passed_on, stop))
+        self.passed_on = stop
         with contextlib.suppress(OSError):
             while rest and self._real is not None:
                 rest = rest[os.write(self._real, rest) :]
@@ -98,13 +101,12 @@ class _Redirection:
         if self._real is None or self._scratch is None:
             return
         os.dup2(self._real, 2)
-        if self.size() > self._passed_on:
+        if self.size():
             self.pass_on()
-        os.close(self._real)
-        self._real = None
-        if self._passed_on:
             os.lseek(self._scratch, 0, os.SEEK_SET)
             os.ftruncate(self._scratch, 0)
+        os.close(self._real)
+        self._real = None
 
     def after_fork(self) -> None:
         """Begin again in a child process, which has none of the threads that decode."""
@@ -129,29 +131,24 @@ class Listening:
     def __init__(self, *, alone: bool = False) -> None:
         self._alone = alone
         self._text = b""
+        self._start = 0
         self.certain = True
         """Whether no other thread decoded meanwhile."""
 
     def __enter__(self) -> Listening:
         shared = _redirection
         with shared.changed:
-            if self._alone:
-                shared.waiting_alone += 1
-                try:
-                    shared.changed.wait_for(lambda: not shared.decoding)
-                finally:
-                    shared.waiting_alone -= 1
-                shared.alone = True
-            elif shared.alone or shared.waiting_alone:
-                shared.changed.wait_for(lambda: not shared.alone and not shared.waiting_alone)
+            if self._alone or shared.alone or shared.waiting_alone:
+                self._wait()
+            self.certain = shared.decoding == 0
+            shared.decoding += 1
+            shared.entered += 1
+            self._entry = shared.entered
             try:
-                self.certain = shared.decoding == 0
-                shared.decoding += 1
-                shared.entered += 1
-                self._entry = shared.entered
-                if shared.decoding == 1:
+                if self.certain:
                     shared.begin()
-                self._start = shared.size()
+                else:
+                    self._start = shared.size()
             except BaseException:  # Ctrl-C
                 self._leave()
                 raise
@@ -160,23 +157,35 @@ class Listening:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shared = _redirection
-        with shared.changed:
-            stop = shared.size()
-            if stop > self._start:
-                self._text = shared.text(self._start, stop)
-                shared.pass_on()
-            self.certain = self.certain and shared.entered == self._entry
+        with _redirection.changed:
             self._leave()
+
+    def _wait(self) -> None:
+        shared = _redirection
+        if not self._alone:
+            shared.changed.wait_for(lambda: not shared.alone and not shared.waiting_alone)
+            return
+        shared.waiting_alone += 1
+        try:
+            shared.changed.wait_for(lambda: not shared.decoding)
+        finally:
+            shared.waiting_alone -= 1
+        shared.alone = True
 
     def _leave(self) -> None:
         shared = _redirection
+        stop = shared.size()
+        if stop:
+            self._text = shared.text(self._start, stop)
+            shared.pass_on()
+        self.certain = self.certain and shared.entered == self._entry
         shared.decoding -= 1
         if not shared.decoding:
             shared.end()
         if self._alone:
             shared.alone = False
-        shared.changed.notify_all()
+        if self._alone or shared.waiting_alone:
+            shared.changed.notify_all()
 
     def damage(self, data: bytes) -> str | None:
         """Return the first line that tells of damage, if the image with the content `data` may be meant."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from asl_edge.errors import ImageError
 from asl_edge.imaging import avif
+from asl_edge.imaging.exif import MOST_CHUNKS
 from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 
 MAX_SCANS = 500
@@ -22,9 +23,6 @@ MAX_SCANS = 500
 
 _MOST_SEGMENTS = 4_096
 """Most segments before the pixels of a JPEG; a camera writes some ten, a large colour profile 255."""
-
-MOST_CHUNKS = 65_536
-"""Most chunks of a PNG or WebP file; a PNG of 64 MB in chunks of the usual 8 kB has 8,000."""
 
 _NOT_FILL = re.compile(rb"[^\xff]")  # a regular expression, since a file may hold millions of fill bytes
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -122,15 +120,16 @@ def _read_jpeg(data: bytes) -> Header:
         raise ImageError("damaged: the JPEG has no header before its pixels")
     marker, height, width, components = frame
     baseline = marker in (0xC0, 0xC1)
+    # A decoder keeps the coefficients of all pixels where a pixel's channels are not all in the first scan.
+    whole = not baseline or components_in_scan < components
     return Header(
         "JPEG",
         width,
         height,
         scalable=baseline or marker == 0xC2,
-        # A decoder keeps the coefficients of all pixels where a pixel's channels are not all in the first scan.
-        whole=not baseline or components_in_scan < components,
+        whole=whole,
         # Within compressed pixels 0xff is always followed by 0x00, so this may count too many, and never too few.
-        scans=data.count(b"\xff\xda", position - 2),
+        scans=data.count(b"\xff\xda", position - 2) if whole else 1,
         data_start=position,
     )
 

@@ -187,7 +187,12 @@ def check(data: bytes, size: int | None = None) -> Header:
         raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
     refuse_damaged(data, header)
     pixels, most = header.width * header.height, _most_pixels(header)
-    in_memory = max(pixels if header.whole else pixels // _reduction(header, size) ** 2, header.decoded_pixels)
+    if header.decoded_pixels > most:
+        raise ImageError(
+            f"too large: {header.width}x{header.height}, but in parts or frames of {header.decoded_pixels / 1e6:.0f} "
+            f"megapixels, the limit is {most / 1e6:.0f} for this {header.format}; save it again"
+        )
+    in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
     if header.scans > 1 and (header.scans > MAX_SCANS or header.scans * pixels > _MAX_SCANNED_PIXELS):
         raise ImageError(
             f"too large: {header.scans:,} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"

@@ -317,11 +317,11 @@ def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guid
 
 
 def _intact(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield items with an image; raise UserError for a source that yields none, and for a damaged video."""
+    """Yield items with an image, up to where the source breaks off; raise UserError for one that yields none."""
     any_frame = False
     for item in items:
-        if item.problem is not None and any_frame and sources.is_live(item.source):
-            return  # a camera or stream has stopped, and what was captured is kept
+        if item.problem is not None and any_frame:
+            return  # a camera has stopped, or the rest of a video is damaged: what there is serves
         any_frame = True
         if item.problem is not None:
             advice = (

@@ -238,6 +238,8 @@ class _Parts:
         content = bytearray()
         while len(content) <= MAX_FILE_BYTES:
             line = self._response.readline(_LONGEST_LINE)
+            if not line and content.rstrip(b"\r\n").endswith(b"\xff\xd9"):
+                return bytes(content)
             if not line:
                 raise ValueError("within a frame")
             if content.endswith(b"\n") and self._is_boundary(line):

@@ -23,6 +23,9 @@ _ENOUGH = 16
 
 _SEPARATOR = re.compile(rb"[\0\n]")
 _BINARY = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+_MAY_BE_IMAGE = re.compile(rb"[\xff\x89\0]|P[56][ \t\r\n]|(?:II|MM|GIF8|RIFF|BM)[^\n]*\0")
+"""What a few bytes of an image match, and hardly ever a list that comes byte by byte."""
+
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -93,7 +96,7 @@ def _begin(blocks: Iterator[bytes]) -> bytes:
     begin = b""
     for block in blocks:
         begin += block
-        if len(begin) >= _ENOUGH or _SEPARATOR.search(begin):
+        if len(begin) >= _ENOUGH or (_SEPARATOR.search(begin) and not _MAY_BE_IMAGE.match(begin)):
             break
     return begin
 

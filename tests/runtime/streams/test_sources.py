@@ -138,7 +138,9 @@ def test_how_fast_a_video_plays(
     def capture(source: str) -> types.SimpleNamespace:
         real = opened(source)
         methods = {name: getattr(real, name) for name in ("isOpened", "read", "release")}
-        return types.SimpleNamespace(**methods, get=lambda wanted: said if wanted == cv2.CAP_PROP_FPS else real.get(wanted))
+        return types.SimpleNamespace(
+            **methods, get=lambda wanted: said if wanted == cv2.CAP_PROP_FPS else real.get(wanted)
+        )
 
     opened = cv2.VideoCapture
     if said != 10.0:  # which is what the video says itself
