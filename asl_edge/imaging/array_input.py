@@ -21,7 +21,7 @@ _RULE = (
 class Arraylike(Protocol):
     """An array of NumPy, PyTorch, TensorFlow, JAX, CuPy's host side ..., or an image of Pillow."""
 
-    def __array__(self) -> Any:
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
         """Return the array of NumPy."""
 
 

@@ -1,4 +1,4 @@
-"""Video files, box by box: MP4 with the index first, so that they can be cut and torn, and what no encoder here writes."""
+"""Video files, box by box: MP4 with the index first, so that it can be cut, and codecs that no encoder here writes."""
 
 from __future__ import annotations
 

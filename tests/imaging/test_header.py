@@ -107,7 +107,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     "fill bytes": (b"\xff\xd8" + b"\xff" * 5_000_000 + b"\0", "marker 0x00"),
     "fill bytes only": (b"\xff\xd8" + b"\xff" * 5_000_000, "truncated"),
     "5 million segments": (b"\xff\xd8" + b"\xff\xfe\0\2" * 5_000_000 + JPEG[2:], "more than 4,096 segments"),
-    "size tags twice": (tiff((256, 4, 1, 30_000), (257, 4, 1, 30_000), *SIZE_16), "states its size or its channels twice"),
+    "size tags twice": (tiff((256, 4, 1, 30_000), (257, 4, 1, 30_000), *SIZE_16), "its size or its channels twice"),
     "size as one byte": (tiff((256, 1, 1, 0xFFFF0010), (257, 4, 1, 16)), "does not state its size"),
     "size as two numbers": (tiff((256, 3, 2, 0x75300010), (257, 4, 1, 16)), "does not state its size"),
     "a giant tile": (tiff(*SIZE_16, (322, 4, 1, 65_536), (323, 4, 1, 16_384)), "1074 megapixels"),
@@ -128,9 +128,9 @@ LIES: dict[str, tuple[bytes, str]] = {
     "PNM comment without end": (b"P6\n#" + b" " * 5_000_000, "not an image"),
     "two PNG headers": (png(png_header(9, 9), png_header(5_000, 5_000)), "two headers"),
     "a million PNG chunks": (png(png_header(9, 9), png_chunk(b"teXt", b"") * 1_000_000), "more than 65,536 chunks"),
-    "BMP of the smallest number": (b"BM" + bytes(12) + struct.pack("<Iii", 40, -(2**31), -(2**31)) + bytes(90), "too large"),
+    "BMP of the smallest number": (b"BM" + bytes(12) + struct.pack("<Iii", 40, -(2**31), -9) + bytes(90), "too large"),
     "GIF screen": (saved("GIF")[:6] + struct.pack("<HH", 65_535, 65_535) + saved("GIF")[10:], "4295 megapixels"),
-    "WebP canvas": (saved("WEBP")[:12] + b"VP8X" + bytes((10, 0, 0, 0)) + bytes(4) + b"\xff" * 6 + saved("WEBP")[12:], "too large"),
+    "WebP canvas": (saved("WEBP")[:12] + b"VP8X\x0a" + bytes(7) + b"\xff" * 6 + saved("WEBP")[12:], "too large"),
 }  # fmt: skip
 
 

@@ -365,11 +365,8 @@ def test_images_that_other_libraries_hold(colour_model: Path) -> None:
         assert expected.label == "C"
         for given in (pillow, [pillow], bytearray(stream.getvalue()), memoryview(stream.getvalue())):
             assert [prediction.label for prediction in predictor(given)] == ["C"]
-        assert [prediction.label for prediction in predictor([pillow, image("A"), stream.getvalue()])] == [
-            "C",
-            "A",
-            "C",
-        ]
+        mixed = [pillow, image("A"), stream.getvalue()]
+        assert [prediction.label for prediction in predictor(mixed)] == ["C", "A", "C"]
         for nothing in (None, 5):
             with pytest.raises(ImageError, match="an image must be a path"):
                 predictor(nothing)  # type: ignore[arg-type]
