@@ -35,7 +35,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Images, folders, patterns, videos, a camera's number, or - for a list on standard input.",
+            help="Images, folders, patterns, videos, addresses, a camera's number, or - for standard input.",
         ),
     ],
     model: Model = None,
@@ -84,11 +84,14 @@ def predict(
 ) -> None:
     """Recognise the letter in images, videos or a camera.
 
-    Of video frames, the centre square is classified. Exit code 0 if every image was classified, 1 if some could not be
-    read (they are named on standard error, and the others are classified), 2 if none could or the command is wrong.
+    Of video frames, the centre square is classified. A file is an image or a video by its content. Standard input holds
+    paths, one per line or with NUL bytes between them, or one image itself. Exit code 0 if every image was classified,
+    1 if some could not be read or frames of a video are missing (which is said on standard error, and the others are
+    classified), 2 if none could or the command is wrong.
 
     Examples:
         asl-edge predict hand.jpg
+        find photos -name "*.jpg" -print0 | asl-edge predict -
         asl-edge predict photos/ "more/*.png" --json
         asl-edge predict 0 --show
         asl-edge predict clip.mp4 --model model.onnx --save-video out.mp4

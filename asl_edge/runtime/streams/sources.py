@@ -44,7 +44,7 @@ def is_live(source: str) -> bool:
 
 
 def is_endless(source: str) -> bool:
-    """Whether `source` goes on until somebody stops it: a camera, a stream, a list that another program writes."""
+    """Whether `source` continues until somebody stops it: a camera, a stream, a list that another program writes."""
     return is_live(source) and not is_http(source)
 
 
