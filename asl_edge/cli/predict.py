@@ -91,7 +91,6 @@ def predict(
 
     Examples:
         asl-edge predict hand.jpg
-        find photos -name "*.jpg" -print0 | asl-edge predict -
         asl-edge predict photos/ "more/*.png" --json
         asl-edge predict 0 --show
         asl-edge predict clip.mp4 --model model.onnx --save-video out.mp4

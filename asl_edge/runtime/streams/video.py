@@ -14,7 +14,7 @@ import numpy as np
 
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffix_of
 from asl_edge.imaging.preprocess import Image, opencv
-from asl_edge.runtime.streams.addresses import why_no_video
+from asl_edge.runtime.streams.addresses import is_address, local_path, why_no_video
 from asl_edge.runtime.streams.item import Item, centre_square
 
 _FRAME_RATES = (1, 240)
@@ -64,14 +64,14 @@ def frames(source: str, path: str | None = None, head: bytes = b"") -> Iterator[
 
     Args:
         source: as the user gave it: a path, the number of a camera, or an address.
-        path: of the file, where that is not `source` itself (`file://`).
+        path: of the file, where `source` does not name it.
         head: the first bytes of what is at an address, if they are known.
 
     Raises:
         MissingPackageError: OpenCV is not installed.
     """
-    place = source if path is None else path
-    camera, remote = is_camera(place), "://" in place
+    place = local_path(source) if path is None else path
+    camera, remote = is_camera(place), is_address(place)
     problem = None if camera or remote else _file_problem(place)
     if problem is not None:
         yield Item(source, problem=problem)
