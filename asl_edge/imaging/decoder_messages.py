@@ -11,18 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 import threading
 from types import TracebackType
 
-_DAMAGE = re.compile(
+# Not compiled before a library says something, which it seldom does.
+_DAMAGE = (
     rb"(?:Corrupt JPEG data(?!: bad ICC marker)|Premature end of JPEG file|Invalid SOS|Inconsistent progression)[^\n]*"
 )
-_LIBRARY_LINE = re.compile(
+_LIBRARY_LINE = (
     rb"(?:Corrupt JPEG data|Premature end of JPEG file|Invalid SOS|Inconsistent progression"
     rb"|Warning: unknown JFIF revision|Unknown Adobe color transform|libpng (?:warning|error):)[^\n]*\n?"
 )
-_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_EXTRANEOUS = r"(\d+) extraneous bytes before marker 0xd9"
 _END_OF_IMAGE = b"\xff\xd9"
 
 
@@ -32,7 +32,7 @@ def is_harmless(warning: str, data: bytes) -> bool:
     Webcams pad a frame with zeros before its end. Other extra bytes are probably pixels that the decoder did not reach
     because it lost its place in damaged data.
     """
-    extraneous = _EXTRANEOUS.search(warning)
+    extraneous = re.search(_EXTRANEOUS, warning)
     if extraneous is None:
         return False
     end = data.rfind(_END_OF_IMAGE)
@@ -90,7 +90,7 @@ class _Redirection:
         stop = self.size()
         if stop == self.passed_on:
             return
-        rest = _LIBRARY_LINE.sub(b"", self.text(self.passed_on, stop))
+        rest = re.sub(_LIBRARY_LINE, b"", self.text(self.passed_on, stop))
         self.passed_on = stop
         with contextlib.suppress(OSError):
             while rest and self._real is not None:
@@ -191,7 +191,7 @@ class Listening:
         """Return the first line that tells of damage, if the image with the content `data` may be meant."""
         if not self._text:
             return None
-        for found in _DAMAGE.finditer(self._text):
+        for found in re.finditer(_DAMAGE, self._text):
             line = found[0].decode("ascii", "replace").strip()
             if not is_harmless(line, data):
                 return line
@@ -203,5 +203,7 @@ def _scratch_file() -> int:
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # an older kernel, or a sandbox
             return os.memfd_create("standard error")
+    import tempfile  # which takes longer than to decode an image
+
     with tempfile.TemporaryFile(buffering=0) as file:
         return os.dup(file.fileno())

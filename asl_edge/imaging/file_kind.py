@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import Literal
 
@@ -42,18 +41,15 @@ _JUNK = frozenset(
     )
 )
 
-_IMAGE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[56][ \t\r\n]+[#0-9]",
-    re.DOTALL,
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_VIDEOS = (
+    *(b"\x1aE\xdf\xa3", b"FLV\x01", b"OggS", b"DKIF", b"YUV4MPEG2 ", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
+    *(b"\0\0\1\xba", b"\0\0\1\xb3", b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"),
 )
-_VIDEO = re.compile(
-    rb"RIFF....AVI |\x1aE\xdf\xa3|FLV\x01|OggS|DKIF|YUV4MPEG2 |\x30\x26\xb2\x75\x8e\x66\xcf\x11"
-    rb"|[\x00-\x1f]...(?:moov|mdat|wide|skip|free)"
-    rb"|\x00\x00\x01[\xba\xb3]"  # MPEG program and elementary streams
-    rb"|\x00\x00(?:\x00)?\x01[\x09\x40\x42\x67\x27\x47\x46]"  # H.264 and H.265: a delimiter or parameter sets first
-    rb"|\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
-    re.DOTALL,
-)
+_FIRST_UNITS = b"\x09\x40\x42\x67\x27\x47\x46"
+"""What raw H.264 and H.265 begin with: a delimiter or parameter sets."""
+
+_MP4_BOXES = frozenset((b"moov", b"mdat", b"wide", b"skip", b"free"))
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"))
 _OTHER_BRANDS = frozenset((b"crx ", b"jp2 ", b"jpx ", b"M4A ", b"M4B "))
@@ -81,14 +77,27 @@ def kind_of(head: bytes) -> Kind:
     """
     if head[4:8] == b"ftyp":
         return _kind_by_brands(head)
-    if _IMAGE.match(head):
+    if head.startswith(_IMAGES) or _is_riff(head, b"WEBP") or _is_bmp_or_pnm(head):
         return "image"
-    if _VIDEO.match(head) or any(
-        len(head) > 2 * length + at and all(head[number * length + at] == 0x47 for number in range(3))
-        for length, at in _TRANSPORT_PACKETS
-    ):
+    if head.startswith(_VIDEOS) or _is_riff(head, b"AVI ") or (head[4:8] in _MP4_BOXES and head[0] < 0x20):
         return "video"
+    if head.startswith((b"\0\0\1", b"\0\0\0\1")) and head[head.index(1) + 1 :][:1] in _FIRST_UNITS:
+        return "video" if len(head) > 4 else "other"
+    for length, at in _TRANSPORT_PACKETS:
+        if len(head) > 2 * length + at and all(head[number * length + at] == 0x47 for number in range(3)):
+            return "video"
     return "other"
+
+
+def _is_riff(head: bytes, kind: bytes) -> bool:
+    return head[:4] == b"RIFF" and head[8:12] == kind
+
+
+def _is_bmp_or_pnm(head: bytes) -> bool:
+    """Whether it is one of the formats whose two letters many a text begins with, too."""
+    if head[:2] == b"BM":
+        return head[6:10] == bytes(4)
+    return len(head) > 3 and head[:2] in (b"P5", b"P6") and head[2:3] in b" \t\r\n" and head[2:].lstrip()[:1] in b"#0123456789"
 
 
 def _kind_by_brands(head: bytes) -> Kind:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from asl_edge.errors import ImageError
-from asl_edge.imaging import avif
 from asl_edge.imaging.exif import MOST_CHUNKS
 from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 
@@ -31,7 +30,7 @@ _JPEG_SEGMENTS = _SOF | {0xC4, 0xCC, _SOS, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0),
 """Markers of segments with a length: frames, tables, application data, comments."""
 
 _PNM_GAP = rb"[ \t\r\n]+(?:#[^\r\n]*[\r\n][ \t\r\n]*)*"
-_PNM = re.compile(rb"P[56]" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"[0-9]{1,5}\s")
+_PNM = rb"P[56]" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"[0-9]{1,5}\s"
 _MOST_PNM_BYTES = 4_096
 
 _SHORT, _LONG = 3, 4
@@ -237,7 +236,7 @@ def _tiff_values(data: bytes, order: str) -> dict[int, int]:
 
 
 def _read_pnm(data: bytes) -> Header:
-    found = _PNM.match(data, 0, _MOST_PNM_BYTES)
+    found = re.match(_PNM, data[:_MOST_PNM_BYTES])
     if found is None:
         raise ValueError
     return Header("PNM", int(found[1]), int(found[2]))
@@ -249,6 +248,8 @@ def _read_isobmff(data: bytes) -> Header | None:
     if kind != "image":
         return Header("HEIC", 1, 1) if kind == "HEIC" else None
     (length,) = struct.unpack_from(">I", data)
+    from asl_edge.imaging import avif
+
     sizes = avif.read_sizes(data, length)
     if sizes is None:
         return None

@@ -107,10 +107,12 @@ def plan_sources(
     """
     live = any(source_kinds.is_live(source) for source in sources)
     size = batch_size or (1 if shown or live else DEFAULT_BATCH_SIZE)
-    expected = None if any(source_kinds.may_be_many(source) for source in sources) else len(sources)
+    videos = any(source_kinds.is_video(source) for source in sources)
+    many = videos or any(source_kinds.is_collection(source) for source in sources)
+    expected = None if many else len(sources)
     left_out = LeftOut()
     items = source_kinds.items(sources, standard_input, left_out)
-    if size == 1 or live or any(source_kinds.is_video(source) for source in sources):
+    if size == 1 or live or videos:
         return SourcePlan(items, expected, size, 1, left_out)
     most, known, workers = most_workers(threads), list[Item](), 0
     for item in items:

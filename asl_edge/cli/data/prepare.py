@@ -192,7 +192,7 @@ def _print(report: PrepareReport) -> None:
     out.print(
         f"\n{report.images} images in {folder} ({report.seconds:.1f} s, "
         f"{report.images_per_second:.0f} images/s). Exact duplicates dropped: {report.duplicates}. "
-        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {len(report.skipped)}.",
+        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {report.skipped_in_words}.",
         markup=False,
     )
     if report.skipped:

@@ -7,6 +7,9 @@ from typing import Any
 
 from asl_edge.imaging.preprocess import Image
 
+STANDARD_INPUT = "-"
+"""The source that stands for standard input."""
+
 
 @dataclass(frozen=True)
 class Item:

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, VIDEO_SUFFIXES, kind_of_file, suffix_of
-from asl_edge.runtime.streams import addresses
 from asl_edge.runtime.streams.addresses import is_address, is_http, local_path
 from asl_edge.runtime.streams.folders import Found, LeftOut, images_in, natural_key
-from asl_edge.runtime.streams.item import Item, centre_square, guide_box
-from asl_edge.runtime.streams.standard_input import STANDARD_INPUT, named_on
+from asl_edge.runtime.streams.item import STANDARD_INPUT, Item, centre_square, guide_box
 from asl_edge.runtime.streams.video import frames, is_camera
 
 __all__ = [
@@ -29,6 +27,7 @@ __all__ = [
     "given_files",
     "guide_box",
     "is_camera",
+    "is_collection",
     "is_endless",
     "is_live",
     "is_video",
@@ -60,8 +59,13 @@ def is_video(source: str) -> bool:
 
 def may_be_many(source: str) -> bool:
     """Whether `source` may stand for more than one image."""
+    return is_collection(source) or is_video(source)
+
+
+def is_collection(source: str) -> bool:
+    """Whether `source` names several files, or none: a folder, a pattern, a list on standard input."""
     path = local_path(source)
-    return source == STANDARD_INPUT or _is_pattern(path) or os.path.isdir(path) or is_video(source)  # noqa: PTH112
+    return source == STANDARD_INPUT or _is_pattern(path) or os.path.isdir(path)  # noqa: PTH112
 
 
 def items(
@@ -105,6 +109,8 @@ def given_files(sources: Iterable[str]) -> Iterator[str]:
 
 def _on_standard_input(stream: TextIO | None) -> Iterator[Item]:
     import sys
+
+    from asl_edge.runtime.streams.standard_input import named_on
 
     for name in named_on(sys.stdin if stream is None else stream):
         if isinstance(name, Item):
@@ -167,14 +173,16 @@ def _at_address(address: str) -> Iterator[Item]:
     if not is_http(address):
         yield from frames(address)
         return
+    from asl_edge.runtime.streams import http_source  # what it imports takes longer than an image
+
     try:
-        opened = addresses.open_http(address)
-        if addresses.is_motion_jpeg(opened):
-            yield from addresses.motion_jpeg_frames(address, opened)
+        opened = http_source.open_http(address)
+        if http_source.is_motion_jpeg(opened):
+            yield from http_source.motion_jpeg_frames(address, opened)
             return
         with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
-            image, problem = addresses.sent_image(opened), addresses.sends_no_video(opened)
-    except addresses.Silent as silent:
+            image, problem = http_source.sent_image(opened), http_source.sends_no_video(opened)
+    except http_source.Silent as silent:
         yield Item(address, problem=str(silent))
         return
     if image is not None or problem is not None:

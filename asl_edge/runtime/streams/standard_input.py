@@ -12,9 +12,7 @@ from typing import Any
 
 from asl_edge.imaging.file_kind import kind_of
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES
-from asl_edge.runtime.streams.item import Item
-
-STANDARD_INPUT = "-"
+from asl_edge.runtime.streams.item import STANDARD_INPUT, Item
 
 _BLOCK = 1 << 16
 _LONGEST_NAME = 32_768

@@ -14,7 +14,7 @@ import numpy as np
 
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffix_of
 from asl_edge.imaging.preprocess import Image, opencv
-from asl_edge.runtime.streams.addresses import is_address, local_path, why_no_video
+from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.item import Item, centre_square
 
 _FRAME_RATES = (1, 240)
@@ -191,6 +191,8 @@ def _why_silent(place: str, capture: Any, clock: _Clock, *, camera: bool, remote
     if camera:
         return _no_camera(place)
     if remote:
+        from asl_edge.runtime.streams.http_source import why_no_video
+
         return why_no_video(place)
     return _undecodable(place, _codec(capture), opened=bool(capture.isOpened()), announced=clock.announced)
 
