@@ -97,7 +97,12 @@ def _is_bmp_or_pnm(head: bytes) -> bool:
     """Whether it is one of the formats whose two letters many a text begins with, too."""
     if head[:2] == b"BM":
         return head[6:10] == bytes(4)
-    return len(head) > 3 and head[:2] in (b"P5", b"P6") and head[2:3] in b" \t\r\n" and head[2:].lstrip()[:1] in b"#0123456789"
+    return (
+        len(head) > 3
+        and head[:2] in (b"P5", b"P6")
+        and head[2:3] in b" \t\r\n"
+        and head[2:].lstrip()[:1] in b"#0123456789"
+    )
 
 
 def _kind_by_brands(head: bytes) -> Kind:

@@ -23,6 +23,8 @@ MAX_SCANS = 500
 _MOST_SEGMENTS = 4_096
 """Most segments before the pixels of a JPEG; a camera writes some ten, a large colour profile 255."""
 
+_MOST_PACKED_TEXT = 256_000
+
 _NOT_FILL = re.compile(rb"[^\xff]")  # a regular expression, since a file may hold millions of fill bytes
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOS = 0xDA
@@ -83,7 +85,7 @@ def refuse_damaged(data: bytes, header: Header) -> None:
         if data.rfind(b"\xff\xd9") < header.data_start:
             raise ImageError("damaged: the JPEG is truncated")
     elif header.format == "PNG":
-        position, view = 8, memoryview(data)
+        position, view, packed = 8, memoryview(data), 0
         for _ in range(MOST_CHUNKS):
             if position + 12 > len(data):
                 raise ImageError("damaged: the PNG is truncated")
@@ -98,8 +100,20 @@ def refuse_damaged(data: bytes, header: Header) -> None:
                 return
             if name == b"IHDR" and position > 8:
                 raise ImageError("damaged: the PNG has two headers")
+            if name == b"zTXt" or (name == b"iTXt" and _is_packed(data[position + 8 : position + 96])):
+                packed += length
+                if packed > _MOST_PACKED_TEXT:  # each may unpack to a thousand times as much, which libpng does
+                    raise ImageError(
+                        f"too large: more than {_MOST_PACKED_TEXT / 1000:.0f} kB of compressed texts in the PNG; "
+                        "save it without them"
+                    )
             position = end + 4
         raise ImageError(f"damaged: the PNG has more than {MOST_CHUNKS:,} chunks")
+
+
+def _is_packed(text: bytes) -> bool:
+    """Whether an `iTXt` chunk is compressed: the byte behind its keyword of up to 79 letters says so."""
+    return text[text.find(b"\0") + 1 :][:1] == b"\1"
 
 
 def _read_jpeg(data: bytes) -> Header:

@@ -62,6 +62,7 @@ def tiff(*entries: tuple[int, int, int, int]) -> bytes:
 
 
 SIZE_16 = ((256, 4, 1, 16), (257, 4, 1, 16))
+PACKED = zlib.compress(bytes(7_900_000), 9)
 AVIF = saved("AVIF")
 ISPE = AVIF.index(b"ispe") + 8
 
@@ -85,6 +86,11 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 def png(*chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")
+
+
+def packed(name: bytes) -> bytes:
+    """A chunk of 8 kB that unpacks to 8 MB."""
+    return png_chunk(name, (b"a\0\0" if name == b"zTXt" else b"a\0\1\0\0\0") + PACKED)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -128,6 +134,7 @@ LIES: dict[str, tuple[bytes, str]] = {
     "PNM comment without end": (b"P6\n#" + b" " * 5_000_000, "not an image"),
     "two PNG headers": (png(png_header(9, 9), png_header(5_000, 5_000)), "two headers"),
     "a million PNG chunks": (png(png_header(9, 9), png_chunk(b"teXt", b"") * 1_000_000), "more than 65,536 chunks"),
+    "compressed PNG texts": (png(png_header(9, 9), *(packed(kind) * 18 for kind in (b"zTXt", b"iTXt"))), "texts"),
     "BMP of the smallest number": (b"BM" + bytes(12) + struct.pack("<Iii", 40, -(2**31), -9) + bytes(90), "too large"),
     "GIF screen": (saved("GIF")[:6] + struct.pack("<HH", 65_535, 65_535) + saved("GIF")[10:], "4295 megapixels"),
     "WebP canvas": (saved("WEBP")[:12] + b"VP8X\x0a" + bytes(7) + b"\xff" * 6 + saved("WEBP")[12:], "too large"),

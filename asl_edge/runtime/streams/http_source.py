@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from asl_edge.runtime.streams.item import Item, centre_square
 _NOT_VIDEO = re.compile(r"text/(?!plain)|image/|application/(?:json|xml|pdf|zip)")
 _SECONDS = 10.0
 """How long an address may keep silent."""
+
+_MOST_SECONDS = 60.0
+"""How long one image may take."""
 
 _USUAL_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443, "ftp": 21}
 _LONGEST_LINE = 8_192
@@ -56,7 +60,7 @@ def open_http(address: str) -> Opened:
             request.add_unredirected_header("Authorization", f"Basic {login}")
         response = urllib.request.urlopen(request, timeout=_SECONDS)
         content_type = str(response.headers.get("Content-Type", ""))
-        head = b"" if "multipart/" in content_type.lower() else response.read(HEAD_BYTES)
+        head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
     except urllib.error.HTTPError as error:
         if error.code == 401 and "@" in address:
             return Opened(None, b"", "")  # by digest, which OpenCV's FFmpeg can do
@@ -76,21 +80,32 @@ def sent_image(opened: Opened) -> bytes | None:
     """
     if kind_of(opened.head) not in ("image", "HEIC") or opened.content_type.lower().startswith("video/"):
         return None
-    content = opened.head
+    parts = [opened.head]
     try:
-        while len(content) <= MAX_FILE_BYTES:
-            part = opened.response.read(1 << 20)
-            if not part:
-                break
-            content += part
+        parts += _pieces(opened.response, MAX_FILE_BYTES + 1 - len(opened.head))
     except Exception as error:  # http.client's and ssl's own among them
-        raise Silent(f"the connection was lost after {len(content):,} bytes ({_reason(error)})") from error
+        raise Silent(f"the connection was lost ({_reason(error)})") from error
+    content = b"".join(parts)
     if len(content) > MAX_FILE_BYTES:
         raise Silent(f"too large: more than {MAX_FILE_BYTES / 1e6:.0f} MB")
     announced = opened.response.headers.get("Content-Length", "")
     if announced.isdigit() and len(content) < int(announced):
         raise Silent(f"the connection was lost after {len(content):,} of {int(announced):,} bytes")
     return content
+
+
+def _pieces(response: Any, most: int) -> Iterator[bytes]:
+    """Yield what comes, up to so many bytes.
+
+    Raises:
+        TimeoutError: it takes too long, in drops.
+    """
+    end = time.monotonic() + _MOST_SECONDS
+    while most > 0 and (piece := response.read1(min(most, 1 << 20))):
+        most -= len(piece)
+        yield piece
+        if time.monotonic() > end:
+            raise TimeoutError(f"more than {_MOST_SECONDS:.0f} s")
 
 
 def sends_no_video(opened: Opened) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffix_of
-from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.imaging.preprocess import MAX_PIXELS, Image, opencv
 from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.item import Item, centre_square
 
@@ -82,13 +82,16 @@ def frames(source: str, path: str | None = None, head: bytes = b"") -> Iterator[
     clock = _Clock(cv2, capture, file=not camera and not remote)
     number = 0
     try:
-        while clock.next_frame():
+        problem = _too_large(cv2, capture)
+        while problem is None and clock.next_frame():
             frame = clock.frame
             square = np.ascontiguousarray(centre_square(frame))
             rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
             yield Item(source, rgb, number, frame, frames_per_second=clock.frames_per_second)
             number += 1
-        if number == 0:
+        if problem is not None:
+            pass
+        elif number == 0:
             problem = _why_silent(place, capture, clock, camera=camera, remote=remote)
         else:
             problem = _why_ended(place, clock, head if remote else _head(place), camera=camera, remote=remote)
@@ -161,6 +164,17 @@ class _Clock:
 def _steady(steps: np.ndarray[Any, Any], step: float) -> bool:
     """Whether nearly all frames follow each other at the same pace."""
     return bool(np.mean(np.abs(steps - step) < 0.3 * step) > 0.95)
+
+
+def _too_large(cv2: Any, capture: Any) -> str | None:
+    """Return that the frames are larger than an image may be; None if they are not."""
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height <= MAX_PIXELS:
+        return None
+    return (
+        f"too large: its frames of {width}x{height} are {width * height / 1e6:.0f} megapixels, "
+        f"the limit is {MAX_PIXELS / 1e6:.0f}"
+    )
 
 
 def _file_problem(path: str) -> str | None:

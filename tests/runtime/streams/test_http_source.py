@@ -201,3 +201,14 @@ def test_a_file_address_is_a_video_by_its_content(tmp_path: Path) -> None:
     assert [*items([(tmp_path / "none.jpg").as_uri()])] == [
         Item((tmp_path / "none.jpg").as_uri(), str(tmp_path / "none.jpg"))
     ]
+
+
+def test_an_image_that_comes_in_drops_is_given_up(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asl_edge.runtime.streams import http_source
+
+    monkeypatch.setattr(http_source, "_MOST_SECONDS", -1.0)
+    serve("/slow.jpg", "image/jpeg", jpeg())
+
+    (item,) = items([f"{address}/slow.jpg"])
+    assert item.problem is not None
+    assert "more than -1 s" in item.problem

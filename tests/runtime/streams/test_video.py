@@ -152,6 +152,20 @@ def test_each_way_not_to_open_has_its_own_sentence(tmp_path: Path) -> None:
     assert "none of its 3 frames can be decoded" in reasons["undecodable.mp4"]
 
 
+def test_frames_of_gigabytes_are_refused_unread(tmp_path: Path) -> None:
+    content = bytearray(jpeg())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = (16_000).to_bytes(2, "big") * 2
+    whole = mp4([bytes(content)] * 3)
+    stated = whole.index(b"jpeg", whole.index(b"stsd")) + 28
+    whole = whole[:stated] + (16_000).to_bytes(2, "big") * 2 + whole[stated + 4 :]
+    (tmp_path / "large.mp4").write_bytes(whole)
+
+    count, problem = read(tmp_path / "large.mp4")
+    assert count == 0
+    assert problem == "too large: its frames of 16000x16000 are 256 megapixels, the limit is 36"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_and_a_loop_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
