@@ -83,3 +83,34 @@ def _index(samples: Sequence[bytes], codec: bytes, details: bytes, offset: int) 
         struct.pack(">I", 2),
     )
     return _box(b"moov", movie, _box(b"trak", track, media))
+
+
+def raw_h264(frames: int = 5, blocks: int = 4) -> bytes:
+    """A raw H.264 stream (Annex B) of grey frames with sides of 16 times `blocks` pixels, stored without compression (I_PCM).
+
+    The syntax is that of ITU-T H.264, sections 7.3.2.1 (sequence), 7.3.2.2 (picture) and 7.3.3 (slice).
+    """
+    size = _ue(blocks - 1) * 2
+    sequence = "01000010" + "00000000" + "00001010" + _ue(0) * 5 + "0" + size + "1100"
+    picture = _ue(0) * 2 + "00" + _ue(0) * 3 + "000" + _ue(0) * 3 + "000"
+    stream = _unit(0x67, sequence + "1") + _unit(0x68, picture + "1")
+    for number in range(frames):
+        bits = _ue(0) + _ue(7) + _ue(0) + "0000" + _ue(number % 2) + "0000" + "00" + _ue(0)
+        for _ in range(blocks * blocks):
+            bits += _ue(25)
+            bits += "0" * (-len(bits) % 8)
+            bits += f"{40 + 20 * number:08b}" * 256 + f"{128:08b}" * 128
+        stream += _unit(0x65, bits + "1")
+    return stream
+
+
+def _ue(value: int) -> str:
+    """An unsigned number of variable length (section 9.1)."""
+    bits = f"{value + 1:b}"
+    return "0" * (len(bits) - 1) + bits
+
+
+def _unit(kind: int, bits: str) -> bytes:
+    bits += "0" * (-len(bits) % 8)
+    content = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return b"\0\0\0\1" + bytes((kind,)) + content

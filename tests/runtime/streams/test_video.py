@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from factories.videos import av1, jpeg, mp4
+from factories.videos import av1, jpeg, mp4, raw_h264
 
 from asl_edge.runtime.streams.sources import items
 
@@ -106,6 +106,15 @@ def test_the_content_decides_what_a_video_is(tmp_path: Path, suffix: str) -> Non
     path.write_bytes(mp4([jpeg(number) for number in range(3)]))
 
     assert read(path) == (3, None)
+
+
+@pytest.mark.parametrize("name", ["clip.h264", "clip.264", "clip.mp4", "clip"])
+def test_a_raw_stream_of_h264_is_a_video_by_its_content(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(raw_h264(5))
+
+    assert read(tmp_path / name) == (5, None)
+    grey = [item.image.mean() for item in items([str(tmp_path / name)])]
+    assert grey == sorted(grey)
 
 
 def test_a_raw_stream_of_jpegs_is_a_video_by_its_name_only(tmp_path: Path) -> None:
