@@ -254,8 +254,12 @@ def _imdecode(data: bytes, flags: int, header: Header) -> npt.NDArray[Any] | Non
     """Decode with OpenCV; refuse what libjpeg calls damaged."""
     cv2 = opencv()
     buffer = np.frombuffer(data, np.uint8)
+    image: npt.NDArray[Any] | None
+    if header.format not in ("JPEG", "PNG"):  # whose libraries alone write to standard error
+        image = cv2.imdecode(buffer, flags)
+        return image
     with Listening() as heard:
-        image: npt.NDArray[Any] | None = cv2.imdecode(buffer, flags)
+        image = cv2.imdecode(buffer, flags)
     if header.format == "JPEG" and heard.damage(data) and not heard.certain:
         with Listening(alone=True) as heard:  # another thread's image may have been meant
             image = cv2.imdecode(buffer, flags)
