@@ -94,15 +94,18 @@ def run_tests(options: list[str]) -> int:
     quick, coverage = "--quick" in options, "--coverage" in options
     rest = [option for option in options if option not in ("--quick", "--coverage")]
     python = str(DEVELOP.python)
+    # Tests are assertions, which PYTHONOPTIMIZE would remove, and make files with names in many scripts.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"} | {"PYTHONUTF8": "1"}
     if quick:
         rest = ["-m", "not slow", *rest]
     if quick or coverage or not options:
         # A file's tests stay in one process, for its fixtures; more than four processes would want more memory.
         rest = ["--numprocesses", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", *rest]
     if not coverage:
-        return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, check=False).returncode
+        return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, env=environment, check=False).returncode
     subprocess.run([python, "-m", "coverage", "erase"], cwd=ROOT, check=True)
-    code = subprocess.run([python, "-m", "coverage", "run", "-m", "pytest", *rest], cwd=ROOT, check=False).returncode
+    measured = [python, "-m", "coverage", "run", "-m", "pytest", *rest]
+    code = subprocess.run(measured, cwd=ROOT, env=environment, check=False).returncode
     subprocess.run([python, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=True)
     subprocess.run([python, "-m", "coverage", "report"], cwd=ROOT, check=True)
     return code

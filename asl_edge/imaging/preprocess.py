@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ImageError, MissingPackageError
+from asl_edge.files import git_lfs
 from asl_edge.imaging import exif
 from asl_edge.imaging.decoder_messages import Listening
-from asl_edge.imaging.file_kind import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from asl_edge.imaging.file_kind import kind_of
 from asl_edge.imaging.header import MAX_SCANS, Header, read_header, refuse_damaged
+from asl_edge.process.shared_libraries import remedy_for
 from asl_edge.spec import Fit
 
 Image = npt.NDArray[np.uint8]
@@ -64,9 +65,12 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
+        remedy = remedy_for(str(error)) or (
+            "Install it: pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings "
+            "GStreamer)."
+        )
         raise MissingPackageError(
-            f"OpenCV is needed to read images and cannot be imported ({error}). Install it: "
-            "pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings GStreamer)."
+            f"OpenCV is needed to read images and cannot be imported ({error}). {remedy}"
         ) from error
     return cv2
 
@@ -180,6 +184,8 @@ def check(data: bytes, size: int | None = None) -> Header:
     if header is None:
         if kind_of(data) == "video":
             raise ImageError("a video, not an image")
+        if git_lfs.is_pointer(data):
+            raise ImageError(git_lfs.ADVICE)
         raise ImageError("not an image that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
     if header.format == "HEIC":
         raise ImageError("HEIC, which OpenCV does not read; save it as JPEG")

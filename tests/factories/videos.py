@@ -85,11 +85,12 @@ def _index(samples: Sequence[bytes], codec: bytes, details: bytes, offset: int) 
     return _box(b"moov", movie, _box(b"trak", track, media))
 
 
-def raw_h264(frames: int = 5, blocks: int = 4) -> bytes:
-    """A raw H.264 stream (Annex B) of grey frames with sides of 16 times `blocks` pixels, stored without compression (I_PCM).
+def raw_h264(frames: int = 5) -> bytes:
+    """A raw H.264 stream (Annex B) of grey frames of 64x64 pixels, stored without compression (I_PCM).
 
     The syntax is that of ITU-T H.264, sections 7.3.2.1 (sequence), 7.3.2.2 (picture) and 7.3.3 (slice).
     """
+    blocks = SIDE // 16
     size = _ue(blocks - 1) * 2
     sequence = "01000010" + "00000000" + "00001010" + _ue(0) * 5 + "0" + size + "1100"
     picture = _ue(0) * 2 + "00" + _ue(0) * 3 + "000" + _ue(0) * 3 + "000"

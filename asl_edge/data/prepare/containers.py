@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asl_edge.errors import DataError, ImageError
+from asl_edge.files import git_lfs
 from asl_edge.imaging.file_kind import is_hidden, is_junk
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
-from asl_edge.runtime.streams.folders import Listing as Listing
-from asl_edge.runtime.streams.folders import list_folder
+from asl_edge.runtime.streams.folders import Listing, list_folder
 
 _JUNK = "thumbnails or deleted files of a network disk"
 _AGAIN = "a link that leads back to a folder around it"
@@ -92,6 +92,8 @@ def open_container(path: Path) -> Container:
         return FolderContainer(path)
     if not exists:
         raise DataError(f"No such file or folder: {path}")
+    if git_lfs.is_pointer_file(path):
+        raise DataError(f"{path} cannot be read: {git_lfs.ADVICE}.")
     if not is_file or not _begins_like_zip(path):
         raise DataError(f"{path} is a file but not a zip. Give a folder of images, or the zip as downloaded.")
     return ZipContainer(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.data.arrays import SPLITS
 from asl_edge.data.prepare import manifest
 from asl_edge.data.prepare.discovery import Catalogue, Ignored, printable
+from asl_edge.data.prepare.layouts import LABELLED_BY
 from asl_edge.data.prepare.leak_report import LeakReport
 from asl_edge.data.prepare.selection import Selection
+from asl_edge.data.prepare.split import SplitPlan
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class PrepareReport:
     gap_frames: int
     """Frames dropped between blocks."""
     leak: LeakReport
+    notes: list[str]
+    """What was decided that the options do not say, in sentences."""
     seconds: float
     images_per_second: float
 
@@ -67,6 +72,7 @@ def describe(
     selection: Selection,
     rows: Mapping[str, npt.NDArray[np.intp]],
     leaks: LeakReport,
+    plan: SplitPlan,
 ) -> PrepareReport:
     """Count what was used and what was not; the times are filled in later."""
     dropped = selection.dropped_as_duplicates
@@ -98,9 +104,41 @@ def describe(
         conflicts=conflicts,
         gap_frames=len(selection.kept) - sum(map(len, rows.values())),
         leak=leaks,
+        notes=[*_labelling(catalogue), *(_own_split(catalogue, selection, counts, plan) if plan.own else ())],
         seconds=0.0,
         images_per_second=0.0,
     )
+
+
+def _labelling(catalogue: Catalogue) -> Iterator[str]:
+    for kind, rule in LABELLED_BY.items():
+        names = [source.name for source in catalogue.sources if source.layout == kind]
+        if len(names) == len(catalogue.sources):
+            yield f"The classes of all images come from {rule}."
+        elif names:
+            yield f"The classes of the images in {', '.join(names)} come from {rule}."
+
+
+def _own_split(
+    catalogue: Catalogue, selection: Selection, counts: Mapping[str, Mapping[str, int]], plan: SplitPlan
+) -> Iterator[str]:
+    names = ", ".join(f"{catalogue.sources[number].name} ({SPLITS[split]})" for number, split in plan.own.items())
+    yield f"The sources come with a split, which is kept: {names}. For another one, name it: --split blocks"
+    if not {1} & set(plan.own.values()):
+        yield "No source is for validation, so a part of the training images is, in blocks of frames."
+    split_of = np.array([plan.own.get(number, -1) for number in range(len(catalogue.sources))])
+    dropped = selection.dropped_as_duplicates
+    first, second = split_of[selection.source_of[selection.first_of[dropped]]], split_of[selection.source_of[dropped]]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        copies = int(((first == one) & (second == other)).sum())
+        if copies:
+            yield f"Exact copies of {SPLITS[one]} images in {SPLITS[other]}, left out of {SPLITS[other]}: {copies}."
+    for split in SPLITS[1:]:
+        missing = [name for name, count in counts[split].items() if not count]
+        if missing and len(missing) < len(counts[split]):
+            yield f"There is no {split} image of {', '.join(missing)}: the {split} figures do not cover them."
+        elif missing:
+            yield f"There are no {split} images."
 
 
 def _sources(
@@ -122,6 +160,7 @@ def _sources(
                 "path": printable(str(source.given)),
                 "folder": printable(source.root),
                 "layout": source.layout,
+                "split": None if source.split is None else SPLITS[source.split],
                 "mirrored": source.mirrored,
                 "files": files[number],
                 "skipped": skipped[number],

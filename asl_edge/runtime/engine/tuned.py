@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from asl_edge.files.names import companion
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
 SUFFIX = ".tuned.json"
@@ -27,7 +28,7 @@ class Tuned:
 
 def tuned_path(model: str | os.PathLike[str]) -> Path:
     """Return the path of the tuned settings of a model."""
-    return Path(f"{os.fspath(model)}{SUFFIX}")
+    return companion(model, SUFFIX)
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
