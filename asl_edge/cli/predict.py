@@ -100,9 +100,9 @@ def predict(
     from asl_edge.cli import discard
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads that are not used
+    from asl_edge.process.printable import on_one_line
     from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning
     from asl_edge.runtime.predict import PredictConfig, predict_sources
-    from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
@@ -127,7 +127,7 @@ def predict(
                 model=model,
                 options=options,
                 config=config,
-                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
+                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {on_one_line(reason)}"),
             )
         except BrokenPipeError:
             discard(sys.stdout)  # the reader has closed the pipe (`| head`)
@@ -177,4 +177,6 @@ def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: P
 
 def _tell(message: str, quiet: bool = False) -> None:
     # Not through console.py: rich would add a fifth to the time of a single prediction.
-    typer.secho(message, err=True, fg=None if quiet else typer.colors.YELLOW, dim=quiet or None)
+    from asl_edge.process.printable import printable
+
+    typer.secho(printable(message), err=True, fg=None if quiet else typer.colors.YELLOW, dim=quiet or None)

@@ -44,6 +44,10 @@ any library whose arrays offer `__array__`."""
 
 DEFAULT_BATCH_SIZE = 16
 
+_LARGEST_FEATURE = 1e9
+_ROUNDING = 0.02
+"""How far the probabilities of an image may be from a sum of one: half precision rounds each to 11 bits."""
+
 
 class Predictor:
     """Classifies images into letters. Several threads may use one predictor at once.
@@ -227,6 +231,8 @@ class Predictor:
             for start in range(0, max(len(images), 1), self.batch_size)
         ]
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if not np.abs(features).max(initial=0) < _LARGEST_FEATURE:  # which NaN is not either
+            raise ModelError(f"{self.model} returns features that are NaN or too large. Export it again.")
         return probabilities, features
 
     def _check_images(self, images: Image) -> None:
@@ -289,8 +295,6 @@ class Predictor:
         if images:
             probabilities, crop_boxes = self._run(_stacked(images))
         share = (time.perf_counter() - started) / max(len(images), 1)
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self.model} produced NaN or infinite probabilities. Export it again.")
         row = 0
         for item, image, seconds in batch:
             if isinstance(image, ImageError):
@@ -345,7 +349,11 @@ class Predictor:
         return probabilities, features, maps[0] if maps else None
 
     def _adapted(self, probabilities: Floats, features: Floats) -> Floats:
-        return probabilities if self.adaptation is None else self.adaptation.apply(probabilities, features)
+        if self.adaptation is None:
+            return probabilities
+        adapted = self.adaptation.apply(probabilities, features)
+        self._refuse_other_than_probabilities(adapted)
+        return adapted
 
     def _outputs(self, images: Image, names: list[str]) -> tuple[Floats, ...]:
         opened = self._opened  # held here, so that close() in another thread cannot free it meanwhile
@@ -359,7 +367,34 @@ class Predictor:
                 f"{self.model}: the model's output has shape {probabilities.shape} instead of "
                 f"{(len(images), len(self.spec.classes))}. Export it again."
             )
-        return np.asarray(probabilities, np.float32), *others
+        probabilities = np.asarray(probabilities, np.float32)
+        self._refuse_other_than_probabilities(probabilities)
+        for name, values in zip(names[1:], others, strict=True):
+            wanted = (len(images), self.spec.features) if name == FEATURES_NAME else probabilities.shape
+            if (
+                values.shape[:2] != wanted
+                or values.ndim != (2 if name == FEATURES_NAME else 4)
+                or values.size < len(images)
+            ):
+                raise ModelError(
+                    f"{self.model}: the model's output {name} has shape {values.shape}, which its spec contradicts. "
+                    "Export it again."
+                )
+            if not np.isfinite(values).all():
+                raise ModelError(f"{self.model}: the model's output {name} is NaN or infinite. Export it again.")
+        return probabilities, *others
+
+    def _refuse_other_than_probabilities(self, rows: Floats) -> None:
+        """Raise ModelError unless each row sums to one, nothing being negative; NaN fails the comparisons."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = rows.sum(axis=1)
+        least, most = 1 - _ROUNDING, 1 + _ROUNDING
+        if not (rows.min(initial=0) >= -_ROUNDING and sums.min(initial=1) > least and sums.max(initial=1) < most):
+            what = "no probabilities" if np.isfinite(rows).all() else "NaN or infinite probabilities"
+            raise ModelError(
+                f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
+                "It is not a model of asl-edge, or is damaged. Export it again."
+            )
 
 
 def _stacked(images: list[Image]) -> Image:

@@ -253,7 +253,7 @@ def _class_table(report: PrepareReport) -> Any:
 def _print_leak(leak: LeakReport) -> None:
     from asl_edge.cli.output.console import out
 
-    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)")
+    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)", markup=True)
     for near in leak.near_duplicates:
         sampled = "" if near.compared == near.of else f" (a sample of {near.compared} from {near.of})"
         pairs = "1 pair" if near.pairs == 1 else f"{near.pairs} pairs"

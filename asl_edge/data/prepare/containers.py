@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from asl_edge.errors import DataError, ImageError
 from asl_edge.files import git_lfs
+from asl_edge.files.bounded_zip import open_zip, read_member
+from asl_edge.files.regular_file import open_regular
 from asl_edge.imaging.file_kind import is_hidden, is_junk
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, read_file
 from asl_edge.runtime.streams.folders import Listing, list_folder
@@ -21,29 +20,12 @@ from asl_edge.runtime.streams.folders import Listing, list_folder
 _JUNK = "thumbnails or deleted files of a network disk"
 _AGAIN = "a link that leads back to a folder around it"
 
-_LONGEST_PATH = 8_192
+_MOST_MEMBERS = 1_000_000
+_LARGEST_DIRECTORY = 2**27
+"""Most members of a zip, and most bytes of its list of them: a hundred for each image."""
 _DEEPEST = 64
-"""Folders within each other; class folders lie at most five deep."""
-
-_MOST_DIRECTORY_BYTES = 256_000_000
-"""Of a zip's table of members, which is read as a whole: about 2.5 million members."""
-
-_DAMAGED: tuple[type[Exception], ...] = (
-    zipfile.BadZipFile,
-    zlib.error,
-    OSError,  # bz2 among them
-    EOFError,
-    KeyError,
-    ValueError,
-    OverflowError,
-    struct.error,
-    RuntimeError,  # a password, or a compression method that zipfile does not support
-    MemoryError,
-)
-with contextlib.suppress(ImportError):  # some builds of Python lack it
-    import lzma
-
-    _DAMAGED += (lzma.LZMAError,)
+_MOST_CHARACTERS = 2**26
+"""Most folders within each other, and most characters of the paths of all folders together."""
 
 
 class LeftOut(NamedTuple):
@@ -146,20 +128,30 @@ class ZipContainer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _refuse_long_directory(path)
         try:
-            self._zip = zipfile.ZipFile(path)
-        except _DAMAGED as error:
-            raise DataError(f"{path} is a damaged zip ({error}). Download it again.") from error
+            self._file = open_regular(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+        try:
+            self._zip = open_zip(self._file, _LARGEST_DIRECTORY, _MOST_MEMBERS)
+        except (ValueError, OSError) as error:
+            self._file.close()
+            raise DataError(f"{path} is a damaged zip, or too large ({error}). Download it again.") from error
         self._tree: dict[str, Listing] = {"": Listing([], [], [], [], [])}
+        self._characters = 0
+        """Of the paths of all folders together."""
         self._left_out: dict[str, LeftOut] = {}
         self._members: dict[str, str] = {}
         """Path -> name of the member, which the zip may spell differently."""
         for member in self._zip.infolist():
             if member.flag_bits & 0x1:
-                self._zip.close()
+                self.close()
                 raise DataError(f"{path} is encrypted. Unpack it with its password and give the folder.")
-            self._add(member.filename)
+            try:
+                self._add(member.filename)
+            except DataError:
+                self.close()
+                raise
 
     def listing(self, folder: str) -> Listing:
         """Return what `folder` of the zip contains."""
@@ -173,10 +165,9 @@ class ZipContainer:
                 raise ImageError(
                     f"too large: a file of {member.file_size / 1e6:.0f} MB, the limit is {MAX_FILE_BYTES / 1e6:.0f} MB"
                 )
-            with self._zip.open(member) as stream:
-                # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
-                return stream.read(member.file_size)
-        except _DAMAGED as error:
+            # Never more than the declared size: a member that unpacks to more is cut and then fails its checksum.
+            return read_member(self._zip, member)
+        except (ValueError, OSError, KeyError) as error:
             raise ImageError(f"cannot be read from the zip ({error})") from error
 
     def left_out(self) -> list[LeftOut]:
@@ -186,13 +177,18 @@ class ZipContainer:
     def close(self) -> None:
         """Close the zip file."""
         self._zip.close()
+        self._file.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # where it could not be opened
+            self.close()
 
     def _add(self, name: str) -> None:
         # Old Windows programs write `top\\A\\x.jpg`, which Python itself understands on Windows only; `tar` and others
         # write `./A/x.jpg`.
         path = name.replace("\\", "/")
-        if len(path) > _LONGEST_PATH or path.count("/") > _DEEPEST:
-            self._left_out[""] = LeftOut("", f"names of more than {_LONGEST_PATH:,} characters or {_DEEPEST} folders")
+        if path.count("/") > _DEEPEST:  # no class folder lies that deep
+            self._left_out[""] = LeftOut("", f"files within more than {_DEEPEST} folders")
             return
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if not parts or path.endswith("/"):
@@ -210,29 +206,12 @@ class ZipContainer:
         for depth in range(len(parts) - 1):
             parent, child = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
             if child not in self._tree:
+                self._characters += len(child)
+                if self._characters > _MOST_CHARACTERS:
+                    raise DataError(f"{self.path} holds too many folders with too long names. Unpack it first.")
                 self._tree[child] = Listing([], [], [], [], [])
                 self._tree[parent].folders.append(parts[depth])
         self._tree["/".join(parts[:-1])].files.append(parts[-1])
-
-
-def _refuse_long_directory(path: Path) -> None:
-    """Refuse a zip whose table of members would fill the memory, by the record at its end (APPNOTE 4.3.16)."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
-            tail = file.read()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-    place = tail.rfind(b"PK\x05\x06")
-    stated = int.from_bytes(tail[place + 12 : place + 16], "little") if place >= 0 else 0
-    if stated == 0xFFFFFFFF:  # a larger one has a record of its own (4.3.14)
-        place = tail.rfind(b"PK\x06\x06")
-        stated = int.from_bytes(tail[place + 40 : place + 48], "little") if place >= 0 else 0
-    if stated > _MOST_DIRECTORY_BYTES:
-        raise DataError(
-            f"{path} has a table of members of {stated / 1e6:,.0f} MB; the limit is "
-            f"{_MOST_DIRECTORY_BYTES / 1e6:,.0f} MB. Unpack it and give the folder."
-        )
 
 
 def _begins_like_zip(path: Path) -> bool:

@@ -220,5 +220,5 @@ def test_a_zip_with_a_table_of_gigabytes_is_refused_unread(tmp_path: Path) -> No
     end = content.rindex(b"PK\x05\x06")
     content[end + 12 : end + 16] = (2**31).to_bytes(4, "little")
     path.write_bytes(content)
-    with pytest.raises(DataError, match="a table of members of 2,147 MB; the limit is 256 MB"):
+    with pytest.raises(DataError, match="a damaged zip, or too large"):
         open_container(path)
