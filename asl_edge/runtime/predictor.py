@@ -119,8 +119,9 @@ class Predictor:
         """Classify one image or several.
 
         Args:
-            images: see `ImageInput`; one, an iterable of them (of mixed kinds), or one array of shape
-                (N, height, width, 3). A `PIL.Image` is rotated upright as its EXIF orientation says.
+            images: see `ImageInput` (a path may also be the address of an image); one, an iterable of them (of mixed
+                kinds), or one array of shape (N, height, width, 3). A `PIL.Image` is rotated upright as its EXIF
+                orientation says.
 
         Returns:
             One prediction per image, in order; a list also for a single image.
@@ -129,10 +130,7 @@ class Predictor:
             ImageError: an image cannot be read; the message begins with its name.
             ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
-        items = (
-            Item(os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}", image)
-            for number, image in enumerate(each_image(images))
-        )
+        items = (_item(image, number) for number, image in enumerate(each_image(images)))
         return [prediction for _, prediction in self.stream(items)]
 
     def stream(
@@ -395,6 +393,19 @@ class Predictor:
                 f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
                 "It is not a model of asl-edge, or is damaged. Export it again."
             )
+
+
+def _item(image: ImageInput, number: int) -> Item:
+    """Return the item of the image that is given in place `number`; what an address sends is read here."""
+    if not isinstance(image, (str, os.PathLike)):
+        return Item(f"image {number}", image)
+    source = os.fspath(image)
+    if "://" not in source:
+        return Item(source, image)
+    from asl_edge.runtime.streams.sources import items
+
+    item = next(items([source]))
+    return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
 
 
 def _stacked(images: list[Image]) -> Image:

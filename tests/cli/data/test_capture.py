@@ -102,6 +102,7 @@ def test_json_is_the_only_thing_on_standard_output(
         "images": 2,
         "labels": [{"label": "del", "source": clip, "wanted": 2, "taken": 2, "first": 1, "last": 2, "still": 0}],
         "left": [],
+        "broken": [],
     }
 
 

@@ -169,6 +169,9 @@ class TestVideos:
         report = from_videos(tmp_path / "mine", {"A": video}, frames=30)
 
         assert 5 < report.images < 30
+        ((source, problem),) = report.broken
+        assert source == str(video)
+        assert "of its 40 frames are missing" in problem
 
     def test_a_guide_sees_each_image_and_may_end_it(self, tmp_path: Path, film_hand: Film) -> None:
         videos = {label: str(film_hand(tmp_path / f"{label}.avi", label, 8)) for label in "ABC"}

@@ -15,7 +15,9 @@ import pytest
 from factories.videos import jpeg, mp4
 from PIL import Image
 
+from asl_edge.errors import ImageError
 from asl_edge.imaging.preprocess import load
+from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.sources import Item, is_video, items
 
@@ -89,6 +91,21 @@ def test_an_image_is_the_same_by_path_file_and_http(address: str, tmp_path: Path
         (item,) = items([source])
         assert (item.source, item.frame, item.problem) == (source, None, None)
         np.testing.assert_array_equal(load(item.image, 32), expected)
+
+
+def test_a_predictor_reads_images_by_address(address: str, tmp_path: Path, colour_model: Path) -> None:
+    path = portrait(tmp_path)
+    serve("/portrait.jpg", "image/jpeg", path.read_bytes())
+    serve("/clip", "video/mp4", VIDEO)
+    sources = [str(path), path.as_uri(), f"{address}/portrait.jpg"]
+    with Predictor(colour_model) as predictor:
+        first, *others = predictor(sources)
+        assert [other.source for other in others] == sources[1:]
+        assert {other.confidence for other in others} == {first.confidence}
+        with pytest.raises(ImageError, match=r"/clip: a video, not an image"):
+            predictor(f"{address}/clip")
+        with pytest.raises(ImageError, match="404 Not Found"):
+            predictor([f"{address}/none.jpg"])
 
 
 def test_a_video_file_by_http_is_complete_or_says_what_is_missing(address: str) -> None:
