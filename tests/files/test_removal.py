@@ -76,10 +76,12 @@ def test_proved_it_goes(tmp_path, victim):
     assert not (tmp_path / PARTIAL).exists()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give files away")
 def test_what_belongs_to_another_user_stays(tmp_path, victim):
     shutil.move(victim, tmp_path / PARTIAL)
-    os.chown(tmp_path / PARTIAL, 12345, 12345)
+    try:
+        os.chown(tmp_path / PARTIAL, 12345, 12345)
+    except OSError:
+        pytest.skip("only root can give files away, and in a namespace only to users that it knows")
     write(tmp_path / "out")
     assert content(tmp_path / PARTIAL) >= {"precious"}
 

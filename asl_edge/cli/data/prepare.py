@@ -49,8 +49,7 @@ def prepare(
         typer.Option(
             "--split",
             metavar="METHOD",
-            help="blocks (of frames, with gaps), random (leaks), source, or auto: blocks, but folders train, valid and "
-            "test stay as they are.",
+            help="auto (keep train/valid/test folders, else blocks), blocks (of frames), random (leaks) or source.",
             rich_help_panel=_SPLIT,
         ),
     ] = "auto",
