@@ -10,6 +10,7 @@ import math
 import os
 import re
 import struct
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,11 @@ def parse_npy(content: bytes) -> npt.NDArray[Any]:
     if not header.size_bytes:
         return np.empty(header.shape, header.dtype)
     numbers = np.frombuffer(content, header.dtype, offset=header.begin)
+    if header.dtype.kind == "U":
+        number = np.dtype(np.uint32).newbyteorder(header.dtype.byteorder)
+        characters = np.frombuffer(content, number, offset=header.begin)
+        if characters.max() > sys.maxunicode:
+            raise ValueError("its text holds what is no character")
     return numbers.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
@@ -105,10 +111,12 @@ def map_npy(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
 
     Raises:
         OSError: it is missing, not a regular file, or cannot be read.
-        ValueError: it is not a .npy file, or is truncated.
+        ValueError: it is not a .npy file, holds text, or is truncated.
     """
     with open_regular(path) as file:
         header = read_header(file)
+        if header.dtype.kind == "U":
+            raise ValueError("it holds text")
         held = os.fstat(file.fileno()).st_size - header.begin
         if held < header.size_bytes:
             raise ValueError(f"it holds {held} bytes instead of {header.size_bytes}")

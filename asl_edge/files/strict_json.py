@@ -13,7 +13,6 @@ _DEEPEST = 32
 _MOST_BITS = 1000
 """Longer whole numbers have no meaning here, and overflow where they become floating-point numbers."""
 _LARGEST = 64 * 2**20
-_NUMBERS = frozenset((int, float))
 
 
 def read_json(path: str | os.PathLike[str], largest: int = _LARGEST) -> Any:
@@ -39,48 +38,34 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         value = json.loads(text if isinstance(text, str) else text.decode())
-        _check(value, 0)
+        _check(value if type(value) is dict else [value], 0 if type(value) is dict else -1)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value
 
 
-def _check(value: Any, depth: int) -> None:
-    kind = type(value)
-    if kind is str:
-        if not value.isascii():
-            _check_characters(value)
-    elif kind is float:
-        if not math.isfinite(value):
-            raise ValueError("a number is not finite")
-    elif kind is int:
-        if value.bit_length() > _MOST_BITS:
-            raise ValueError("a number has too many digits")
-    elif kind is dict or kind is list:
-        if depth > _DEEPEST:
-            raise ValueError("it is nested too deeply")
-        if kind is list:
-            _check_list(value, depth)
-            return
-        for key, inner in value.items():
-            _check(key, depth)
-            try:
-                _check(inner, depth + 1)
-            except ValueError as error:
-                raise error if depth else ValueError(f"{key!a:.40}: {error}") from None
-
-
-def _check_list(values: list[Any], depth: int) -> None:
-    if not _NUMBERS.issuperset(map(type, values)):
-        for inner in values:
-            _check(inner, depth + 1)
-        return
-    try:
-        finite = math.isfinite(sum(values))  # a sum is not finite where one of the numbers is not
-    except OverflowError:
-        finite = False
-    if not finite:
-        raise ValueError("a number is not finite, or has too many digits")
+def _check(values: dict[str, Any] | list[Any], depth: int) -> None:
+    """Raise ValueError where something in a dictionary or list must not be there."""
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    named = isinstance(values, dict)
+    if named and not (keys := "".join(values)).isascii():
+        _check_characters(keys)
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        kind = type(value)
+        try:
+            if kind is float:
+                if not -math.inf < value < math.inf:  # which NaN is not either
+                    raise ValueError("a number is not finite")
+            elif kind is str:
+                if not value.isascii():
+                    _check_characters(value)
+            elif kind is dict or kind is list:
+                _check(value, depth + 1)
+            elif kind is int and value.bit_length() > _MOST_BITS:
+                raise ValueError("a number has too many digits")
+        except ValueError as error:
+            raise error if depth or not named else ValueError(f"{key!a:.40}: {error}") from None
 
 
 def _check_characters(text: str) -> None:

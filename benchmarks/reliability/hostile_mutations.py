@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import warnings
 import zipfile
@@ -89,7 +90,7 @@ def mutated(kind: str, seed: int, number: int) -> bytes:
     seeds = SEEDS[kind]()
     content = choose.choice(seeds)
     special = SPECIAL.get(kind)
-    if special is not None and choose.random() < 0.7:
+    if special is not None and choose.random() < (0.3 if kind in FORMATS and kind not in ("exif", "zip") else 0.7):
         content = special(choose, content)
     elif kind in FORMATS:
         split, join = FORMATS[kind]
@@ -253,6 +254,73 @@ def _change_exif(choose: random.Random, content: bytes) -> bytes:
             payload[at : at + width] = (choose.choice(NUMBERS) % 2 ** (8 * width)).to_bytes(width, order)
         parts[place] = parts[place][:4] + bytes(payload)
     return _jpeg(parts, True)
+
+
+SIDES = (0, 1, 7, 16, 100, 1000, 6000, 20_000, 32_768, 65_535)
+"""Sides of images that a header may promise."""
+
+
+def _change_jpeg(choose: random.Random, content: bytes) -> bytes:
+    """Change what a JPEG's frame header promises, repeat scans and headers, or put marks in front of them."""
+    parts = _jpeg_parts(content)
+    frames = [place for place, part in enumerate(parts) if part[:1] == b"\xff" and part[1:2] in (b"\xc0", b"\xc2")]
+    place = choose.choice(frames or [0])
+    size = struct.pack(">2H", choose.choice(SIDES), choose.choice(SIDES))
+    how = choose.randrange(7)
+    if how == 6 and frames:
+        parts[place] = _hidden(choose, parts[place], size) + parts[place]
+    elif how == 0 and frames:
+        parts[place] = parts[place][:5] + size + parts[place][9:]
+    elif how == 1 and frames:
+        parts.insert(choose.choice((1, place + 1)), parts[place][:5] + size + parts[place][9:])
+    elif how == 2:
+        parts.insert(
+            place, choose.choice((b"\xff\x01", b"\xff\xd0", b"\xff\x02\x00\x04ab", b"\xff" * 500, b"\0" * 500))
+        )
+        parts[place + 1] = parts[place + 1][:5] + size + parts[place + 1][9:]
+    elif how == 3:
+        parts[-1:] = [parts[-1]] * choose.choice((2, 20, 300))
+    elif how == 4:
+        parts.insert(1, b"\xff\xdd\x00\x04" + struct.pack(">H", choose.choice(SIDES)))
+    elif frames:
+        sampling = bytearray(parts[place])
+        for at in range(11, len(sampling), 3):
+            sampling[at] = choose.choice((0x11, 0x22, 0x41, 0x14, 0x44, 0x00, 0xFF))
+        parts[place] = bytes(sampling)
+    return b"".join(parts)
+
+
+def _hidden(choose: random.Random, frame: bytes, size: bytes) -> bytes:
+    """Return a frame header that readers see or skip, as they take a mark with or without a length before it.
+
+    Who skips it reads the frame that follows; who reads it skips that one as a comment.
+    """
+    hidden = frame[:5] + size + frame[9:] + b"\xff\xfe" + struct.pack(">H", len(frame) + 2)
+    mark = choose.choice((b"\xff\x01", b"\xff\xd3", b"\xff\x30", b"\xff\xf0", b"\xff\xfd"))
+    return mark + struct.pack(">H", len(hidden) + 2) + hidden
+
+
+def _change_sides(begin: int, form: str) -> Callable[[random.Random, bytes], bytes]:
+    """Return a change of the two sides that a header holds at a place."""
+
+    def change(choose: random.Random, content: bytes) -> bytes:
+        sides = struct.pack(form, choose.choice(SIDES), choose.choice(SIDES))
+        return content[:begin] + sides + content[begin + len(sides) :]
+
+    return change
+
+
+def _change_png(choose: random.Random, content: bytes) -> bytes:
+    """Change the size or the kind of pixels that a PNG promises, with a correct checksum."""
+    parts = _chunks(content, 8, ">I4s", 4)
+    head = bytearray(parts[1])
+    head[8:16] = struct.pack(">2I", choose.choice(SIDES), choose.choice(SIDES))
+    if choose.random() < 0.5:
+        head[16:21] = bytes(
+            choose.choice(((8, 2, 0, 0, 0), (16, 6, 0, 0, 1), (1, 3, 0, 0, 0), (8, 3, 0, 0, 1), (2, 0, 0, 0, 0)))
+        )
+    parts[1] = bytes(head)
+    return _png(parts, True)
 
 
 def _jpeg_parts(content: bytes) -> Parts:
@@ -675,7 +743,7 @@ def _change_zip(choose: random.Random, _: bytes) -> bytes:
 
 def _zip_parts(content: bytes) -> Parts:
     """Return pieces that each begin with one of a zip's marks."""
-    places = [at for at in range(len(content) - 1) if content[at : at + 2] == b"PK"]
+    places = [found.start() for found in re.finditer(b"PK", content)]
     return [content[at:end] for at, end in zip([0, *places], [*places, len(content)], strict=True) if at < end]
 
 
@@ -747,6 +815,11 @@ FORMATS: dict[str, tuple[Split, Join]] = {
 }
 
 SPECIAL: dict[str, Callable[[random.Random, bytes], bytes]] = {
+    "jpeg": _change_jpeg,
+    "png": _change_png,
+    "gif": _change_sides(6, "<2H"),
+    "bmp": _change_sides(18, "<2i"),
+    "webp": _change_sides(26, "<2H"),
     "exif": _change_exif,
     "tiff": _change_tiff,
     "onnx": _change_model,

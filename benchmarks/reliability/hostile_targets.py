@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from asl_edge.errors import AslEdgeError
+from asl_edge.runtime.machine import peak_memory_bytes
 from benchmarks.reliability import hostile_mutations
 
 MEMORY_BYTES = 2**30
@@ -235,7 +236,7 @@ def main() -> None:
     limit = memory_bytes() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     report = run_batch(kind, int(seed), int(first), int(count), folder)
-    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report["peak_bytes"] = peak_memory_bytes() or 0
     os.write(1, json.dumps(report).encode() + b"\n")
 
 

@@ -103,10 +103,10 @@ def test_csv_files_hold_no_formulas(tmp_path: Path) -> None:
     write_csv(tmp_path / "x.csv", ["=head"], [["=1+1"], ["-2"], ["+x"], ["a\rb"], [-3.5]])
     with (tmp_path / "x.csv").open(newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["./=head", "./=1+1", "-2", "./+x", "a\rb", "-3.5"]
-    file = io.StringIO()
-    with CsvSink(file) as sink:
+    written = io.StringIO()
+    with CsvSink(written) as sink:
         sink.write(Prediction("a\rb", "A", 0.5, (("A", 0.5),), 1.0))
-    assert len(list(csv.reader(io.StringIO(file.getvalue(), newline="")))) == 2
+    assert len(list(csv.reader(io.StringIO(written.getvalue(), newline="")))) == 2
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def verify(
 
 def _message(digest: str) -> bytes:
     """Return what is signed; the first words keep it from being a signature of anything else."""
-    return f"asl-edge model, sha256 {digest}\n".encode("ascii")
+    return f"model signed for asl-edge, sha256 {digest}\n".encode("ascii")
 
 
 def _sha256(model: str | os.PathLike[str]) -> str:

@@ -125,7 +125,7 @@ class _Reader:
     def _text(self, kind: int, begin: int, end: int) -> str:
         if kind != LENGTH:
             raise ValueError("a number in place of a text")
-        return bytes(self._model[begin:end]).decode()  # a UnicodeDecodeError is a ValueError
+        return str(self._model[begin:end], "utf-8")  # a UnicodeDecodeError is a ValueError
 
     def _numbers(self, kind: int, begin: int, end: int, value: int) -> list[int]:
         """Return one number, or several that are packed into a field."""

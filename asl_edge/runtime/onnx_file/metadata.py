@@ -21,6 +21,7 @@ LARGEST_MODEL = 2**30
 """Most bytes of a model file."""
 
 _IR_VERSION, _GRAPH, _METADATA, _KEY, _VALUE = 1, 7, 14, 1, 2
+_MOST_LISTED = 8
 _MAX_METADATA_BYTES = 16 * 2**20
 
 
@@ -104,7 +105,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
     """
     size, classes = spec.input_size, len(spec.classes)
     expected = f"uint8 (N, {size}, {size}, 3)"
-    actual = ", ".join(f"{on_one_line(item.name)}: {_kind(item)}" for item in inputs) or "none"
+    actual = _listed(inputs)
     image = next((item for item in inputs if item.name == INPUT_NAME), None)
     if (
         len(inputs) != 1
@@ -118,7 +119,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
             f"{path}: the model's input must be {INPUT_NAME}: {expected} with N variable. It has {actual}. "
             "Export it again with `asl-edge export`."
         )
-    actual = ", ".join(f"{on_one_line(item.name)}: {_kind(item)}" for item in outputs) or "none"
+    actual = _listed(outputs)
     output = next((item for item in outputs if item.name == OUTPUT_NAME), None)
     # The last axis may be symbolic after graph surgery; its length shows in the first run then.
     if (
@@ -153,9 +154,14 @@ def _fits(shape: Sequence[Any], wanted: Sequence[int | None]) -> bool:
     )
 
 
+def _listed(items: Sequence[Any]) -> str:
+    """Return inputs or outputs for a message."""
+    listed = on_one_line(", ".join(f"{item.name}: {_kind(item)}" for item in items[:_MOST_LISTED]))[:500]
+    return f"{listed or 'none'}{', ...' if len(items) > _MOST_LISTED else ''}"
+
+
 def _kind(item: Any) -> str:
-    kind = f"{item.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(str(axis) for axis in item.shape)})"
-    return on_one_line(kind)
+    return f"{item.type.removeprefix('tensor(').removesuffix(')')} ({', '.join(str(axis) for axis in item.shape)})"
 
 
 def _refuse_folder_or_missing(path: Path) -> None:

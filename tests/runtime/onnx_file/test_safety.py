@@ -84,7 +84,7 @@ PROGRAMS = {
     "many products": (
         f"{ANSWER} a = Transpose (w2) "
         + " ".join(f"p{n + 1} = MatMul (p{n}, a)" for n in range(300)).replace("(p0,", "(w2,"),
-        "its nodes make 25,000,000 numbers",
+        "its nodes make 17,000,000 numbers",
     ),
     "shape of the batch": (
         f"{ANSWER} s = Shape (m) a = Mul (s, s) b = Mul (a, a) z = Pad (m, b)",
