@@ -14,6 +14,8 @@ from asl_edge.errors import ImageError
 
 _MOST_BOXES = 1_024
 _MOST_OBUS = 1_024
+_MOST_COPIES = 4
+"""How often a file may be copied to read its frames, whose parts may lie anywhere in it."""
 _SEQUENCE_HEADER = 1
 _MISFIT = "damaged: the AVIF's boxes do not fit into each other"
 
@@ -49,11 +51,9 @@ def read_sizes(data: bytes, start: int) -> Sizes | None:
             for place, _ in _boxes(data, container, container_end, b"ispe")
         ]
         kinds = _item_kinds(data, meta, end)
-        contents = _item_contents(data, meta, end)
+        contents = _item_contents(data, meta, end, kinds)
         coded = sum(
-            _coded_pixels(content) if kinds.get(item) == b"av01" else _grid_pixels(content)
-            for item, content in contents
-            if kinds.get(item) in (b"av01", b"grid")
+            _coded_pixels(content) if kinds[item] == b"av01" else _grid_pixels(content) for item, content in contents
         )
     except (struct.error, IndexError) as error:
         raise ImageError("damaged: the AVIF is truncated") from error
@@ -90,12 +90,15 @@ def _item_kinds(data: bytes, meta: int, end: int) -> dict[int, bytes]:
         for entry, _ in _boxes(data, first, stop, b"infe"):
             wide = data[entry] >= 3
             item, _, kind = struct.unpack_from(">IH4s" if wide else ">HH4s", data, entry + 4)
+            if item in kinds:
+                raise ImageError("damaged: the AVIF describes an item twice")
             kinds[item] = kind
     return kinds
 
 
-def _item_contents(data: bytes, meta: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Yield each item and its content, from the item location box."""
+def _item_contents(data: bytes, meta: int, end: int, kinds: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each item that holds frames or puts them together, and its content, from the item location box."""
+    left = _MOST_COPIES * len(data)
     inside = next(_boxes(data, meta, end, b"idat"), (0, 0))[0]
     for place, stop in _boxes(data, meta, end, b"iloc"):
         reader = _Reader(data, place, stop)
@@ -104,18 +107,29 @@ def _item_contents(data: bytes, meta: int, end: int) -> Iterator[tuple[int, byte
         sizes = reader.number(2)
         offset_size, length_size = sizes >> 12, sizes >> 8 & 15
         base_size, index_size = sizes >> 4 & 15, sizes & 15 if version else 0
-        for _ in range(min(reader.number(4 if version == 2 else 2), _MOST_BOXES)):
+        for _ in range(_few(reader.number(4 if version == 2 else 2))):
             item = reader.number(4 if version == 2 else 2)
             method = reader.number(2) & 15 if version else 0
             reader.number(2)  # in which file: this one
             base = reader.number(base_size) + (inside if method == 1 else 0)
             content = b""
-            for _ in range(min(reader.number(2), _MOST_BOXES)):
+            for _ in range(_few(reader.number(2))):
                 reader.number(index_size)
                 offset, length = reader.number(offset_size), reader.number(length_size)
                 at = base + offset
-                content += data[at : at + length if length else None]
-            yield item, content
+                if kinds.get(item) in (b"av01", b"grid"):
+                    part = data[at : at + length if length else None]
+                    content, left = content + part, left - len(part) - len(content)
+                if left < 0:
+                    raise ImageError("damaged: the AVIF's frames lie on top of each other")
+            if content:
+                yield item, content
+
+
+def _few(count: int) -> int:
+    if count > _MOST_BOXES:
+        raise ImageError(f"damaged: the AVIF has more than {_MOST_BOXES:,} items, or parts of one")
+    return count
 
 
 class _Reader:

@@ -80,6 +80,21 @@ def avif_with_coded_size(width: int, height: int) -> bytes:
     return AVIF[: start + 2] + (header << 8 * length - 50).to_bytes(length, "big") + AVIF[start + 2 + length :]
 
 
+def avif_of_items(kinds: list[bytes], locations: bytes, count: int = 1) -> bytes:
+    """An AVIF of 64x48 pixels whose items are described as given, all of them with the number 1."""
+    described = b"".join(box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", 1, 0, kind) + b"\0") for kind in kinds)
+    sizes = box(b"iprp", box(b"ipco", box(b"ispe", struct.pack(">III", 0, 64, 48))))
+    items = box(b"iinf", struct.pack(">IH", 0, len(kinds)) + described)
+    return AVIF[:32] + box(
+        b"meta", bytes(4) + items + box(b"iloc", struct.pack(">IHH", 0, 0x4400, count) + locations) + sizes
+    )
+
+
+def location(length: int, parts: int) -> bytes:
+    """Where an item lies: so many times at the beginning of the file."""
+    return struct.pack(">HHH", 1, 0, parts) + struct.pack(">II", 0, length) * parts
+
+
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -128,6 +143,9 @@ LIES: dict[str, tuple[bytes, str]] = {
     "AVIF frame larger than its box": (avif_with_coded_size(16_000, 16_000), "256 megapixels"),
     "animated AVIF": (AVIF[:32] + box(b"moov", bytes(8)) + AVIF[32:], "animated AVIF"),
     "AVIF boxes that overlap": (AVIF[:32] + struct.pack(">I", 2**31) + AVIF[36:], "do not fit into each other"),
+    "AVIF of many items": (avif_of_items([b"av01"], bytes(14) * 2000, 2000), "more than 1,024 items"),
+    "AVIF of overlapping parts": (avif_of_items([b"av01"], location(5_000, 1_000)), "on top of each other"),
+    "AVIF item described twice": (avif_of_items([b"av01", b"Exif"], location(9, 1)), "describes an item twice"),
     "AVIF of empty boxes": (AVIF[:32] + box(b"free", b"") * 500_000, "more than 1,024 boxes"),
     "brands without end": (struct.pack(">I4s4s", 10_000_000, b"ftyp", b"avif") + b"avif" * 2_500_000, "not an image"),
     "PNM comment within a number": (b"P6\n12#3000\n0 9\n255\n" + bytes(5000), "not an image"),
