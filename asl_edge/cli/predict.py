@@ -35,7 +35,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Images, folders, patterns, videos, a camera's number, or - for a list on standard input.",
+            help="Images, folders, patterns, videos, addresses, a camera's number, or - for standard input.",
         ),
     ],
     model: Model = None,
@@ -84,8 +84,10 @@ def predict(
 ) -> None:
     """Recognise the letter in images, videos or a camera.
 
-    Of video frames, the centre square is classified. Exit code 0 if every image was classified, 1 if some could not be
-    read (they are named on standard error, and the others are classified), 2 if none could or the command is wrong.
+    Of video frames, the centre square is classified. A file is an image or a video by its content. Standard input holds
+    paths, one per line or with NUL bytes between them, or one image itself. Exit code 0 if every image was classified,
+    1 if some could not be read or frames of a video are missing (which is said on standard error, and the others are
+    classified), 2 if none could or the command is wrong.
 
     Examples:
         asl-edge predict hand.jpg
@@ -125,7 +127,7 @@ def predict(
                 model=model,
                 options=options,
                 config=config,
-                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
+                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {on_one_line(reason)}"),
             )
         except BrokenPipeError:
             discard(sys.stdout)  # the reader has closed the pipe (`| head`)
@@ -139,6 +141,8 @@ def predict(
             f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
             quiet=True,
         )
+    if summary.left_out:
+        _tell(f"Left out: {summary.left_out.in_words()}.")
     if summary.skipped:
         raise typer.Exit(1 if summary.classified else 2)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import DataError
+from asl_edge.files import git_lfs
 from asl_edge.files.atomic_folder import PARTIAL_WITHIN
 from asl_edge.files.earlier_names import with_current_names
 from asl_edge.files.npy import map_npy
@@ -246,6 +247,8 @@ def _open_array(path: Path) -> npt.NDArray[Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Prepare the arrays again.") from error
     except ValueError as error:
+        if git_lfs.is_pointer_file(path):
+            raise DataError(f"{path} cannot be read: {git_lfs.ADVICE}.") from error
         raise DataError(f"{path} is damaged or not an array file ({error}). Prepare the arrays again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error

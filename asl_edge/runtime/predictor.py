@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 
 from asl_edge.errors import ImageError, ModelError, UserError
+from asl_edge.imaging.array_input import Arraylike, each_image, to_array
 from asl_edge.imaging.preprocess import Image, load, to_square
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
+from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
-from asl_edge.runtime.streams.sources import Item
 from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     _Outcome = tuple[Item, Prediction | ImageError]
     """An item and its prediction, or why there is none."""
 
-ImageInput = Union[str, "os.PathLike[str]", bytes, Image]
-"""A path, the bytes of an image file, or a uint8 array of shape (height, width, 3), RGB."""
+ImageInput = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Image, "Arraylike"]
+"""A path, the bytes of an image file, a `PIL.Image`, or a uint8 array of shape (height, width, 3), RGB: of NumPy, or of
+any library whose arrays offer `__array__`."""
 
 DEFAULT_BATCH_SIZE = 16
 
@@ -117,8 +119,9 @@ class Predictor:
         """Classify one image or several.
 
         Args:
-            images: paths, bytes of image files or uint8 RGB arrays of shape (height, width, 3); one, an iterable
-                of them (of mixed kinds), or one array of shape (N, height, width, 3).
+            images: see `ImageInput` (a path may also be the address of an image); one, an iterable of them (of mixed
+                kinds), or one array of shape (N, height, width, 3). A `PIL.Image` is rotated upright as its EXIF
+                orientation says.
 
         Returns:
             One prediction per image, in order; a list also for a single image.
@@ -127,12 +130,7 @@ class Predictor:
             ImageError: an image cannot be read; the message begins with its name.
             ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
-        if isinstance(images, (str, bytes, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim < 4):
-            images = [images]
-        items = (
-            Item(os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}", image)
-            for number, image in enumerate(images)
-        )
+        items = (_item(image, number) for number, image in enumerate(each_image(images)))
         return [prediction for _, prediction in self.stream(items)]
 
     def stream(
@@ -279,14 +277,12 @@ class Predictor:
         """
         if item.problem is not None:
             raise ImageError(item.problem)
-        if isinstance(item.image, np.ndarray):
-            return to_square(item.image, self.image_size, self.spec.fit)
         if isinstance(item.image, (str, bytes, os.PathLike)):
             return load(item.image, self.image_size, self.spec.fit)
-        raise ImageError(
-            "an image must be a path, the bytes of an image file or a uint8 array of shape (height, width, 3). "
-            f"Received: {type(item.image).__name__}"
-        )
+        if isinstance(item.image, (bytearray, memoryview)):
+            return load(bytes(item.image), self.image_size, self.spec.fit)
+        image = item.image if isinstance(item.image, np.ndarray) else to_array(item.image)
+        return to_square(image, self.image_size, self.spec.fit)
 
     def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""
@@ -397,6 +393,19 @@ class Predictor:
                 f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
                 "It is not a model of asl-edge, or is damaged. Export it again."
             )
+
+
+def _item(image: ImageInput, number: int) -> Item:
+    """Return the item of the image that is given in place `number`; what an address sends is read here."""
+    if not isinstance(image, (str, os.PathLike)):
+        return Item(f"image {number}", image)
+    source = os.fspath(image)
+    if "://" not in source:
+        return Item(source, image)
+    from asl_edge.runtime.streams.sources import items
+
+    item = next(items([source]))
+    return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
 
 
 def _stacked(images: list[Image]) -> Image:

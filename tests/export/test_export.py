@@ -166,6 +166,13 @@ def test_a_full_disk_leaves_nothing(mini_run: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_its_report_there_is_no_model_either(mini_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.parity.json").mkdir()
+    with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written"):
+        export_run(mini_run, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.parity.json"]
+
+
 def test_what_cannot_be_the_output(mini_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     cases = [

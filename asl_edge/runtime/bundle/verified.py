@@ -16,6 +16,7 @@ from typing import Any
 
 from asl_edge.files import atomic
 from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
+from asl_edge.files.names import companion
 from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
@@ -56,4 +57,4 @@ def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
 
 def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
     path = absolute(bundle)
-    return Path(f"{path}{SUFFIX}"), cache_dir("verified") / f"{name_in_cache(path)}.json"
+    return companion(path, SUFFIX), cache_dir("verified") / f"{name_in_cache(path)}.json"

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from asl_edge.files.names import companion
 from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
@@ -31,7 +32,7 @@ class Tuned:
 
 def tuned_path(model: str | os.PathLike[str]) -> Path:
     """Return the path of the tuned settings of a model."""
-    return Path(f"{os.fspath(model)}{SUFFIX}")
+    return companion(model, SUFFIX)
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge.errors import ModelError
+from asl_edge.files import git_lfs
 from asl_edge.files.regular_file import open_regular
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.process.printable import on_one_line
@@ -178,6 +179,8 @@ def _advice(path: Path) -> str:
         start = file.read(8)
     if start.startswith((b"PK\x03\x04", b"\x89HDF\r\n\x1a\n")):
         return f"It looks like a Keras model; turn it into ONNX: asl-edge export {path} --out model.onnx"
+    if git_lfs.is_pointer_file(path):
+        return f"In its place, {git_lfs.ADVICE}."
     return "Make an .onnx file with `asl-edge export`."
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.runtime.streams.item import guide_box
 from asl_edge.runtime.streams.prediction import Prediction
-from asl_edge.runtime.streams.sources import guide_box
 
 Colour = tuple[int, int, int]
 """Blue, green, red."""
