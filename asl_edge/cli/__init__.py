@@ -39,7 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
     "adapt": ("asl_edge.cli.adapt", "adapt"),
-    "verify": ("asl_edge.cli.verify", "verify"),
+    "verify": ("asl_edge.cli.verification.verify", "verify"),
+    "sign": ("asl_edge.cli.verification.sign", "sign"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "tune": ("asl_edge.cli.tune", "tune"),
     "model-card": ("asl_edge.cli.model_card", "model_card"),
@@ -51,7 +52,7 @@ GROUPS = {
 _PANELS = {  # of `asl-edge --help`
     "Get started": ("predict", "demo", "doctor"),
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
-    "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
+    "Use a model": ("adapt", "verify", "sign", "benchmark", "tune", "model-card"),
 }
 _LONGEST = 500  # characters of a library's own message
 _SCREEN_LINES, _SCREEN_CHARACTERS = 20, 1600
@@ -168,7 +169,9 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.partition(".")[0] == "asl_edge":
-            typer.secho(f"Warning: {message}", err=True, fg=typer.colors.YELLOW)
+            from asl_edge.process.printable import printable
+
+            typer.secho(f"Warning: {printable(str(message))}", err=True, fg=typer.colors.YELLOW)
         else:
             usual(message, category, *rest, **named)
 
@@ -320,7 +323,9 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(message)}")
+    from asl_edge.process.printable import printable
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(printable(message))}")
     sys.exit(exit_code)
 
 

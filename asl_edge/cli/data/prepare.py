@@ -193,7 +193,7 @@ def _print(report: PrepareReport) -> None:
     out.print(
         f"\n{report.images} images in {folder} ({report.seconds:.1f} s, "
         f"{report.images_per_second:.0f} images/s). Exact duplicates dropped: {report.duplicates}. "
-        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {len(report.skipped)}.",
+        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {report.skipped_in_words}.",
         markup=False,
     )
     for note in report.notes:
@@ -252,7 +252,7 @@ def _class_table(report: PrepareReport) -> Any:
 def _print_leak(leak: LeakReport) -> None:
     from asl_edge.cli.output.console import out
 
-    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)")
+    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)", markup=True)
     for near in leak.near_duplicates:
         sampled = "" if near.compared == near.of else f" (a sample of {near.compared} from {near.of})"
         pairs = "1 pair" if near.pairs == 1 else f"{near.pairs} pairs"

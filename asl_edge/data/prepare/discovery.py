@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from asl_edge.data.prepare.containers import Container, Listing, open_container
+from asl_edge.data.prepare.containers import Container, open_container
 from asl_edge.data.prepare.layouts import MAX_NESTING, Kind, Layout, flat_label, layouts
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, canonical
+from asl_edge.runtime.streams.folders import Listing
 
 NO_FRAME = -1
 _MAX_DIGITS = 19
@@ -132,6 +133,10 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
         _name(catalogue.sources)
         for number in range(len(catalogue.sources)):
             _add_source(catalogue, number, classes)
+        for container in dict.fromkeys(source.container for source in catalogue.sources):
+            for inner, reason, unreadable in container.left_out():
+                shown = Ignored(printable(str(container.path / inner)), reason)
+                (catalogue.skipped if unreadable else catalogue.ignored).append(shown)
         undo.pop_all()
     return catalogue
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
-from asl_edge.data.prepare.containers import Container, Listing
-from asl_edge.imaging.preprocess import IMAGE_SUFFIXES
+from asl_edge.data.prepare.containers import Container
+from asl_edge.imaging.file_kind import HEIC_SUFFIXES, IMAGE_SUFFIXES
 from asl_edge.labels import canonical
+from asl_edge.runtime.streams.folders import Listing
 
 MAX_NESTING = 2
 """How many folders may contain the class folders: Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
@@ -91,7 +92,7 @@ def flat_label(name: str) -> str | None:
 def is_image_name(name: str) -> bool:
     """Whether a file's suffix is that of an image, or there is none."""
     suffix = PurePosixPath(name).suffix.lower()
-    return not suffix or suffix in IMAGE_SUFFIXES or suffix in (".heic", ".heif")
+    return not suffix or suffix in IMAGE_SUFFIXES or suffix in HEIC_SUFFIXES
 
 
 def _folders(container: Container, order: Callable[[str], object]) -> tuple[list[str], list[tuple[str, Listing]]]:

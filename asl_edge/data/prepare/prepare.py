@@ -19,7 +19,6 @@ from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha25
 from asl_edge.data.prepare import contact_sheet, leak_report, manifest
 from asl_edge.data.prepare.decoding import THUMBNAIL_SIDE, RowWriter
 from asl_edge.data.prepare.discovery import Catalogue, find, printable, select_sources
-from asl_edge.data.prepare.jpeg_warnings import capture_native_warnings
 from asl_edge.data.prepare.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
 from asl_edge.data.prepare.report import PrepareReport, describe
 from asl_edge.data.prepare.selection import Selection, select, split
@@ -114,26 +113,25 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         rows = split(catalogue, selection, plan)
         needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
         check_space(folder, config.out, needed_bytes)
-        with capture_native_warnings() as native_warnings:
-            thumbnails = _thumbnails(folder.parent, len(catalogue))
-            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, native_warnings)
-            digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
-            digests |= _write_classes(folder, selection, rows)
-            progress.begin("Comparing splits", 0)
-            with ThreadPoolExecutor(1) as pool:
-                sheet = pool.submit(_write_contact_sheet, folder, selection, rows)
-                leaks = leak_report.report(
-                    thumbnails,
-                    selection.columns,
-                    rows,
-                    catalogue.shown_path,
-                    classes=len(selection.classes),
-                    seed=plan.seed,
-                )
-                sheet.result()
-            report = describe(config.out, catalogue, selection, rows, leaks, plan)
-            _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
-            progress.begin("Writing to disk", 0)
+        thumbnails = _thumbnails(folder.parent, len(catalogue))
+        writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
+        digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
+        digests |= _write_classes(folder, selection, rows)
+        progress.begin("Comparing splits", 0)
+        with ThreadPoolExecutor(1) as pool:
+            sheet = pool.submit(_write_contact_sheet, folder, selection, rows)
+            leaks = leak_report.report(
+                thumbnails,
+                selection.columns,
+                rows,
+                catalogue.shown_path,
+                classes=len(selection.classes),
+                seed=plan.seed,
+            )
+            sheet.result()
+        report = describe(config.out, catalogue, selection, rows, leaks, plan)
+        _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
+        progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{sum(counts.values())} {name}" for name, counts in report.counts.items())
     _LOG.info("Prepared %s: %s images; %d skipped", printable(str(config.out)), sizes, len(report.skipped))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -49,6 +50,13 @@ class PrepareReport:
     def images(self) -> int:
         """Number of rows written."""
         return sum(sum(counts.values()) for counts in self.counts.values())
+
+    @property
+    def skipped_in_words(self) -> str:
+        """How many images were skipped, by the beginning of the reason: `3 (2 HEIC, 1 damaged)`."""
+        reasons = Counter(re.split("[:,(]", reason)[0].strip() for _, reason in self.skipped)
+        words = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        return f"{len(self.skipped)} ({words})" if words else "0"
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
