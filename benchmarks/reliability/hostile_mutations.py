@@ -719,7 +719,7 @@ def _change_adaptation(choose: random.Random, _: bytes) -> bytes:
 @cache
 def _zips() -> list[bytes]:
     images = [(f"set/{label}/{n}.jpg", _jpegs()[n]) for label in "AB" for n in range(3)]
-    flat = [(f"{label}{n}_test.png", _pngs()[0]) for label in "AB" for n in range(2)]
+    flat = [(f"{label}_{n}.png", _pngs()[0]) for label in "AB" for n in range(2)]
     return [_zip(images), _zip(flat, zipfile.ZIP_STORED), _zip(images, zipfile.ZIP_LZMA), _zip(flat, zipfile.ZIP_BZIP2)]
 
 
