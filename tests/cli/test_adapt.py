@@ -71,7 +71,7 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "adaptation (it is not an .npz file)"),
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "adaptation (it is not a zip)"),
         (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
         (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),

@@ -258,6 +258,8 @@ def _without_index(path: str) -> bool:
     with Path(path).open("rb") as file:
         place = 0
         for _ in range(1_000):
+            if place >= size:
+                break
             file.seek(place)
             head = file.read(16)
             if len(head) < 8:

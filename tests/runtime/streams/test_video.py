@@ -191,3 +191,14 @@ def test_a_camera_that_is_not_there_is_named(tmp_path: Path) -> None:
     (item,) = items(["97"])
 
     assert item.problem == "there is no camera with this number (/dev/video97 does not exist); is it connected?"
+
+
+@pytest.mark.parametrize("length", [2**40, 2**63, 2**64 - 1])
+def test_a_box_that_says_to_be_longer_than_the_file_is_where_it_ends(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "cut.mp4"
+    kind = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
+    path.write_bytes(kind + b"\0\0\0\x01mdat" + length.to_bytes(8, "big") + bytes(900))
+    frames, problem = read(path)
+    assert frames == 0
+    assert problem is not None
+    assert "its index (moov) is missing" in problem
