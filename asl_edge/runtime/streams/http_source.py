@@ -88,9 +88,9 @@ def sent_image(opened: Opened) -> bytes | None:
     content = b"".join(parts)
     if len(content) > MAX_FILE_BYTES:
         raise Silent(f"too large: more than {MAX_FILE_BYTES / 1e6:.0f} MB")
-    announced = opened.response.headers.get("Content-Length", "")
-    if announced.isdigit() and len(content) < int(announced):
-        raise Silent(f"the connection was lost after {len(content):,} of {int(announced):,} bytes")
+    missing = opened.response.length  # None where no number was announced, whatever the header says
+    if missing:
+        raise Silent(f"the connection was lost after {len(content):,} of {len(content) + missing:,} bytes")
     return content
 
 

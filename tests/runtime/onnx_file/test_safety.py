@@ -238,6 +238,7 @@ MAPS = "t = Transpose <perm = [0,3,1,2]> (f) class_maps = AveragePool <kernel_sh
         ("probabilities = Mul (m, w0)", [np.float32([6, 0, 0])], {}, "", "no probabilities"),
         ("s = Softmax (m) probabilities = Mul (s, w0)", [np.float32(6)], {}, "", "no probabilities"),
         ("s = Softmax (m) probabilities = Add (s, w0)", [np.float32([0.5, 0, -0.5])], {}, "", "no probabilities"),
+        ("z = Sub (m, m) probabilities = Add (z, w0)", [np.float32([1.03, -0.015, -0.015])], {}, "", "no probabilities"),
         ("z = Sub (m, m) probabilities = Div (z, z)", [], {}, "", "NaN or infinite probabilities"),
         ("z = Sub (m, m) probabilities = Div (w0, z)", [np.float32(1)], {}, "", "NaN or infinite probabilities"),
         (

@@ -42,7 +42,7 @@ def part(number: int, *, length: bool = True) -> bytes:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    contents: ClassVar[dict[str, tuple[str, bytes, int | None]]] = {}
+    contents: ClassVar[dict[str, tuple[str, bytes, int | str | None]]] = {}
     """Path -> content type, content, and the length that is announced; None for no length."""
 
     def do_GET(self) -> None:
@@ -74,7 +74,7 @@ def address() -> Iterator[str]:
         server.shutdown()
 
 
-def serve(path: str, kind: str, content: bytes, length: int | None = -1) -> None:
+def serve(path: str, kind: str, content: bytes, length: int | str | None = -1) -> None:
     Handler.contents[path] = (kind, content, len(content) if length == -1 else length)
 
 
@@ -181,6 +181,14 @@ def test_each_way_not_to_answer_has_its_own_sentence(address: str) -> None:
     assert {source: [item.problem for item in items([source])] for source in expected} == {
         source: [problem] for source, problem in expected.items()
     }
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5_000, "-7", "many"])
+def test_a_length_that_is_no_number_does_not_matter(address: str, length: str) -> None:
+    serve("/odd.jpg", "image/jpeg", jpeg(), length)
+
+    (item,) = items([f"{address}/odd.jpg"])
+    assert (item.problem, item.image) == (None, jpeg())
 
 
 def test_name_and_password_are_sent(address: str) -> None:
