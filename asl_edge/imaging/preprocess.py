@@ -200,8 +200,9 @@ def check(data: bytes, size: int | None = None) -> Header:
         )
     in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
     if header.scans > 1 and (header.scans > MAX_SCANS or header.scans * pixels > _MAX_SCANNED_PIXELS):
+        many = f"more than {MAX_SCANS}" if header.scans > MAX_SCANS else header.scans
         raise ImageError(
-            f"too large: {header.scans:,} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"
+            f"too large: {many} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"
         )
     if in_memory > most or pixels > _MAX_SCALED_PIXELS:
         raise ImageError(
