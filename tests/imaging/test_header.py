@@ -244,6 +244,11 @@ def test_avif_of_every_kind_is_read(image: Image.Image) -> None:
     assert opaque.decoded_pixels == 64 * 48
 
 
+def test_transparency_does_not_count_against_the_limit_of_an_avif() -> None:
+    header = check(saved("AVIF", Image.new("RGBA", (3700, 2700)), speed=10))
+    assert header.decoded_pixels == 2 * 3700 * 2700, "more than the limit of 18 megapixels, which is the image's"
+
+
 def test_room_for_larger_frames_is_not_their_size() -> None:
     data = avif_of_another_encoder()
     header = read_header(data)
