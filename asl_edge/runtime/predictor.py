@@ -408,6 +408,8 @@ def _item(image: ImageInput, number: int) -> Item:
     from asl_edge.runtime.streams.sources import items
 
     item = next(items([source]))
+    if item.source != source:  # the first image of a folder
+        return Item(source, problem="several images, not one; use asl_edge.predict")
     return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
 
 

@@ -104,6 +104,8 @@ def test_a_predictor_reads_images_by_address(address: str, tmp_path: Path, colou
         assert {other.confidence for other in others} == {first.confidence}
         with pytest.raises(ImageError, match=r"/clip: a video, not an image"):
             predictor(f"{address}/clip")
+        with pytest.raises(ImageError, match=r"^file://.*: several images, not one"):
+            predictor(tmp_path.as_uri())
         with pytest.raises(ImageError, match="404 Not Found"):
             predictor([f"{address}/none.jpg"])
 
