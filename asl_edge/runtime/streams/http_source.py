@@ -121,6 +121,16 @@ def is_motion_jpeg(opened: Opened) -> bool:
     return opened.content_type.lower().startswith("multipart/")
 
 
+def never_ends(address: str) -> bool:
+    """Whether an http(s) address sends JPEGs one after the other without announcing an end, as cameras do."""
+    try:
+        opened = open_http(address)
+    except Silent:
+        return False
+    with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
+        return is_motion_jpeg(opened) and opened.response.length is None
+
+
 def motion_jpeg_frames(source: str, opened: Opened) -> Iterator[Item]:
     """Yield the frames of a stream of JPEGs (`multipart/x-mixed-replace`, RFC 2046).
 

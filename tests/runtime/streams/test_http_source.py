@@ -15,7 +15,8 @@ import pytest
 from factories.videos import jpeg, mp4
 from PIL import Image
 
-from asl_edge.errors import ImageError
+import asl_edge
+from asl_edge.errors import ImageError, UserError
 from asl_edge.imaging.preprocess import load
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.addresses import is_address, local_path
@@ -140,6 +141,18 @@ def test_a_stream_that_ends_is_told_from_one_that_drops(address: str, length: bo
     assert outcome("/dropped") == (6, "the stream was lost after 6 frames (the connection was closed)")
     assert outcome("/within") == (6, "the stream was lost after 6 frames (within a frame)")
     assert outcome("/announced") == (6, None)
+
+
+def test_a_stream_without_end_does_not_become_a_list(address: str, colour_model: Path) -> None:
+    kind = "multipart/x-mixed-replace; boundary=frame"
+    parts = part(0) + part(1)
+    serve("/camera", kind, parts, None)
+    serve("/announced", kind, parts)
+    serve("/image.jpg", "image/jpeg", jpeg())
+
+    with pytest.raises(UserError, match="/camera has no end"):
+        asl_edge.predict(f"{address}/camera", colour_model)
+    assert len(asl_edge.predict([f"{address}/announced", f"{address}/image.jpg"], colour_model)) == 3
 
 
 def test_a_stream_is_read_frame_by_frame(address: str) -> None:
