@@ -17,6 +17,10 @@ _MOST_OBUS = 1_024
 _MOST_COPIES = 4
 """How often a file may be copied to read its frames, whose parts may lie anywhere in it."""
 _SEQUENCE_HEADER = 1
+_FRAMES = (3, 6, 7)
+"""Units that begin with the header of a frame."""
+_KEY_FRAME, _SWITCH_FRAME = 0, 3
+_EACH = 2
 _MISFIT = "damaged: the AVIF's boxes do not fit into each other"
 
 
@@ -153,8 +157,9 @@ def _grid_pixels(content: bytes) -> int:
 
 
 def _coded_pixels(content: bytes) -> int:
-    """Return the pixels of the frames in an AV1 bitstream, from its sequence headers (sections 5.3 to 5.5)."""
+    """Return the pixels of the largest frame in an AV1 bitstream (sections 5.3 to 5.5, and 5.9)."""
     place, most = 0, 0
+    sequence: _Sequence | None = None
     for _ in range(_MOST_OBUS):
         if place >= len(content):
             return most
@@ -163,8 +168,12 @@ def _coded_pixels(content: bytes) -> int:
         length = len(content) - place
         if first & 2:
             length, place = _leb128(content, place)
-        if first >> 3 & 15 == _SEQUENCE_HEADER:
-            most = max(most, _sequence_pixels(content[place : place + min(length, 256)]))
+        kind, unit = first >> 3 & 15, content[place : place + min(length, 256)]
+        if kind == _SEQUENCE_HEADER:
+            sequence = _read_sequence(_Bits(unit))
+            most = max(most, sequence.pixels)
+        elif kind in _FRAMES and sequence is not None and _has_own_size(_Bits(unit), sequence):
+            most = max(most, sequence.most_pixels)
         place += length
     raise ImageError(f"damaged: the AVIF has more than {_MOST_OBUS:,} units in one frame")
 
@@ -180,23 +189,74 @@ def _leb128(content: bytes, place: int) -> tuple[int, int]:
     raise ImageError("damaged: the AVIF's frames cannot be read")
 
 
-def _sequence_pixels(header: bytes) -> int:
-    """Return the pixels of the largest frame that a sequence header allows (section 5.5.1)."""
-    bits = _Bits(header)
+class _Sequence(NamedTuple):
+    """What a sequence header says of the frames that follow it."""
+
+    pixels: int
+    """Of a frame that states no size of its own."""
+    most_pixels: int
+    """Of one that does."""
+    may_differ: bool = True
+    """Whether frames may state a size of their own."""
+    is_readable: bool = False
+    """Whether the beginning of their headers is as `_has_own_size` reads it."""
+    screen_content: int = 0
+    integer_motion: int = 0
+    """0 and 1 stand for all frames; `_EACH` if each frame says so itself."""
+
+
+def _read_sequence(bits: _Bits) -> _Sequence:
+    """Read a sequence header up to what the size of its frames depends on (section 5.5.1)."""
     bits.read(3 + 1)
     still = bits.read(1)
+    plain = True
     if still:
         bits.read(5)
     else:
-        _skip_operating_points(bits)
+        plain = _skip_operating_points(bits)
     width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
+    pixels = (bits.read(width_bits) + 1) * (bits.read(height_bits) + 1)
+    most_pixels = 1 << width_bits + height_bits
     if still:
-        return (bits.read(width_bits) + 1) * (bits.read(height_bits) + 1)
-    # Its frames may each state a size of their own in as many bits. Encoders take as few bits as they can.
-    return 1 << (width_bits + height_bits - 1)
+        return _Sequence(pixels, most_pixels, may_differ=False)
+    if bits.read(1) or not plain:  # numbered or timed frames, which no encoder of images writes
+        return _Sequence(pixels, most_pixels)
+    bits.read(3 + 4)
+    if bits.read(1):
+        bits.read(2)
+    screen_content = _EACH if bits.read(1) else bits.read(1)
+    integer_motion = _EACH
+    if screen_content:
+        integer_motion = _EACH if bits.read(1) else bits.read(1)
+    return _Sequence(pixels, most_pixels, True, True, screen_content, integer_motion)
 
 
-def _skip_operating_points(bits: _Bits) -> None:
+def _has_own_size(bits: _Bits, sequence: _Sequence) -> bool:
+    """Whether a frame may have another size than its sequence, by the beginning of its header (section 5.9.2).
+
+    Encoders leave room for larger sizes than they use (SVT-AV1 always 16 bits for each side), so that the room alone
+    says nothing.
+    """
+    if not sequence.may_differ:
+        return False
+    if not sequence.is_readable:
+        return True
+    if bits.read(1):  # shows a frame that was decoded before
+        return False
+    kind, shown = bits.read(2), bits.read(1)
+    if not shown:
+        bits.read(1)
+    if kind != _SWITCH_FRAME and not (kind == _KEY_FRAME and shown):
+        bits.read(1)
+    bits.read(1)
+    allowed = bits.read(1) if sequence.screen_content == _EACH else sequence.screen_content
+    if allowed and sequence.integer_motion == _EACH:
+        bits.read(1)
+    return kind == _SWITCH_FRAME or bool(bits.read(1))
+
+
+def _skip_operating_points(bits: _Bits) -> bool:
+    """Skip timing and operating points; return whether frames say nothing about their own timing."""
     delay_bits = 0
     if bits.read(1):  # timing
         bits.read(64)
@@ -214,6 +274,7 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.read(2 * delay_bits + 1)
         if delays and bits.read(1):
             bits.read(4)
+    return not delay_bits
 
 
 class _Bits:

@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from asl_edge.errors import ImageError
@@ -19,6 +20,10 @@ from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 
 MAX_SCANS = 500
 """Most passes over the pixels in one JPEG; encoders write up to about 20."""
+
+_USUAL_SCANS = 20
+_SCAN = rb"\xff\xda\x00(?:\x06\x00|\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)"
+"""Marker, length and number of components, which must fit: 0 to 4 components."""
 
 _MOST_SEGMENTS = 4_096
 """Most segments before the pixels of a JPEG; a camera writes some ten, a large colour profile 255."""
@@ -141,10 +146,21 @@ def _read_jpeg(data: bytes) -> Header:
         height,
         scalable=baseline or marker == 0xC2,
         whole=whole,
-        # Within compressed pixels 0xff is always followed by 0x00, so this may count too many, and never too few.
-        scans=data.count(b"\xff\xda", position - 2) if whole else 1,
+        scans=_scans(data, position - 2) if whole else 1,
         data_start=position,
     )
+
+
+def _scans(data: bytes, start: int) -> int:
+    """Return how many scans a JPEG has from `start` on: perhaps too many, never too few, and at most `MAX_SCANS` + 1.
+
+    Within compressed pixels 0xff is always followed by 0x00. Phones append videos and second images, in which the two
+    bytes of the marker stand by chance, so that in long files the length behind it must be one that decoders take.
+    """
+    count = data.count(b"\xff\xda", start)
+    if count > _USUAL_SCANS:
+        count = sum(1 for _ in islice(re.finditer(_SCAN, memoryview(data)[start:]), MAX_SCANS + 1))
+    return min(count, MAX_SCANS + 1)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:

@@ -193,15 +193,17 @@ def check(data: bytes, size: int | None = None) -> Header:
         raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
     refuse_damaged(data, header)
     pixels, most = header.width * header.height, _most_pixels(header)
-    if header.decoded_pixels > most:
+    most_decoded = 2 * most if header.format == "AVIF" else most  # with its transparency, or the tiles it is made of
+    if header.decoded_pixels > most_decoded:
         raise ImageError(
             f"too large: {header.width}x{header.height}, but in parts or frames of {header.decoded_pixels / 1e6:.0f} "
-            f"megapixels, the limit is {most / 1e6:.0f} for this {header.format}; save it again"
+            f"megapixels, the limit is {most_decoded / 1e6:.0f} for this {header.format}; save it again"
         )
     in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
     if header.scans > 1 and (header.scans > MAX_SCANS or header.scans * pixels > _MAX_SCANNED_PIXELS):
+        many = f"more than {MAX_SCANS}" if header.scans > MAX_SCANS else header.scans
         raise ImageError(
-            f"too large: {header.scans:,} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"
+            f"too large: {many} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"
         )
     if in_memory > most or pixels > _MAX_SCALED_PIXELS:
         raise ImageError(

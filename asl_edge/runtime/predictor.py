@@ -47,6 +47,8 @@ DEFAULT_BATCH_SIZE = 16
 _LARGEST_FEATURE = 1e9
 _ROUNDING = 0.02
 """How far the probabilities of an image may be from a sum of one: half precision rounds each to 11 bits."""
+_MOST_CERTAIN = 1.001
+"""No softmax is negative, or above one by more than rounding: the confidence of a single class is that number."""
 
 
 class Predictor:
@@ -387,7 +389,8 @@ class Predictor:
         with np.errstate(over="ignore", invalid="ignore"):
             sums = rows.sum(axis=1)
         least, most = 1 - _ROUNDING, 1 + _ROUNDING
-        if not (rows.min(initial=0) >= -_ROUNDING and sums.min(initial=1) > least and sums.max(initial=1) < most):
+        in_range = rows.min(initial=0) >= 0 and rows.max(initial=0) <= _MOST_CERTAIN
+        if not (in_range and sums.min(initial=1) > least and sums.max(initial=1) < most):
             what = "no probabilities" if np.isfinite(rows).all() else "NaN or infinite probabilities"
             raise ModelError(
                 f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
@@ -405,6 +408,8 @@ def _item(image: ImageInput, number: int) -> Item:
     from asl_edge.runtime.streams.sources import items
 
     item = next(items([source]))
+    if item.source != source:  # the first image of a folder
+        return Item(source, problem="several images, not one; use asl_edge.predict")
     return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
 
 

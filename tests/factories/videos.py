@@ -19,17 +19,20 @@ def jpeg(number: int = 0, side: int = SIDE) -> bytes:
     return bytes(cv2.imencode(".jpg", image)[1])
 
 
-def mp4(samples: Sequence[bytes], codec: bytes = b"jpeg", details: bytes = b"") -> bytes:
+def mp4(
+    samples: Sequence[bytes], codec: bytes = b"jpeg", details: bytes = b"", shown: tuple[int, int] | None = None
+) -> bytes:
     """An MP4 file of 25 frames per second; with the usual codec, each sample is a JPEG.
 
     Args:
         samples: the frames, compressed.
         codec: four characters.
         details: boxes that the codec needs.
+        shown: first frame, and number of frames, that an edit list leaves, as phones write it when a clip is trimmed.
     """
     head = _box(b"ftyp", b"isom\0\0\2\0isomiso2mp41")
-    length = len(head) + len(_index(samples, codec, details, 0)) + 8
-    return head + _index(samples, codec, details, length) + _box(b"mdat", *samples)
+    length = len(head) + len(_index(samples, codec, details, 0, shown)) + 8
+    return head + _index(samples, codec, details, length, shown) + _box(b"mdat", *samples)
 
 
 def av1(frames: int = 5) -> bytes:
@@ -46,7 +49,7 @@ def _full(name: bytes, flags: int, *content: bytes) -> bytes:
     return _box(name, struct.pack(">I", flags), *content)
 
 
-def _index(samples: Sequence[bytes], codec: bytes, details: bytes, offset: int) -> bytes:
+def _index(samples: Sequence[bytes], codec: bytes, details: bytes, offset: int, shown: tuple[int, int] | None) -> bytes:
     count, duration = len(samples), 40 * len(samples)
     entry = bytes(6) + struct.pack(">H", 1) + bytes(16) + struct.pack(">HHIIIH", SIDE, SIDE, 0x480000, 0x480000, 0, 1)
     entry += bytes(32) + struct.pack(">Hh", 24, -1) + details
@@ -82,7 +85,11 @@ def _index(samples: Sequence[bytes], codec: bytes, details: bytes, offset: int) 
         bytes(24),
         struct.pack(">I", 2),
     )
-    return _box(b"moov", movie, _box(b"trak", track, media))
+    edits = b""
+    if shown is not None:
+        first, frames = (40 * number for number in shown)
+        edits = _box(b"edts", _full(b"elst", 0, struct.pack(">IIiHh", 1, frames, first, 1, 0)))
+    return _box(b"moov", movie, _box(b"trak", track, edits, media))
 
 
 def raw_h264(frames: int = 5) -> bytes:

@@ -37,6 +37,7 @@ def sign(
     if (key is None) == (new_key is None):
         raise UserError("Name your private key with --key, or make one with --new-key.")
     if new_key is not None:
+        signature.sha256_of(model)  # so that no key is made for a file that cannot be signed
         public = signature.make_keys(new_key)
         out.print(f"{new_key}: your private key. Keep it to yourself.")
         out.print(f"{public}: your public key. Give it to whoever shall verify your models, on another way than them.")

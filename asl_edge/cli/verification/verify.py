@@ -64,8 +64,9 @@ def verify(
     from asl_edge.runtime.bundle.detection import is_bundle
 
     if key is not None:
-        _verify_signature(model, key, as_json)
-        if against is None and not is_bundle(model):
+        whole_check = against is None and not is_bundle(model)
+        _verify_signature(model, key, as_json, alone=whole_check)
+        if whole_check:
             return
     if is_bundle(model) and against is None:
         _verify_bundle(model, provider, threads, precision, as_json)
@@ -93,12 +94,15 @@ def verify(
     print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(result.model_path)]))
 
 
-def _verify_signature(model: Path, key: Path, as_json: bool) -> None:
-    from asl_edge.cli.output.console import out
+def _verify_signature(model: Path, key: Path, as_json: bool, *, alone: bool) -> None:
+    """Check the signature; `alone` says that nothing else is checked, so that this is the whole result."""
+    from asl_edge.cli.output.console import out, print_json
     from asl_edge.runtime.bundle import signature
 
     signature.verify(model, key)
-    if not as_json:
+    if as_json and alone:
+        print_json({"path": str(model), "passed": True, "signed_with": str(key)})
+    elif not as_json:
         out.print(f"{model} was signed with the private key that belongs to {key}.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Mapping
 from typing import IO, NamedTuple
@@ -118,14 +119,25 @@ class Archive:
             raise ValueError(f"{member.name} is truncated")
 
     def _at(self, position: int, length: int) -> bytes:
-        os.lseek(self._descriptor, position, os.SEEK_SET)
         parts: list[bytes] = []
-        while length > 0 and (part := os.read(self._descriptor, min(length, _MOST_AT_ONCE))):
+        while length > 0 and (part := _read_at(self._descriptor, min(length, _MOST_AT_ONCE), position)):
             parts.append(part)
+            position += len(part)
             length -= len(part)
         if length:
             raise ValueError("it is truncated")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+if hasattr(os, "pread"):
+    _read_at = os.pread  # which several threads may do at once
+else:
+    _reading = threading.Lock()
+
+    def _read_at(descriptor: int, length: int, position: int) -> bytes:
+        with _reading:
+            os.lseek(descriptor, position, os.SEEK_SET)
+            return os.read(descriptor, length)
 
 
 def _parse_entry(directory: bytes, system: int | None) -> tuple[Member, tuple[int, ...], bytes]:

@@ -86,7 +86,7 @@ def sign(model: str | os.PathLike[str], private: str | os.PathLike[str]) -> Path
         MissingPackageError: `cryptography` is not installed.
     """
     key = _private_key(private)
-    digest = _sha256(model)
+    digest = sha256_of(model)
     values = {
         "format": FORMAT,
         "algorithm": ALGORITHM,
@@ -121,7 +121,7 @@ def verify(
     key = _public_key(public)
     path = signature_path(model) if signature is None else Path(signature)
     values = _signature(path)
-    digest = _sha256(model)
+    digest = sha256_of(model)
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -138,7 +138,12 @@ def _message(digest: str) -> bytes:
     return f"model signed for asl-edge, sha256 {digest}\n".encode("ascii")
 
 
-def _sha256(model: str | os.PathLike[str]) -> str:
+def sha256_of(model: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file to sign, as hexadecimal digits.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     digest = hashlib.sha256()
     try:
         with open_regular(model) as file:

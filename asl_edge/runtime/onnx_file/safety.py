@@ -27,6 +27,8 @@ _MOST_IN_ALL = 2**28
 """Most numbers that all nodes together read and write for one image."""
 _MOST_PRODUCTS = 2**35
 """Most multiplications for one image: twice VGG16's."""
+_SEVERAL = 16
+"""Images for which the shapes are followed besides one: as many as are classified at once by default."""
 _CONSTANTS = 8
 """What is computed from weights alone may hold so many times the numbers that the file holds."""
 
@@ -80,17 +82,28 @@ def reject_unsafe_model(
 
 
 def shapes_in(contents: ModelContents) -> dict[str, Value]:
-    """Follow the shapes through the graph, for one image, and return what is known of each tensor by its name.
+    """Follow the shapes through the graph, and return what is known of each tensor by its name, for one image.
+
+    They are followed for several images too, which may take that many times as much: a product of an axis of images
+    with itself would take the square.
 
     Raises:
         ValueError: they do not fit, or need too much.
     """
     if len(contents.nodes) > _MOST_NODES:
         raise ValueError(f"it has more than {_MOST_NODES} nodes")
-    values = {name: of_tensor(tensor) for name, tensor in contents.initializers.items()}
+    constants = {name: of_tensor(tensor) for name, tensor in contents.initializers.items()}
+    values = _followed(contents, constants, 1)
+    _followed(contents, constants, _SEVERAL)
+    return values
+
+
+def _followed(contents: ModelContents, initializers: dict[str, Value], images: int) -> dict[str, Value]:
+    """Return what is known of each tensor for so many images; raise ValueError where it is too much for them."""
+    values = dict(initializers)
     stored = sum(math.prod(value.shape) for value in values.values())
     for name, shape in contents.inputs.items():
-        values.setdefault(name, Value(tuple(extent or 1 for extent in shape)))
+        values.setdefault(name, Value(tuple(extent or (1 if axis else images) for axis, extent in enumerate(shape))))
     numbers = products = constants = 0
     for node in contents.nodes:
         inputs = [_known(values, name) if name else None for name in node.inputs]
@@ -99,12 +112,13 @@ def shapes_in(contents: ModelContents) -> dict[str, Value]:
         sizes = [_size(value.shape) for value in result.outputs]
         if constant:
             constants += sum(sizes)
-        elif max(sizes) > _MOST_PER_TENSOR:
-            raise ValueError(f"a node {node.operator} computes {max(sizes):,} numbers for one image")
+        elif max(sizes) > images * _MOST_PER_TENSOR:
+            raise ValueError(f"a node {node.operator} computes {max(sizes):,} numbers for {_images(images)}")
         # Weights that are only converted count as constants.
         numbers += sum(sizes) + sum(_size(value.shape) for value in inputs if value and not value.constant)
         products += result.products
-        if result.scratch > _MOST_SCRATCH or numbers > _MOST_IN_ALL or products > _MOST_PRODUCTS:
+        too_much = result.scratch > images * _MOST_SCRATCH or numbers > images * _MOST_IN_ALL
+        if too_much or products > images * _MOST_PRODUCTS:
             raise ValueError("it takes more memory or arithmetic than any model that classifies hands")
         if constants > _CONSTANTS * stored + _MOST_PER_TENSOR:
             raise ValueError(f"its nodes make {constants:,} numbers out of {stored:,}")
@@ -112,6 +126,10 @@ def shapes_in(contents: ModelContents) -> dict[str, Value]:
             value = result.outputs[min(place, len(result.outputs) - 1)]
             values[name] = Value(value.shape, value.numbers, constant, value.of_batch)
     return values
+
+
+def _images(count: int) -> str:
+    return "one image" if count == 1 else f"{count} images"
 
 
 def _known(values: dict[str, Value], name: str) -> Value:

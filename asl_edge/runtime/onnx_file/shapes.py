@@ -1,8 +1,8 @@
 """Shapes of what each operator computes: so that a model's memory and arithmetic are known before it is run.
 
-An operator without a rule here is not run: the rules are those of the operators that exported Keras models have. The
-batch counts as one image. A rule may be generous where a wrong model would fail in ONNX Runtime anyway, but it never
-returns a smaller shape than ONNX Runtime computes.
+An operator without a rule here is not run: the rules are those of the operators that exported Keras models have. A rule
+may be generous where a wrong model would fail in ONNX Runtime anyway, but it never returns a smaller shape than ONNX
+Runtime computes.
 """
 
 from __future__ import annotations
@@ -372,7 +372,17 @@ def _gather(node: Node, inputs: Inputs) -> Result:
     if len(first.shape) == 1 and first.numbers is not None and chosen.numbers is not None:
         numbers = tuple(first.numbers[place] for place in _whole(chosen.numbers))
     shape = (*first.shape[:axis], *chosen.shape, *first.shape[axis + 1 :])
-    return Result((Value(shape, numbers, of_batch=first.of_batch),))
+    return Result((Value(shape, numbers, of_batch=first.of_batch or chosen.of_batch),))
+
+
+def _tile(node: Node, inputs: Inputs) -> Result:
+    shape, repeats = _given(inputs, 0).shape, _given(inputs, 1)
+    if repeats.of_batch:
+        raise ValueError("a size depends on the number of images")
+    counts = _whole(repeats.numbers)
+    if len(counts) != len(shape) or min(counts, default=0) < 0:
+        raise ValueError("repetitions do not fit what they repeat")
+    return _result(tuple(extent * count for extent, count in zip(shape, counts, strict=True)))
 
 
 def _pad(node: Node, inputs: Inputs) -> Result:
@@ -487,6 +497,7 @@ RULES: dict[str, Rule] = {
     "SpaceToDepth": _blocks,
     "Split": _split,
     "Squeeze": _squeeze,
+    "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }

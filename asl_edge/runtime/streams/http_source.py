@@ -88,9 +88,9 @@ def sent_image(opened: Opened) -> bytes | None:
     content = b"".join(parts)
     if len(content) > MAX_FILE_BYTES:
         raise Silent(f"too large: more than {MAX_FILE_BYTES / 1e6:.0f} MB")
-    announced = opened.response.headers.get("Content-Length", "")
-    if announced.isdigit() and len(content) < int(announced):
-        raise Silent(f"the connection was lost after {len(content):,} of {int(announced):,} bytes")
+    missing = opened.response.length  # None where no number was announced, whatever the header says
+    if missing:
+        raise Silent(f"the connection was lost after {len(content):,} of {len(content) + missing:,} bytes")
     return content
 
 
@@ -119,6 +119,16 @@ def sends_no_video(opened: Opened) -> str | None:
 def is_motion_jpeg(opened: Opened) -> bool:
     """Whether an address sends JPEGs one after the other, as cameras in a network do."""
     return opened.content_type.lower().startswith("multipart/")
+
+
+def never_ends(address: str) -> bool:
+    """Whether an http(s) address sends JPEGs one after the other without announcing an end, as cameras do."""
+    try:
+        opened = open_http(address)
+    except Silent:
+        return False
+    with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
+        return is_motion_jpeg(opened) and opened.response.length is None
 
 
 def motion_jpeg_frames(source: str, opened: Opened) -> Iterator[Item]:

@@ -43,8 +43,15 @@ def is_live(source: str) -> bool:
 
 
 def is_endless(source: str) -> bool:
-    """Whether `source` continues until somebody stops it: a camera, a stream, a list that another program writes."""
-    return is_live(source) and not is_http(source)
+    """Whether `source` continues until somebody stops it: a camera, a stream, a list that another program writes.
+
+    An http(s) address is asked, since it may as well send one image.
+    """
+    if not is_http(source):
+        return is_live(source)
+    from asl_edge.runtime.streams import http_source
+
+    return http_source.never_ends(source)
 
 
 def is_video(source: str) -> bool:

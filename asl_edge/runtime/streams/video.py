@@ -16,6 +16,7 @@ from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffi
 from asl_edge.imaging.preprocess import MAX_PIXELS, Image, opencv
 from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.item import Item, centre_square
+from asl_edge.runtime.streams.mp4_edits import shown_milliseconds
 
 _FRAME_RATES = (1, 240)
 """Plausible frames per second; cameras and streams also report 0, 1000 or 90000."""
@@ -122,7 +123,8 @@ class _Clock:
         count = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.announced = int(count) if 0 < count < 1e9 else 0
         """Frames that the file announces, exactly or from its duration; 0 if it does not."""
-        self._duration = 1000 * count / rate if self.announced and rate > 0 else 0.0
+        self.duration = 1000 * count / rate if self.announced and rate > 0 else 0.0
+        """Milliseconds that the frames should last; 0 if that is not known."""
         self.frame: Image = np.zeros((0, 0, 3), np.uint8)
 
     def next_frame(self) -> bool:
@@ -153,7 +155,7 @@ class _Clock:
             return max(0, self.announced - self.count) if exact else 0
         step = float(np.median(steps[steps > 0]))
         gaps = steps[steps > _GAP * step]
-        ending = self._duration - float(times[-1]) - step if self._duration else 0.0
+        ending = self.duration - float(times[-1]) - step if self.duration else 0.0
         if exact:
             torn = len(gaps) or ending > 1.5 * step or times[0] > _GAP * step
             return max(0, self.announced - self.count) if torn else 0
@@ -218,6 +220,9 @@ def _why_ended(place: str, clock: _Clock, head: bytes, *, camera: bool, remote: 
     if remote and not clock.announced:
         return f"the stream stopped after {clock.count} frames: it ended, or the connection was lost"
     exact = head[4:8] in _EXACT_CONTAINERS or head[8:12] in _EXACT_CONTAINERS
+    shown = shown_milliseconds(place) if exact and not remote and clock.count < clock.announced else None
+    if shown is not None:  # the file counts the frames that its edit list hides, too
+        exact, clock.duration = False, shown
     missing = clock.missing(exact=exact)
     if missing:
         total = clock.announced if exact else clock.count + missing

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asl_edge.errors import TrainingError
+from asl_edge.errors import AslEdgeError, TrainingError
 from asl_edge.training.compute import memory
 from asl_edge.training.compute.backend import first_line
 from asl_edge.training.config import TrainConfig
@@ -74,6 +74,8 @@ def explain_device_failure(error: Exception, network: keras.Model | None, config
     Raises:
         TrainingError: memory ran out, or the GPU's libraries do not work.
     """
+    if isinstance(error, AslEdgeError):  # which says itself what to do, in words that may be those of a path
+        return
     again = "train again"
     if (run / run_folder.CONFIG_FILE).is_file():
         again = "train again with --overwrite"

@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_it_is_a_zip_that_others_read(path: Path) -> None:
         }
     assert is_bundle(path)
     Bundle(path).check()
+
+
+def test_several_threads_read_at_once(tmp_path: Path) -> None:
+    members = {f"m{number}": bytes([number]) * 300_000 for number in range(8)}
+    with as_asl_edge_writes(tmp_path / "large", members).open("rb") as file:
+        archive = Archive(file)
+    with ThreadPoolExecutor(8) as pool:
+        for name, content in zip(list(members) * 20, pool.map(archive.read, list(members) * 20), strict=True):
+            assert content == members[name]
 
 
 def test_the_same_members_give_the_same_bytes(path: Path, tmp_path: Path) -> None:

@@ -117,6 +117,14 @@ def test_the_commands(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert run("sign", model, "--new-key", key) == 0
     assert run("verify", model, "--key", f"{key}.pub", "--provider", "cpu") == 0
     assert "was signed with the private key" in capsys.readouterr().out
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes(b"no bundle")
+    assert run("sign", alone, "--key", key) == 0
+    capsys.readouterr()
+    assert run("verify", alone, "--key", f"{key}.pub", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["signed_with"] == f"{key}.pub"
+    assert run("sign", tmp_path / "none.aslz", "--new-key", tmp_path / "other.key") == 2
+    assert not list(tmp_path.glob("other.key*")), "a key is only made for a file that can be signed"
     assert run("sign", model) == 2
     assert run("sign", model, "--key", f"{key}.pub") == 2
     model.write_bytes(write(tmp_path / "other", None).read_bytes() + b"x")

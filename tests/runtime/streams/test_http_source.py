@@ -15,7 +15,8 @@ import pytest
 from factories.videos import jpeg, mp4
 from PIL import Image
 
-from asl_edge.errors import ImageError
+import asl_edge
+from asl_edge.errors import ImageError, UserError
 from asl_edge.imaging.preprocess import load
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.addresses import is_address, local_path
@@ -42,7 +43,7 @@ def part(number: int, *, length: bool = True) -> bytes:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    contents: ClassVar[dict[str, tuple[str, bytes, int | None]]] = {}
+    contents: ClassVar[dict[str, tuple[str, bytes, int | str | None]]] = {}
     """Path -> content type, content, and the length that is announced; None for no length."""
 
     def do_GET(self) -> None:
@@ -74,7 +75,7 @@ def address() -> Iterator[str]:
         server.shutdown()
 
 
-def serve(path: str, kind: str, content: bytes, length: int | None = -1) -> None:
+def serve(path: str, kind: str, content: bytes, length: int | str | None = -1) -> None:
     Handler.contents[path] = (kind, content, len(content) if length == -1 else length)
 
 
@@ -104,6 +105,8 @@ def test_a_predictor_reads_images_by_address(address: str, tmp_path: Path, colou
         assert {other.confidence for other in others} == {first.confidence}
         with pytest.raises(ImageError, match=r"/clip: a video, not an image"):
             predictor(f"{address}/clip")
+        with pytest.raises(ImageError, match=r"^file://.*: several images, not one"):
+            predictor(tmp_path.as_uri())
         with pytest.raises(ImageError, match="404 Not Found"):
             predictor([f"{address}/none.jpg"])
 
@@ -138,6 +141,18 @@ def test_a_stream_that_ends_is_told_from_one_that_drops(address: str, length: bo
     assert outcome("/dropped") == (6, "the stream was lost after 6 frames (the connection was closed)")
     assert outcome("/within") == (6, "the stream was lost after 6 frames (within a frame)")
     assert outcome("/announced") == (6, None)
+
+
+def test_a_stream_without_end_does_not_become_a_list(address: str, colour_model: Path) -> None:
+    kind = "multipart/x-mixed-replace; boundary=frame"
+    parts = part(0) + part(1)
+    serve("/camera", kind, parts, None)
+    serve("/announced", kind, parts)
+    serve("/image.jpg", "image/jpeg", jpeg())
+
+    with pytest.raises(UserError, match="/camera has no end"):
+        asl_edge.predict(f"{address}/camera", colour_model)
+    assert len(asl_edge.predict([f"{address}/announced", f"{address}/image.jpg"], colour_model)) == 3
 
 
 def test_a_stream_is_read_frame_by_frame(address: str) -> None:
@@ -181,6 +196,14 @@ def test_each_way_not_to_answer_has_its_own_sentence(address: str) -> None:
     assert {source: [item.problem for item in items([source])] for source in expected} == {
         source: [problem] for source, problem in expected.items()
     }
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5_000, "-7", "many"])
+def test_a_length_that_is_no_number_does_not_matter(address: str, length: str) -> None:
+    serve("/odd.jpg", "image/jpeg", jpeg(), length)
+
+    (item,) = items([f"{address}/odd.jpg"])
+    assert (item.problem, item.image) == (None, jpeg())
 
 
 def test_name_and_password_are_sent(address: str) -> None:

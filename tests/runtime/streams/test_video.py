@@ -11,6 +11,7 @@ import cv2
 import pytest
 from factories.videos import av1, jpeg, mp4, raw_h264
 
+from asl_edge.runtime.streams.mp4_edits import shown_milliseconds
 from asl_edge.runtime.streams.sources import items
 
 FRAMES = 40
@@ -56,6 +57,46 @@ def test_a_complete_video_has_no_problem(tmp_path: Path, kind: str) -> None:
     path.write_bytes(video(tmp_path, kind))
 
     assert read(path) == (FRAMES, None)
+
+
+@pytest.mark.parametrize("shown", [(10, 30), (0, 20), (7, 20), (0, FRAMES)])
+def test_a_clip_that_was_trimmed_on_a_phone_is_complete(tmp_path: Path, shown: tuple[int, int]) -> None:
+    """It keeps and counts all frames, and an edit list says which of them are shown."""
+    path = tmp_path / "clip.mov"
+    path.write_bytes(mp4([jpeg(number) for number in range(FRAMES)], shown=shown))
+
+    assert read(path) == (shown[1], None)
+
+
+def test_a_trimmed_clip_that_was_cut_is_not_complete(tmp_path: Path) -> None:
+    content = mp4([jpeg(number) for number in range(2 * FRAMES)], shown=(10, 60))
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content[: len(content) // 3])
+
+    count, problem = read(path)
+    assert count < 20
+    assert problem == f"damaged or cut short: {60 - count} of its 60 frames are missing"
+
+
+def test_edit_lists_that_say_nothing(tmp_path: Path) -> None:
+    whole = mp4([jpeg()] * 3, shown=(1, 2))
+    assert shown_milliseconds(_file(tmp_path, whole)) == 80
+    place = whole.index(b"elst")
+    for content in (
+        b"", whole[:40], mp4([jpeg()] * 3), jpeg(),
+        whole[:place] + b"free" + whole[place + 4 :],
+        whole[: place + 8] + b"\xff" * 4 + whole[place + 12 :],  # four thousand million edits
+        whole[: place - 4] + bytes(4) + whole[place:],
+        whole.replace(b"vide", b"soun"),
+    ):  # fmt: skip
+        assert shown_milliseconds(_file(tmp_path, content)) is None
+    assert shown_milliseconds(tmp_path / "none.mp4") is None
+
+
+def _file(folder: Path, content: bytes) -> Path:
+    path = folder / "clip.mp4"
+    path.write_bytes(content)
+    return path
 
 
 @pytest.mark.parametrize("kind", [".mp4", ".avi", ".mkv", ".webm", ".flv"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from recorded_progress import RecordedProgress
 
-from asl_edge.errors import TrainingError
+from asl_edge.errors import DataError, TrainingError
 from asl_edge.training import networks, recipes
 from asl_edge.training.compute import memory
 from asl_edge.training.compute.backend import load_keras
@@ -86,4 +86,5 @@ def test_gpus_whose_libraries_do_not_work(text: str, tmp_path: Path) -> None:
 
 
 def test_other_errors_are_left_alone(tmp_path: Path) -> None:
-    explain_device_failure(ValueError("a bug"), None, recipes.get("default"), tmp_path)
+    for error in (ValueError("a bug"), DataError("data/cudnn/out of memory is missing. Prepare the arrays again.")):
+        explain_device_failure(error, None, recipes.get("default"), tmp_path)
