@@ -86,13 +86,16 @@ def _answer(address: str) -> Opened:
         login = _login(address)
         if login is not None:
             request.add_unredirected_header("Authorization", f"Basic {login}")
-        response = urllib.request.urlopen(request, timeout=_SECONDS)
-        if not is_http(response.geturl()):
-            response.close()
-            raise Silent("the address redirects to one that is not http or https")
-        content_type = str(response.headers.get("Content-Type", ""))
-        head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
+        with contextlib.ExitStack() as undo:
+            response = urllib.request.urlopen(request, timeout=_SECONDS)
+            undo.callback(response.close)
+            if not is_http(response.geturl()):
+                raise Silent("the address redirects to one that is not http or https")
+            content_type = str(response.headers.get("Content-Type", ""))
+            head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
+            undo.pop_all()
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 401 and "@" in address:
             return Opened(None, b"", "")  # by digest, which OpenCV's FFmpeg can do
         if str(error.reason).startswith(urllib.request.HTTPRedirectHandler.inf_msg):
