@@ -41,8 +41,8 @@ def print_bundle(result: BundleResult) -> None:
             out.print(_int8_in_words(built.quantization), markup=False)
     print_golden(result.verified)
     out.print(
-        f"{result.path}: {result.size_bytes / 1e6:.1f} MB, {len(result.models)} precisions, {result.golden} golden "
-        f"examples ({result.golden_from}){_replaced(result.replaced)}",
+        f"{result.path}: {result.size_bytes / 1e6:.1f} MB, {len(result.models)} "
+        f"precision{'s' if len(result.models) > 1 else ''}, {result.golden} golden examples ({result.golden_from}){_replaced(result.replaced)}",
         markup=False,
     )
 

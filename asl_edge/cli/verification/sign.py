@@ -37,9 +37,11 @@ def sign(
     if (key is None) == (new_key is None):
         raise UserError("Name your private key with --key, or make one with --new-key.")
     if new_key is not None:
+        if not model.is_file():  # before keys are made that nothing is signed with
+            raise UserError(f"There is no file {model} to sign.")
         public = signature.make_keys(new_key)
         out.print(f"{new_key}: your private key. Keep it to yourself.")
-        out.print(f"{public}: your public key. Give it to whoever shall verify your models, on another way than them.")
+        out.print(f"{public}: your public key. Give it to whoever verifies your models, but not along with them.")
     path = signature.sign(model, key or new_key or "")
     out.print(f"Written: {path}")
     if new_key is not None:
