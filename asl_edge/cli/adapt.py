@@ -11,6 +11,9 @@ import typer
 from asl_edge.cli.options import AsJson, Model, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asl_edge.imaging.preprocess import Image
     from asl_edge.runtime.adapt import AdaptationReport
     from asl_edge.runtime.adaptation import Adaptation
 
@@ -51,10 +54,15 @@ def adapt(
     refuse_unwritable_file(path, "--out")  # before the user waits for anything
     began = time.perf_counter()
     with Predictor(model, provider=provider) as predictor, err.status("Reading the images ...") as status:
+
+        def draw(name: str, count: int, side: int) -> Sequence[Image]:
+            status.update("Fitting the last layer ...")  # once the images are read
+            return stand_ins(name, count, side)
+
         adaptation, report = fit(
             predictor,
             images,
-            draw=stand_ins,
+            draw=draw,
             on_progress=lambda done: status.update(f"Reading the images ... {done:,}"),
         )
     _save(adaptation, path)

@@ -159,6 +159,7 @@ def export(
     from asl_edge.export.bundle import export_bundle
     from asl_edge.export.export import export_run
     from asl_edge.export.int8.quantize import quantization_config
+    from asl_edge.files.writable import refuse_unwritable_file
 
     model = described(classes, fit, bgr, pixels, weights)
     config = quantization_config(target, calibration_method, keep_float)
@@ -167,6 +168,9 @@ def export(
         raise UserError(
             "--bundle names the file to write and holds optimised graphs. Leave --out and --no-optimize out."
         )
+    for path, option in ((out, "--out"), (bundle, "--bundle")):
+        if path is not None:
+            refuse_unwritable_file(path, option)  # before the user waits for anything
     precisions = _precisions(precision, bundle)
     _print_slow_precisions(precisions, target)
 

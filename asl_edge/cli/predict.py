@@ -137,10 +137,8 @@ def predict(
         skipped = f", {len(summary.skipped)} skipped" if summary.skipped else ""
         used = summary.providers_used[0]
         parallel = f", {summary.workers} batches in parallel" if summary.workers > 1 else ""
-        _tell(
-            f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
-            quiet=True,
-        )
+        speed = f"; {summary.mean_ms:.1f} ms each on {used}{parallel}" if summary.classified else ""
+        _tell(f"{summary.classified} classified{unsure}{skipped}{speed}", quiet=True)
     if summary.left_out:
         _tell(f"Left out: {summary.left_out.in_words()}.")
     if summary.skipped:

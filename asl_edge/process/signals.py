@@ -56,3 +56,23 @@ def defer_interrupts() -> Iterator[None]:
             signal.signal(number, handler)
         for number in came:
             signal.raise_signal(number)
+
+
+@contextmanager
+def children_without_interrupts() -> Iterator[None]:
+    """Let the processes that `multiprocessing` starts within the block never see Ctrl-C, not even while they import.
+
+    Their parent ends them; one that it interrupts before it can ignore the signal prints a traceback. Ctrl-C within the
+    block takes effect after it. Windows has no such masks; nothing changes there.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # it would be started with the first process, and unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

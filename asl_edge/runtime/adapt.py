@@ -15,6 +15,7 @@ sums to zero, so that they do not rise together above the rest.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ from asl_edge.metrics import Floats
 from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.last_layer import fit, log_of
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.streams.sources import LeftOut, items
+from asl_edge.runtime.streams.folders import LeftOut, list_folder
+from asl_edge.runtime.streams.sources import items
 
 _FEWEST = 2
 """Fewest images per given class, so that one can be held out."""
@@ -146,7 +148,7 @@ def _probabilities_of(
             parts.append(predictor.probabilities_and_features(np.stack(images)))
             images.clear()
 
-    for column, folder in _class_folders(folders, predictor.spec.classes):
+    for column, folder in _class_folders(folders, predictor.spec.classes, left_out):
         for item in items([folder], left_out=left_out):
             try:
                 images.append(predictor.prepare(item))
@@ -165,16 +167,21 @@ def _probabilities_of(
     return np.array(labels, np.int64), probabilities, features, skipped
 
 
-def _class_folders(folders: Sequence[str | os.PathLike[str]], classes: tuple[str, ...]) -> list[tuple[int, str]]:
+def _class_folders(
+    folders: Sequence[str | os.PathLike[str]], classes: tuple[str, ...], left_out: LeftOut
+) -> list[tuple[int, str]]:
     files: list[tuple[int, str]] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder. Adapting needs folders with one folder per class: A, B, ...")
-        children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-        for child in children:
-            name = canonical(child.name)
+        listing = list_folder(str(folder))
+        for child in sorted(listing.folders):
+            name = canonical(child)
             if name in classes:
-                files.append((classes.index(name), str(child)))
+                files.append((classes.index(name), str(folder / child)))
+            else:
+                left_out["no class"] += 1
+        left_out += Counter(loose=len(listing.files), special=len(listing.special), junk=len(listing.junk))
     if not files:
         raise DataError(
             f"No folder of a class that the model knows in {', '.join(str(folder) for folder in folders)}. It needs "

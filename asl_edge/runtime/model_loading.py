@@ -132,6 +132,7 @@ def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
     precision = options.precision or best_for(bundle.models, _likely(options.provider)).precision
     log.info("precision %s of the bundle %s chosen for provider %s", precision, os.fspath(path), options.provider)
     data, spec = bundle.onnx(precision)
+    bundle.reject_damage()
     return ModelSource(f"{os.fspath(path)} ({precision})", data, spec)
 
 

@@ -96,6 +96,15 @@ def test_mistakes_exit_2(mini_run: Path, capsys: pytest.CaptureFixture[str], opt
     assert message in advice
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_export(
+    mini_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for option, name in (("--out", "m.onnx"), ("--bundle", "m.aslz")):
+        code, _, advice = run(capsys, "export", mini_run, option, tmp_path / "file" / name)
+        assert (code, "is not a folder" in advice, option in advice) == (2, True, True)
+
+
 def test_paths_that_are_no_run_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path, message in ((tmp_path / "none", "does not exist"), (tmp_path, "is not a run folder")):
         code, _, advice = run(capsys, "export", path, "--out", tmp_path / "m.onnx")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from multiprocessing import get_context
 
 import pytest
 
-from asl_edge.process.signals import sigterm_as_interrupt
+from asl_edge.process.signals import children_without_interrupts, sigterm_as_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +41,18 @@ def test_other_threads_leave_it_as_it_is(not_the_end_of_the_tests):
     thread.start()
     thread.join()
     assert seen == [not_the_end_of_the_tests]
+
+
+def _interrupts_are_blocked() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal masks")
+def test_processes_that_are_started_never_see_ctrl_c():
+    with get_context("spawn").Pool(1) as before:
+        assert not before.apply(_interrupts_are_blocked)
+    with children_without_interrupts():
+        pool = get_context("spawn").Pool(1)
+    with pool:
+        assert pool.apply(_interrupts_are_blocked)
+    assert not _interrupts_are_blocked()

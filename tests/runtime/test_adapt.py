@@ -242,6 +242,19 @@ def test_an_image_that_cannot_be_read_is_reported_and_skipped(model: Path, tmp_p
     assert [Path(path).name for path, _ in report.skipped] == ["broken.png"]
 
 
+def test_what_is_not_a_class_folder_is_counted(model: Path, person: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(person, tmp_path / "mine")
+    shutil.copytree(mine / "A", mine / "sign_A")
+    shutil.copy(mine / "A" / "A0.png", mine / "A99.png")
+    with Predictor(model) as predictor:
+        _, report = adapt(predictor, [mine], draw=stand_ins)
+        _, nothing = adapt(predictor, [person], draw=stand_ins)
+    assert not nothing.left_out
+    assert report.left_out.in_words() == (
+        "1 folder that is not named after a class of the model, 1 file next to the class folders"
+    )
+
+
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     good = Adaptation(("A", "B"), np.zeros((3, 2), np.float32), np.zeros(2, np.float32), 1.0, "x")
     path = good.save(tmp_path / "mine.npz")

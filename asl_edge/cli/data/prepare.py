@@ -218,6 +218,12 @@ def _print_next(report: PrepareReport) -> None:
     from asl_edge.cli.output import console
     from asl_edge.data.prepare.discovery import printable
 
+    if len(report.classes) == 1:
+        console.warn(
+            f"These arrays hold one class only, {report.classes[0]}, and training needs two or more. Name more "
+            "sources; if the images show other letters too, put them into one folder per class."
+        )
+        return
     missing = [name for name in ("train", "validation") if not sum(report.counts[name].values())]
     if missing:
         splits = " and ".join("training" if name == "train" else name for name in missing)

@@ -40,9 +40,10 @@ def print_bundle(result: BundleResult) -> None:
         if built.quantization is not None:
             out.print(_int8_in_words(built.quantization), markup=False)
     print_golden(result.verified)
+    plural = "s" if len(result.models) > 1 else ""
     out.print(
-        f"{result.path}: {result.size_bytes / 1e6:.1f} MB, {len(result.models)} precisions, {result.golden} golden "
-        f"examples ({result.golden_from}){_replaced(result.replaced)}",
+        f"{result.path}: {result.size_bytes / 1e6:.1f} MB, {len(result.models)} precision{plural}, {result.golden} "
+        f"golden examples ({result.golden_from}){_replaced(result.replaced)}",
         markup=False,
     )
 

@@ -40,7 +40,7 @@ def sign(
         signature.sha256_of(model)  # so that no key is made for a file that cannot be signed
         public = signature.make_keys(new_key)
         out.print(f"{new_key}: your private key. Keep it to yourself.")
-        out.print(f"{public}: your public key. Give it to whoever shall verify your models, on another way than them.")
+        out.print(f"{public}: your public key. Give it to whoever verifies your models, but not along with them.")
     path = signature.sign(model, key or new_key or "")
     out.print(f"Written: {path}")
     if new_key is not None:

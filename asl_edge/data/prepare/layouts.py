@@ -31,8 +31,11 @@ LABELLED_BY: dict[Kind, str] = {
 _FLAT_NAME = re.compile(r"([A-Za-z]+)(?:[0-9]{1,5}|[_ -]\(?[0-9]{1,6}\)?|_test)?")
 """`A_34`, `A34`, `A (3)`, Kaggle's `A_test`. Counters of cameras have more digits, and their dates more numbers."""
 
-_SPLITS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+_SPLITS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
 """Folder -> position of its split, as Roboflow, Keras and the Hugging Face hub name them."""
+
+_AROUND_SPLIT = re.compile(r"[_ .-]")
+"""What separates the split from the rest of a folder's name: `asl_alphabet_train`, `train-images`."""
 
 _EXAMPLES = 2
 
@@ -160,12 +163,19 @@ def _with_splits(found: list[Layout]) -> list[Layout]:
 
 
 def _marked(found: list[Layout]) -> Iterator[Layout]:
-    positions = {layout.root: _SPLITS.get(PurePosixPath(layout.root).name.casefold()) for layout in found}
+    splits = {layout.root: _split_in(PurePosixPath(layout.root).name) for layout in found}
     for layout in found:
-        siblings = {
-            position
-            for root, position in positions.items()
-            if PurePosixPath(root).parent == PurePosixPath(layout.root).parent
-        }
-        is_split = 0 in siblings and len(siblings - {None}) > 1
-        yield layout._replace(split=positions[layout.root]) if is_split else layout
+        own, around = splits[layout.root], PurePosixPath(layout.root).parent
+        others = [other for root, other in splits.items() if other and PurePosixPath(root).parent == around]
+        # `dev` goes with `train_images`; `hands_train` and `faces_test` have nothing to do with each other.
+        together = {other[0] for other in others if own and (own[1] == other[1] or not own[1] or not other[1])}
+        yield layout._replace(split=own[0]) if own and 0 in together and len(together) > 1 else layout
+
+
+def _split_in(name: str) -> tuple[int, str] | None:
+    """Return the split that a folder's name begins or ends with, as its position, and the rest of the name."""
+    words = _AROUND_SPLIT.split(name.casefold())
+    for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
+        if word in _SPLITS:
+            return _SPLITS[word], "_".join(rest)
+    return None

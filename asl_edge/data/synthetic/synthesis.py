@@ -24,7 +24,7 @@ from asl_edge.errors import AslEdgeError, DataError
 from asl_edge.files.atomic_folder import content, whole_folder
 from asl_edge.imaging.preprocess import opencv
 from asl_edge.labels import CLASSES, MOTION_LETTERS
-from asl_edge.process.signals import sigterm_as_interrupt
+from asl_edge.process.signals import children_without_interrupts, sigterm_as_interrupt
 
 CLIP_FRAMES = 10
 """Consecutive frames that show one person in one place, as in a video: a random split leaks them, blocks do not."""
@@ -207,8 +207,9 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
         waiting: dict[Future[int], _Clip] = {}
         queue = iter(clips)
         while True:
-            for clip in itertools.islice(queue, workers * 4 - len(waiting)):
-                waiting[pool.submit(_draw_clip, clip)] = clip
+            with children_without_interrupts():
+                for clip in itertools.islice(queue, workers * 4 - len(waiting)):
+                    waiting[pool.submit(_draw_clip, clip)] = clip
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -227,7 +228,7 @@ def _draw_all(clips: list[_Clip], workers: int, on_progress: Callable[[int], Non
 
 
 def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows; see children_without_interrupts
     opencv().setNumThreads(1)
 
 

@@ -87,6 +87,8 @@ class Bundle:
         self._sizes = self._checked_members()
         self.manifest = self._manifest()
         self._members: dict[str, dict[str, Any]] = self.manifest["members"]
+        self._read: set[str] = set()
+        """Members that were compared with the manifest."""
         self.models = tuple(self._models())
 
     def read(self, name: str) -> bytes:
@@ -103,6 +105,7 @@ class Bundle:
             or hashlib.sha256(data).hexdigest() != self._members[name]["sha256"]
         ):
             raise self._refusal(f"{name} is not what it was when the bundle was made")
+        self._read.add(name)
         return data
 
     def model(self, precision: str) -> BundledModel:
@@ -164,6 +167,18 @@ class Bundle:
         """
         for name in self._members:
             self.read(name)
+
+    def reject_damage(self) -> None:
+        """Read the members that nobody has read yet, so that a change of any byte shows before one of them is used.
+
+        By the zip's CRC-32 only, which finds every single changed byte in less than half the time of SHA-256: what is
+        used is read with `read`.
+
+        Raises:
+            ModelError: one was changed.
+        """
+        for name in self._members.keys() - self._read:
+            self._bytes(name)
 
     def _opened(self) -> Archive:
         try:

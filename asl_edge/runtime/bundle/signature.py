@@ -174,7 +174,7 @@ def _signature(path: Path) -> bytes:
 
 def _private_key(path: str | os.PathLike[str]) -> Ed25519PrivateKey:
     ed25519, serialization = _ed25519(), _serialization()
-    key = _loaded(path, lambda content: serialization.load_pem_private_key(content, None))
+    key = _loaded(path, lambda content: serialization.load_pem_private_key(content, None), "private")
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise UserError(f"{os.fspath(path)} is not a private Ed25519 key. Make one: asl-edge sign MODEL --new-key FILE")
     return key
@@ -182,21 +182,29 @@ def _private_key(path: str | os.PathLike[str]) -> Ed25519PrivateKey:
 
 def _public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
     ed25519, serialization = _ed25519(), _serialization()
-    key = _loaded(path, serialization.load_pem_public_key)
+    key = _loaded(path, serialization.load_pem_public_key, "public")
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise UserError(f"{os.fspath(path)} is not a public Ed25519 key.")
     return key
 
 
-def _loaded(path: str | os.PathLike[str], load: Any) -> Any:
+def _loaded(path: str | os.PathLike[str], load: Any, kind: str) -> Any:
     name = os.fspath(path)
+    content = b""
     try:
-        return load(read_regular(path, _LARGEST))
+        content = read_regular(path, _LARGEST)
+        return load(content)
     except OSError as error:
         raise UserError(f"The key {name} cannot be read ({error.strerror or error}).") from error
     except TypeError as error:  # it is encrypted
         raise UserError(f"The key {name} has a password, which asl-edge does not ask for. Use one without.") from error
     except Exception as error:  # ValueError, and UnsupportedAlgorithm, which has no common base with it
+        other = "private" if kind == "public" else "public"
+        if other.upper().encode() + b" KEY-----" in content:
+            raise UserError(
+                f"{name} is the {other} key, and the {kind} one is needed here: sign with the private key, verify with "
+                f"the public one (FILE{PUBLIC_SUFFIX})."
+            ) from error
         raise UserError(f"{name} is not a key in PEM that can be used here.") from error
 
 

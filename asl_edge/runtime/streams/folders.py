@@ -30,6 +30,11 @@ _LEFT_OUT = {
     "other": ("{} file that is not an image", "{} files that are not images"),
     "special": ("{} broken link, pipe or device", "{} broken links, pipes or devices"),
     "junk": ("{} folder of thumbnails or deleted files", "{} folders of thumbnails or deleted files"),
+    "no class": (
+        "{} folder that is not named after a class of the model",
+        "{} folders that are not named after a class of the model",
+    ),
+    "loose": ("{} file next to the class folders", "{} files next to the class folders"),
     "again": ("{} link to a folder that is listed already", "{} links to folders that are listed already"),
 }
 """Reason -> words for one and for several."""
@@ -49,7 +54,7 @@ class Listing(NamedTuple):
 
 
 class LeftOut(Counter[str]):
-    """How much of folders was not used, by reason: `video`, `other`, `special`, `junk`, `again`."""
+    """How much of folders was not used, by reason: the keys of `_LEFT_OUT`."""
 
     def in_words(self) -> str:
         """Return the counts as text, such as `2 videos (...), 1 file that is not an image`; empty if there are none."""

@@ -13,11 +13,15 @@ import numpy as np
 from asl_edge.errors import ImageError
 from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, decode, opencv
+from asl_edge.runtime.streams.addresses import is_http
 from asl_edge.runtime.streams.item import Item, centre_square
 
 _NOT_VIDEO = re.compile(r"text/(?!plain)|image/|application/(?:json|xml|pdf|zip)")
 _SECONDS = 10.0
 """How long an address may keep silent."""
+
+_MOST_SECONDS_TO_ANSWER = 30.0
+"""How long it may take until the first bytes come, with all redirects."""
 
 _MOST_SECONDS = 60.0
 """How long one image may take."""
@@ -48,6 +52,30 @@ def open_http(address: str) -> Opened:
     Raises:
         Silent: nothing comes, or not what was asked for.
     """
+    import threading
+
+    # A time limit of the socket holds for each byte only, and a server may send its header in drops, without end.
+    answers: list[Opened | BaseException] = []
+    thread = threading.Thread(target=_request, args=(address, answers), daemon=True, name="asl-edge-http")
+    thread.start()
+    thread.join(_MOST_SECONDS_TO_ANSWER)
+    if not answers:
+        raise Silent(f"the address does not answer (nothing complete within {_MOST_SECONDS_TO_ANSWER:.0f} s)")
+    answer = answers[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _request(address: str, answers: list[Opened | BaseException]) -> None:
+    """Send the request and append the answer, or the exception that `open_http` raises."""
+    try:
+        answers.append(_answer(address))
+    except BaseException as error:
+        answers.append(error)
+
+
+def _answer(address: str) -> Opened:
     import urllib.error
     import urllib.request
 
@@ -58,15 +86,25 @@ def open_http(address: str) -> Opened:
         login = _login(address)
         if login is not None:
             request.add_unredirected_header("Authorization", f"Basic {login}")
-        response = urllib.request.urlopen(request, timeout=_SECONDS)
-        content_type = str(response.headers.get("Content-Type", ""))
-        head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
+        with contextlib.ExitStack() as undo:
+            response = urllib.request.urlopen(request, timeout=_SECONDS)
+            undo.callback(response.close)
+            if not is_http(response.geturl()):
+                raise Silent("the address redirects to one that is not http or https")
+            content_type = str(response.headers.get("Content-Type", ""))
+            head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
+            undo.pop_all()
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 401 and "@" in address:
             return Opened(None, b"", "")  # by digest, which OpenCV's FFmpeg can do
+        if str(error.reason).startswith(urllib.request.HTTPRedirectHandler.inf_msg):
+            raise Silent("the address redirects in a circle, or too often") from error
         raise Silent(f"the address answers: {error.code} {error.reason}") from error
     except (OSError, ValueError) as error:
         raise Silent(f"the address does not answer ({_reason(error)})") from error
+    except Silent:
+        raise
     except Exception as error:  # http.client's own, for what is not HTTP
         raise Silent(f"the address does not answer as HTTP does ({error or type(error).__name__})") from error
     return Opened(response, head, content_type)

@@ -155,7 +155,8 @@ class _Clock:
             return max(0, self.announced - self.count) if exact else 0
         step = float(np.median(steps[steps > 0]))
         gaps = steps[steps > _GAP * step]
-        ending = self.duration - float(times[-1]) - step if self.duration else 0.0
+        # Not `times[-1]`: the last frame of an MPEG program stream comes without a time, as 0.
+        ending = self.duration - float(times.max()) - step if self.duration else 0.0
         if exact:
             torn = len(gaps) or ending > 1.5 * step or times[0] > _GAP * step
             return max(0, self.announced - self.count) if torn else 0

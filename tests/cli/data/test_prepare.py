@@ -38,6 +38,14 @@ def test_prints_counts_leaks_and_the_train_command(tmp_path, write_images, capsy
     assert (out / "manifest.json").exists()
 
 
+def test_one_class_is_not_recommended_for_training(tmp_path, write_images, capsys):
+    source = write_images(tmp_path / "C", classes="C", name="{label}000{number}.png")  # or a camera's counter
+    assert run(source, "--out", tmp_path / "out", "--size", 32) == 0
+    said = capsys.readouterr()
+    assert "one class only, C, and training needs two or more" in " ".join(said.err.split())
+    assert "asl-edge train" not in said.err
+
+
 def test_json_is_alone_on_standard_output(tmp_path, write_images, capsys):
     source = write_images(tmp_path / "in", classes="ABCDEFGHIJKLM", per_class=5)
     assert run(source, "--out", tmp_path / "out", "--size", 32, "--json") == 0

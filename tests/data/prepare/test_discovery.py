@@ -337,7 +337,18 @@ def test_folders_train_valid_and_test_are_a_split(tmp_path, around, flat):
     assert [(source.name, source.split) for source in catalogue.sources] == [("train", 0), ("valid", 1), ("test", 2)]
 
 
-@pytest.mark.parametrize("parts", [("train", "people"), ("valid", "test"), ("train",)])
+@pytest.mark.parametrize(
+    "names",
+    [("asl_alphabet_train", "asl_alphabet_val", "asl_alphabet_test"), ("Train-images", "dev", "test-images")],
+)
+def test_a_split_is_also_the_first_or_last_word_of_a_name(tmp_path, names):
+    touch(tmp_path, *(f"{name}/{label}/1.jpg" for name in names for label in "AB"))
+    assert [(source.name, source.split) for source in found(tmp_path)[1].sources] == [
+        *zip(names, range(3), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("parts", [("train", "people"), ("valid", "test"), ("train",), ("hands_train", "faces_test")])
 def test_other_folders_are_no_split(tmp_path, parts):
     touch(tmp_path, *(f"{part}/{label}/1.jpg" for part in parts for label in "AB"))
     assert {source.split for source in found(tmp_path)[1].sources} == {None}

@@ -95,6 +95,18 @@ def test_every_changed_byte_is_refused(path: Path, tmp_path: Path) -> None:
     assert not accepted
 
 
+def test_predict_refuses_a_changed_byte_in_members_that_it_does_not_use(path: Path) -> None:
+    with Predictor(path):
+        pass
+    with path.open("rb") as file:
+        member = Archive(file).members["golden/images.npy"]
+    content = bytearray(path.read_bytes())
+    content[member.begin + member.size // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"golden/images\.npy is damaged"):
+        Predictor(path)
+
+
 def test_a_byte_more_or_less_is_refused(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     changed = tmp_path / "changed.aslz"

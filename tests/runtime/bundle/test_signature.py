@@ -83,11 +83,11 @@ def test_what_is_no_key_says_so(model: Path, keys: tuple[Path, Path], tmp_path: 
     text.write_text("hello")
     with pytest.raises(UserError, match="not a key in PEM"):
         signature.sign(model, text)
-    with pytest.raises(UserError, match="not a key in PEM"):
+    with pytest.raises(UserError, match="is the public key, and the private one is needed"):
         signature.sign(model, public)
     with pytest.raises(UserError, match="cannot be read"):
         signature.verify(model, tmp_path / "none")
-    with pytest.raises(UserError, match="not a key in PEM"):
+    with pytest.raises(UserError, match="is the private key, and the public one is needed"):
         signature.verify(model, private)
 
 
@@ -114,6 +114,8 @@ def test_the_commands(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         return int(ended.value.code or 0)
 
     key = tmp_path / "my.key"
+    assert run("sign", tmp_path / "none", "--new-key", key) == 2
+    assert not key.exists()
     assert run("sign", model, "--new-key", key) == 0
     assert run("verify", model, "--key", f"{key}.pub", "--provider", "cpu") == 0
     assert "was signed with the private key" in capsys.readouterr().out

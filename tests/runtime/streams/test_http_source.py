@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -50,6 +51,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/login" and self.headers.get("Authorization") != "Basic YW5uYTpwQHNz":
             self.send_error(401)
+            return
+        if path == "/circle":
+            self.send_response(302)
+            self.send_header("Location", "/circle")
+            self.end_headers()
+            return
+        if path == "/drops":
+            with contextlib.suppress(OSError):
+                for _ in range(20):
+                    self.wfile.write(b"H")
+                    time.sleep(0.05)
             return
         if path not in self.contents:
             self.send_error(404)
@@ -185,6 +197,7 @@ def test_each_way_not_to_answer_has_its_own_sentence(address: str) -> None:
         f"http://{closed}/a.jpg": "the address does not answer (Connection refused)",
         f"rtsp://{closed}/a": "the address does not answer (Connection refused)",
         f"{address}/missing.jpg": "the address answers: 404 Not Found",
+        f"{address}/circle": "the address redirects in a circle, or too often",
         f"{address}/login": "the address answers: 401 Unauthorized",
         f"{address}/page": "the address sends neither an image nor a video that asl-edge reads (text/html)",
         f"{address}/cut.jpg": "the connection was lost after 600 of 5,000 bytes",
@@ -252,3 +265,17 @@ def test_an_image_that_comes_in_drops_is_given_up(address: str, monkeypatch: pyt
     (item,) = items([f"{address}/slow.jpg"])
     assert item.problem is not None
     assert "more than -1 s" in item.problem
+
+
+def test_a_header_that_comes_in_drops_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asl_edge.runtime.streams import http_source
+
+    monkeypatch.setattr(http_source, "_MOST_SECONDS_TO_ANSWER", 0.3)
+
+    start = time.monotonic()
+    (item,) = items([f"{address}/drops"])
+    assert time.monotonic() - start < 0.9
+    assert item.problem == "the address does not answer (nothing complete within 0 s)"
+    for thread in threading.enumerate():
+        if thread.name == "asl-edge-http":
+            thread.join(5)

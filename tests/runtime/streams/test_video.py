@@ -43,7 +43,15 @@ def read(path: Path) -> tuple[int, str | None]:
 
 
 def video(tmp_path: Path, kind: str) -> bytes:
-    codec = {".avi": "MJPG", ".mkv": "mp4v", ".webm": "VP80", ".flv": "FLV1", ".mov": "mp4v", ".ts": "mp4v"}
+    codec = {
+        ".avi": "MJPG",
+        ".mkv": "mp4v",
+        ".webm": "VP80",
+        ".flv": "FLV1",
+        ".mov": "mp4v",
+        ".ts": "mp4v",
+        ".mpg": "MPG2",
+    }
     if kind == ".mp4":
         return mp4([jpeg(number) for number in range(FRAMES)])
     if kind == ".mjpeg":
@@ -51,7 +59,7 @@ def video(tmp_path: Path, kind: str) -> bytes:
     return written(tmp_path / f"whole{kind}", codec[kind])
 
 
-@pytest.mark.parametrize("kind", [".mp4", ".avi", ".mkv", ".webm", ".flv", ".mov", ".ts", ".mjpeg"])
+@pytest.mark.parametrize("kind", [".mp4", ".avi", ".mkv", ".webm", ".flv", ".mov", ".ts", ".mpg", ".mjpeg"])
 def test_a_complete_video_has_no_problem(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"clip{kind}"
     path.write_bytes(video(tmp_path, kind))
