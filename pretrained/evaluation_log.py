@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ COLUMNS = {
     "dev-wall": "dev-wall",
     "dev-rooms, clean": "dev-rooms, clean",
     "dev-rooms, augmented": "dev-rooms, augmented",
+    "dev-webcam, mean over people": "dev-webcam, mean over 11 people",
+    "dev-webcam, worst person": "dev-webcam, worst person",
+    "dev-frames, mean over people": "dev-frames, mean over 8 people",
+    "dev-frames, worst person": "dev-frames, worst person",
 }
 """What is evaluated on -> title of its column."""
 
@@ -49,6 +53,11 @@ class Figure:
     def counted(cls, correct: int, images: int, mirrored: float | None = None) -> Figure:
         """Return the accuracy of `correct` of `images`, with its interval."""
         return cls(correct / images, *wilson_interval(correct, images), images, mirrored)
+
+    def rounded(self) -> Figure:
+        """Return the figure with three decimals, as the log keeps it."""
+        values = {name: getattr(self, name) for name in ("accuracy", "low", "high", "mirrored")}
+        return replace(self, **{name: None if value is None else round(value, 3) for name, value in values.items()})
 
     def describe(self) -> str:
         """Return the figure as a cell, such as `86.1% (83.0%-88.7%, n=560); mirrored 85.5%`."""
@@ -148,7 +157,7 @@ def markdown(entries: Iterable[Entry]) -> str:
         "# Every evaluation on a development set or on a source that was left out of training",
         "",
         "Rendered from log.jsonl by `python -m pretrained.evaluation_log`. Accuracy of `best.keras` with 95% interval "
-        "(Wilson) and number of images. Held-out frames: frames of the training sources that the block split keeps for "
+        "(Wilson; over people by bootstrap) and number of images. Held-out frames: frames of the training sources that the block split keeps for "
         "the test.",
         "",
         *notes,
