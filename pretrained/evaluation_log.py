@@ -157,8 +157,8 @@ def markdown(entries: Iterable[Entry]) -> str:
         "# Every evaluation on a development set or on a source that was left out of training",
         "",
         "Rendered from log.jsonl by `python -m pretrained.evaluation_log`. Accuracy of `best.keras` with 95% interval "
-        "(Wilson; over people by bootstrap) and number of images. Held-out frames: frames of the training sources that the block split keeps for "
-        "the test.",
+        "(Wilson; over people by bootstrap) and number of images. Held-out frames: frames of the training sources that "
+        "the block split keeps for the test.",
         "",
         *notes,
         *markdown_table(["date", "name", "what", *COLUMNS.values()], rows, "lll" + "r" * len(COLUMNS)),

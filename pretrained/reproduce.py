@@ -7,8 +7,8 @@ finished stage leaves a stamp, so after an interruption the same command continu
 training after its last checkpoint. A stage runs again when one of its inputs was made again. `--dry-run` lists the
 stages and their state, `--from` runs a stage and all after it again, `--only` runs single stages. `--toy` takes the
 same path with a handful of images and one step per training, to see that it works. `--chain landmarks` runs the
-training that is supervised by hand landmarks (`pretrained/landmarks`) and starts from the pretrained model. The result is
-WORK/alexnet-edge-8.onnx; on two cores without a GPU it takes about a day.
+training that is supervised by hand landmarks (`pretrained/landmarks`) and starts from the pretrained model. The result
+is WORK/alexnet-edge-8.onnx; on two cores without a GPU it takes about a day.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def placement(
         how: the ranges.
     """
     height, width = shape
-    angle = np.radians(rng.normal(0, how.rotation_degrees / 2).clip(-how.rotation_degrees, how.rotation_degrees))
+    most = how.rotation_degrees
+    angle = np.radians(np.clip(rng.normal(0, most / 2), -most, most))
     stretch = np.exp(rng.uniform(-1, 1) * np.log1p(how.aspect) / 2)
     mirror = -1.0 if rng.random() < how.flip_probability else 1.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -235,11 +236,11 @@ def photometric(rng: np.random.Generator, image: Image, strength: float = 1.0) -
 def _tone_table(rng: np.random.Generator, strength: float) -> npt.NDArray[np.uint8]:
     """Return a tone curve per channel, uint8 (1, 256, 3): exposure, contrast, gamma, tint."""
     level = np.arange(256, dtype=np.float32)[:, None] / 255
-    exposure = np.exp2(rng.uniform(-1.8, 0.8) * strength) if rng.random() < 0.35 else 1.0
+    exposure = np.exp2(rng.uniform(-1.5, 0.7) * strength) if rng.random() < 0.35 else 1.0
     gamma = np.exp(rng.uniform(-0.45, 0.45) * strength)
     contrast = np.exp(rng.uniform(-0.35, 0.3) * strength)
     tint = 1 + rng.uniform(-0.13, 0.13, 3).astype(np.float32) * strength
-    offset = rng.uniform(-0.12, 0.12) * strength
+    offset = rng.uniform(-0.08, 0.1) * strength
     values = np.clip(level * exposure, 0, 1) ** gamma
     values = ((values - 0.5) * contrast + 0.5 + offset) * tint
     return (np.clip(values, 0, 1) * 255).astype(np.uint8)[None]

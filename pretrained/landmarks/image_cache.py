@@ -93,6 +93,19 @@ class ImageCache:
             chosen &= np.isin(self.sources, list(sources))
         return np.flatnonzero(chosen)
 
+    def reassigned(self, validation: Iterable[str], unused: Iterable[str] = ()) -> ImageCache:
+        """Return the same images with other people kept for validation, and some not used at all.
+
+        Args:
+            validation: names of people; whoever validated before and is not among them is trained on.
+            unused: names of people or sources that belong to no split.
+        """
+        splits = np.where(self.splits == "held-out", "held-out", "train").astype("<U10")
+        splits[np.isin(self.people, list(validation))] = "validation"
+        names = list(unused)
+        splits[np.isin(self.people, names) | np.isin(self.sources, names)] = "unused"
+        return replace(self, splits=splits)
+
     @classmethod
     def open(cls, folder: Path) -> ImageCache:
         """Open what `write_cache` wrote."""

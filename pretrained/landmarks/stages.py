@@ -80,18 +80,32 @@ def teach(cache_folder: Path, folder: Path, recipe: Recipe) -> None:
 
 def train(cache_folder: Path, teacher_folder: Path, folder: Path, recipe: Recipe) -> None:
     """Train, or continue."""
+    soft = np.load(teacher_folder / "soft.npy") if recipe.settings.plan.soft_share else None
+    train_on(ImageCache.open(cache_folder), soft, teacher_folder, folder, recipe)
+
+
+def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folder: Path, recipe: Recipe) -> None:
+    """Train on the images of a cache, or continue.
+
+    Args:
+        cache: the images; its splits say what is trained on.
+        soft: the teacher's probabilities, or None.
+        teacher_folder: keeps the geometry head's start.
+        folder: of the run.
+        recipe: the choices.
+    """
     from asl_edge.training.compute.backend import dtype_policy, load_keras
     from asl_edge.training.compute.fast_convolution import make_fast
     from pretrained.landmarks.batches import Batches, make_backgrounds
 
     keras = load_keras()
     keras.utils.set_random_seed(recipe.seed)
-    cache = ImageCache.open(cache_folder)
     settings = recipe.settings
-    soft = np.load(teacher_folder / "soft.npy") if settings.plan.soft_share else None
-    backgrounds = _kept(folder.parent / f"{folder.name}-backgrounds.npy", lambda: np.stack(
-        make_backgrounds(cache, recipe.backgrounds)
-    ))  # fmt: skip
+
+    def rooms() -> Any:
+        return np.stack(make_backgrounds(cache, recipe.backgrounds))
+
+    backgrounds = _kept(folder.with_name(f"{folder.name}-backgrounds.npy"), rooms)
     batches = Batches(cache, soft, list(backgrounds), settings.plan)
     with dtype_policy("mixed_bfloat16"):
         network = started_network(cache, batches, teacher_folder, recipe)
