@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from asl_edge.imaging.preprocess import Image, opencv
 from pretrained.landmarks.geometry import BONES, POINTS, Floats
 
 _PALM = (0, 1, 5, 9, 13, 17)
+_NOISE_SIDE = 512
 _LEAST_DETAIL = 1 / 1.7
 """An image is enlarged at most by the inverse of this, unless the hand would be smaller than that anyway."""
 
@@ -27,7 +29,7 @@ class Augmentation:
 
     near: tuple[float, float] = (0.55, 1.0)
     """Share of the side that a near hand spans."""
-    far: tuple[float, float] = (0.24, 0.55)
+    far: tuple[float, float] = (0.2, 0.55)
     """The same for a far one."""
     far_probability: float = 0.35
     rotation_degrees: float = 22.0
@@ -218,9 +220,9 @@ def photometric(rng: np.random.Generator, image: Image, strength: float = 1.0) -
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.2 * strength:
-        noise = np.empty(image.shape, np.int16)
-        cv2.randn(noise, 0, float(rng.uniform(2, 13)))
-        image = cv2.add(image, noise, dtype=cv2.CV_8U)
+        top, left = (int(value) for value in rng.integers(0, _NOISE_SIDE - size + 1, 2))
+        noise = _noise_field()[top : top + size, left : left + size] * np.float32(rng.uniform(2, 13))
+        image = cv2.add(image, noise.astype(np.int16), dtype=cv2.CV_8U)
     if rng.random() < 0.15 * strength:
         quality = int(rng.integers(25, 80))
         coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
@@ -231,6 +233,12 @@ def photometric(rng: np.random.Generator, image: Image, strength: float = 1.0) -
         left, top = (int(value) for value in rng.integers(0, size - max(wide, high), 2))
         image[top : top + high, left : left + wide] = rng.integers(0, 256, 3)
     return np.asarray(image)
+
+
+@lru_cache(1)
+def _noise_field() -> Floats:
+    """Return a field of normal noise, (side, side, 3), of which parts are taken: sampling it anew costs too much."""
+    return np.random.default_rng(8).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
 
 
 def _tone_table(rng: np.random.Generator, strength: float) -> npt.NDArray[np.uint8]:

@@ -46,7 +46,7 @@ class Recipe:
     seed: int = 21
     start_from: str = "pretrained"
     """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`)."""
-    teacher_epochs: int = 40
+    teacher_epochs: int = 30
     backgrounds: int = 1500
     size: int = 128
     settings: Settings = field(default_factory=Settings)
@@ -97,6 +97,7 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
     from asl_edge.training.compute.backend import dtype_policy, load_keras
     from asl_edge.training.compute.fast_convolution import make_fast
     from pretrained.landmarks.batches import Batches, make_backgrounds
+    from pretrained.landmarks.fused_norm import make_norms_fused
 
     keras = load_keras()
     keras.utils.set_random_seed(recipe.seed)
@@ -110,6 +111,7 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
     with dtype_policy("mixed_bfloat16"):
         network = started_network(cache, batches, teacher_folder, recipe)
         make_fast(network, settings.plan.batch)
+        make_norms_fused(network)
     run(network, batches, Validation.of(cache, recipe.size), folder, settings)
 
 

@@ -40,11 +40,9 @@ class Settings:
     """The choices of a training."""
 
     minutes: float = 600.0
-    """Time for it, pauses included; of a resumed training the time that is left."""
+    """Time for it, above 0, pauses included; of a resumed training the time that is left."""
     learning_rate: float = 8e-4
     """The peak."""
-    new_rate: float = 1.0
-    """Factor on it of the decoder and the new heads."""
     warmup_steps: int = 200
     weight_decay: float = 0.02
     average: float = 0.998
