@@ -17,7 +17,7 @@ class Weights:
     """Weights of the parts of the loss."""
 
     fused: float = 1.0
-    appearance: float = 0.6
+    appearance: float = 0.8
     geometry: float = 0.4
     points: float = 4.0
     depth: float = 0.5

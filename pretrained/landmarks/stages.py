@@ -47,6 +47,8 @@ class Recipe:
     start_from: str = "pretrained"
     """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`)."""
     teacher_epochs: int = 30
+    with_present_model: bool = False
+    """Whether the model that training starts from is part of the teacher; without it, landmarks alone teach."""
     backgrounds: int = 1500
     size: int = 128
     settings: Settings = field(default_factory=Settings)
@@ -73,7 +75,9 @@ def teach(cache_folder: Path, folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cache = ImageCache.open(cache_folder)
     geometry = _kept(folder / "geometry.npy", partial(teacher.cross_fitted, cache, recipe.teacher_epochs))
-    appearance = _kept(folder / "appearance.npy", partial(_present_model, cache, recipe))
+    appearance = np.zeros_like(geometry)
+    if recipe.with_present_model:
+        appearance = _kept(folder / "appearance.npy", partial(_present_model, cache, recipe))
     atomic_save(folder / "soft.npy", teacher.soft_targets(cache, geometry, appearance))
     teacher.initial_geometry(cache, (HIDDEN, HIDDEN), folder / GEOMETRY_FILE, recipe.teacher_epochs)
 
