@@ -3,8 +3,8 @@
     python -m pretrained.landmarks.appearance_run WEIGHTS ARRAYS --out RUN
 
 WEIGHTS is the `average.weights.h5` of a training. The body and the appearance head are taken, which learnt from the
-landmarks and do without the decoder: device, export and zoom pass stay as they are. ARRAYS are prepared arrays, on whose
-training images the zoom pass is fitted. RUN can be interpolated with the pretrained model
+landmarks and do without the decoder: device, export and zoom pass stay as they are. ARRAYS are prepared arrays, on
+whose training images the zoom pass is fitted. RUN can be interpolated with the pretrained model
 (`pretrained.interpolate_weights pretrained RUN ARRAYS --share 0.75 --out OTHER`) and released (`pretrained.release`).
 """
 

@@ -1,7 +1,7 @@
 """The teacher of the soft targets: an MLP on landmarks, with the present model's probabilities if that is asked for.
 
-The MLP that labels a person has not seen that person (cross-fitting by person), so its doubts are real. An MLP on all people, small enough to be part of the network,
-gives its geometry head a start.
+The MLP that labels a person has not seen that person (cross-fitting by person), so its doubts are real. An MLP on all
+people, small enough to be part of the network, gives its geometry head a start.
 """
 
 from __future__ import annotations
