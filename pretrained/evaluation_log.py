@@ -56,8 +56,10 @@ class Figure:
 
     def rounded(self) -> Figure:
         """Return the figure with three decimals, as the log keeps it."""
-        values = {name: getattr(self, name) for name in ("accuracy", "low", "high", "mirrored")}
-        return replace(self, **{name: None if value is None else round(value, 3) for name, value in values.items()})
+        low, high, mirrored = (
+            None if value is None else round(value, 3) for value in (self.low, self.high, self.mirrored)
+        )
+        return replace(self, accuracy=round(self.accuracy, 3), low=low, high=high, mirrored=mirrored)
 
     def describe(self) -> str:
         """Return the figure as a cell, such as `86.1% (83.0%-88.7%, n=560); mirrored 85.5%`."""

@@ -86,8 +86,8 @@ def evaluate_variant(variant: Variant, folder: Path, data: Path, log: Path) -> M
         infer = network_infer(network)
         results = evaluate_sets(data, list(SETS), lambda images: evaluate_network(infer, images, 128))
         atomic.write_json(kept, results)
-        figures = log_figures(results, variant.kind)
-        append(log, Entry(now(), f"landmark-ablation-{variant.name}", variant.about, "", figures))
+        entry = Entry(now(), f"landmark-ablation-{variant.name}", variant.about, "", log_figures(results, variant.kind))
+        append(log, entry)
     figures: Mapping[str, Any] = json.loads(kept.read_text())
     return figures
 

@@ -251,4 +251,4 @@ def _tone_table(rng: np.random.Generator, strength: float) -> npt.NDArray[np.uin
     offset = rng.uniform(-0.08, 0.1) * strength
     values = np.clip(level * exposure, 0, 1) ** gamma
     values = ((values - 0.5) * contrast + 0.5 + offset) * tint
-    return (np.clip(values, 0, 1) * 255).astype(np.uint8)[None]
+    return np.asarray((np.clip(values, 0, 1) * 255).astype(np.uint8)[None])

@@ -110,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         import cv2
-        import mediapipe
+        import mediapipe  # type: ignore[import-not-found]
     except ImportError as error:
         sys.exit(f"{error}. Run this in the environment that the head of this file describes.")
     rows = Rows(options.out)

@@ -115,7 +115,7 @@ def trained_on(cache: ImageCache, *, synthetic: bool) -> npt.NDArray[np.intp]:
     chosen = cache.found[rows] & (cache.labels[rows] != NO_LETTER)
     if not synthetic:
         chosen &= cache.sources[rows] != "synthetic"
-    return rows[chosen]
+    return np.asarray(rows[chosen])
 
 
 def balanced(people: npt.NDArray[np.str_], exponent: float = 0.5) -> Floats:

@@ -87,8 +87,8 @@ def test_fused_normalisation_computes_the_same(images: Any, training: bool) -> N
     moving = [network.get_layer("norm3").get_weights()[2] for network in (plain, fused)]
 
     assert len(names) == 10
-    assert np.allclose(*outputs, atol=1e-3)
-    assert np.allclose(*moving, atol=1e-4)
+    assert np.allclose(outputs[0], outputs[1], atol=1e-3)
+    assert np.allclose(moving[0], moving[1], atol=1e-4)
 
 
 def test_another_network_is_refused(network: Any, tmp_path: Path, images: Any) -> None:
