@@ -200,7 +200,8 @@ def chosen_stages(options: argparse.Namespace) -> list[Stage]:
     if options.chain == "appearance":
         return Chain(options.data, options.work, TOY if options.toy else Scale()).stages()
     recipe = landmark_stages.TOY if options.toy else landmark_stages.with_minutes(Recipe(), options.minutes)
-    return landmark_stages.stages(options.data, options.work, replace(recipe, selection=options.selection))
+    recipe = replace(recipe, selection=options.selection, start_from=options.start_from or recipe.start_from)
+    return landmark_stages.stages(options.data, options.work, recipe)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -210,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("pretrained-work"), help="keeps everything that is made")
     parser.add_argument("--chain", choices=CHAINS, default="appearance", help="which chain of stages")
     parser.add_argument("--selection", choices=SELECTIONS, default="all", help="images of the chain landmarks")
+    parser.add_argument("--start-from", metavar="MODEL", help="weights that the chain landmarks starts from")
     parser.add_argument("--minutes", type=float, default=600, help="time for the training of the chain landmarks")
     parser.add_argument("--dry-run", action="store_true", help="list the stages and their state")
     chosen = parser.add_mutually_exclusive_group()

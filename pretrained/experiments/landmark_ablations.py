@@ -22,7 +22,7 @@ from benchmarks.harness.report import argument_parser, markdown_table, page
 from pretrained.evaluation_log import FOLDER, LOG, Entry, append, now
 from pretrained.landmarks.dev_evaluation import SETS, evaluate_network, evaluate_sets, log_figures, network_infer
 from pretrained.landmarks.image_cache import ImageCache
-from pretrained.landmarks.loss import Weights
+from pretrained.landmarks.network.loss import Weights
 from pretrained.landmarks.sources import SIGNER_SOURCES, VALIDATION_SIGNERS
 from pretrained.landmarks.stages import CACHE, TEACHER, Recipe, train_on, with_minutes
 from pretrained.landmarks.training import BEST_WEIGHTS
@@ -79,10 +79,11 @@ def evaluate_variant(variant: Variant, folder: Path, data: Path, log: Path) -> M
     """Return the figures of a trained variant by set; they are kept, and looked at once."""
     kept = folder / "dev.json"
     if not kept.is_file():
-        from pretrained.landmarks.network import build
+        from pretrained.landmarks.network.architecture import build
+        from pretrained.landmarks.network.weights_file import read_weights
 
         network = build()
-        network.load_weights(folder / BEST_WEIGHTS)
+        read_weights(network, folder / BEST_WEIGHTS)
         infer = network_infer(network)
         results = evaluate_sets(data, list(SETS), lambda images: evaluate_network(infer, images, 128))
         atomic.write_json(kept, results)

@@ -23,7 +23,7 @@ from asl_edge.metrics import softmax
 from benchmarks.harness.report import argument_parser, markdown_table, page
 from pretrained.evaluation_log import FOLDER
 from pretrained.landmarks.image_cache import ImageCache
-from pretrained.landmarks.network import CLASSIFICATIONS
+from pretrained.landmarks.network.architecture import CLASSIFICATIONS
 from pretrained.landmarks.stages import CACHE, Recipe, train_on, with_minutes
 from pretrained.landmarks.training import BEST_WEIGHTS, Validation
 
@@ -55,10 +55,11 @@ def run_fold(cache: ImageCache, people: list[str], folder: Path, minutes: float)
 
 def classify_people(cache: ImageCache, weights: Path) -> dict[str, Any]:
     """Return the accuracy by kind and person, and by kind and letter, of everybody in the validation split."""
-    from pretrained.landmarks.network import build
+    from pretrained.landmarks.network.architecture import build
+    from pretrained.landmarks.network.weights_file import read_weights
 
     network = build()
-    network.load_weights(weights)
+    read_weights(network, weights)
     images = Validation.of(cache, network.input_shape[1], limit=len(cache))
     outputs = network.predict(images.near, batch_size=64, verbose=0)
     figures: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from asl_edge.errors import DataError
 from asl_edge.files import atomic
 from asl_edge.labels import CLASSES
 from benchmarks.harness.report import argument_parser
-from pretrained.landmarks.network import BODY
+from pretrained.landmarks.network.architecture import BODY
 from pretrained.train_stage import RECIPE
 
 
@@ -37,13 +37,14 @@ def write_run(weights: Path, arrays: Path, out: Path) -> None:
     from asl_edge.training import recipes
     from asl_edge.training.loop.train import train
     from asl_edge.training.zoom_fitting import fit_zoom, write_zoom
-    from pretrained.landmarks.network import appearance_only, build
+    from pretrained.landmarks.network.architecture import appearance_only, build
+    from pretrained.landmarks.network.weights_file import read_weights
 
     prepared = PreparedArrays.open(arrays)
     if tuple(prepared.classes) != CLASSES:
         raise DataError(f"{arrays} lacks classes: it has {', '.join(prepared.classes)}.")
     network = build(input_size=prepared.input_size)
-    network.load_weights(weights)
+    read_weights(network, weights)
     plain = appearance_only(network)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -15,8 +15,8 @@ from asl_edge.data.copy_paste import BackgroundImages, sample_background
 from asl_edge.imaging.preprocess import Image
 from asl_edge.labels import CLASSES, NOTHING
 from pretrained.landmarks.augmentation import Augmentation, augment
-from pretrained.landmarks.geometry import POINTS, Floats
 from pretrained.landmarks.image_cache import ImageCache
+from pretrained.landmarks.network.geometry import POINTS, Floats
 from pretrained.landmarks.sources import NO_LETTER
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], float, float]] = {

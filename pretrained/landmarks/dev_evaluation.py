@@ -30,8 +30,8 @@ from asl_edge.metrics import Floats, expected_calibration_error, softmax, with_t
 from benchmarks.harness.report import argument_parser
 from pretrained.dataset import is_augmented
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
-from pretrained.landmarks.geometry import bounding_squares
-from pretrained.landmarks.network import CLASSIFICATIONS
+from pretrained.landmarks.network.architecture import CLASSIFICATIONS
+from pretrained.landmarks.network.geometry import bounding_squares
 from pretrained.landmarks.sources import HELD_OUT_SOURCES, Selection, items
 
 if TYPE_CHECKING:
@@ -257,10 +257,11 @@ def chosen_outcome(options: argparse.Namespace) -> Callable[[list[Image]], Outco
     """Return what classifies images: a network's weights, or the pretrained model."""
     if options.weights is None:
         return shipped_outcome
-    from pretrained.landmarks.network import build
+    from pretrained.landmarks.network.architecture import build
+    from pretrained.landmarks.network.weights_file import read_weights
 
     network = build()
-    network.load_weights(options.weights)
+    read_weights(network, options.weights)
     infer = network_infer(network)
 
     def outcome_of(images: list[Image]) -> Outcome:

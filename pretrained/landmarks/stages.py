@@ -22,7 +22,8 @@ from asl_edge.metrics import Floats
 from pretrained.chain import Stage
 from pretrained.landmarks.batches import BatchPlan
 from pretrained.landmarks.image_cache import ImageCache, Landmarks, photographs, write_cache
-from pretrained.landmarks.network import HIDDEN
+from pretrained.landmarks.network.architecture import HIDDEN
+from pretrained.landmarks.network.weights_file import SUFFIX, read_weights
 from pretrained.landmarks.sources import SELECTIONS, items
 from pretrained.landmarks.synthetic_hands import synthetic_hands
 from pretrained.landmarks.training import Settings, Validation, run
@@ -45,7 +46,7 @@ class Recipe:
     synthetic_per_class: int = 400
     seed: int = 21
     start_from: str = "pretrained"
-    """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`)."""
+    """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`, `.npz`)."""
     teacher_epochs: int = 30
     frozen_convolutions: int = 3
     """So many of the first convolutions keep the weights that training starts from, with their normalisation: what
@@ -104,7 +105,7 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
     from asl_edge.training.compute.backend import dtype_policy, load_keras
     from asl_edge.training.compute.fast_convolution import make_fast
     from pretrained.landmarks.batches import Batches, make_backgrounds
-    from pretrained.landmarks.fused_norm import make_norms_fused
+    from pretrained.landmarks.network.fused_norm import make_norms_fused
 
     keras = load_keras()
     keras.utils.set_random_seed(recipe.seed)
@@ -128,11 +129,11 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
 def started_network(cache: ImageCache, batches: Any, teacher_folder: Path, recipe: Recipe) -> keras.Model:
     """Build the network with the weights that training starts from."""
     from pretrained.landmarks import teacher
-    from pretrained.landmarks.network import build, start_from_pretrained
+    from pretrained.landmarks.network.architecture import build, start_from_pretrained
 
     network = build(input_size=recipe.size)
-    if recipe.start_from.endswith(".weights.h5"):
-        network.load_weights(recipe.start_from)
+    if recipe.start_from.endswith((".weights.h5", SUFFIX)):
+        read_weights(network, Path(recipe.start_from))
         return network
     images = np.concatenate([batches.batch(number)["images"] for number in range(_CALIBRATION_IMAGES // 64)])
     start_from_pretrained(network, recipe.start_from, images)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from asl_edge.imaging.preprocess import to_square
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import Floats
-from pretrained.landmarks.geometry import FEATURES, POINTS
 from pretrained.landmarks.image_cache import ImageCache
+from pretrained.landmarks.network.geometry import FEATURES, POINTS
 from pretrained.landmarks.sources import NO_LETTER
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def points_mlp(hidden: tuple[int, ...], dropout: float = 0.2) -> keras.Model:
     """Return an MLP from points (N, 21, 3) to logits (N, classes); its layers are named as the network's are."""
     import keras
 
-    from pretrained.landmarks.layers import GeometryFeatures
+    from pretrained.landmarks.network.layers import GeometryFeatures
 
     layers = keras.layers
     points = keras.Input((POINTS, 3))

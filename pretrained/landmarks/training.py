@@ -23,8 +23,8 @@ from asl_edge.metrics import Floats
 from pretrained.landmarks.augmentation import Augmentation, augment
 from pretrained.landmarks.batches import Batch, Batches, BatchPlan
 from pretrained.landmarks.image_cache import ImageCache
-from pretrained.landmarks.loss import Weights, losses, total
-from pretrained.landmarks.network import CLASSIFICATIONS
+from pretrained.landmarks.network.architecture import CLASSIFICATIONS
+from pretrained.landmarks.network.loss import Weights, losses, total
 from pretrained.landmarks.sources import NO_LETTER
 
 if TYPE_CHECKING:

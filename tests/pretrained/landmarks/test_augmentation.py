@@ -7,7 +7,7 @@ from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.imaging.preprocess import Image, opencv
 from pretrained.landmarks.augmentation import Augmentation, augment, hand_region
-from pretrained.landmarks.geometry import POINTS, Floats
+from pretrained.landmarks.network.geometry import POINTS, Floats
 
 SIZE = 128
 STILL = Augmentation(photometric=0.0, background_probability=0.0)

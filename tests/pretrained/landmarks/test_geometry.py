@@ -5,7 +5,7 @@ import pytest
 
 from asl_edge.data.synthetic.poses import POSES
 from asl_edge.data.synthetic.skeleton import average_build, pose_hand
-from pretrained.landmarks.geometry import FEATURES, POINTS, Floats, bounding_squares, features, plausible
+from pretrained.landmarks.network.geometry import FEATURES, POINTS, Floats, bounding_squares, features, plausible
 
 
 def hand(letter: str = "L") -> Floats:

@@ -11,13 +11,14 @@ from asl_edge.labels import CLASSES
 
 keras = pytest.importorskip("keras")
 
-from pretrained.landmarks import layers as ours  # noqa: E402
 from pretrained.landmarks.batches import SMOOTHING, Batches, BatchPlan  # noqa: E402
-from pretrained.landmarks.fused_norm import make_norms_fused  # noqa: E402
-from pretrained.landmarks.geometry import POINTS  # noqa: E402
 from pretrained.landmarks.image_cache import ImageCache, Labelled, write_cache  # noqa: E402
-from pretrained.landmarks.loss import Weights, losses, total  # noqa: E402
-from pretrained.landmarks.network import OUTPUTS, appearance_only, build, start_from_pretrained  # noqa: E402
+from pretrained.landmarks.network import layers as ours  # noqa: E402
+from pretrained.landmarks.network.architecture import OUTPUTS, appearance_only, build, start_from_pretrained  # noqa: E402
+from pretrained.landmarks.network.fused_norm import make_norms_fused  # noqa: E402
+from pretrained.landmarks.network.geometry import POINTS  # noqa: E402
+from pretrained.landmarks.network.loss import Weights, losses, total  # noqa: E402
+from pretrained.landmarks.network.weights_file import read_weights, write_weights  # noqa: E402
 from pretrained.landmarks.sources import NO_LETTER, Item  # noqa: E402
 from pretrained.landmarks.training import BEST_WEIGHTS, CHECKPOINT, HISTORY, Settings, Trainer, run  # noqa: E402
 
@@ -184,6 +185,25 @@ def test_a_training_continues_where_it_stopped(tmp_path: Path) -> None:
     assert first.passed == 1.0
     assert (tmp_path / "run" / HISTORY).read_text().count("\n") == 1
     assert np.allclose(other.get_layer("conv1").get_weights()[0], first.average[0].numpy())
+
+
+def test_weights_in_half_precision_classify_the_same(network: Any, images: Any, tmp_path: Path) -> None:
+    write_weights(network, tmp_path / "weights.npz")
+    other = build(input_size=SIZE)
+    read_weights(other, tmp_path / "weights.npz")
+    outputs = [np.asarray(one(images)["fused"]) for one in (network, other)]
+
+    assert (tmp_path / "weights.npz").stat().st_size < 8_000_000
+    assert np.allclose(outputs[0], outputs[1], atol=0.02)
+
+
+def test_weights_of_another_network_are_refused(network: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", **{"conv1/0": np.zeros(3)})
+
+    with pytest.raises(ModelError, match="another network"):
+        read_weights(network, tmp_path / "other.npz")
+    with pytest.raises(ModelError, match="no weights"):
+        read_weights(network, tmp_path / "missing.npz")
 
 
 def test_a_folder_without_checkpoint_is_named(tmp_path: Path, network: Any) -> None:

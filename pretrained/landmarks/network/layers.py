@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from pretrained.landmarks.geometry import POINTS, features
+from pretrained.landmarks.network.geometry import POINTS, features, place_centres
 
 CHANNELS = 4
 """Per point and place: logit of the heatmap, offset in x, offset in y, depth."""
@@ -78,12 +78,6 @@ class GeometryFeatures(keras.layers.Layer):  # type: ignore[misc]
     def call(self, points: Any) -> Any:
         """Normalise."""
         return features(points)
-
-
-def place_centres(rows: int, columns: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return x and y of the centres of all places, as shares of the side, float32 (rows x columns,) each."""
-    y, x = np.mgrid[0:rows, 0:columns]
-    return (((x + 0.5) / columns).ravel().astype(np.float32), ((y + 0.5) / rows).ravel().astype(np.float32))
 
 
 def interpolation(coarse: int, fine: int) -> npt.NDArray[np.float32]:

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from pretrained.landmarks.layers import place_centres
+from pretrained.landmarks.network.geometry import place_centres
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ def losses(outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, An
     Returns:
         A scalar by name, the names of `Weights`; also `error`, the mean distance of points in spans of the hand.
     """
+    from keras import ops
+
     parts: dict[str, Any] = {}
     for name in ("fused", "appearance", "geometry"):
         logs = ops.log_softmax(ops.cast(outputs[name], "float32"), axis=1)
@@ -76,6 +77,8 @@ def total(parts: Mapping[str, Any], weights: Weights) -> Any:
 
 def _heatmap_loss(logs: Any, wanted: Any) -> Any:
     """Return the cross-entropy (N, 21) of log heatmaps (N, places, 21) with Gaussians around the wanted points."""
+    from keras import ops
+
     side = round(logs.shape[1] ** 0.5)
     x, y = (np.reshape(values, (1, -1, 1)) for values in place_centres(side, side))
     inside = ops.clip(wanted, 0.5 / side, 1 - 0.5 / side)  # a point beyond the edge is taught at the edge
@@ -86,4 +89,6 @@ def _heatmap_loss(logs: Any, wanted: Any) -> Any:
 
 def _mean(values: Any, known: Any) -> Any:
     """Return the mean of values (N, K) over the rows that are known."""
+    from keras import ops
+
     return ops.sum(ops.mean(values, axis=1) * known) / (ops.sum(known) + 1e-6)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.labels import CLASSES
-from pretrained.landmarks.geometry import POINTS
+from pretrained.landmarks.network.geometry import POINTS
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ def build(classes: int = len(CLASSES), input_size: int = 128) -> keras.Model:
     import keras
 
     from asl_edge.training.networks.alexnet_edge import build_8
-    from pretrained.landmarks import layers as ours
+    from pretrained.landmarks.network import layers as ours
 
     layers = keras.layers
     value = image = keras.Input((input_size, input_size, 3), dtype="uint8", name="image")

@@ -81,3 +81,9 @@ def plausible(points: Floats) -> npt.NDArray[np.bool_]:
     palm = np.maximum(np.linalg.norm(points[:, WRIST] - points[:, MIDDLE_MCP], axis=1), 1e-6)
     span = (points[:, :, :2].max(axis=1) - points[:, :, :2].min(axis=1)).max(axis=1)
     return np.asarray((lengths.max(axis=1) < 4 * palm) & (palm > 0.1 * span) & np.isfinite(points).all(axis=(1, 2)))
+
+
+def place_centres(rows: int, columns: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return x and y of the centres of all places, as shares of the side, float32 (rows x columns,) each."""
+    y, x = np.mgrid[0:rows, 0:columns]
+    return (((x + 0.5) / columns).ravel().astype(np.float32), ((y + 0.5) / rows).ravel().astype(np.float32))
