@@ -31,8 +31,7 @@ COLUMNS = {
     "dev-rooms, augmented": "dev-rooms, augmented",
     "dev-webcam, mean over people": "dev-webcam, mean over 11 people",
     "dev-webcam, worst person": "dev-webcam, worst person",
-    "dev-frames, mean over people": "dev-frames, mean over 8 people",
-    "dev-frames, worst person": "dev-frames, worst person",
+    "dev-frames": "dev-frames",
 }
 """What is evaluated on -> title of its column."""
 

@@ -1,7 +1,7 @@
 """Evaluate a network on the development sets: by person, by letter, in one pass and with a second one on the hand.
 
-    python -m pretrained.landmarks.dev_evaluation DATA [--weights FILE.weights.h5] [--name NAME] [--log FILE]
-        [--sets dev-webcam ...] [--out FILE.json]
+    python -m pretrained.landmarks.dev_evaluation DATA [--weights FILE.weights.h5] [--cache WORK/landmark-cache]
+        [--name NAME] [--log FILE] [--sets dev-webcam ...] [--out FILE.json]
 
 Without `--weights` the pretrained model is evaluated as it is shipped, with its zoom pass. Every evaluation is a look
 at images that choices are made by: it becomes a line of the log.
@@ -32,6 +32,7 @@ from pretrained.dataset import is_augmented
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
 from pretrained.landmarks.network.architecture import CLASSIFICATIONS
 from pretrained.landmarks.network.geometry import bounding_squares
+from pretrained.landmarks.people_calibration import PeopleCalibration, choose, per_person
 from pretrained.landmarks.sources import HELD_OUT_SOURCES, Selection, items
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 SETS = ("dev-wall", "dev-rooms", "dev-webcam", "dev-frames", "held-out")
 BY_PERSON = ("dev-webcam", "dev-frames")
+MEAN_OVER_PEOPLE = "dev-webcam"
+"""The set that is logged as a mean over people; in `dev-frames` most of its people have a handful of images."""
 CROP_MARGIN = 1.45
 """Side of the second pass's crop in spans of the hand, that of the crops in `signers`."""
 SECOND_SHARE = 0.6
@@ -143,8 +146,10 @@ def crop_of(image: Image, points: Floats, size: int, margin: float = CROP_MARGIN
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE))
 
 
-def describe(labels: npt.NDArray[np.int64], people: npt.NDArray[np.str_], probabilities: Floats) -> dict[str, Any]:
-    """Return the figures of one set (see the module's description)."""
+def describe(
+    labels: npt.NDArray[np.int64], people: npt.NDArray[np.str_], probabilities: Floats, threshold: float | None = None
+) -> dict[str, Any]:
+    """Return the figures of one set (see the module's description); `threshold` adds what it accepts, by person."""
     hits = probabilities.argmax(axis=1) == labels
     names = np.unique(people)
     by_person = {str(name): float(hits[people == name].mean()) for name in names}
@@ -162,6 +167,15 @@ def describe(labels: npt.NDArray[np.int64], people: npt.NDArray[np.str_], probab
     figures["weakest"] = dict(sorted(letters.items(), key=lambda pair: pair[1])[:8])
     figures["ece"] = expected_calibration_error(probabilities, labels)
     figures["coverage"] = coverage_at(probabilities, hits, SELECTIVE)
+    if threshold is not None:
+        kept = per_person(probabilities, labels, people, threshold)
+        known = [share for _, share in kept.values() if share is not None]
+        figures["accepted"] = {
+            "threshold": threshold,
+            "coverage": float(np.mean([coverage for coverage, _ in kept.values()])),
+            "selective_accuracy": float(np.mean(known)) if known else None,
+            "people_at_target": f"{sum(share >= SELECTIVE for share in known)} of {len(known)}",
+        }
     return figures
 
 
@@ -197,7 +211,9 @@ def shipped_outcome(images: list[Image]) -> Outcome:
     return Outcome(found)
 
 
-def evaluate_sets(data: Path, names: list[str], outcome_of: Callable[[list[Image]], Outcome]) -> dict[str, Any]:
+def evaluate_sets(
+    data: Path, names: list[str], outcome_of: Callable[[list[Image]], Outcome], threshold: float | None = None
+) -> dict[str, Any]:
     """Return the figures by set and kind of evaluation; print a line for each."""
     results: dict[str, Any] = {}
     for name in names:
@@ -205,13 +221,14 @@ def evaluate_sets(data: Path, names: list[str], outcome_of: Callable[[list[Image
             outcome = outcome_of(one.images)
             results[one.name] = {}
             for kind, values in outcome.probabilities.items():
-                figures = describe(one.labels, one.people, values)
+                figures = describe(one.labels, one.people, values, threshold)
                 results[one.name][kind] = figures
                 people = f", people {figures['mean']:.1%} worst {figures['worst']:.1%}" if "mean" in figures else ""
                 weakest = " ".join(f"{letter} {share:.0%}" for letter, share in figures["weakest"].items())
                 print(
                     f"{one.name:18} {kind:10} {figures['accuracy']:.1%}{people} [{figures['low']:.1%}-"
-                    f"{figures['high']:.1%}], ECE {figures['ece']:.3f}, coverage {figures['coverage']:.1%}; {weakest}",
+                    f"{figures['high']:.1%}], ECE {figures['ece']:.3f}, coverage {figures['coverage']:.1%}; {weakest}"
+                    f" {figures.get('accepted', '')}",
                     flush=True,
                 )
     return results
@@ -222,11 +239,11 @@ def log_figures(results: Mapping[str, Any], kind: str) -> dict[str, Figure]:
     figures = {}
     for name, kinds in results.items():
         one = kinds[kind]
-        if "mean" in one:
+        if name == MEAN_OVER_PEOPLE:
             figures[f"{name}, mean over people"] = Figure(one["mean"], one["low"], one["high"], one["images"])
             figures[f"{name}, worst person"] = Figure(one["worst"])
         else:
-            figures[name] = Figure(one["accuracy"], one["low"], one["high"], one["images"])
+            figures[name] = Figure.counted(round(one["accuracy"] * one["images"]), one["images"])
     return {name: figure.rounded() for name, figure in figures.items()}
 
 
@@ -238,11 +255,12 @@ def main() -> None:
     parser.add_argument("--name", default="box", help="of the line in the log")
     parser.add_argument("--about", default="", help="what was evaluated, in words")
     parser.add_argument("--sets", choices=SETS, nargs="+", default=list(SETS))
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--cache", type=Path, help="image cache, on whose validation people the model is calibrated")
     parser.add_argument("--log", type=Path, default=LOG)
     parser.add_argument("--out", type=Path, help="all figures as JSON")
     options = parser.parse_args()
-    results = evaluate_sets(options.data, options.sets, chosen_outcome(options))
+    outcome_of, threshold = chosen_outcome(options)
+    results = evaluate_sets(options.data, options.sets, outcome_of, threshold)
     if options.out:
         atomic.write_json(options.out, results)
     for kind in ("zoom",) if options.weights is None else ("appearance", "fused", "two"):
@@ -253,22 +271,38 @@ def main() -> None:
     print(json.dumps({name: list(kinds) for name, kinds in results.items()}))
 
 
-def chosen_outcome(options: argparse.Namespace) -> Callable[[list[Image]], Outcome]:
-    """Return what classifies images: a network's weights, or the pretrained model."""
+def calibrated_on(infer: Infer, cache: Path, size: int) -> PeopleCalibration:
+    """Return temperature and threshold of both passes, chosen on the people that validate a training."""
+    from pretrained.landmarks.image_cache import ImageCache
+
+    stored = ImageCache.open(cache)
+    rows = np.concatenate([stored.rows("validation", (name,)) for name in ("signers", "signers-wide")])
+    images = [np.array(stored.image(row)) for row in rows]
+    both = evaluate_network(infer, images, size).probabilities["two"]
+    chosen = choose(both, stored.labels[rows].astype(int), stored.people[rows])
+    print(f"temperature {chosen.temperature:.3f}, threshold {chosen.threshold}, on {len(rows)} images", flush=True)
+    return chosen
+
+
+def chosen_outcome(options: argparse.Namespace) -> tuple[Callable[[list[Image]], Outcome], float | None]:
+    """Return what classifies images, a network's weights or the pretrained model, and its threshold."""
     if options.weights is None:
-        return shipped_outcome
+        return shipped_outcome, None
     from pretrained.landmarks.network.architecture import build
     from pretrained.landmarks.network.weights_file import read_weights
 
     network = build()
     read_weights(network, options.weights)
     infer = network_infer(network)
+    chosen = PeopleCalibration(1.0, None)
+    if options.cache:
+        chosen = calibrated_on(infer, options.cache, network.input_shape[1])
 
     def outcome_of(images: list[Image]) -> Outcome:
         found = evaluate_network(infer, images, network.input_shape[1]).probabilities
-        return Outcome({kind: with_temperature(values, options.temperature) for kind, values in found.items()})
+        return Outcome({kind: with_temperature(values, chosen.temperature) for kind, values in found.items()})
 
-    return outcome_of
+    return outcome_of, chosen.threshold
 
 
 if __name__ == "__main__":
