@@ -180,19 +180,26 @@ def _maker(name: str) -> str:
     return Path(name).parts[0]
 
 
-def check_settings(work: Path, data: Path, toy: bool) -> None:
+def check_settings(work: Path, data: Path, toy: bool, **more: str) -> None:
     """Refuse a work folder that was made with other settings, and note those of a new one.
 
     Raises:
-        UserError: the folder holds stages of another data folder or of the other scale.
+        UserError: the folder holds stages of another data folder, of the other scale, or of another chain or selection.
     """
-    settings = {"data": str(data.resolve()), "toy": toy}
+    settings = {"data": str(data.resolve()), "toy": toy, **more}
     path = work / _SETTINGS_FILE
     if path.is_file():
         stored = json.loads(path.read_text())
         if stored != settings:
             raise UserError(f"{work} was made with {stored}, not {settings}. Name another folder with --work.")
     atomic.write_json(path, settings)
+
+
+def chain_settings(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the command line chooses about the chain, beyond the images and the scale."""
+    if options.chain == "appearance":
+        return {}
+    return {"chain": options.chain, "selection": options.selection, "start_from": options.start_from or "pretrained"}
 
 
 def chosen_stages(options: argparse.Namespace) -> list[Stage]:
@@ -224,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"{options.data} is not a folder. Name the folder of the images with --data.")
         runner = Runner(chosen_stages(options), options.work)
         if not options.dry_run:
-            check_settings(options.work, options.data, options.toy)
+            check_settings(options.work, options.data, options.toy, **chain_settings(options))
             runner.run(options.only, options.first)
         print(*runner.table(), sep="\n")
     except UserError as error:
