@@ -69,9 +69,11 @@ class Environment:
         if not self.python.exists():
             venv.create(self.folder, with_pip=True)
         pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "--requirement", str(self.lock)], check=True)
+        environment = plain_environment()
+        subprocess.run([*pip, "--require-hashes", "--requirement", str(self.lock)], env=environment, check=True)
         if self.installs_asl_edge:
-            subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], check=True)
+            editable = [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
+            subprocess.run(editable, env=environment, check=True)
         for mark in self.folder.glob(".asl-edge-*"):
             mark.unlink()
         self.mark.write_text(self.fingerprint())
@@ -81,6 +83,11 @@ WORKSHOP = Environment(ROOT / ".venv", ROOT / "requirements" / "workshop.txt")
 DEVELOP = Environment(ROOT / ".venv", ROOT / "requirements" / "develop.txt")
 """The same environment with all that WORKSHOP has, and what tests and lint need."""
 DOCS = Environment(ROOT / ".venv-docs", ROOT / "requirements" / "docs.txt", installs_asl_edge=False)
+
+
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment, in which assertions count, as tests need them, and text is UTF-8."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"} | {"PYTHONUTF8": "1"}
 
 
 def set_up(wanted: Environment) -> None:
@@ -94,15 +101,17 @@ def run_tests(options: list[str]) -> int:
     quick, coverage = "--quick" in options, "--coverage" in options
     rest = [option for option in options if option not in ("--quick", "--coverage")]
     python = str(DEVELOP.python)
+    environment = plain_environment()
     if quick:
         rest = ["-m", "not slow", *rest]
     if quick or coverage or not options:
         # A file's tests stay in one process, for its fixtures; more than four processes would want more memory.
         rest = ["--numprocesses", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", *rest]
     if not coverage:
-        return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, check=False).returncode
+        return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, env=environment, check=False).returncode
     subprocess.run([python, "-m", "coverage", "erase"], cwd=ROOT, check=True)
-    code = subprocess.run([python, "-m", "coverage", "run", "-m", "pytest", *rest], cwd=ROOT, check=False).returncode
+    measured = [python, "-m", "coverage", "run", "-m", "pytest", *rest]
+    code = subprocess.run(measured, cwd=ROOT, env=environment, check=False).returncode
     subprocess.run([python, "-m", "coverage", "combine", "--quiet"], cwd=ROOT, check=True)
     subprocess.run([python, "-m", "coverage", "report"], cwd=ROOT, check=True)
     return code
@@ -119,7 +128,7 @@ def main(arguments: list[str]) -> int:
         return 2
     environments = {"demo": WORKSHOP, "test": DEVELOP, "run": WORKSHOP, "docs": DOCS, "setup": WORKSHOP}
     if not arguments or arguments[0] not in environments:
-        print(__doc__)
+        print(__doc__ or f"python3 bootstrap.py {' | '.join(environments)}")  # PYTHONOPTIMIZE=2 removes docstrings
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     what, rest = arguments[0], arguments[1:]
     try:

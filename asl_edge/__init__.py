@@ -2,10 +2,14 @@
 
 Everything here is loaded on first use: `import asl_edge` imports no NumPy, and a device that only predicts never
 needs the packages for training. PEP 562 describes the mechanism.
+
+Importing it switches off the telemetry of ONNX Runtime, which from 1.29 on writes to `~/.cache/Microsoft` and connects
+to a host of Microsoft. Whoever wants it sets `ORT_DISABLE_TELEMETRY=0` before.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from asl_edge._version import __version__
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from asl_edge.runtime.streams.prediction import Prediction
     from asl_edge.spec import ModelSpec
     from asl_edge.training.config import TrainConfig
+
+# Here and not where ONNX Runtime is imported, since that reads it once, and tests, benchmarks and other people's code
+# import it too.
+if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # an empty one, which switches nothing off, is nobody's choice
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = [
     "Effort",

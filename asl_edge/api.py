@@ -240,7 +240,7 @@ def predict(
 
     from asl_edge.errors import ImageError
     from asl_edge.runtime.predict import PredictConfig, predict_sources
-    from asl_edge.runtime.streams.sources import is_live
+    from asl_edge.runtime.streams.sources import is_endless
 
     def refuse(source: str, reason: str) -> None:
         raise ImageError(f"{source}: {reason}")
@@ -248,7 +248,7 @@ def predict(
     given = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     names = [os.fspath(source) for source in given]
     for name in names:
-        if is_live(name):
+        if is_endless(name):
             raise UserError(f"{name} has no end, so it cannot become a list. Use Predictor.stream for it.")
     config = PredictConfig(
         **{each.name: choices.pop(each.name) for each in fields(PredictConfig) if each.name in choices}

@@ -6,10 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from asl_edge.errors import ModelError, UserError
 from asl_edge.files.earlier_names import with_current_names
+from asl_edge.files.strict_json import parse_json
+from asl_edge.process.printable import spreadsheet_cell
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 METADATA_KEY = "asl_edge.spec"
 """The key of the ONNX metadata entry that holds the spec as JSON."""
@@ -32,6 +37,18 @@ Fit = Literal["crop", "stretch", "pad"]
 Colour = Literal["RGB", "BGR"]
 
 
+LARGEST_INPUT = 1024
+"""Largest side of the input in pixels, as for `asl-edge data prepare`."""
+MOST_FEATURES = 2**16
+MOST_CLASSES = 1000
+
+_MOST = 2**31
+_LONGEST = 1000
+_LONGEST_CLASS = 64
+_TEXTS = ("network", "precision")
+"""Texts that a spec cannot do without."""
+
+
 def check_fit(fit: object, name: str = "fit", error: type[UserError] = ModelError) -> None:
     """Check that `fit` is one of the ways in which an image becomes square.
 
@@ -44,7 +61,51 @@ def check_fit(fit: object, name: str = "fit", error: type[UserError] = ModelErro
         UserError: it is not, as the class `error`.
     """
     if fit not in get_args(Fit):
-        raise error(f"{name} must be crop, stretch or pad. Received: {fit}")
+        raise error(f"{name} must be crop, stretch or pad. Received: {_shown(fit)}")
+
+
+def is_class_name(name: object) -> bool:
+    """Whether a text can name a class: printable, 1 to 64 characters, without spaces around it, not like a formula.
+
+    Names are printed in terminals, drawn on images and written into tables, so they must not do anything there.
+    """
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= _LONGEST_CLASS
+        and name.isprintable()
+        and name == name.strip()
+        and spreadsheet_cell(name) == name
+    )
+
+
+def _check_classes(names: object) -> None:
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"classes must be a tuple of names. Received: {_shown(names)}")
+    if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
+        raise ModelError(
+            f"A spec needs two or more different classes, {MOST_CLASSES} at most. Received: {_shown(names)}"
+        )
+    for name in names:
+        if not is_class_name(name):
+            raise ModelError(
+                f"The name of a class must be 1 to {_LONGEST_CLASS} printable characters, without spaces around them, "
+                f"and not a formula like =1+1. Received: {_shown(name)}"
+            )
+
+
+def _check_whole(name: str, value: object, most: int, rule: str = "a positive whole number", *, least: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ModelError(f"{name} must be {rule}, {most} at most. Received: {_shown(value)}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message: in one line, and short."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 @dataclass(frozen=True)
@@ -97,29 +158,38 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        names = self.classes
-        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise ModelError(f"classes must be a tuple of names. Received: {names!r}")
-        if len(names) < 2 or len(set(names)) != len(names):
-            raise ModelError(f"A spec needs two or more different classes. Received: {list(names)}")
-        if not isinstance(self.input_size, int) or isinstance(self.input_size, bool) or self.input_size < 1:
-            raise ModelError(f"input_size must be a positive whole number of pixels. Received: {self.input_size!r}")
+        _check_classes(self.classes)
+        _check_whole("input_size", self.input_size, LARGEST_INPUT, "a positive whole number of pixels")
         check_fit(self.fit)
         if self.colour not in ("RGB", "BGR"):
             raise ModelError(f"colour must be RGB or BGR. Received: {self.colour!r}")
-        if not isinstance(self.temperature, int | float) or not 0 < self.temperature < math.inf:
-            raise ModelError(f"temperature must be a number above 0. Received: {self.temperature!r}")
+        _check_whole("preprocess_version", self.preprocess_version, _MOST, least=0)
+        _check_whole("spec_version", self.spec_version, _MOST)
+        for name in ("network", "precision", "weights_sha256"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and len(value) <= _LONGEST) and not (value is None and name not in _TEXTS):
+                raise ModelError(f"{name} must be a text of at most {_LONGEST} characters. Received: {_shown(value)}")
+        if not _is_number(self.temperature) or not 0 < self.temperature < math.inf:
+            raise ModelError(f"temperature must be a number above 0. Received: {_shown(self.temperature)}")
         threshold = self.reject_threshold
-        if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
-            raise ModelError(f"reject_threshold must be between 0 and 1. Received: {self.reject_threshold!r}")
-
-        if self.features is not None and (not isinstance(self.features, int) or self.features < 1):
-            raise ModelError(f"features must be a positive whole number. Received: {self.features!r}")
-        if not isinstance(self.zoom, dict) or (self.zoom and self.features is None):
+        if threshold is not None and not (_is_number(threshold) and 0 <= threshold <= 1):
+            raise ModelError(f"reject_threshold must be between 0 and 1. Received: {_shown(threshold)}")
+        if self.features is not None:
+            _check_whole("features", self.features, MOST_FEATURES)
+        for name in ("calibration", "zoom", "evaluation", "trained_on", "parity", "quantization", "made_with"):
+            if not isinstance(getattr(self, name), dict):
+                raise ModelError(f"{name} must be an object. Received: {_shown(getattr(self, name))}")
+        if self.zoom and self.features is None:
             raise ModelError("zoom must be an object, and the model must output its features. Export the model again.")
-        shares = [value for point in self.reject_curve for value in point]
-        if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in shares) or any(
-            len(point) != 3 for point in self.reject_curve
+        self._check_reject_curve()
+
+    def _check_reject_curve(self) -> None:
+        points = self.reject_curve
+        if not isinstance(points, tuple) or not all(
+            isinstance(point, tuple)
+            and len(point) == 3
+            and all(_is_number(value) and 0 <= value <= 1 for value in point)
+            for point in points
         ):
             raise ModelError("reject_curve must hold (threshold, coverage, accuracy), each between 0 and 1.")
 
@@ -139,15 +209,15 @@ class ModelSpec:
             ModelError: the text is not a spec, or of a spec version that this asl-edge does not know.
         """
         try:
-            values = with_current_names(json.loads(text))
+            values = with_current_names(parse_json(text))
         except ValueError as error:
-            raise ModelError(f"The model's spec is not JSON ({error}). Export the model again.") from error
+            raise ModelError(f"The model's spec is not JSON that can be used ({error}). Export it again.") from error
         if not isinstance(values, dict) or "classes" not in values or "input_size" not in values:
             raise ModelError("The model's spec lacks its classes or input size. Export the model again.")
         version = values.get("spec_version", 1)
         if not isinstance(version, int) or version > SPEC_VERSION:
             raise ModelError(
-                f"The model's spec has version {version}, this asl-edge knows {SPEC_VERSION}. Upgrade asl-edge."
+                f"The model's spec has version {_shown(version)}, this asl-edge knows {SPEC_VERSION}. Upgrade asl-edge."
             )
         known = {item.name for item in fields(cls)}
         values = {name: value for name, value in values.items() if name in known}

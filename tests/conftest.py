@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,6 +23,18 @@ pytest_plugins = [
 ]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports ONNX Runtime itself
+# Tests import Keras and matplotlib themselves: whoever runs them may have other settings for both.
+os.environ.pop("TF_USE_LEGACY_KERAS", None)
+os.environ.pop("KERAS_BACKEND", None)
+os.environ["MPLBACKEND"] = "agg"
+if "KERAS_HOME_OF_TESTS" not in os.environ:
+    os.environ["KERAS_HOME_OF_TESTS"] = tempfile.mkdtemp(prefix="asl-edge-tests-")
+    atexit.register(shutil.rmtree, os.environ["KERAS_HOME_OF_TESTS"], ignore_errors=True)
+os.environ["KERAS_HOME"] = os.environ["KERAS_HOME_OF_TESTS"]
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # Begun in the background by a shell, a process ignores SIGINT and so would every process that a test interrupts.

@@ -3,7 +3,8 @@
 `pytest --record-durations` writes tests/durations.json at the end of a run: the processor seconds of every file that
 ran, the names of its slow tests, and the fixtures that are slow to set up; what did not run keeps its figures. From it
 
-- files start in the order of their length, the longest first, so that parallel processes end together;
+- files start in the order of their length, the longest and the unmeasured first, so that parallel processes end
+  together;
 - every test that is slow, that uses a slow fixture, or whose file was never measured, is marked `slow`, except the
   fastest one of each folder that would have no other. `pytest -m "not slow"` is the quick run.
 """
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     measured: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     mark_slow(items, measured)
     files = measured.get("files", {})
-    items.sort(key=lambda item: -float(files.get(_file(item), {}).get("seconds", 0)))
+    items.sort(key=lambda item: -float(files.get(_file(item), {}).get("seconds", float("inf"))))  # new files first
 
 
 def mark_slow(items: list[pytest.Item], measured: dict[str, Any]) -> None:

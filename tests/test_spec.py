@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asl_edge.errors import ModelError
 from asl_edge.files.earlier_names import with_current_names
 from asl_edge.labels import CLASSES
-from asl_edge.spec import METADATA_KEY, SPEC_VERSION, ModelSpec
+from asl_edge.spec import METADATA_KEY, SPEC_VERSION, ModelSpec, is_class_name
 
 # Keys that earlier versions wrote are renamed when a spec is read (tests/files/test_earlier_names.py).
 keys = st.text().filter(lambda key: with_current_names({key: 0}) == {key: 0})
@@ -24,8 +24,10 @@ plain = st.recursive(
 )
 specs = st.builds(
     ModelSpec,
-    classes=st.lists(st.text(min_size=1), min_size=2, max_size=30, unique=True).map(tuple),
-    input_size=st.integers(1, 4096),
+    classes=st.lists(st.text(min_size=1, max_size=64).filter(is_class_name), min_size=2, max_size=30, unique=True).map(
+        tuple
+    ),
+    input_size=st.integers(1, 1024),
     fit=st.sampled_from(["crop", "stretch", "pad"]),
     colour=st.sampled_from(["RGB", "BGR"]),
     preprocess_version=st.integers(1, 9),

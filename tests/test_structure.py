@@ -15,7 +15,6 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 FEWEST_FILES, MOST_FILES = 3, 15
 FULLER_FOLDERS = {
-    "asl_edge/cli": "one file per command, and the options that they share",
     "asl_edge/training/augmentation": "one file per change of an image, and the layer that applies them",
     "benchmarks/speed": "one file per benchmark, as `python -m` starts them",
 }

@@ -39,7 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("asl_edge.cli.runs", "runs"),
     "runs compare": ("asl_edge.cli.runs_compare", "compare"),
     "adapt": ("asl_edge.cli.adapt", "adapt"),
-    "verify": ("asl_edge.cli.verify", "verify"),
+    "verify": ("asl_edge.cli.verification.verify", "verify"),
+    "sign": ("asl_edge.cli.verification.sign", "sign"),
     "benchmark": ("asl_edge.cli.benchmark", "benchmark"),
     "tune": ("asl_edge.cli.tune", "tune"),
     "model-card": ("asl_edge.cli.model_card", "model_card"),
@@ -51,8 +52,10 @@ GROUPS = {
 _PANELS = {  # of `asl-edge --help`
     "Get started": ("predict", "demo", "doctor"),
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
-    "Use a model": ("adapt", "verify", "benchmark", "tune", "model-card"),
+    "Use a model": ("adapt", "verify", "sign", "benchmark", "tune", "model-card"),
 }
+_LONGEST = 500  # characters of a library's own message
+_SCREEN_LINES, _SCREEN_CHARACTERS = 20, 1600
 _STOPPED_CODE = 130  # what shells report for a command ended by Ctrl-C
 
 
@@ -95,8 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Accepted before and after the command: people add it to the end of the line that has just failed.
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
+    _choose_encoding()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _shown(warnings.showwarning)
@@ -104,20 +106,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AslEdgeError as error:
         if debug:
             raise
-        _fail(str(error), error.exit_code)
+        _fail(_on_one_screen(str(error)), error.exit_code)
     except Exception as error:
         if debug:
             raise
         if _is_full_disk(error):
             discard(sys.stdout)
-            where = f" ({error.filename})" if error.filename else ""
-            _fail(f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk.", 1)
-        _fail(
-            f"{type(error).__name__}: {error}\nThis is a bug in asl-edge or a broken installation. "
-            "Run the same command with --debug to see the traceback.",
-            1,
-        )
+        _fail(_explained(error), 1)
     sys.exit(code)
+
+
+def _choose_encoding() -> None:
+    """Write UTF-8 where the locale is ASCII, and file names as they are, even those that are not valid text."""
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if not hasattr(stream, "reconfigure"):  # replaced by a test or a notebook, or missing
+            continue
+        if (stream.encoding or "").replace("-", "").lower() in ("ascii", "usascii", "ansi_x3.41968"):
+            stream.reconfigure(encoding="utf-8", errors=errors)
+        elif stream is sys.stdout:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _explained(error: Exception) -> str:
+    """Return what to print for an exception that no command has explained.
+
+    Only what the machine, its disks and its packages cannot have caused is called a bug.
+    """
+    from asl_edge.process.shared_libraries import remedy_for
+
+    again = "Run the same command with --debug to see the traceback."
+    if _is_full_disk(error):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk."
+    if isinstance(error, MemoryError):
+        return f"Memory ran out ({_one_line(error)}). Close other programs, or choose less at once. {again}"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or type(error).__name__}{where}. The system refused it. {again}"
+    if isinstance(error, ImportError):
+        remedy = remedy_for(str(error)) or "Install asl-edge again, in an environment of its own."
+        return f"A package cannot be imported ({_one_line(error)}). {remedy} {again}"
+    return f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in asl-edge or a broken installation. {again}"
+
+
+def _on_one_screen(message: str) -> str:
+    """Return a message that is no longer than a screen; libraries put whole graphs and configurations into theirs."""
+    lines = message.splitlines()
+    if len(lines) <= _SCREEN_LINES and len(message) <= _SCREEN_CHARACTERS:
+        return message
+    kept = "\n".join(lines[:_SCREEN_LINES])[:_SCREEN_CHARACTERS]
+    return f"{kept}...\nThe message is longer; --debug shows all of it."
+
+
+def _one_line(error: Exception) -> str:
+    """Return the beginning of an exception's message: libraries print whole graphs and configurations there."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _shown(usual: Callable[..., None]) -> Callable[..., None]:
@@ -125,7 +169,9 @@ def _shown(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         if category.__module__.partition(".")[0] == "asl_edge":
-            typer.secho(f"Warning: {message}", err=True, fg=typer.colors.YELLOW)
+            from asl_edge.process.printable import printable
+
+            typer.secho(f"Warning: {printable(str(message))}", err=True, fg=typer.colors.YELLOW)
         else:
             usual(message, category, *rest, **named)
 
@@ -138,12 +184,26 @@ def command() -> None:
     Python needs several times as long to unload NumPy, OpenCV and ONNX Runtime as to classify an image. After
     `predict` everything is written and closed, so the process ends without unloading them.
     """
+    if sys.flags.optimize > 1 and _asks_for_help(sys.argv[1:]):
+        _restart_with_docstrings()
     try:
         main()
     except SystemExit as ended:
         if sys.argv[1:2] == ["predict"] and isinstance(ended.code, int):
             _leave(ended.code)
         raise
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    return not words or words in (["data"], ["runs"]) or "--help" in words or "-h" in words
+
+
+def _restart_with_docstrings() -> NoReturn:
+    """Run the same command in a Python that keeps docstrings, which are the help: PYTHONOPTIMIZE=2 removes them."""
+    import subprocess
+
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
+    sys.exit(subprocess.call([sys.executable, "-m", "asl_edge", *sys.argv[1:]], env=environment))
 
 
 def _leave(code: int) -> None:
@@ -196,7 +256,8 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         earlier = {old: new for old, new in EARLIER_FLAGS.items() if new in flags}
-        return super().parse_args(ctx, [earlier.get(word, word) for word in args])
+        paths = {flag for option in self.params if _takes_path(option) for flag in option.opts}
+        return super().parse_args(ctx, [_home_expanded(earlier.get(word, word), paths) for word in args])
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         option: Any
@@ -212,6 +273,19 @@ class _Command(TyperCommand):
         if examples:
             typer.secho(" Examples:", bold=True)
             typer.echo("".join(f"   {line}\n" for line in examples.splitlines()))
+
+
+def _takes_path(option: Any) -> bool:
+    """Whether an option names a file or folder; that of a source may also be a name."""
+    return option.type.name in ("path", "file", "directory") or option.metavar == "SOURCE"
+
+
+def _home_expanded(word: str, path_flags: set[str]) -> str:
+    """Expand the tilde in `--out=~/x`, as shells do in `--out ~/x`; without a home it stays, as there."""
+    flag, equals, value = word.partition("=")
+    if equals and flag in path_flags and value.startswith("~"):
+        return f"{flag}={os.path.expanduser(value)}"  # noqa: PTH111 - Path.expanduser raises without a home
+    return word
 
 
 def _run(words: list[str]) -> Any:
@@ -249,7 +323,9 @@ def _fail(message: str, exit_code: int) -> NoReturn:
     from rich.console import Console
     from rich.markup import escape
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(message)}")
+    from asl_edge.process.printable import printable
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]Error:[/] {escape(printable(message))}")
     sys.exit(exit_code)
 
 

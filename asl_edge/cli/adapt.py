@@ -41,7 +41,7 @@ def adapt(
     """
     import time
 
-    from asl_edge.cli.output.console import err, print_json, print_next
+    from asl_edge.cli.output.console import err, print_json, print_next, warn
     from asl_edge.data.synthetic.rehearsal_images import stand_ins
     from asl_edge.files.writable import refuse_unwritable_file
     from asl_edge.runtime.adapt import adapt as fit
@@ -60,6 +60,8 @@ def adapt(
     _save(adaptation, path)
     seconds = time.perf_counter() - began
     _warn_of_skipped(report.skipped)
+    if report.left_out:
+        warn(f"Left out: {report.left_out.in_words()}.")
     if as_json:
         print_json({"adaptation": str(path), "seconds": seconds, **report.to_dict()})
     else:

@@ -38,7 +38,7 @@ def demo(
         training = ConsoleProgress()
 
         def step_begins(self, number: int, of: int, title: str, command: str) -> None:
-            err.print(f"\n[bold]{number}/{of} {title}[/]")
+            err.print(f"\n{number}/{of} {title}", style="bold")
             err.print(f"  {command}", style="cyan", markup=False)
 
         def step_ends(self, step: Step) -> None:

@@ -73,6 +73,7 @@ def _print(diagnosis: Diagnosis) -> None:
         out.print(kind + Text(finding.problem, style="bold"))
         out.print(Text(f"  {finding.remedy}", style="cyan"))
     out.print()
-    out.print(
-        "[bold green]predict works here.[/]" if diagnosis.can_predict else "[bold red]predict cannot work here.[/]"
-    )
+    if diagnosis.can_predict:
+        out.print("predict works here.", style="bold green")
+    else:
+        out.print("predict cannot work here.", style="bold red")

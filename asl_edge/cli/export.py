@@ -34,7 +34,7 @@ def export(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="A run folder, a .keras or .onnx file, the tutorial's model.json, or pretrained."
+            metavar="RUN", help="A run folder, a .keras, .h5 or .onnx file, the tutorial's model.json, or pretrained."
         ),
     ],
     out: Annotated[

@@ -19,6 +19,7 @@ def model_card(model: ModelArgument = None, as_json: AsJson = False) -> None:
     import json
 
     from asl_edge.cli.output.console import out, print_json
+    from asl_edge.process.printable import printable
     from asl_edge.runtime.bundle.detection import is_bundle
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.model_card import card
@@ -38,7 +39,7 @@ def model_card(model: ModelArgument = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"model": str(path), "spec": json.loads(spec.to_json()), "card": card_text})
         return
-    text = card(spec, path.name, card_text)
+    text = printable(card(spec, path.name, card_text))
     if sys.stdout.isatty():
         from rich.markdown import Markdown
 

@@ -136,7 +136,7 @@ InputPixels = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(
-        "--weights", metavar="FILE", help="The weights that belong to a model.json.", rich_help_panel=OUTSIDE_A_RUN
+        "--weights", metavar="FILE", help="The weights of a model.json (.h5, .hdf5).", rich_help_panel=OUTSIDE_A_RUN
     ),
 ]
 

@@ -35,7 +35,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Images, folders, patterns, videos, a camera's number, or - for a list on standard input.",
+            help="Images, folders, patterns, videos, addresses, a camera's number, or - for standard input.",
         ),
     ],
     model: Model = None,
@@ -84,8 +84,10 @@ def predict(
 ) -> None:
     """Recognise the letter in images, videos or a camera.
 
-    Of video frames, the centre square is classified. Exit code 0 if every image was classified, 1 if some could not be
-    read (they are named on standard error, and the others are classified), 2 if none could or the command is wrong.
+    Of video frames, the centre square is classified. A file is an image or a video by its content. Standard input holds
+    paths, one per line or with NUL bytes between them, or one image itself. Exit code 0 if every image was classified,
+    1 if some could not be read or frames of a video are missing (which is said on standard error, and the others are
+    classified), 2 if none could or the command is wrong.
 
     Examples:
         asl-edge predict hand.jpg
@@ -98,9 +100,9 @@ def predict(
     from asl_edge.cli import discard
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start threads that are not used
+    from asl_edge.process.printable import on_one_line
     from asl_edge.runtime.engine.providers import EngineBuildNotice, ProviderWarning
     from asl_edge.runtime.predict import PredictConfig, predict_sources
-    from asl_edge.runtime.streams.sinks import on_one_line
 
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
@@ -125,7 +127,7 @@ def predict(
                 model=model,
                 options=options,
                 config=config,
-                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {reason}"),
+                on_skip=lambda source, reason: _tell(f"Skipped {on_one_line(source)}: {on_one_line(reason)}"),
             )
         except BrokenPipeError:
             discard(sys.stdout)  # the reader has closed the pipe (`| head`)
@@ -139,6 +141,8 @@ def predict(
             f"{summary.classified} classified{unsure}{skipped}; {summary.mean_ms:.1f} ms each on {used}{parallel}",
             quiet=True,
         )
+    if summary.left_out:
+        _tell(f"Left out: {summary.left_out.in_words()}.")
     if summary.skipped:
         raise typer.Exit(1 if summary.classified else 2)
 
@@ -173,4 +177,6 @@ def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: P
 
 def _tell(message: str, quiet: bool = False) -> None:
     # Not through console.py: rich would add a fifth to the time of a single prediction.
-    typer.secho(message, err=True, fg=None if quiet else typer.colors.YELLOW, dim=quiet or None)
+    from asl_edge.process.printable import printable
+
+    typer.secho(printable(message), err=True, fg=None if quiet else typer.colors.YELLOW, dim=quiet or None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -278,7 +279,9 @@ def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:
     for name, value in read_settings(settings).items():
         if changes.get(name) is not None:
             raise UserError(f"{name} is given by an option and by --set. Leave one of them out.")
-        changes[name] = value
+        # No shell expands the tilde in `--set start_from=~/x`.
+        is_path = name == "start_from" and isinstance(value, str)
+        changes[name] = os.path.expanduser(value) if is_path else value  # noqa: PTH111 - it leaves unknown users alone
 
 
 def _print_settings() -> None:

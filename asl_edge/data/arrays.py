@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import warnings
@@ -16,8 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import DataError
+from asl_edge.files import git_lfs
 from asl_edge.files.atomic_folder import PARTIAL_WITHIN
 from asl_edge.files.earlier_names import with_current_names
+from asl_edge.files.npy import map_npy
+from asl_edge.files.regular_file import open_regular
+from asl_edge.files.strict_json import read_json
 from asl_edge.labels import CLASSES
 from asl_edge.spec import Fit
 
@@ -28,6 +31,9 @@ FILES: dict[str, tuple[str, str]] = {name: (f"{name}_set.npy", f"{name}_classes.
 
 MANIFEST_FILE = "manifest.json"
 CONTACT_SHEET_FILE = "contact_sheet.png"
+
+_LARGEST_MANIFEST = 2**30
+"""Most bytes of a manifest, which has some hundred for each image."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -157,9 +163,9 @@ class PreparedArrays:
         try:
             folders = np.array([folder[0] for folder in manifest["folders"]], np.int64)
             of_rows = folders[np.array(manifest["rows"][name]["folder"], np.int64)]
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             return np.zeros(count, np.int64)
-        return of_rows if len(of_rows) == count else np.zeros(count, np.int64)
+        return of_rows if of_rows.shape == (count,) else np.zeros(count, np.int64)
 
     def rgb(self, split: str, rows: npt.NDArray[np.integer] | slice | Sequence[int]) -> npt.NDArray[np.uint8]:
         """Copy the images of `rows` into memory: uint8 array of shape (len(rows), H, W, 3), always RGB."""
@@ -206,7 +212,7 @@ class PreparedArrays:
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits; it is read in pieces, whatever its size."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
@@ -237,16 +243,12 @@ def _open_pair(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDAr
 
 def _open_array(path: Path) -> npt.NDArray[Any]:
     try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        if 0 in shape:  # an empty file cannot be mapped
-            return np.empty(shape, dtype)
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return map_npy(path)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing. Prepare the arrays again.") from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
+        if git_lfs.is_pointer_file(path):
+            raise DataError(f"{path} cannot be read: {git_lfs.ADVICE}.") from error
         raise DataError(f"{path} is damaged or not an array file ({error}). Prepare the arrays again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
@@ -255,7 +257,7 @@ def _open_array(path: Path) -> npt.NDArray[Any]:
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / MANIFEST_FILE
     try:
-        manifest = with_current_names(json.loads(path.read_text(encoding="utf-8")))
+        manifest = with_current_names(read_json(path, _LARGEST_MANIFEST))
     except FileNotFoundError:
         if any(entry.name.startswith(PARTIAL_WITHIN) for entry in folder.iterdir()):
             raise DataError(
@@ -265,8 +267,6 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Prepare the arrays again.") from error
-    except RecursionError as error:
-        raise DataError(f"{path} is damaged (nested too deeply). Prepare the arrays again.") from error
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}). Prepare the arrays again.") from error
     fault = _fault_of_manifest(manifest)

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from asl_edge.data.synthetic.scene import Framing
 from asl_edge.demo.gallery import Classified, write_gallery
 from asl_edge.errors import DataError, MissingPackageError
 from asl_edge.files import atomic
+from asl_edge.files.removal import is_link, remove
 from asl_edge.training.loop.progress import Progress
 
 MARK_FILE = "demo.json"
@@ -181,10 +181,7 @@ def _clear_folder(config: DemoConfig) -> None:
         for item in out.iterdir():
             if item.name == MARK_FILE or not _is_ours(item.name):
                 continue
-            if item.is_dir() and not item.is_symlink():
-                shutil.rmtree(item)
-            else:
-                item.unlink()
+            remove(item)
     except OSError as error:
         raise DataError(
             f"{out} cannot be written to ({error.strerror or error}). Name another folder with --out."
@@ -195,6 +192,8 @@ def _refuse_to_replace(out: Path, overwrite: bool) -> None:
     names = sorted(item.name for item in out.iterdir())
     if not names:
         return
+    if is_link(out):
+        raise DataError(f"{out} is a link, and what it leads to is not replaced. Name a folder itself with --out.")
     foreign = [name for name in names if not _is_ours(name)]
     if not foreign and not _is_demo(out):  # people also use names such as `hands` and `run`
         foreign = names

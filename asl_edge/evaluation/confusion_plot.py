@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import MissingPackageError
 from asl_edge.files.atomic import replacing
+from asl_edge.process.environment import for_importing_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +51,9 @@ def confusion_figure(confusion: npt.NDArray[np.int64], classes: Sequence[str], t
         MissingPackageError: matplotlib is not installed.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        with for_importing_matplotlib():
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingPackageError("Plots need matplotlib: pip install 'asl-edge[report]'") from error
 

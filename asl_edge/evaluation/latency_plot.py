@@ -13,6 +13,7 @@ from asl_edge.bench.report import BenchmarkReport, VariantResult
 from asl_edge.errors import AslEdgeError, MissingPackageError, UserError
 from asl_edge.files import atomic
 from asl_edge.files.writable import refuse_unwritable_file
+from asl_edge.process.environment import for_importing_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +36,9 @@ def require_plottable(path: str | os.PathLike[str]) -> None:
         UserError: it writes no such files, or none can be written there.
     """
     try:
-        import matplotlib.figure  # noqa: F401
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        with for_importing_matplotlib():
+            import matplotlib.figure  # noqa: F401
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
         raise MissingPackageError(
             f"The plot needs matplotlib, which cannot be imported ({error}). Install it: pip install 'asl-edge[report]'"

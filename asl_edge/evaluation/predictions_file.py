@@ -16,6 +16,7 @@ from asl_edge import metrics
 from asl_edge.errors import DataError
 from asl_edge.evaluation.report import EvaluationReport
 from asl_edge.files.csv_writer import write_csv
+from asl_edge.process.printable import spreadsheet_text
 
 PREDICTIONS = "predictions.csv"
 
@@ -104,11 +105,12 @@ def _read(path: Path, file: IO[str]) -> Predictions:
         where = f"Line {reader.line_num} of {path}"
         if len(row) != len(header):
             raise DataError(f"{where} has {len(row)} values, the header {len(header)}. {_REMEDY}")
-        if row[label] not in column_of:
-            raise DataError(f"{where}: {row[label]!r} is not one of the classes {','.join(classes)}. {_REMEDY}")
-        labels.append(column_of[row[label]])
+        name = spreadsheet_text(row[label])
+        if name not in column_of:
+            raise DataError(f"{where}: {name!r} is not one of the classes {','.join(classes)}. {_REMEDY}")
+        labels.append(column_of[name])
         rows.append(_probabilities(where, row[first : first + len(classes)]))
-        sources.append(row[source])
+        sources.append(spreadsheet_text(row[source]))
         temperatures.add(1.0 if tempered is None else _temperature(where, row[tempered]))
     if not rows:
         raise DataError(f"{path} holds no images. {_REMEDY}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import UserError
+from asl_edge.errors import ModelError, UserError
 from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.convert import ConvertedModel
 from asl_edge.export.graph.edit import copy_of
@@ -43,6 +43,7 @@ from asl_edge.export.source.open_source import Source
 from asl_edge.export.synthetic_hands import DESCRIBED, calibration_hands, unlike_training
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import processor
+from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
 from asl_edge.spec import CARD_KEY, ModelSpec
 from asl_edge.training.runs.folder import MODEL_CARD_FILE
 
@@ -96,10 +97,22 @@ class BuiltGraph:
     notes: tuple[str, ...]
 
     def to_bytes(self, card: str | None) -> bytes:
-        """Return the content of the `.onnx` file, with its spec and the model card inside."""
+        """Return the content of the `.onnx` file, with its spec and the model card inside.
+
+        Raises:
+            ModelError: devices would refuse to run it.
+        """
         metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
         load("onnx").helper.set_model_props(self.graph, metadata)
-        return aligned(self.graph.SerializeToString())
+        content = aligned(self.graph.SerializeToString())
+        try:
+            reject_unsafe_model(content, "the exported model")
+        except ModelError as error:
+            raise ModelError(
+                f"This network cannot be exported: a device would refuse it, since {error} Build it from other layers "
+                "(convolutions, pooling, dense layers, normalisation, activations), or for smaller images."
+            ) from error
+        return content
 
 
 def default_precision(optimize_for: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.export import checked_file, reject_out_of_tolerance, writing
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
+from asl_edge.runtime.bundle.archive import write_archive
 from asl_edge.runtime.bundle.detection import MANIFEST, SUFFIX
 from asl_edge.runtime.bundle.golden_test import GoldenResult
 from asl_edge.runtime.bundle.reader import FORMAT
@@ -34,8 +34,6 @@ DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
 TOLERANCES: Mapping[str, float] = {"fp32": 1e-4, "fp16": 2e-2, "fp16-weights": 1e-4, "int8": 5e-2}
 """Largest difference of a probability from the one computed where the bundle was made. Other kernels sum in another
 order (float32), round differently between layers (half precision), or break ties differently when rounding (INT8)."""
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run gives the same bytes, whenever it is bundled
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def _documents(converted: ConvertedModel, models: Sequence[BuiltGraph], card: st
     for name in ("precision", "parity", "quantization"):  # these differ between the models, and each holds its own
         spec.pop(name)
     labels = "".join(f"{name}\n" for name in converted.source.classes)
-    sources = ", ".join(map(str, converted.source.trained_on.get("sources", ()))) or "not recorded"
+    sources = ", ".join(map(str, converted.source.trained_on.get("sources") or ())) or "not recorded"
     notice = (
         "The program that made this bundle, asl-edge, is under the Apache License 2.0.\n"
         f"The weights were trained on images from these sources: {sources}.\n"
@@ -259,14 +257,9 @@ def _manifest(
 
 
 def _write_zip(path: Path, manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
-        for name, data in {MANIFEST: content, **members}.items():
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o100644 << 16
-            # Weights hardly compress, and stored ones open faster.
-            entry.compress_type = zipfile.ZIP_STORED if name.startswith("models/") else zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data)
+    content = json.dumps(manifest, ensure_ascii=False, indent=1).encode()
+    with path.open("wb") as file:
+        write_archive(file, {MANIFEST: content, **members})
 
 
 def _npy(array: npt.NDArray[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from asl_edge.export.passes.optimize import PassReport
 from asl_edge.export.passes.throughput import ThroughputReport
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
+from asl_edge.files.names import companion
 from asl_edge.runtime.pretrained import resolve
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
@@ -166,19 +168,18 @@ def export_run(
     converted = convert(source, data=data, described=described, optimized=optimized)
     built = build(converted, precision, int8, optimize_for=optimize_for)
     reject_out_of_tolerance(built, model_path)
-    replaced = model_path.exists()
-    size, digest = _write(model_path, built, converted.images, written_card(converted.source))
+    content = built.to_bytes(written_card(converted.source))
     result = ExportResult(
         model_path=model_path,
-        report_path=model_path.with_suffix(".parity.json"),
-        replaced=replaced,
-        size_bytes=size,
-        sha256=digest,
+        report_path=companion(model_path.with_suffix(""), ".parity.json"),
+        replaced=model_path.exists(),
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
         parameters=converted.source.model.count_params(),
         converted=converted,
         built=built,
     )
-    _write_report(result, str(source))
+    _write(result, content, str(source))
     return result
 
 
@@ -192,7 +193,7 @@ def _write_report(result: ExportResult, source: str) -> None:
         **_how_it_was_made(result.converted, result.built),
         "made_with": result.spec.made_with,
     }
-    writing(result.report_path, lambda: atomic.write_json(result.report_path, report))
+    atomic.write_json(result.report_path, report)
 
 
 def reject_out_of_tolerance(built: BuiltGraph, path: Path) -> None:
@@ -226,19 +227,16 @@ def checked_file(path: Path, suffix: str, option: str) -> Path:
     return path
 
 
-def _write(path: Path, built: BuiltGraph, images: ParityImages, card: str | None) -> tuple[int, str]:
-    """Write the model with its spec; return its size in bytes and its SHA-256."""
-    import hashlib
-
-    data = built.to_bytes(card)
+def _write(result: ExportResult, data: bytes, source: str) -> None:
+    """Write the model and its parity report: both, or where one cannot be written neither."""
 
     def write() -> None:
-        with atomic.replacing(path) as temporary:
+        with atomic.replacing(result.model_path) as temporary:
             temporary.write_bytes(data)
-            _smoke_test(temporary, built.spec, images)
+            _smoke_test(temporary, result.spec, result.converted.images)
+            _write_report(result, source)
 
-    writing(path, write)
-    return len(data), hashlib.sha256(data).hexdigest()
+    writing(result.model_path, write)
 
 
 def _smoke_test(path: Path, spec: ModelSpec, images: ParityImages) -> None:

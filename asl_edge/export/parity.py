@@ -56,7 +56,7 @@ class ImageDifference:
     """True class; None if the image has no label."""
     expected: str
     """Class that Keras predicts."""
-    answered: str
+    predicted: str
     """Class that the exported model predicts."""
     margin: float
     """Difference between Keras's top two probabilities."""
@@ -221,7 +221,7 @@ def compare(
             index=int(row),
             truth=None if labels is None else classes[int(labels[row])],
             expected=classes[keras_labels[row]],
-            answered=classes[onnx_labels[row]],
+            predicted=classes[onnx_labels[row]],
             margin=float(margin[row]),
             probability_difference=float(probability_differences[row]),
             logit_difference=float(logit_differences[row]),

@@ -14,6 +14,8 @@ from asl_edge.export.parity import OutOfToleranceError, ParityReport, tolerances
 from asl_edge.export.parity_images import parity_images
 from asl_edge.export.source.keras_to_onnx import check
 from asl_edge.export.source.open_source import Described, Source, open_source
+from asl_edge.files.regular_file import read_regular
+from asl_edge.runtime.onnx_file.metadata import LARGEST_MODEL
 from asl_edge.runtime.pretrained import resolve
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.runs.keras_file import enclosing_run
@@ -80,7 +82,7 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     """
     onnx = load("onnx")
     try:
-        graph = onnx.load(path, load_external_data=False)
+        graph = onnx.load_model_from_string(read_regular(path, LARGEST_MODEL))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # protobuf's DecodeError has moved between its releases

@@ -17,14 +17,19 @@ from pathlib import Path
 from asl_edge.errors import DataError
 from asl_edge.files.atomic import sync_file, sync_folder
 from asl_edge.files.folder_lock import LOCK_FILE, LockedFolder
+from asl_edge.files.names import fitting
+from asl_edge.files.removal import identity, is_link, remove_quietly
 
 PARTIAL_WITHIN = ".asl-edge.partial-"
 """Beginning of the hidden folder's name within its place; the place's own would not do, as a mount may change it."""
+_REPLACED_MARK = ".asl-edge.replaced"
+"""A file that is put into an earlier result before it is renamed to make way: proof that it may be removed later."""
+_RANDOM_BYTES = len(".") + len(".partial-") + 8
 
 
 def content(folder: Path) -> set[str]:
     """Return the names in `folder`, without leftovers of killed processes and what Linux puts on a fresh disk."""
-    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(PARTIAL_WITHIN)}
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(PARTIAL_WITHIN)} - {_REPLACED_MARK}
     is_disk = os.path.ismount(folder)  # Path.is_mount is not there on Windows before Python 3.12
     return names - {"lost+found"} if is_disk else names
 
@@ -52,6 +57,11 @@ def check_place(out: Path, *, overwrite: bool, ours: Collection[str]) -> None:
         return
     if not overwrite:
         raise DataError(f"{out} exists and is not empty. Choose another --out, or replace it with --overwrite.")
+    if is_link(out):
+        raise DataError(
+            f"{out} is a link, and what it leads to is not replaced. Name the folder itself: "
+            f"--out {os.path.realpath(out)} --overwrite"
+        )
     foreign = sorted(names - set(ours))
     if foreign:
         raise DataError(
@@ -119,7 +129,7 @@ def check_space(building: Path, out: Path, needed_bytes: int) -> None:
 
 def _begin(final: Path) -> LockedFolder:
     """Make the hidden folder next to `final`, or within it where `final` cannot be renamed."""
-    partial = final.parent / f".{final.name}.partial-"
+    partial = final.parent / f"{_beside(final)}.partial-"
     if not final.is_dir():
         return LockedFolder.make(partial)
     try:
@@ -149,16 +159,23 @@ def _can_be_renamed(folder: Path, occupied: Path) -> bool:
     raise OSError(errno.EIO, f"this disk renames a folder over another; {folder.name} is now {occupied.name}")
 
 
+def _beside(final: Path) -> str:
+    """Return how the names of hidden folders next to `final` begin."""
+    return "." + fitting(final.name, _RANDOM_BYTES, final.parent)
+
+
 def _remove_leftovers(out: Path, final: Path) -> None:
-    """Remove the leftovers of killed processes.
+    """Remove the leftovers of killed processes; what cannot be proved to be one stays.
 
     Raises:
         DataError: another process is still writing.
     """
-    left = _beginning_with(final.parent, f".{final.name}.partial-") + _beginning_with(final, PARTIAL_WITHIN)
-    for path in left:
+    partial = f"{_beside(final)}.partial-"
+    left = [(path, partial) for path in _beginning_with(final.parent, partial)]
+    left += [(path, PARTIAL_WITHIN) for path in _beginning_with(final, PARTIAL_WITHIN)]
+    for path, beginning in left:
         try:
-            abandoned = LockedFolder.seize(path)
+            abandoned = LockedFolder.seize(path, beginning)
         except BlockingIOError as error:
             raise DataError(
                 f"Another asl-edge process is writing {out}. Wait until it has ended, or choose another --out."
@@ -166,8 +183,20 @@ def _remove_leftovers(out: Path, final: Path) -> None:
         if abandoned is not None:
             abandoned.remove()
     if final.exists():  # if not, it may be all that is left of an earlier result
-        for path in _beginning_with(final.parent, f".{final.name}.old-"):
-            _remove(path)
+        for path in _beginning_with(final.parent, f"{_beside(final)}.old-"):
+            if _was_replaced(path):
+                remove_quietly(path)
+
+
+def _was_replaced(path: Path) -> bool:
+    """Whether a folder is an earlier result that `_take_place` has renamed to this name."""
+    mark = path / _REPLACED_MARK
+    if identity(path) is None or is_link(mark):
+        return False
+    try:
+        return mark.read_bytes() == os.fsencode(path.name)
+    except OSError:
+        return False
 
 
 def _beginning_with(folder: Path, beginning: str) -> list[Path]:
@@ -188,14 +217,21 @@ def _take_place(partial: Path, final: Path) -> None:
     if not final.exists():
         partial.rename(final)
         return
-    old = final.parent / f".{final.name}.old-{secrets.token_hex(4)}"
-    final.rename(old)
+    old = final.parent / f"{_beside(final)}.old-{secrets.token_hex(4)}"
+    with contextlib.suppress(OSError):  # a folder that takes no files; it is removed below, and only a kill leaves it
+        (final / _REPLACED_MARK).write_bytes(os.fsencode(old.name))
     try:
-        partial.rename(final)
+        final.rename(old)
+        try:
+            partial.rename(final)
+        except BaseException:
+            old.rename(final)
+            raise
     except BaseException:
-        old.rename(final)
+        with contextlib.suppress(OSError):
+            (final / _REPLACED_MARK).unlink(missing_ok=True)
         raise
-    _remove(old)
+    remove_quietly(old)
 
 
 def _move_in(partial: Path, final: Path, last: str | None) -> None:
@@ -214,16 +250,8 @@ def _move_in(partial: Path, final: Path, last: str | None) -> None:
         sync_folder(final)
     except BaseException:
         for path in moved:
-            _remove(path)
+            remove_quietly(path)
         raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -10,9 +10,15 @@ from pathlib import Path
 def cache_dir(kind: str) -> Path:
     """Return the folder of asl-edge's cache for one kind of files: `$XDG_CACHE_HOME/asl-edge/KIND`, or in `~/.cache`.
 
-    It need not exist.
+    It need not exist. For a user without a home, as in some containers and services, it is a path where no folder can
+    be made: shared folders such as `/tmp` are no place for files that are believed later.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    home = os.environ.get("XDG_CACHE_HOME")
+    if not home:
+        try:
+            home = str(Path("~/.cache").expanduser())
+        except RuntimeError:
+            home = os.devnull
     return Path(home) / "asl-edge" / kind
 
 

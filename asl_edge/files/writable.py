@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from asl_edge.errors import UserError
+from asl_edge.files.atomic import is_device
 
 
 def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
@@ -20,6 +21,8 @@ def refuse_unwritable_file(path: str | os.PathLike[str], option: str) -> None:
     """
     if os.path.isdir(path):  # noqa: PTH112  (a Path in a folder without permission raises)
         raise UserError(f"{path} is a folder. Name a file with {option}.")
+    if is_device(Path(path)) and os.access(path, os.W_OK):
+        return
     _refuse(Path(path), Path(path).parent, option)
 
 
@@ -44,7 +47,14 @@ def _refuse(path: Path, folder: Path, option: str) -> None:
                 raise UserError(f"{path} cannot be written: {part} is not a folder. Name another place with {option}.")
             # Asked of the system, since a folder may also be read-only by its disk or its attributes.
             if not os.access(part, os.W_OK | os.X_OK):
-                raise UserError(
-                    f"{path} cannot be written: permission denied: {part}. Name another place with {option}."
-                )
+                why = f"the disk of {part} is read-only" if _is_read_only(part) else f"permission denied: {part}"
+                raise UserError(f"{path} cannot be written: {why}. Name another place with {option}.")
             return
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether the disk that `folder` is on takes no writing at all, whoever asks; Windows does not tell."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):
+        return False

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+MOST_CHUNKS = 65_536
+"""Most chunks of a PNG or WebP file that are looked at; a PNG of 64 MB in chunks of the usual 8 kB has 8,000."""
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
 
@@ -48,7 +51,9 @@ def _chunk(data: bytes, wanted: bytes, *, start: int, order: str, trailer: int, 
     PNG writes length, name, content and a checksum, RIFF name, length and content, padded to an even length.
     """
     position = start
-    while position + 8 <= len(data):
+    for _ in range(MOST_CHUNKS):
+        if position + 8 > len(data):
+            break
         if name_first:
             name = data[position : position + 4]
             (length,) = struct.unpack_from(order + "I", data, position + 4)

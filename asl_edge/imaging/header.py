@@ -1,13 +1,44 @@
-"""The header of an image file, read before decoding: format, size, transparency; and whether the file is complete."""
+"""The header of an image file, read before decoding: format, size, transparency; and whether the file is complete.
+
+The size that is found here must be the one that the decoder finds, since memory is granted by it. So every reader
+takes a file only where no decoder can see another size in it: a value that stands twice, or a marker that one decoder
+skips and another does not, is refused. No loop runs longer for a larger file: see the limits below.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from asl_edge.errors import ImageError
+from asl_edge.imaging.exif import MOST_CHUNKS
+from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
+
+MAX_SCANS = 500
+"""Most passes over the pixels in one JPEG; encoders write up to about 20."""
+
+_MOST_SEGMENTS = 4_096
+"""Most segments before the pixels of a JPEG; a camera writes some ten, a large colour profile 255."""
+
+_MOST_PACKED_TEXT = 256_000
+
+_NOT_FILL = re.compile(rb"[^\xff]")  # a regular expression, since a file may hold millions of fill bytes
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SOS = 0xDA
+_JPEG_SEGMENTS = _SOF | {0xC4, 0xCC, _SOS, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
+"""Markers of segments with a length: frames, tables, application data, comments."""
+
+_PNM_GAP = rb"[ \t\r\n]+(?:#[^\r\n]*[\r\n][ \t\r\n]*)*"
+_PNM = rb"P[56]" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"([0-9]{1,9})" + _PNM_GAP + rb"[0-9]{1,5}\s"
+_MOST_PNM_BYTES = 4_096
+
+_SHORT, _LONG = 3, 4
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 256, 257, 258, 277, 322, 323
+_TIFF_TAGS = frozenset((_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT))
+_MOST_TIFF_SAMPLES = 4
 
 
 class Header(NamedTuple):
@@ -20,13 +51,23 @@ class Header(NamedTuple):
     scalable: bool = False
     """Whether OpenCV can decode it at 1/2, 1/4 or 1/8 (JPEG)."""
     whole: bool = True
-    """Whether the decoder holds the full-size image in memory, even to decode it smaller (all but baseline JPEG)."""
+    """Whether the decoder holds the full-size image in memory, even to decode it smaller (all but JPEG in one scan)."""
     deep: bool = False
     """Whether it has 16 bits per channel."""
+    decoded_pixels: int = 0
+    """Pixels that the decoder holds at once, where they may be more than the image's (TIFF tiles, AVIF frames)."""
+    scans: int = 1
+    """Passes over the pixels (JPEG)."""
+    data_start: int = 0
+    """Where the compressed pixels begin (JPEG)."""
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read format and size from the first bytes of an image file; None if asl-edge does not read the format."""
+    """Read format and size from the first bytes of an image file; None if asl-edge does not read the format.
+
+    Raises:
+        ImageError: the header is damaged, or such that decoders may differ about the size.
+    """
     for magic, reader in _READERS:
         if data.startswith(magic):
             try:
@@ -41,15 +82,11 @@ def read_header(data: bytes) -> Header | None:
 def refuse_damaged(data: bytes, header: Header) -> None:
     """Refuse truncated JPEG and PNG, and PNG with wrong checksums, which some decoders silently fill with grey."""
     if header.format == "JPEG":
-        try:
-            scan, _ = _jpeg_segment(data, lambda marker: marker == 0xDA)
-        except (struct.error, IndexError, ValueError) as error:
-            raise ImageError("damaged: the JPEG is truncated") from error
-        if data.rfind(b"\xff\xd9") < scan:
+        if data.rfind(b"\xff\xd9") < header.data_start:
             raise ImageError("damaged: the JPEG is truncated")
     elif header.format == "PNG":
-        position, view = 8, memoryview(data)
-        while True:
+        position, view, packed = 8, memoryview(data), 0
+        for _ in range(MOST_CHUNKS):
             if position + 12 > len(data):
                 raise ImageError("damaged: the PNG is truncated")
             (length,) = struct.unpack_from(">I", data, position)
@@ -58,31 +95,82 @@ def refuse_damaged(data: bytes, header: Header) -> None:
                 raise ImageError("damaged: the PNG is truncated")
             if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
                 raise ImageError("damaged: a checksum inside the PNG is wrong")
-            if data[position + 4 : position + 8] == b"IEND":
+            name = data[position + 4 : position + 8]
+            if name == b"IEND":
                 return
+            if name == b"IHDR" and position > 8:
+                raise ImageError("damaged: the PNG has two headers")
+            if name == b"zTXt" or (name == b"iTXt" and _is_packed(data[position + 8 : position + 96])):
+                packed += length
+                if packed > _MOST_PACKED_TEXT:  # each may unpack to a thousand times as much, which libpng does
+                    raise ImageError(
+                        f"too large: more than {_MOST_PACKED_TEXT / 1000:.0f} kB of compressed texts in the PNG; "
+                        "save it without them"
+                    )
             position = end + 4
+        raise ImageError(f"damaged: the PNG has more than {MOST_CHUNKS:,} chunks")
+
+
+def _is_packed(text: bytes) -> bool:
+    """Whether an `iTXt` chunk is compressed: the byte behind its keyword of up to 79 letters says so."""
+    return text[text.find(b"\0") + 1 :][:1] == b"\1"
 
 
 def _read_jpeg(data: bytes) -> Header:
-    position, marker = _jpeg_segment(data, lambda marker: 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC))
-    height, width = struct.unpack_from(">HH", data, position + 5)
+    frame: tuple[int, int, int, int] | None = None
+    try:
+        for marker, position in _jpeg_segments(data):
+            if marker in _SOF:
+                if frame is not None:
+                    raise ImageError("damaged: the JPEG has two headers")
+                frame = marker, *struct.unpack_from(">HHB", data, position + 3)
+            elif marker == _SOS:
+                break
+        components_in_scan = data[position + 2]
+    except (struct.error, IndexError) as error:
+        raise ImageError("damaged: the JPEG is truncated") from error
+    if frame is None:
+        raise ImageError("damaged: the JPEG has no header before its pixels")
+    marker, height, width, components = frame
     baseline = marker in (0xC0, 0xC1)
-    return Header("JPEG", width, height, scalable=baseline or marker == 0xC2, whole=not baseline)
+    # A decoder keeps the coefficients of all pixels where a pixel's channels are not all in the first scan.
+    whole = not baseline or components_in_scan < components
+    return Header(
+        "JPEG",
+        width,
+        height,
+        scalable=baseline or marker == 0xC2,
+        whole=whole,
+        # Within compressed pixels 0xff is always followed by 0x00, so this may count too many, and never too few.
+        scans=data.count(b"\xff\xda", position - 2) if whole else 1,
+        data_start=position,
+    )
 
 
-def _jpeg_segment(data: bytes, wanted: Callable[[int], bool]) -> tuple[int, int]:
-    """Return position and marker of the first segment whose marker is wanted; embedded thumbnails are skipped."""
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield marker and position of the length of each segment before the pixels; embedded thumbnails are skipped.
+
+    Raises:
+        ImageError: there is something else between two segments. Markers without a length are among that: decoders
+            skip them, and cameras do not write them there.
+        struct.error: the file ends.
+    """
     position = 2
-    while True:
-        while data[position] == 0xFF and data[position + 1] == 0xFF:  # fill bytes
-            position += 1
-        if data[position] != 0xFF:
-            raise ValueError
-        marker = data[position + 1]
-        if wanted(marker):
-            return position, marker
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        position += 2 + length
+    for _ in range(_MOST_SEGMENTS):
+        found = _NOT_FILL.search(data, position)
+        if found is None:
+            raise struct.error("the file ends before the next marker")
+        if found.start() == position:
+            raise ImageError("damaged: the JPEG's segments do not fit")
+        marker, position = found[0][0], found.end()
+        if marker not in _JPEG_SEGMENTS:
+            raise ImageError(f"damaged: the JPEG has the marker 0x{marker:02x} before its pixels")
+        (length,) = struct.unpack_from(">H", data, position)
+        if length < 2:
+            raise ImageError("damaged: the JPEG's segments do not fit")
+        yield marker, position
+        position += length
+    raise ImageError(f"damaged: the JPEG has more than {_MOST_SEGMENTS:,} segments before its pixels")
 
 
 def _read_png(data: bytes) -> Header:
@@ -123,33 +211,63 @@ def _read_webp(data: bytes) -> Header | None:
 
 
 def _read_tiff(data: bytes) -> Header:
-    order = "<" if data[:2] == b"II" else ">"
+    values = _tiff_values(data, "<" if data[:2] == b"II" else ">")
+    samples, bits = values.get(_TIFF_SAMPLES, 1), values.get(_TIFF_BITS, 1)
+    if samples > _MOST_TIFF_SAMPLES:
+        raise ImageError(f"it has {samples} channels; asl-edge reads 1, 3 or 4")
+    if bits > 16:
+        raise ImageError(f"its pixels have {bits} bits per channel; asl-edge reads 8 and 16")
+    return Header(
+        "TIFF",
+        values[_TIFF_WIDTH],
+        values[_TIFF_HEIGHT],
+        decoded_pixels=values.get(_TIFF_TILE_WIDTH, 0) * values.get(_TIFF_TILE_HEIGHT, 0),
+    )
+
+
+def _tiff_values(data: bytes, order: str) -> dict[int, int]:
+    """Return the values of `_TIFF_TAGS` in the first directory; of several values of one tag, the first."""
     (directory,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, directory)
-    sizes = {}
+    values: dict[int, int] = {}
     for number in range(entries):
-        tag, kind = struct.unpack_from(order + "HH", data, directory + 2 + 12 * number)
-        if tag in (256, 257):
-            (sizes[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, directory + 10 + 12 * number)
-    if len(sizes) < 2:
+        at = directory + 2 + 12 * number
+        (tag,) = struct.unpack_from(order + "H", data, at)
+        if tag not in _TIFF_TAGS:
+            continue
+        kind, count = struct.unpack_from(order + "HI", data, at + 2)
+        if tag in values:
+            raise ImageError("damaged: the TIFF states its size or its channels twice")
+        if kind not in (_SHORT, _LONG) or count < 1 or (count > 1 and tag != _TIFF_BITS):
+            raise ImageError("damaged: the TIFF does not state its size or its channels as one number")
+        place = at + 8
+        if count * (2 if kind == _SHORT else 4) > 4:
+            (place,) = struct.unpack_from(order + "I", data, place)
+        (values[tag],) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, place)
+    if _TIFF_WIDTH not in values or _TIFF_HEIGHT not in values:
         raise ValueError
-    return Header("TIFF", sizes[256], sizes[257])
+    return values
 
 
 def _read_pnm(data: bytes) -> Header:
-    words = b" ".join(line.split(b"#")[0] for line in data[:512].splitlines()).split()
-    return Header("PNM", int(words[1]), int(words[2]))
+    found = re.match(_PNM, data[:_MOST_PNM_BYTES])
+    if found is None:
+        raise ValueError
+    return Header("PNM", int(found[1]), int(found[2]))
 
 
 def _read_isobmff(data: bytes) -> Header | None:
-    brand = data[8:12]
-    if brand in (b"heic", b"heix", b"hevc", b"mif1"):
-        return Header("HEIC", 1, 1)
-    place = data.find(b"ispe")
-    if brand not in (b"avif", b"avis") or place < 0 or place + 16 > len(data):
+    """Read AVIF, and recognise HEIC; other files of that family are videos."""
+    kind = kind_of(data[:HEAD_BYTES])
+    if kind != "image":
+        return Header("HEIC", 1, 1) if kind == "HEIC" else None
+    (length,) = struct.unpack_from(">I", data)
+    from asl_edge.imaging import avif
+
+    sizes = avif.read_sizes(data, length)
+    if sizes is None:
         return None
-    width, height = struct.unpack_from(">II", data, place + 8)
-    return Header("AVIF", width, height)
+    return Header("AVIF", sizes.width, sizes.height, decoded_pixels=sizes.coded_pixels)
 
 
 _READERS = (

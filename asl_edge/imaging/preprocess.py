@@ -5,6 +5,7 @@ A change that alters a single pixel must raise `PREPROCESS_VERSION`, which is pa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -15,18 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ImageError, MissingPackageError
+from asl_edge.files import git_lfs
 from asl_edge.imaging import exif
-from asl_edge.imaging.header import Header, read_header, refuse_damaged
+from asl_edge.imaging.decoder_messages import Listening
+from asl_edge.imaging.file_kind import kind_of
+from asl_edge.imaging.header import MAX_SCANS, Header, read_header, refuse_damaged
+from asl_edge.process.shared_libraries import remedy_for
 from asl_edge.spec import Fit
 
 Image = npt.NDArray[np.uint8]
 """uint8 array of shape (height, width, 3), RGB unless stated otherwise."""
 
 PREPROCESS_VERSION = 1
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
-)
 
 MAX_PIXELS = 36_000_000
 """Images that would decode to more pixels than this are refused: 108 MB as RGB.
@@ -38,9 +39,17 @@ The limit is half of it for formats whose decoders need about twice the memory: 
 MAX_FILE_BYTES = 64_000_000
 """Larger files are refused without being read: no image under `MAX_PIXELS` from a camera or a screen needs more."""
 
-_MAX_SCALED_PIXELS = 300_000_000  # baseline JPEG is decoded line by line, so its own size costs no memory
+_MAX_SCALED_PIXELS = 300_000_000  # a JPEG of one scan is decoded line by line, so its own size costs no memory
+_MAX_SCANNED_PIXELS = 1_000_000_000
+"""Scans times pixels of a JPEG in several scans: each passes over all pixels. 36 megapixels in 27 scans."""
 _LARGE_PIXELS = 6_000_000
-_LIBRARY_LOGS = {"OPENCV_LOG_LEVEL": "FATAL", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # -8 is FFmpeg's "quiet"
+_LIBRARY_SETTINGS = {
+    # What these libraries would print about damaged files, our own messages say.
+    "OPENCV_LOG_LEVEL": "FATAL",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # FFmpeg's "quiet"
+    # A second lock, for files in which OpenCV sees another size than `read_header`.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS),
+}
 _large = threading.Lock()  # large images are decoded one at a time, so that threads do not add up their memory
 
 
@@ -51,15 +60,17 @@ def opencv() -> Any:
         MissingPackageError: OpenCV is not installed or cannot be loaded.
     """
     if "cv2" not in sys.modules:
-        # Read when OpenCV is loaded. What these libraries would print about damaged files, our own messages say.
-        for name, level in _LIBRARY_LOGS.items():
-            os.environ.setdefault(name, level)
+        for name, value in _LIBRARY_SETTINGS.items():  # read when OpenCV is loaded
+            os.environ.setdefault(name, value)
     try:
         import cv2
     except ImportError as error:
+        remedy = remedy_for(str(error)) or (
+            "Install it: pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings "
+            "GStreamer)."
+        )
         raise MissingPackageError(
-            f"OpenCV is needed to read images and cannot be imported ({error}). Install it: "
-            "pip install 'asl-edge[cpu]' (on a Jetson: sudo apt install python3-opencv, which brings GStreamer)."
+            f"OpenCV is needed to read images and cannot be imported ({error}). {remedy}"
         ) from error
     return cv2
 
@@ -171,6 +182,10 @@ def check(data: bytes, size: int | None = None) -> Header:
         raise ImageError("the file is empty")
     header = read_header(data)
     if header is None:
+        if kind_of(data) == "video":
+            raise ImageError("a video, not an image")
+        if git_lfs.is_pointer(data):
+            raise ImageError(git_lfs.ADVICE)
         raise ImageError("not an image that asl-edge reads (JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF, PPM)")
     if header.format == "HEIC":
         raise ImageError("HEIC, which OpenCV does not read; save it as JPEG")
@@ -178,7 +193,16 @@ def check(data: bytes, size: int | None = None) -> Header:
         raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels")
     refuse_damaged(data, header)
     pixels, most = header.width * header.height, _most_pixels(header)
+    if header.decoded_pixels > most:
+        raise ImageError(
+            f"too large: {header.width}x{header.height}, but in parts or frames of {header.decoded_pixels / 1e6:.0f} "
+            f"megapixels, the limit is {most / 1e6:.0f} for this {header.format}; save it again"
+        )
     in_memory = pixels if header.whole else pixels // _reduction(header, size) ** 2
+    if header.scans > 1 and (header.scans > MAX_SCANS or header.scans * pixels > _MAX_SCANNED_PIXELS):
+        raise ImageError(
+            f"too large: {header.scans:,} scans of {header.width}x{header.height} pixels; save it as a JPEG of one scan"
+        )
     if in_memory > most or pixels > _MAX_SCALED_PIXELS:
         raise ImageError(
             f"too large: {header.width}x{header.height} is {pixels / 1e6:.0f} megapixels, "
@@ -216,13 +240,9 @@ def _decode_rgb(data: bytes, size: int | None) -> Image:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     if rgb:  # newer OpenCV saves the swap: the same pixels, one copy less
         flags = cv2.IMREAD_COLOR_RGB
-    buffer = np.frombuffer(data, np.uint8)
     try:
-        if header.width * header.height > _LARGE_PIXELS:
-            with _large:
-                image = cv2.imdecode(buffer, flags)
-        else:
-            image = cv2.imdecode(buffer, flags)
+        with _large if header.width * header.height > _LARGE_PIXELS else contextlib.nullcontext():
+            image = _imdecode(data, flags, header)
     except cv2.error as error:
         raise ImageError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
     if image is None or image.size == 0:
@@ -230,9 +250,40 @@ def _decode_rgb(data: bytes, size: int | None) -> Image:
         raise ImageError(
             f"OpenCV {cv2.__version__} cannot decode this {header.format}: damaged, or not supported by it"
         )
+    _refuse_other_size(image, header, reduce)
     if turn:
         image = exif.upright(image, exif.orientation(data))
     return np.asarray(image) if rgb else _swap_red_and_blue(_opaque_8_bit(image))
+
+
+def _imdecode(data: bytes, flags: int, header: Header) -> npt.NDArray[Any] | None:
+    """Decode with OpenCV; refuse what libjpeg calls damaged."""
+    cv2 = opencv()
+    buffer = np.frombuffer(data, np.uint8)
+    image: npt.NDArray[Any] | None
+    if header.format not in ("JPEG", "PNG"):  # whose libraries alone write to standard error
+        image = cv2.imdecode(buffer, flags)
+        return image
+    with Listening() as heard:
+        image = cv2.imdecode(buffer, flags)
+    if header.format == "JPEG" and heard.damage(data) and not heard.certain:
+        with Listening(alone=True) as heard:  # another thread's image may have been meant
+            image = cv2.imdecode(buffer, flags)
+    if header.format == "JPEG" and (damage := heard.damage(data)):
+        raise ImageError(f"damaged: {damage}")
+    return image
+
+
+def _refuse_other_size(image: npt.NDArray[Any], header: Header, reduce: int) -> None:
+    """Refuse an image that is larger or smaller than its header says: its size has passed no check."""
+    height, width = image.shape[:2]
+    if header.format == "AVIF":  # which may hold several images: the header's is the largest
+        fits = width * height <= header.width * header.height
+    else:
+        expected = {-(-header.width // reduce), -(-header.height // reduce)}
+        fits = {width, height} == expected  # OpenCV may have rotated it upright
+    if not fits:
+        raise ImageError(f"damaged: its header says {header.width}x{header.height} pixels, and it has {width}x{height}")
 
 
 def _swap_red_and_blue(image: Image) -> Image:

@@ -30,7 +30,7 @@ from asl_edge.metrics import Floats
 from asl_edge.runtime.adaptation import Adaptation
 from asl_edge.runtime.last_layer import fit, log_of
 from asl_edge.runtime.predictor import Predictor
-from asl_edge.runtime.streams.sources import items
+from asl_edge.runtime.streams.sources import LeftOut, items
 
 _FEWEST = 2
 """Fewest images per given class, so that one can be held out."""
@@ -53,6 +53,8 @@ class AdaptationReport:
     penalty: float
     skipped: tuple[tuple[str, str], ...]
     """Images that could not be read, as (path, reason)."""
+    left_out: LeftOut
+    """What the folders hold and is not used, counted by reason."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON."""
@@ -90,7 +92,8 @@ def adapt(
             f"{predictor.model} has no features output, which adapting needs. Export it again with this "
             "asl-edge, or use the pretrained model."
         )
-    labels, probabilities, features, skipped = _probabilities_of(predictor, folders, on_progress)
+    left_out = LeftOut()
+    labels, probabilities, features, skipped = _probabilities_of(predictor, folders, left_out, on_progress)
     classes = predictor.spec.classes
     present = np.unique(labels)
     counts = np.bincount(labels, minlength=len(classes))
@@ -109,7 +112,7 @@ def adapt(
     weights, bias, temperature = fitted
     adaptation = Adaptation(classes, weights, bias, temperature, predictor.spec.weights_sha256)
     names = tuple(in_alphabet_order(classes[column] for column in present))
-    return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped))
+    return adaptation, AdaptationReport(len(labels), names, before, after, penalty, tuple(skipped), left_out)
 
 
 def _probabilities_of_others(
@@ -128,7 +131,10 @@ def _probabilities_of_others(
 
 
 def _probabilities_of(
-    predictor: Predictor, folders: Sequence[str | os.PathLike[str]], on_progress: Callable[[int], None] | None
+    predictor: Predictor,
+    folders: Sequence[str | os.PathLike[str]],
+    left_out: LeftOut,
+    on_progress: Callable[[int], None] | None,
 ) -> tuple[npt.NDArray[np.int64], Floats, Floats, list[tuple[str, str]]]:
     labels: list[int] = []
     images: list[Image] = []
@@ -141,7 +147,7 @@ def _probabilities_of(
             images.clear()
 
     for column, folder in _class_folders(folders, predictor.spec.classes):
-        for item in items([folder]):
+        for item in items([folder], left_out=left_out):
             try:
                 images.append(predictor.prepare(item))
             except ImageError as error:

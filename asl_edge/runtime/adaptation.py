@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,14 +11,25 @@ import numpy as np
 
 from asl_edge.errors import ModelError
 from asl_edge.files import atomic
+from asl_edge.files.npy import read_npz
 from asl_edge.metrics import Floats, softmax
 from asl_edge.runtime.last_layer import log_of
-from asl_edge.spec import ModelSpec
+from asl_edge.spec import MOST_CLASSES, ModelSpec
 
 SUFFIX = ".npz"
 
 _FORMAT = 1
 _LARGEST_FILE = 64_000_000
+_LARGEST_ARRAYS = {
+    "format": 8,
+    "classes": MOST_CLASSES * 4 * 64,
+    "weights": _LARGEST_FILE,
+    "bias": MOST_CLASSES * 8,
+    "temperature": 8,
+    "network_id": 4 * 1000,
+}
+"""Most bytes of each array in the file. Text takes four bytes per character."""
+_SHARPEST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -45,12 +55,14 @@ class Adaptation:
         shape = self.weights.shape
         if len(shape) != 2 or self.bias.shape != shape[1:] or shape[1] != len(self.classes):
             raise ModelError(f"weights {shape}, bias {self.bias.shape} and {len(self.classes)} classes do not fit.")
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.bias).all() and 0 < self.temperature < 1e6):
+        finite = np.isfinite(self.weights).all() and np.isfinite(self.bias).all()
+        if not (finite and _SHARPEST <= self.temperature < 1e6):
             raise ModelError("an adaptation holds NaN or infinite numbers.")
 
     def apply(self, probabilities: Floats, features: Floats) -> Floats:
         """Return the adapted probabilities, float32 (N, C), from the model's (N, C) and features (N, F)."""
-        logits = log_of(probabilities) + features @ self.weights + self.bias
+        with np.errstate(over="ignore", invalid="ignore"):  # the predictor refuses what is not a probability
+            logits = log_of(probabilities) + features @ self.weights + self.bias
         return np.asarray(softmax(logits / np.float32(self.temperature)), np.float32)
 
     def refuse_other_model(self, spec: ModelSpec) -> None:
@@ -83,25 +95,27 @@ class Adaptation:
         Raises:
             ModelError: there is no such file, it is not an adaptation, or it is damaged.
         """
-        file = Path(path)
-        if not file.is_file():
+        if not Path(path).exists():
             raise ModelError(f"There is no adaptation {path}. Make one: asl-edge adapt IMAGES --out {path}")
         try:
-            if file.stat().st_size > _LARGEST_FILE:
-                raise ValueError("it is too large")
-            if not zipfile.is_zipfile(file):  # NumPy would speak of pickles, and how to load them unsafely
-                raise ValueError("it is not an .npz file")
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as values:
-                if int(values["format"]) > _FORMAT:
-                    raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
-                return cls(
-                    classes=tuple(str(name) for name in values["classes"]),
-                    weights=np.asarray(values["weights"], np.float32),
-                    bias=np.asarray(values["bias"], np.float32),
-                    temperature=float(values["temperature"]),
-                    network_id=str(values["network_id"]) or None,
-                )
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            values = read_npz(path, _LARGEST_ARRAYS, _LARGEST_FILE)
+            version, network_id = values["format"], values["network_id"]
+            if version.shape or version.dtype.kind not in "iu":
+                raise ValueError("its format is not a number")
+            if int(version) > _FORMAT:
+                raise ModelError(f"{path} was made by a newer asl-edge. Upgrade asl-edge.")
+            if any(values[name].dtype.kind != "f" for name in ("weights", "bias", "temperature")):
+                raise ValueError("it does not hold floating-point numbers")
+            with np.errstate(over="ignore"):
+                weights, bias = (np.asarray(values[name], np.float32) for name in ("weights", "bias"))
+            return cls(
+                classes=tuple(str(name) for name in values["classes"].ravel()),
+                weights=weights,
+                bias=bias,
+                temperature=float(values["temperature"].item()),
+                network_id=str(network_id.item()) or None,
+            )
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path} is damaged or not an adaptation ({error}). Adapt again.") from error
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error

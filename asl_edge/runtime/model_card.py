@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asl_edge.labels import CLASSES, MOTION_LETTERS
+from asl_edge.process.printable import on_one_line
 from asl_edge.spec import ModelSpec
 
 _STORED = {
@@ -51,7 +52,7 @@ def _trained_on(spec: ModelSpec) -> str:
     known = spec.trained_on
     if not known:
         return "## Training data\n\nThe file does not say."
-    sources = [source for source in known.get("sources", []) if isinstance(source, dict)]
+    sources = [source for source in _list(known.get("sources")) if isinstance(source, dict)]
     rows = [
         (source.get("name", "?"), source.get("train", "?"), "yes" if source.get("mirrored") else "no")
         for source in sources
@@ -65,34 +66,38 @@ def _trained_on(spec: ModelSpec) -> str:
 def _figures(spec: ModelSpec) -> str:
     if not spec.evaluation:
         return ""
+    evaluation = {source: _dict(figures) for source, figures in spec.evaluation.items()}
     rows = []
-    for source, figures in spec.evaluation.items():
-        low, high = figures.get("accuracy_interval_95", (None, None))
-        interval = f" ({low:.1%}-{high:.1%})" if low is not None else ""
+    for source, figures in evaluation.items():
+        interval = [_percent(limit) for limit in _list(figures.get("accuracy_interval_95"))]
         rows.append(
             (
                 source,
-                f"{figures['images']:,}",
-                f"{figures['accuracy']:.1%}{interval}",
+                _number(figures.get("images"), ","),
+                _percent(figures.get("accuracy")) + (f" ({'-'.join(interval)})" if len(interval) == 2 else ""),
                 _percent(figures.get("top_3_accuracy")),
                 _percent(figures.get("coverage")),
                 _percent(figures.get("selective_accuracy")),
-                f"{figures['expected_calibration_error']:.3f}" if "expected_calibration_error" in figures else "",
+                _number(figures.get("expected_calibration_error"), ".3f"),
             )
         )
     names = ("source", "images", "accuracy (95% interval)", "top-3", "coverage", "selective accuracy", "ECE")
     parts = ["## Evaluation", _table(names, rows)]
-    counts = [figures.get("correct_per_class", {}) for figures in spec.evaluation.values()]
+    counts = [_dict(figures.get("correct_per_class")) for figures in evaluation.values()]
     classes = [name for name in spec.classes if any(name in of_source for of_source in counts)]
     if classes:
-        header = ("class", *spec.evaluation)
+        header = ("class", *evaluation)
         by_class = [(name, *(_of_class(of_source.get(name)) for of_source in counts)) for name in classes]
         parts += ["Correctly classified, per class:", _table(header, by_class)]
-    confused = [
-        f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in pairs)
-        for source, figures in spec.evaluation.items()
-        if (pairs := figures.get("most_confused"))
-    ]
+    confused = []
+    for source, figures in evaluation.items():
+        triples = [
+            row for row in _list(figures.get("most_confused")) if isinstance(row, list | tuple) and len(row) == 3
+        ]
+        if triples:
+            confused.append(
+                f"- {source}: " + ", ".join(f"{label} as {read} ({count})" for label, read, count in triples)
+            )
     if confused:
         parts += ["Most confused:", "\n".join(confused)]
     return "\n\n".join(parts)
@@ -124,7 +129,7 @@ def _parity(spec: ModelSpec) -> str:
     agreement, images = known.get("label_agreement"), known.get("images")
     return (
         f"## Agreement with Keras\n\n{_percent(agreement)} of {images} labels agree; the largest difference in a "
-        f"probability is {known.get('max_probability_difference', 0):.2g}."
+        f"probability is {_number(known.get('max_probability_difference', 0), '.2g')}."
     )
 
 
@@ -143,15 +148,28 @@ def _limits(spec: ModelSpec) -> str:
     return "\n".join(lines)
 
 
-def _of_class(pair: Sequence[int] | None) -> str:
-    return f"{pair[0]} of {pair[1]}" if pair else ""
+def _of_class(pair: Any) -> str:
+    return f"{pair[0]} of {pair[1]}" if isinstance(pair, list | tuple) and len(pair) == 2 else ""
 
 
 def _percent(value: Any) -> str:
-    return f"{value:.1%}" if isinstance(value, int | float) else ""
+    return _number(value, ".1%")
+
+
+def _number(value: Any, form: str) -> str:
+    """Return a number as the format `form` writes it; empty for anything else, since specs come from other people."""
+    return format(value, form) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    lines += [f"| {' | '.join(on_one_line(str(cell)).replace('|', '&#124;') for cell in row)} |" for row in rows]
     return "\n".join(lines)

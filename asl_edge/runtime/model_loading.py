@@ -22,8 +22,7 @@ from asl_edge.runtime.engine.session import OpenedSession, Opening, OpenRequest,
 from asl_edge.runtime.engine.tensorrt_cache import settings_for
 from asl_edge.runtime.engine.tuned import read_tuned
 from asl_edge.runtime.model_options import ModelOptions, changed
-from asl_edge.runtime.onnx_file.metadata import read_spec
-from asl_edge.runtime.onnx_file.safety import reject_external_weights
+from asl_edge.runtime.onnx_file.model_file import ModelFile
 from asl_edge.runtime.pretrained import resolve
 
 if TYPE_CHECKING:
@@ -124,9 +123,8 @@ def _with_tuned_settings(path: str | os.PathLike[str], options: ModelOptions) ->
 def _choose(path: str | os.PathLike[str], options: ModelOptions) -> ModelSource:
     """Return the model in a file, or in a bundle's precision: the named one, or the best one for the provider."""
     if not is_bundle(path):
-        spec = read_spec(path)
-        reject_external_weights(path)
-        return ModelSource(os.fspath(path), os.fspath(path), spec)
+        file = ModelFile(path)
+        return ModelSource(os.fspath(path), os.fspath(path), file.spec(), file)
     from asl_edge.runtime.bundle.reader import Bundle
     from asl_edge.runtime.engine.precision import best_for
 
@@ -145,7 +143,7 @@ def _open(
     profile: str | os.PathLike[str] | None,
 ) -> OpenedSession:
     return open_session(
-        source.content,
+        source.content if source.file is None else source.file,
         OpenRequest(
             provider=options.provider,
             strict=options.strict,
@@ -171,7 +169,7 @@ def _self_test(path: str | os.PathLike[str], source: ModelSource, opened: Opened
     """Return why a model must not be used as it was opened, None if it may; warn if that cannot be tested."""
     if not needs_golden_test(source.spec.precision):
         return None
-    if isinstance(source.content, str):
+    if source.file is not None:
         _warn_of_saturation(source, opened)
         return None
     from asl_edge.runtime.bundle.golden_test import check  # here: a file without examples does not need it

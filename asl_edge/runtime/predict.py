@@ -18,7 +18,7 @@ from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.predictor import DEFAULT_BATCH_SIZE, Predictor
 from asl_edge.runtime.streams import sources as source_kinds
 from asl_edge.runtime.streams.sinks import Sink
-from asl_edge.runtime.streams.sources import Item
+from asl_edge.runtime.streams.sources import Item, LeftOut
 from asl_edge.runtime.streams.video_sinks import VideoFileSink, WindowSink
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Summary:
     """Sum of the milliseconds of all predictions."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """Source and reason of each item that could not be read."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What folders hold and is neither classified nor skipped, counted by reason."""
     providers_used: tuple[str, ...] = ()
     """Our names of the providers that ran the model, first choice first."""
     workers: int = 1
@@ -78,6 +80,8 @@ class SourcePlan:
     """Items to classify at once."""
     workers: int
     """Batches to classify side by side."""
+    left_out: LeftOut
+    """What folders hold and is not among the items; complete after the last one."""
 
 
 def plan_sources(
@@ -103,10 +107,13 @@ def plan_sources(
     """
     live = any(source_kinds.is_live(source) for source in sources)
     size = batch_size or (1 if shown or live else DEFAULT_BATCH_SIZE)
-    expected = None if any(source_kinds.may_be_many(source) for source in sources) else len(sources)
-    items = source_kinds.items(sources, standard_input)
-    if size == 1 or live or any(source_kinds.is_video(source) for source in sources):
-        return SourcePlan(items, expected, size, 1)
+    videos = any(source_kinds.is_video(source) for source in sources)
+    many = videos or any(source_kinds.is_collection(source) for source in sources)
+    expected = None if many else len(sources)
+    left_out = LeftOut()
+    items = source_kinds.items(sources, standard_input, left_out)
+    if size == 1 or live or videos:
+        return SourcePlan(items, expected, size, 1, left_out)
     most, known, workers = most_workers(threads), list[Item](), 0
     for item in items:
         known.append(item)
@@ -116,7 +123,7 @@ def plan_sources(
         workers = -(-len(known) // size)
         if workers >= most:
             break
-    return SourcePlan(chain(known, items), expected, size, max(1, min(workers, most)))
+    return SourcePlan(chain(known, items), expected, size, max(1, min(workers, most)), left_out)
 
 
 def predict_sources(
@@ -177,7 +184,7 @@ def predict_sources(
         expected=plan.expected,
         adaptation=config.adaptation,
     ) as predictor:
-        return _write_all(predictor, plan.items, sinks, on_skip)
+        return _write_all(predictor, plan, sinks, on_skip)
 
 
 def _import_opencv() -> None:
@@ -186,9 +193,9 @@ def _import_opencv() -> None:
 
 
 def _write_all(
-    predictor: Predictor, items: Iterator[Item], sinks: Sequence[Sink], on_skip: Callable[[str, str], None] | None
+    predictor: Predictor, plan: SourcePlan, sinks: Sequence[Sink], on_skip: Callable[[str, str], None] | None
 ) -> Summary:
-    summary = Summary(providers_used=predictor.providers_used, workers=predictor.workers)
+    summary = Summary(left_out=plan.left_out, providers_used=predictor.providers_used, workers=predictor.workers)
     video_files = [sink for sink in sinks if isinstance(sink, VideoFileSink)]
 
     def skip(source: str, reason: ImageError) -> None:
@@ -196,7 +203,7 @@ def _write_all(
         if on_skip is not None:
             on_skip(source, str(reason))
 
-    for item, prediction in predictor.stream(items, on_skip=skip):
+    for item, prediction in predictor.stream(plan.items, on_skip=skip):
         for video_file in video_files:
             video_file.follow(item.frames_per_second)
         for sink in sinks:

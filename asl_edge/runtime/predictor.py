@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 
 from asl_edge.errors import ImageError, ModelError, UserError
+from asl_edge.imaging.array_input import Arraylike, each_image, to_array
 from asl_edge.imaging.preprocess import Image, load, to_square
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
+from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
-from asl_edge.runtime.streams.sources import Item
 from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
 from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
@@ -37,10 +38,15 @@ if TYPE_CHECKING:
     _Outcome = tuple[Item, Prediction | ImageError]
     """An item and its prediction, or why there is none."""
 
-ImageInput = Union[str, "os.PathLike[str]", bytes, Image]
-"""A path, the bytes of an image file, or a uint8 array of shape (height, width, 3), RGB."""
+ImageInput = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Image, "Arraylike"]
+"""A path, the bytes of an image file, a `PIL.Image`, or a uint8 array of shape (height, width, 3), RGB: of NumPy, or of
+any library whose arrays offer `__array__`."""
 
 DEFAULT_BATCH_SIZE = 16
+
+_LARGEST_FEATURE = 1e9
+_ROUNDING = 0.02
+"""How far the probabilities of an image may be from a sum of one: half precision rounds each to 11 bits."""
 
 
 class Predictor:
@@ -113,8 +119,9 @@ class Predictor:
         """Classify one image or several.
 
         Args:
-            images: paths, bytes of image files or uint8 RGB arrays of shape (height, width, 3); one, an iterable
-                of them (of mixed kinds), or one array of shape (N, height, width, 3).
+            images: see `ImageInput` (a path may also be the address of an image); one, an iterable of them (of mixed
+                kinds), or one array of shape (N, height, width, 3). A `PIL.Image` is rotated upright as its EXIF
+                orientation says.
 
         Returns:
             One prediction per image, in order; a list also for a single image.
@@ -123,12 +130,7 @@ class Predictor:
             ImageError: an image cannot be read; the message begins with its name.
             ModelError: the predictor is closed, or the model returns NaN or infinity.
         """
-        if isinstance(images, (str, bytes, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim < 4):
-            images = [images]
-        items = (
-            Item(os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {number}", image)
-            for number, image in enumerate(images)
-        )
+        items = (_item(image, number) for number, image in enumerate(each_image(images)))
         return [prediction for _, prediction in self.stream(items)]
 
     def stream(
@@ -227,6 +229,8 @@ class Predictor:
             for start in range(0, max(len(images), 1), self.batch_size)
         ]
         probabilities, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if not np.abs(features).max(initial=0) < _LARGEST_FEATURE:  # which NaN is not either
+            raise ModelError(f"{self.model} returns features that are NaN or too large. Export it again.")
         return probabilities, features
 
     def _check_images(self, images: Image) -> None:
@@ -273,14 +277,12 @@ class Predictor:
         """
         if item.problem is not None:
             raise ImageError(item.problem)
-        if isinstance(item.image, np.ndarray):
-            return to_square(item.image, self.image_size, self.spec.fit)
         if isinstance(item.image, (str, bytes, os.PathLike)):
             return load(item.image, self.image_size, self.spec.fit)
-        raise ImageError(
-            "an image must be a path, the bytes of an image file or a uint8 array of shape (height, width, 3). "
-            f"Received: {type(item.image).__name__}"
-        )
+        if isinstance(item.image, (bytearray, memoryview)):
+            return load(bytes(item.image), self.image_size, self.spec.fit)
+        image = item.image if isinstance(item.image, np.ndarray) else to_array(item.image)
+        return to_square(image, self.image_size, self.spec.fit)
 
     def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""
@@ -291,8 +293,6 @@ class Predictor:
         if images:
             probabilities, crop_boxes = self._run(_stacked(images))
         share = (time.perf_counter() - started) / max(len(images), 1)
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self.model} produced NaN or infinite probabilities. Export it again.")
         row = 0
         for item, image, seconds in batch:
             if isinstance(image, ImageError):
@@ -347,7 +347,11 @@ class Predictor:
         return probabilities, features, maps[0] if maps else None
 
     def _adapted(self, probabilities: Floats, features: Floats) -> Floats:
-        return probabilities if self.adaptation is None else self.adaptation.apply(probabilities, features)
+        if self.adaptation is None:
+            return probabilities
+        adapted = self.adaptation.apply(probabilities, features)
+        self._refuse_other_than_probabilities(adapted)
+        return adapted
 
     def _outputs(self, images: Image, names: list[str]) -> tuple[Floats, ...]:
         opened = self._opened  # held here, so that close() in another thread cannot free it meanwhile
@@ -361,7 +365,47 @@ class Predictor:
                 f"{self.model}: the model's output has shape {probabilities.shape} instead of "
                 f"{(len(images), len(self.spec.classes))}. Export it again."
             )
-        return np.asarray(probabilities, np.float32), *others
+        probabilities = np.asarray(probabilities, np.float32)
+        self._refuse_other_than_probabilities(probabilities)
+        for name, values in zip(names[1:], others, strict=True):
+            wanted = (len(images), self.spec.features) if name == FEATURES_NAME else probabilities.shape
+            if (
+                values.shape[:2] != wanted
+                or values.ndim != (2 if name == FEATURES_NAME else 4)
+                or values.size < len(images)
+            ):
+                raise ModelError(
+                    f"{self.model}: the model's output {name} has shape {values.shape}, which its spec contradicts. "
+                    "Export it again."
+                )
+            if not np.isfinite(values).all():
+                raise ModelError(f"{self.model}: the model's output {name} is NaN or infinite. Export it again.")
+        return probabilities, *others
+
+    def _refuse_other_than_probabilities(self, rows: Floats) -> None:
+        """Raise ModelError unless each row sums to one, nothing being negative; NaN fails the comparisons."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = rows.sum(axis=1)
+        least, most = 1 - _ROUNDING, 1 + _ROUNDING
+        if not (rows.min(initial=0) >= -_ROUNDING and sums.min(initial=1) > least and sums.max(initial=1) < most):
+            what = "no probabilities" if np.isfinite(rows).all() else "NaN or infinite probabilities"
+            raise ModelError(
+                f"{self.model} returns {what}: each must be between 0 and 1, and those of an image must add up to 1. "
+                "It is not a model of asl-edge, or is damaged. Export it again."
+            )
+
+
+def _item(image: ImageInput, number: int) -> Item:
+    """Return the item of the image that is given in place `number`; what an address sends is read here."""
+    if not isinstance(image, (str, os.PathLike)):
+        return Item(f"image {number}", image)
+    source = os.fspath(image)
+    if "://" not in source:
+        return Item(source, image)
+    from asl_edge.runtime.streams.sources import items
+
+    item = next(items([source]))
+    return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
 
 
 def _stacked(images: list[Image]) -> Image:

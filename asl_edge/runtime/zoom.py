@@ -9,7 +9,6 @@ Devices (`asl_edge.runtime.predictor`) and training (`asl_edge.training.zoom_fit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +26,9 @@ DETAIL = 2
 
 _SMALLEST = 0.35
 """Smallest side of a crop, as a share of the image's side: below, it has too few pixels."""
+
+_LARGEST = 1e6
+"""Numbers of a zoom model are smaller, so that nothing overflows that is computed from them."""
 
 Infer = Callable[[Image, bool], tuple[Floats, Floats, "Floats | None"]]
 """Runs a network on uint8 images (N, size, size, 3). Returns probabilities (N, C), features (N, F) and, if the second
@@ -55,8 +57,9 @@ class ZoomModel:
     def __post_init__(self) -> None:
         """Check every field."""
         numbers = (self.bias, self.margin, self.limit, self.share, *self.weights)
-        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            raise ModelError("The model's zoom must hold finite numbers. Export the model again.")
+        # A comparison with NaN is false.
+        if not all(isinstance(number, int | float) and -_LARGEST < number < _LARGEST for number in numbers):
+            raise ModelError(f"The model's zoom must hold numbers below {_LARGEST:g}. Export the model again.")
         if not self.weights or self.margin <= 0 or not 0 <= self.limit <= 1 or not 0 <= self.share <= 1:
             raise ModelError(
                 f"The model's zoom is out of range: margin {self.margin}, limit {self.limit}, share {self.share}. "
@@ -218,11 +221,16 @@ def zoom_pass(infer: Infer, images: Image, zoom: ZoomModel, nothing: int | None,
 
     Raises:
         ValueError: `infer` returns no class maps although they were asked for.
+        ModelError: features or class maps are too large.
     """
     probabilities, features, maps = infer(downscale(images, size), True)
     if maps is None:
         raise ValueError("The zoom pass needs the network's class maps.")
-    crop_boxes = zoom.crop_boxes(features, maps, nothing)
+    # The numbers of a dishonest model may be so large that what follows from them is infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        crop_boxes = zoom.crop_boxes(features, maps, nothing)
+    if not np.isfinite(crop_boxes).all():
+        raise ModelError("The model's features or class maps are too large. Export it again.")
     rows = rows_to_zoom(crop_boxes)
     if len(rows):
         zoomed, zoomed_features, _ = infer(crop(images[rows], crop_boxes[rows], size), False)

@@ -3,18 +3,20 @@
     python -m venv PEERS && PEERS/bin/pip install -r benchmarks/requirements-quantization-peers.txt
     python -m venv INC && INC/bin/pip install -r benchmarks/requirements-neural-compressor.txt
     python -m benchmarks.accuracy.quantization_peers --peers PEERS/bin/python [--neural-compressor INC/bin/python]
-        [--data DATA] [--work FOLDER] [--no-latency | --latency-only] [--rounds 12] [--runs 10]
+        [--model RUN --name NAME] [--data DATA] [--work FOLDER] [--no-latency | --latency-only] [--rounds 12]
+        [--runs 10]
 
-The network is the pretrained model's, in float32. Every library starts from the same file (INT8 and FP16: the graph as
-our passes leave it; graph passes: the graph as tf2onnx leaves it) and calibrates on the same images. The files are
-compared with float32 on images like those of training, on unseen signers, and on synthetic hands; none of these images
-calibrated anything. DATA holds the folders `phone` (calibration, and images like those of training), `dev-wall`,
-`dev-rooms` and `dev-webcam` (unseen signers), one folder per class; ASL_EDGE_DATA names it by default. Without it,
-synthetic hands are all there is.
+The network is the pretrained model's, in float32, or that of a run folder, .keras or .onnx file (`--model`), whose
+results go to a page of their own (`--name`, for example `alexnet`). Every library starts from the same file (INT8 and
+FP16: the graph as our passes leave it; graph passes: the graph as tf2onnx leaves it) and calibrates on the same images.
+The files are compared with float32 on images like those of training, on unseen signers, and on synthetic hands; none of
+these images calibrated anything. DATA holds the folders `phone` (calibration, and images like those of training),
+`dev-wall`, `dev-rooms` and `dev-webcam` (unseen signers), one folder per class; ASL_EDGE_DATA names it by default.
+Without it, synthetic hands are all there is.
 
 FOLDER keeps the files. `--latency-only` times those that are there and puts the times into the committed result, so
 that the timing, which wants a quiet machine, can be repeated alone. Writes
-results/accuracy/quantization-peers.{json,md}.
+results/accuracy/quantization-peers[-NAME].{json,md}.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_tabl
 if TYPE_CHECKING:
     import onnx
 
-NAME = "accuracy/quantization-peers"
+    from asl_edge.export.source.open_source import Source
+
+RESULT = "accuracy/quantization-peers"
 CALIBRATION, COMPARED, LIKE = 256, 512, 580
 """Images of training to calibrate on, to stop our search by, and to judge on: none twice."""
 CALIBRATION_HANDS, JUDGED_HANDS, JUDGED_SEED = 256, 290, 2029
@@ -161,6 +165,8 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--peers", default=sys.executable, help="the Python that has the peers' requirements")
     parser.add_argument("--neural-compressor", help="the Python that has Neural Compressor")
+    parser.add_argument("--model", type=Path, help="run folder or model file; the pretrained model by default")
+    parser.add_argument("--name", help="what to call its results")
     parser.add_argument("--data", type=Path, default=os.environ.get("ASL_EDGE_DATA"))
     parser.add_argument("--work", type=Path, help="folder that keeps the files; a temporary one by default")
     when = parser.add_mutually_exclusive_group()
@@ -171,15 +177,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.latency_only and options.work is None:
         parser.error("--latency-only needs the --work folder of an earlier run.")
+    if (options.model is None) != (options.name is None):
+        parser.error("--model and --name belong together.")
+    result = RESULT if options.name is None else f"{RESULT}-{options.name}"
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        results = read_result(NAME) if options.latency_only else measure(options, work)
+        results = read_result(result) if options.latency_only else measure(options, work)
         if not options.no_latency:
             results |= {"rounds": options.rounds, "runs": options.runs, "timed_on": describe_machine()}
             results["latency"] = timed(work, results["rows"], options.rounds, options.runs)
     results = json.loads(json.dumps(results))  # threads become text, as in the file
-    write_result(NAME, results, markdown(results))
+    write_result(result, results, markdown(results))
 
 
 def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -187,13 +196,21 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
 
     Rows are kept in the work folder, so that a run that was interrupted continues with the next one.
     """
-    calibration, compared, judged, described = read_images(None if options.data is None else Path(options.data))
+    from asl_edge.export.source.open_source import open_source
+    from asl_edge.runtime.pretrained import pretrained_model
+
+    source = open_source(options.model or pretrained_model())
+    calibration, compared, judged, described = read_images(None if options.data is None else Path(options.data), source)
     np.save(work / "calibration.npy", calibration)
     np.save(work / "samples.npy", judged["synthetic hands"].images[:SAMPLES])
-    made_for = {"calibration": described, "images": {name: len(group.labels) for name, group in judged.items()}}
+    made_for = {
+        "network": options.name or "alexnet-edge-8",
+        "calibration": described,
+        "images": {name: len(group.labels) for name, group in judged.items()},
+    }
     notes = work / "rows.json"
     rows = kept_rows(notes, made_for)
-    ours = Ours(calibration, compared)
+    ours = Ours(source, calibration, compared)
     reference: dict[str, dict[str, Outputs]] = {}
     for way in ways():
         if "error" not in rows.get(way.file, {"error": ""}):
@@ -216,7 +233,6 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         rows[way.file] = row
         atomic.write_text(notes, json.dumps({"made_for": made_for, "rows": rows}))
     return {
-        "network": "alexnet-edge-8",
         **made_for,
         "few": FEW,
         "rows": [rows[way.file] for way in ways()],
@@ -240,11 +256,10 @@ def bits(values: npt.NDArray[np.bool_]) -> str:
     return "".join("01"[int(value)] for value in values)
 
 
-def read_images(data: Path | None) -> tuple[Images, Images, dict[str, ImageSet], str]:
+def read_images(data: Path | None, source: Source) -> tuple[Images, Images, dict[str, ImageSet], str]:
     """Return images to calibrate on, to stop our search by, and the sets to judge on; and calibration in words."""
     from asl_edge.export.synthetic_hands import calibration_hands
 
-    source = pretrained_source()
     hands = calibration_hands(source)[:CALIBRATION_HANDS]
     synthetic = synthetic_hands(source)
     if data is None:
@@ -268,15 +283,7 @@ def read_images(data: Path | None) -> tuple[Images, Images, dict[str, ImageSet],
     return np.concatenate([calibration, hands]), compared, judged, described
 
 
-def pretrained_source() -> Any:
-    """Return the pretrained model, ready to export."""
-    from asl_edge.export.source.open_source import open_source
-    from asl_edge.runtime.pretrained import pretrained_model
-
-    return open_source(pretrained_model())
-
-
-def labelled_files(folder: Path, source: Any, *, skip: str = "", every: int = 1) -> list[tuple[Path, int]]:
+def labelled_files(folder: Path, source: Source, *, skip: str = "", every: int = 1) -> list[tuple[Path, int]]:
     """Return images whose folder is a class of the model, each with its column.
 
     Args:
@@ -293,7 +300,7 @@ def labelled_files(folder: Path, source: Any, *, skip: str = "", every: int = 1)
     return found
 
 
-def read_files(files: list[tuple[Path, int]], source: Any) -> ImageSet:
+def read_files(files: list[tuple[Path, int]], source: Source) -> ImageSet:
     """Read images as the model takes them."""
     from asl_edge.imaging.preprocess import load
 
@@ -301,7 +308,7 @@ def read_files(files: list[tuple[Path, int]], source: Any) -> ImageSet:
     return ImageSet(images, np.array([column for _, column in files], np.int64))
 
 
-def synthetic_hands(source: Any) -> ImageSet:
+def synthetic_hands(source: Source) -> ImageSet:
     """Draw hands of other people, none of which calibrated anything or ended a search."""
     from asl_edge.data.synthetic.drawing import draw_frame
     from asl_edge.data.synthetic.scene import Variety, random_scene
@@ -320,9 +327,8 @@ def synthetic_hands(source: Any) -> ImageSet:
 class Ours:
     """Our own files."""
 
-    def __init__(self, calibration: Images, compared: Images) -> None:
-        self.calibration, self.compared = calibration, compared
-        self.source = pretrained_source()
+    def __init__(self, source: Source, calibration: Images, compared: Images) -> None:
+        self.source, self.calibration, self.compared = source, calibration, compared
         self.plain = from_tf2onnx(self.source.model)
 
     @cached_property
@@ -568,7 +574,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Quantisation, FP16 and graph passes vs. public libraries",
         "",
-        f"The pretrained model's network ({results['network']}), every file run by the same ONNX Runtime with its "
+        f"Network: {results['network']}. Every file is run by the same ONNX Runtime with its "
         f"defaults. Calibrated on {results['calibration']}; compared with float32 on {counts}, none of which "
         "calibrated anything or ended our search. 95% intervals: normal approximation for paired proportions; "
         "bootstrap over the rounds for ratios of times.",

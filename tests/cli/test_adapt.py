@@ -71,7 +71,7 @@ def test_adapt_as_json(model: Path, hands: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "adaptation (it is not an .npz file)"),
+        (("predict", "{hand}", "--model", "{model}", "--adapted", "{hand}"), "adaptation (it is not a zip)"),
         (("predict", "{hand}", "--model", "{model}", "--adapted", "none.npz"), "There is no adaptation none.npz"),
         (("adapt", "{hand}", "--out", "{out}", "--model", "{model}"), "is not a folder"),
         (("adapt", "{hands}", "--out", "{out}", "--model", "none.onnx"), "There is no model file none.onnx"),
@@ -220,7 +220,7 @@ def test_the_pretrained_model_recognises_unseen_signers(real_data: Path) -> None
             assert right / len(files) >= least, name
 
 
-@pytest.mark.parametrize("given", ["ABCT", "ABCDE", "TX"])
+@pytest.mark.parametrize("given", ["ABCT", "TX"])
 def test_adapting_to_some_letters_leaves_the_others(real_data: Path, tmp_path: Path, given: str) -> None:
     """Ten images of each, every other one of a stranger's; tested on the images between them, of all classes."""
     tested = []

@@ -167,6 +167,42 @@ class TestFailures:
         assert "--debug" in err
         assert "Traceback" not in err
 
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (
+                MemoryError("Unable to allocate 9 TiB"),
+                "Memory ran out (Unable to allocate 9 TiB). Close other programs",
+            ),
+            (PermissionError(13, "Permission denied", "x/y"), "Permission denied: x/y. The system refused it."),
+            (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer. The system refused it."),
+            (
+                ImportError("libGL.so.1: cannot open shared object file: No such file or directory"),
+                "Install what it needs: sudo apt install libgl1 libglib2.0-0, or use opencv-python-headless instead.",
+            ),
+            (ImportError("cannot import name 'a' from 'b'"), "Install asl-edge again, in an environment of its own."),
+        ],
+    )
+    def test_what_the_machine_causes_is_not_called_a_bug(
+        self, run_main: Run, failing_command: Callable[[BaseException], None], error: Exception, message: str
+    ) -> None:
+        failing_command(error)
+        code, _, err = run_main("doctor")
+        assert code == 1
+        assert message in err
+        assert "This is a bug" not in err
+        assert "--debug" in err
+
+    @pytest.mark.parametrize("error", [ValueError("x" * 9999), UserError("x " * 9999), AslEdgeError("x\n" * 99)])
+    def test_no_message_is_longer_than_a_screen(
+        self, run_main: Run, failing_command: Callable[[BaseException], None], error: Exception
+    ) -> None:
+        failing_command(error)
+        _, _, err = run_main("doctor")
+        assert len(err) < 1800
+        assert err.count("\n") < 24
+        assert "--debug" in err
+
     @pytest.mark.parametrize("words", [["--debug", "doctor"], ["doctor", "--debug"]])
     @pytest.mark.parametrize("error", [ZeroDivisionError("x"), UserError("x"), AslEdgeError("x")])
     def test_debug_before_or_after_the_command_lets_the_exception_through(
@@ -283,7 +319,7 @@ class TestOutputThatCannotBeWritten:
             code, err = run_with_output(full_disk, *words, *option)
             assert code == 1
             assert "Error: No space left on device" in err
-            assert "bug" not in err
+            assert "This is a bug" not in err
             assert "Exception ignored" not in err
 
 

@@ -181,7 +181,7 @@ def test_what_was_left_out_and_skipped_is_said(run_command: Run, colour_model: P
         (["{model}", "missing"], "missing"),
         (["{model}", "{hands}", "--classes", "A,B"], "Leave --classes out"),
         (["{model}", "{hands}", "--classes", "A,Ä"], "Unknown class 'Ä'"),
-        (["{model}", "{hands}", "--fit", "squeeze"], "--fit must be crop, stretch or pad. Received: squeeze"),
+        (["{model}", "{hands}", "--fit", "squeeze"], "--fit must be crop, stretch or pad. Received: 'squeeze'"),
         (["{model}", "{hands}", "--provider", "abacus"], "abacus"),
         (["{model}", "{hands}", "--bgr"], "--bgr is for prepared arrays"),
         (["{model}", "{hands}", "--threshold", "1.5"], "--threshold"),

@@ -52,7 +52,7 @@ def test_a_model_outside_a_run_is_described() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((None, "squeeze", None, "auto", None), "--fit must be crop, stretch or pad. Received: squeeze"),
+        ((None, "squeeze", None, "auto", None), "--fit must be crop, stretch or pad. Received: 'squeeze'"),
         ((None, None, None, "0-100", None), "--pixels must be auto, 0-1 or 0-255. Received: 0-100"),
         (("A,Q5", None, None, "auto", None), "Unknown class 'Q5'"),
     ],

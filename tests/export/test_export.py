@@ -81,13 +81,6 @@ def test_half_precision(mini_run: Path, tmp_path: Path) -> None:
     assert (session.get_inputs()[0].type, session.get_outputs()[0].type) == ("tensor(uint8)", "tensor(float)")
 
 
-def test_alexnet_in_half_precision(alexnet: Any, make_run: Any, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", alexnet, images=4, network="alexnet")
-    result = export_run(run, tmp_path / "model.onnx", precision="fp16")
-    assert result.parameters == 28_082_755
-    assert result.size_bytes == pytest.approx(28.1e6 * 2, rel=0.01)
-
-
 def spoil(monkeypatch: pytest.MonkeyPatch, name: str, factor: float) -> None:
     """Let the conversion be real, and one of its weights wrong afterwards."""
     convert = convert_module.to_onnx
@@ -164,6 +157,13 @@ def test_a_full_disk_leaves_nothing(mini_run: Path, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_its_report_there_is_no_model_either(mini_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.parity.json").mkdir()
+    with pytest.raises(AslEdgeError, match=r"model\.onnx cannot be written"):
+        export_run(mini_run, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.parity.json"]
 
 
 def test_what_cannot_be_the_output(mini_run: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_another_label_on_a_clear_image_fails(logits: Any, precision: str) -> No
     assert not result.passed
     assert result.clear_agreement == pytest.approx(0.999)
     assert "1 of 1000 clear images" in result.failures[0]
-    assert (result.worst[0].index, result.worst[0].expected != result.worst[0].answered) == (3, True)
+    assert (result.worst[0].index, result.worst[0].expected != result.worst[0].predicted) == (3, True)
 
 
 @pytest.mark.parametrize(("changed", "passes"), [(0, True), (5, True), (6, False)])

@@ -109,13 +109,21 @@ def test_two_processes_do_not_write_one_folder(tmp_path):
 
 
 def test_what_was_replaced_is_removed_even_if_the_process_was_killed_before(tmp_path):
-    (tmp_path / ".out.old-0123").mkdir()
-    (tmp_path / ".out.old-0123/file").write_text("earlier")
+    (tmp_path / "out").mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from asl_edge.files import atomic_folder\n"
+        "rename = Path.rename\n"
+        "def die(path, target): target.name == 'out' and os._exit(9); return rename(path, target)\n"
+        "Path.rename = die\n"
+        "with atomic_folder.whole_folder(Path(sys.argv[1])) as partial: pass\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False).returncode == 9
+    (replaced,) = tmp_path.glob(".out.old-*")
     with whole_folder(tmp_path / "out"):
-        assert listing(tmp_path / ".out.old-0123") == ["file"]  # it may be all that is left
+        assert replaced.is_dir()  # it may be all that is left
     with whole_folder(tmp_path / "out"):
         pass
-    assert listing(tmp_path) == ["out"]
+    assert not replaced.exists()
 
 
 def test_parents_that_it_made_go_when_it_fails(tmp_path):

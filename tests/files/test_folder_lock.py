@@ -30,7 +30,7 @@ def test_released_it_holds_nothing_of_the_lock(tmp_path):
     assert folder.path.name.startswith(".x-")
     folder.release()
     assert list(folder.path.iterdir()) == []
-    assert LockedFolder.seize(folder.path) is None
+    assert LockedFolder.seize(folder.path, ".x-") is None
 
 
 def test_removed_with_all_it_holds(tmp_path):
@@ -44,23 +44,23 @@ def test_removed_with_all_it_holds(tmp_path):
 def test_what_is_in_use_cannot_be_seized(tmp_path):
     folder = LockedFolder.make(tmp_path / ".x-")
     with pytest.raises(BlockingIOError):
-        LockedFolder.seize(folder.path)
+        LockedFolder.seize(folder.path, ".x-")
     folder.remove()
 
 
 def test_what_a_killed_process_left_can_be_seized(tmp_path):
     left = leave_behind(tmp_path / ".x-")
     assert (left / "file").exists()
-    seized = LockedFolder.seize(left)
+    seized = LockedFolder.seize(left, ".x-")
     assert seized is not None
     seized.remove()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_has_no_lock_is_nobodys_to_seize(tmp_path):
-    (tmp_path / "bare").mkdir()
-    assert LockedFolder.seize(tmp_path / "bare") is None
-    assert LockedFolder.seize(tmp_path / "none") is None
+    (tmp_path / ".x-0123abcd").mkdir()
+    assert LockedFolder.seize(tmp_path / ".x-0123abcd", ".x-") is None
+    assert LockedFolder.seize(tmp_path / ".x-01234567", ".x-") is None
 
 
 def test_a_disk_without_locks_makes_folders_that_nobody_takes_for_abandoned(tmp_path, monkeypatch):
@@ -70,6 +70,6 @@ def test_a_disk_without_locks_makes_folders_that_nobody_takes_for_abandoned(tmp_
     monkeypatch.setattr(folder_lock, "_lock", refuse)
     folder = LockedFolder.make(tmp_path / ".x-")
     monkeypatch.undo()
-    assert LockedFolder.seize(folder.path) is None
+    assert LockedFolder.seize(folder.path, ".x-") is None
     folder.remove()
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +47,22 @@ def test_a_broken_link_is_no_folder(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="link is not a folder"):
         refuse_unwritable_file(tmp_path / "link" / "x.png", "--plot")
+
+
+def test_a_read_only_disk_is_called_that(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    code = (
+        "import sys; from asl_edge.files.writable import refuse_unwritable_file\n"
+        "refuse_unwritable_file(sys.argv[1] + '/new/x.png', '--out')"
+    )
+    script = 'mount -t tmpfs -o ro none "$1" && exec "$2" -c "$3" "$1"'
+    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    done = subprocess.run(
+        [unshare, "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, code],
+        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert f"the disk of {tmp_path} is read-only. Name another place with --out" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

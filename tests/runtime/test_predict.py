@@ -187,10 +187,10 @@ class TestPlanSources:
         sources = [str(images), "missing.jpg", f"{video.parent}/*{video.suffix}"]
         whole = [(item.source, item.frame, item.problem) for item in source_kinds.items(sources)]
         listed: list[str] = []
-        real = os.walk
-        monkeypatch.setattr(os, "walk", lambda folder: listed.append(folder) or real(folder))
+        real = os.scandir
+        monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or real(folder))
 
         plan: SourcePlan = plan_sources(sources, batch_size=2)
 
         assert [(item.source, item.frame, item.problem) for item in plan.items] == whole
-        assert listed == [str(images)]
+        assert listed.count(str(images)) == 1

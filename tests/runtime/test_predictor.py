@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import threading
 import weakref
@@ -349,3 +350,27 @@ def test_an_answer_that_is_no_number(tmp_path: Path, make_colour_model: Callable
 
     with pytest.raises(ModelError, match="NaN or infinite"):
         Predictor(tmp_path / "nan.onnx")(image("A"))
+
+
+def test_images_that_other_libraries_hold(colour_model: Path) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.fromarray(image("C")).save(stream, "PNG", exif=exif.tobytes())
+    pillow = Image.open(stream)
+    with Predictor(colour_model) as predictor:
+        (expected,) = predictor(image("C"))
+        assert expected.label == "C"
+        for given in (pillow, [pillow], bytearray(stream.getvalue()), memoryview(stream.getvalue())):
+            assert [prediction.label for prediction in predictor(given)] == ["C"]
+        mixed = [pillow, image("A"), stream.getvalue()]
+        assert [prediction.label for prediction in predictor(mixed)] == ["C", "A", "C"]
+        for nothing in (None, 5):
+            with pytest.raises(ImageError, match="an image must be a path"):
+                predictor(nothing)  # type: ignore[arg-type]
+        with pytest.raises(ImageError, match=r"image 0: an image must be a path.*Received: NoneType"):
+            predictor([None])  # type: ignore[list-item]
+    with Predictor(None) as predictor:
+        assert predictor.model == Predictor("pretrained").model

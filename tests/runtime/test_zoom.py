@@ -65,8 +65,9 @@ def outputs(path: Path, images: Any) -> Any:
     return session.run(["probabilities", "features", "class_maps"], {"image": images})
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-weights", "int8"])
-@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("precision", "temperature"), [("fp32", 1.0), ("fp32", 2.0), ("fp16", 2.0), ("fp16-weights", 1.0), ("int8", 2.0)]
+)
 def test_the_class_maps_are_the_logits_of_each_place(
     run: Path, tmp_path: Path, precision: str, temperature: float
 ) -> None:

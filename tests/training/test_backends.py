@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_port import free_port
 
 from asl_edge.export.export import export_run
 
@@ -23,6 +23,15 @@ CONFIG: dict[str, Any] = {"recipe": "default", "batch_size": 16, "learning_rate"
 
 
 PROCESSES: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """JAX compiles for ten seconds in every process: let them share what is compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -78,36 +87,22 @@ def test_every_backend_learns_the_same_and_what_it_learnt_is_exported(
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_resume_within_an_epoch(backend: str, shared_colour_arrays: Path, tmp_path: Path) -> None:
-    """A run of two epochs goes on for more: what the first process leaves is enough for the second."""
-    needs(backend)
-    config = CONFIG | {"recipe": "tutorial", "checkpoint_steps": 1, "drop_last": False, "momentum": 0.9}
-    whole = ended(begin(shared_colour_arrays, tmp_path / "whole", config | {"epochs": 4}, KERAS_BACKEND=backend))
-    ended(begin(shared_colour_arrays, tmp_path / "run", config | {"epochs": 2}, KERAS_BACKEND=backend))
-    resumed = ended(
-        begin(shared_colour_arrays, tmp_path / "run", config | {"epochs": 4, "resume": True}, KERAS_BACKEND=backend)
-    )
-    for ours, theirs in zip(resumed["history"], whole["history"], strict=True):
-        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-            assert ours[name] == theirs[name]
-
-
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_stopped_within_an_epoch_it_resumes_at_the_step_under_python_o(
+def test_stopped_within_an_epoch_it_resumes_at_the_step_and_trains_for_more_epochs(
     backend: str, shared_colour_arrays: Path, tmp_path: Path
 ) -> None:
     """JAX keeps the weights of a running epoch outside of the model's variables: they must be there when it is saved.
 
-    Under `python -O`, where an `assert` does nothing.
+    Under `python -O`, where an `assert` does nothing; tests/training/loop does the same with TensorFlow.
     """
     needs(backend)
-    config = CONFIG | {"recipe": "tutorial", "checkpoint_steps": 1, "momentum": 0.9, "epochs": 2}
+    config = CONFIG | {"recipe": "tutorial", "checkpoint_steps": 1, "drop_last": False, "momentum": 0.9}
     environment = {"KERAS_BACKEND": backend, "PYTHONOPTIMIZE": "1"}
-    whole = ended(begin(shared_colour_arrays, tmp_path / "whole", config, **environment))
-    stop = {"stop_at": [2, 3 * 16]}
+    whole = ended(begin(shared_colour_arrays, tmp_path / "whole", config | {"epochs": 4}, **environment))
+    stop = {"epochs": 2, "stop_at": [2, 2 * 16]}
     stopped = ended(begin(shared_colour_arrays, tmp_path / "run", config | stop, **environment))
     assert stopped == {"stopped_at": stop["stop_at"]}
-    resumed = ended(begin(shared_colour_arrays, tmp_path / "run", config | {"resume": True}, **environment))
+    more = {"epochs": 4, "resume": True}
+    resumed = ended(begin(shared_colour_arrays, tmp_path / "run", config | more, **environment))
     for ours, theirs in zip(resumed["history"], whole["history"], strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert ours[name] == theirs[name]
@@ -150,11 +145,6 @@ def check_alike(ours: dict[str, Any], theirs: dict[str, Any], our_run: Path, the
         assert one["accuracy"] == pytest.approx(two["accuracy"], abs=1e-6)
     for one, two in zip(weights_of(our_run), weights_of(their_run), strict=True):
         np.testing.assert_allclose(one, two, rtol=2e-3, atol=2e-4)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_two_hosts_train_as_one_and_go_on_after_one_was_killed(

@@ -165,6 +165,8 @@ def _advise(config: CaptureConfig, report: CaptureReport) -> None:
 
     if report.ended == "no more frames":
         warn("The camera delivers no more frames. Is it still connected? The images taken so far are kept.")
+    for source, problem in () if config.live else report.broken:
+        warn(f"{printable(source)}: {problem}. The images are from what can be read.")
     if not config.live and report.ended == "complete":
         for label in report.labels:
             if label.taken < label.wanted:

@@ -49,10 +49,10 @@ def prepare(
         typer.Option(
             "--split",
             metavar="METHOD",
-            help="blocks (of frames, with gaps), random (leaks) or source.",
+            help="auto (keep train/valid/test folders, else blocks), blocks (of frames), random (leaks) or source.",
             rich_help_panel=_SPLIT,
         ),
-    ] = "blocks",
+    ] = "auto",
     fractions: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +113,8 @@ def prepare(
     """Turn images of hands into arrays, with a leak report.
 
     Writes train_set.npy, train_classes.npy and so on as the tutorial does, manifest.json and contact_sheet.png. The
-    leak report tells how far the split can be trusted. With `--split source`, the last source is for test and the one
+    leak report tells how far the split can be trusted. Folders called train, valid and test keep their split; other
+    sources are cut into blocks of frames. With `--split source`, the last source is for test and the one
     before it for validation, unless --test-source and --val-source name others; with `--split blocks`, these are kept
     whole and the rest is cut.
 
@@ -192,9 +193,11 @@ def _print(report: PrepareReport) -> None:
     out.print(
         f"\n{report.images} images in {folder} ({report.seconds:.1f} s, "
         f"{report.images_per_second:.0f} images/s). Exact duplicates dropped: {report.duplicates}. "
-        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {len(report.skipped)}.",
+        f"Frames dropped in gaps between blocks: {report.gap_frames}. Skipped: {report.skipped_in_words}.",
         markup=False,
     )
+    for note in report.notes:
+        out.print(note, markup=False)
     if report.skipped:
         table = Table(Column("skipped image", overflow="fold"), "reason", box=None, padding=(0, 2, 0, 0))
         for path, reason in report.skipped[:_SHOWN]:
@@ -249,7 +252,7 @@ def _class_table(report: PrepareReport) -> Any:
 def _print_leak(leak: LeakReport) -> None:
     from asl_edge.cli.output.console import out
 
-    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)")
+    out.print("\n[bold]Leak report[/] (how far figures on these splits can be trusted)", markup=True)
     for near in leak.near_duplicates:
         sampled = "" if near.compared == near.of else f" (a sample of {near.compared} from {near.of})"
         pairs = "1 pair" if near.pairs == 1 else f"{near.pairs} pairs"

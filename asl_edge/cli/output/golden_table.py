@@ -38,5 +38,5 @@ def print_golden(results: Sequence[GoldenResult]) -> None:
         for failure in result.failures:
             out.print(f"{result.precision}: {failure}", markup=False)
         for row in result.worst:
-            change = row.expected if row.expected == row.answered else f"{row.expected}, here {row.answered}"
+            change = row.expected if row.expected == row.predicted else f"{row.expected}, here {row.predicted}"
             out.print(f"  example {row.example}: {change}; differs by {row.probability_difference:.2g}", markup=False)

@@ -61,10 +61,10 @@ def _print_worst(report: ParityReport) -> None:
             str(row.index),
             row.truth or "",
             row.expected,
-            row.answered,
+            row.predicted,
             f"{row.margin:.3g}",
             f"{row.probability_difference:.2g}",
             f"{row.logit_difference:.2g}",
-            style="" if row.expected == row.answered else "red",
+            style="" if row.expected == row.predicted else "red",
         )
     out.print(table)

@@ -19,7 +19,7 @@ def stage_progress(bar: Progress, description: str) -> Callable[[str, int, int],
     Returns:
         Takes the name of the stage, the number of images that are done and the number of all; 0 if that is unknown.
     """
-    from rich.markup import escape
+    from asl_edge.process.printable import printable
 
     task = bar.add_task(description, total=None, rate="")
     current, done_before, began = "", 0, 0.0
@@ -28,7 +28,7 @@ def stage_progress(bar: Progress, description: str) -> Callable[[str, int, int],
         nonlocal current, done_before, began
         if stage != current:
             current, done_before, began = stage, done, bar.get_time()
-            bar.reset(task, description=escape(stage), total=total or None, rate="")
+            bar.reset(task, description=printable(stage), total=total or None, rate="")
         images, seconds = done - done_before, bar.get_time() - began
         bar.update(task, completed=done, rate=f"{images / seconds:.0f} images/s" if images and seconds > 0 else "")
 

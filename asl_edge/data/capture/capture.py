@@ -130,6 +130,8 @@ class CaptureReport:
     ended: Ended = "complete"
     left: tuple[str, ...] = ()
     """Labels that are incomplete or were not reached when the capture ended."""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    """Sources whose frames broke off, and how; what came before was used."""
 
     @property
     def images(self) -> int:
@@ -145,6 +147,7 @@ class CaptureReport:
             "images": self.images,
             "labels": [asdict(label) | {"source": printable(label.source)} for label in self.labels],
             "left": list(self.left),
+            "broken": [{"source": printable(source), "problem": problem} for source, problem in self.broken],
         }
 
 
@@ -258,7 +261,7 @@ def _from_camera(
     clock: Callable[[], float],
 ) -> None:
     source = config.sources[0]
-    with closing(_intact(open_frames(source))) as frames:
+    with closing(_intact(open_frames(source), report.broken)) as frames:
         for name in config.labels:
             label = _Label(config, report, name, source)
             request = _guided(label, frames, config, guide, clock)
@@ -293,7 +296,7 @@ def _guided(
 def _from_videos(config: CaptureConfig, report: CaptureReport, guide: Guide | None, open_frames: OpenFrames) -> None:
     # All are read to their end before anything is saved: a broken one is reported at once, and the frame count in a
     # container is not reliable.
-    totals = [sum(1 for _ in _intact(open_frames(source))) for source in config.sources]
+    totals = [sum(1 for _ in _intact(open_frames(source), report.broken)) for source in config.sources]
     for name, source, total in zip(config.labels, config.sources, totals, strict=True):
         chosen = evenly(total, config.frames) if config.every is None else range(0, total, config.every)
         label = _Label(config, report, name, source)
@@ -305,7 +308,7 @@ def _from_videos(config: CaptureConfig, report: CaptureReport, guide: Guide | No
 
 def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guide: Guide | None) -> Request:
     wanted = set(chosen)
-    with closing(_intact(frames)) as items:
+    with closing(_intact(frames, [])) as items:
         for item in items:
             if item.frame in wanted:
                 label.take(item.image)
@@ -316,9 +319,18 @@ def _read_out(label: _Label, frames: Iterator[Item], chosen: Sequence[int], guid
     return Request.NONE
 
 
-def _intact(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Yield items with an image; raise UserError for a source that yields none."""
+def _intact(items: Iterator[Item], broken: list[tuple[str, str]]) -> Generator[Item, None, None]:
+    """Yield items with an image, up to where the source breaks off, which is added to `broken`.
+
+    Raises:
+        UserError: it yields none.
+    """
+    any_frame = False
     for item in items:
+        if item.problem is not None and any_frame:  # a camera has stopped, or the rest of a video is damaged
+            broken.append((item.source, item.problem))
+            return
+        any_frame = True
         if item.problem is not None:
             advice = (
                 "Try another camera (--source 1), or film with a phone and name the video (--source clip.mp4)."

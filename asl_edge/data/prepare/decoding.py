@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.prepare.discovery import Catalogue
-from asl_edge.data.prepare.jpeg_warnings import NativeWarnings, is_harmless
 from asl_edge.data.prepare.parallel import in_order
 from asl_edge.errors import ImageError
 from asl_edge.imaging.preprocess import Image, check, load, opencv
@@ -86,8 +85,6 @@ class RowWriter:
     thumbnails: npt.NDArray[np.uint8]
     """uint8 array of shape (N, THUMBNAIL_SIDE, THUMBNAIL_SIDE), filled for each image that is decoded."""
     on_done: OnDone
-    native_warnings: NativeWarnings
-    """The JPEG library's warnings, from which damaged files are known that OpenCV decodes without an error."""
     decoded_before: Callable[[int], Image | None] = lambda number: None
     """Returns an image that an earlier round has decoded, or None."""
 
@@ -104,19 +101,15 @@ class RowWriter:
         for _ in range(waiting):  # as many as can be in flight, so that no thread has to wait for one
             free.put(np.empty((batch, self.size, self.size, 3), np.uint8))
         reasons: dict[int, str] = {}
-        suspects: list[int] = []
 
         def work(start: int, stop: int) -> tuple[npt.NDArray[np.uint8], int]:
             buffer = free.get()
-            mark = self.native_warnings.mark()
             for row, number in enumerate(numbers[start:stop].tolist()):
                 try:
                     self._fill(buffer[row], number)
                 except ImageError as error:
                     reasons[number] = str(error)
                     buffer[row] = 0
-            if self.native_warnings.mark() > mark:
-                suspects.extend(numbers[start:stop].tolist())
             return buffer, stop - start
 
         with _HashingFile(path) as file:
@@ -127,21 +120,7 @@ class RowWriter:
                     file.write(buffer[:count].data.cast("B"))
                     free.put(buffer)
                     self.on_done(count)
-        return file.sha256, reasons | self._damaged(set(suspects) - set(reasons))
-
-    def _damaged(self, suspects: Iterable[int]) -> dict[int, str]:
-        """Decode images again, one by one: a warning does not show which thread caused it."""
-        reasons = {}
-        for number in sorted(suspects):
-            if self.decoded_before(number) is not None:
-                continue
-            mark = self.native_warnings.mark()
-            data = self.catalogue.read(number)
-            load(data, self.size, self.fit)
-            warning = self.native_warnings.since(mark)
-            if warning is not None and not is_harmless(warning, data):
-                reasons[number] = f"damaged: {warning}"
-        return reasons
+        return file.sha256, reasons
 
     def _fill(self, row: npt.NDArray[np.uint8], number: int) -> None:
         earlier = self.decoded_before(number)

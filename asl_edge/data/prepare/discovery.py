@@ -9,21 +9,20 @@ from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from asl_edge.data.prepare.containers import Container, Listing, open_container
+from asl_edge.data.prepare.containers import Container, open_container
+from asl_edge.data.prepare.layouts import MAX_NESTING, Kind, Layout, flat_label, layouts
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, canonical
-
-MAX_NESTING = 2
-"""How many folders may contain the class folders: Kaggle's zip has `asl_alphabet_train/asl_alphabet_train`."""
+from asl_edge.runtime.streams.folders import Listing
 
 NO_FRAME = -1
 _MAX_DIGITS = 19
+_SHOWN_REASONS = 3
 
 _SPECIAL = "neither a file nor a folder"
 _NUMBER = re.compile(r"([0-9]+)")
-_FLAT_LABEL = re.compile(r"([A-Za-z]+)(?![A-Za-z])")
 _OF_SESSION = re.compile(r"(.+)_([A-Za-z]+)[0-9]+")
 
 
@@ -43,8 +42,10 @@ class Source:
     container: Container
     root: str
     """Folder of the layout within the container; empty for the container itself."""
-    layout: Literal["class folders", "flat files"]
+    layout: Kind
     mirrored: bool = False
+    split: int | None = None
+    """Position of the split in `SPLITS` that the source's own folders are meant for; None if they do not say so."""
 
 
 class Folder(NamedTuple):
@@ -117,20 +118,25 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
     if not paths:
         raise DataError("No source was given. Name a folder of images, or a zip.")
     catalogue = Catalogue()
-    seen: set[Path] = set()
+    seen: set[tuple[int, int]] = set()
     with contextlib.ExitStack() as undo:
         undo.callback(catalogue.close)
         for path in paths:
             container = open_container(path)
             undo.callback(container.close)
-            if path.resolve() in seen:
+            status = path.stat()  # and not its path, which some disks find in any case
+            if (status.st_dev, status.st_ino) in seen:
                 raise DataError(f"The source {path} is named twice. Name it once.")
-            seen.add(path.resolve())
-            for root, layout in _layouts(container, catalogue.ignored):
-                catalogue.sources.append(Source("", path, container, root, layout))
+            seen.add((status.st_dev, status.st_ino))
+            for found in _layouts(container, catalogue.ignored):
+                catalogue.sources.append(Source("", path, container, found.root, found.kind, split=found.split))
         _name(catalogue.sources)
         for number in range(len(catalogue.sources)):
             _add_source(catalogue, number, classes)
+        for container in dict.fromkeys(source.container for source in catalogue.sources):
+            for inner, reason, unreadable in container.left_out():
+                shown = Ignored(printable(str(container.path / inner)), reason)
+                (catalogue.skipped if unreadable else catalogue.ignored).append(shown)
         undo.pop_all()
     return catalogue
 
@@ -181,52 +187,23 @@ def session_of(name: str, label: str) -> str:
     return match[1] if match and canonical(match[2]) == label else ""
 
 
-def flat_label(name: str) -> str | None:
-    """Return the class that a flat file's name begins with (`A_34.jpg`, `space12.png`), or None."""
-    match = _FLAT_LABEL.match(name.rpartition(".")[0] or name)
-    return canonical(match[1]) if match else None
-
-
 def printable(path: str) -> str:
     """Return `path` as text that can be written anywhere: bytes of a name that are not UTF-8 become `\\xNN`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _layouts(container: Container, ignored: list[Ignored]) -> list[tuple[str, Literal["class folders", "flat files"]]]:
-    class_roots: list[str] = []
-    flat_roots: list[str] = []
-    pending = [("", 0)]
-    while pending:
-        folder, depth = pending.pop(0)
-        listing = container.listing(folder)
-        if any(canonical(name) for name in listing.folders):
-            class_roots.append(folder)
-        elif any(flat_label(name) for name in listing.files):
-            flat_roots.append(folder)
-        else:
-            if listing.files:
-                where = printable(str(container.path / folder))
-                ignored.append(Ignored(where, f"{len(listing.files)} files without a class"))
-            if depth < MAX_NESTING:
-                pending += [(_join(folder, name), depth + 1) for name in sorted(listing.folders, key=natural_key)]
-    if class_roots and flat_roots:
-        # Kaggle's zip: 28 test images are flat files next to the class folders.
-        for root in flat_roots:
-            count = len(container.listing(root).files)
-            where = printable(str(container.path / root))
-            ignored.append(
-                Ignored(
-                    where, f"{count} flat files next to class folders; used only when given as a source of their own"
-                )
-            )
-        flat_roots = []
-    if not class_roots and not flat_roots:
+def _layouts(container: Container, ignored: list[Ignored]) -> list[Layout]:
+    found, left_out = layouts(container, natural_key)
+    reasons = [Ignored(printable(str(container.path / folder)), reason) for folder, reason in left_out]
+    if not found:
+        because = "".join(f" Not used: {path}: {reason}." for path, reason in reasons[:_SHOWN_REASONS])
         raise DataError(
-            f"No images of known classes in {container.path}. asl-edge reads one folder per class (A/x.jpg; within at "
-            f"most {MAX_NESTING} other folders) or flat files named by class (A_34.jpg). "
-            "The classes are A to Z, del, nothing and space."
+            f"No images of known classes in {printable(str(container.path))}.{because} asl-edge reads one folder per "
+            f"class (A/x.jpg; within at most {MAX_NESTING} other folders), or a folder without class folders whose "
+            "images are all named by class (A_34.jpg). The classes are A to Z, del, nothing and space."
         )
-    return [(root, "class folders") for root in class_roots] + [(root, "flat files") for root in flat_roots]
+    ignored += reasons
+    return found
 
 
 def _add_source(catalogue: Catalogue, number: int, classes: Collection[str] | None) -> None:
@@ -280,7 +257,7 @@ def _in_flat_files(catalogue: Catalogue, source: Source) -> Iterator[tuple[str, 
             unknown += 1
         else:
             yield label, _join(source.root, name)
-    _ignore_files(catalogue, source, source.root, unknown, "files whose names do not begin with a class")
+    _ignore_files(catalogue, source, source.root, unknown, "files without a class")
     _skip_special(catalogue, source, source.root, listing)
     for name in listing.folders:
         catalogue.ignored.append(Ignored(_shown(source, _join(source.root, name)), "a folder next to flat files"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +19,6 @@ from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha25
 from asl_edge.data.prepare import contact_sheet, leak_report, manifest
 from asl_edge.data.prepare.decoding import THUMBNAIL_SIDE, RowWriter
 from asl_edge.data.prepare.discovery import Catalogue, find, printable, select_sources
-from asl_edge.data.prepare.jpeg_warnings import capture_native_warnings
 from asl_edge.data.prepare.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
 from asl_edge.data.prepare.report import PrepareReport, describe
 from asl_edge.data.prepare.selection import Selection, select, split
@@ -25,6 +26,7 @@ from asl_edge.data.prepare.split import KEPT_SOURCES_RULE, SplitPlan
 from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.labels import canonical
 from asl_edge.process.signals import sigterm_as_interrupt
 from asl_edge.spec import Fit, check_fit
 
@@ -95,6 +97,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
     workers = worker_count(config.workers)
     opencv()
     check_place(config.out, overwrite=config.overwrite, ours=OURS)
+    _refuse_place_among_images(config)
     with (
         sigterm_as_interrupt(),
         # First of all, so that a folder that cannot be written to is reported before any image is read.
@@ -104,40 +107,65 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
     ):
         for number in select_sources(catalogue.sources, config.mirror, "--mirror"):
             catalogue.sources[number].mirrored = True
-        plan = replace(
-            config.split,
-            val_sources=frozenset(select_sources(catalogue.sources, config.val_sources, "--val-source")),
-            test_sources=frozenset(select_sources(catalogue.sources, config.test_sources, "--test-source")),
-        )
+        plan = _plan(config, catalogue)
         progress.begin("Checking", len(catalogue))
         selection = select(catalogue, config.classes, config.size, workers=workers, on_done=progress.add)
         rows = split(catalogue, selection, plan)
         needed_bytes = sum(map(len, rows.values())) * config.size**2 * 3 + len(catalogue) * THUMBNAIL_SIDE**2
         check_space(folder, config.out, needed_bytes)
-        with capture_native_warnings() as native_warnings:
-            thumbnails = _thumbnails(folder.parent, len(catalogue))
-            writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add, native_warnings)
-            digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
-            digests |= _write_classes(folder, selection, rows)
-            progress.begin("Comparing splits", 0)
-            with ThreadPoolExecutor(1) as pool:
-                sheet = pool.submit(_write_contact_sheet, folder, selection, rows)
-                leaks = leak_report.report(
-                    thumbnails,
-                    selection.columns,
-                    rows,
-                    catalogue.shown_path,
-                    classes=len(selection.classes),
-                    seed=plan.seed,
-                )
-                sheet.result()
-            report = describe(config.out, catalogue, selection, rows, leaks)
-            _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
-            progress.begin("Writing to disk", 0)
+        thumbnails = _thumbnails(folder.parent, len(catalogue))
+        writer = RowWriter(catalogue, config.size, config.fit, workers, thumbnails, progress.add)
+        digests, rows = _write_images(folder, writer, selection, rows, plan, progress)
+        digests |= _write_classes(folder, selection, rows)
+        progress.begin("Comparing splits", 0)
+        with ThreadPoolExecutor(1) as pool:
+            sheet = pool.submit(_write_contact_sheet, folder, selection, rows)
+            leaks = leak_report.report(
+                thumbnails,
+                selection.columns,
+                rows,
+                catalogue.shown_path,
+                classes=len(selection.classes),
+                seed=plan.seed,
+            )
+            sheet.result()
+        report = describe(config.out, catalogue, selection, rows, leaks, plan)
+        _write_manifest(folder, config, catalogue, selection, rows, report, digests, plan)
+        progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{sum(counts.values())} {name}" for name, counts in report.counts.items())
     _LOG.info("Prepared %s: %s images; %d skipped", printable(str(config.out)), sizes, len(report.skipped))
     return replace(report, seconds=seconds, images_per_second=report.images / seconds)
+
+
+def _refuse_place_among_images(config: PrepareConfig) -> None:
+    """Refuse an `out` in or as a class folder of a source, where its contact sheet would be an image of that class."""
+    out = Path(os.path.realpath(config.out))
+    for source in config.sources:
+        inside = Path(os.path.realpath(source))
+        if out == inside or any(canonical(part) for part in _below(out, inside)):
+            raise DataError(
+                f"{config.out} lies among the images of {source}, and would be taken for some of them next time. "
+                "Choose another --out."
+            )
+
+
+def _below(path: Path, folder: Path) -> tuple[str, ...]:
+    """Return the parts of `path` below `folder`; none if it is elsewhere."""
+    return path.relative_to(folder).parts if path.is_relative_to(folder) else ()
+
+
+def _plan(config: PrepareConfig, catalogue: Catalogue) -> SplitPlan:
+    """Return the plan with the numbers of the sources that it names or that come with a split of their own."""
+    plan = replace(
+        config.split,
+        val_sources=frozenset(select_sources(catalogue.sources, config.val_sources, "--val-source")),
+        test_sources=frozenset(select_sources(catalogue.sources, config.test_sources, "--test-source")),
+    )
+    if not plan.may_keep_own:
+        return plan
+    own = {number: source.split for number, source in enumerate(catalogue.sources) if source.split is not None}
+    return replace(plan, own=own)
 
 
 class _Progress:
@@ -208,9 +236,15 @@ class _EarlierRound:
 
 
 def _thumbnails(folder: Path, count: int) -> npt.NDArray[np.uint8]:
-    """Return a uint8 array of shape (count, 24, 24) in a nameless file on the disk of `folder`."""
-    with tempfile.TemporaryFile(dir=folder) as file:  # the memory map keeps it alive after it is closed
-        return np.memmap(file, np.uint8, "w+", shape=(count, THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    """Return a uint8 array of shape (count, 24, 24) in a nameless file on the disk of `folder`, or else in memory."""
+    shape = (count, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:  # the memory map keeps it alive after it is closed
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise
+        return np.zeros(shape, np.uint8)  # some shared folders map no files, or keep none without a name
 
 
 def _write_classes(folder: Path, selection: Selection, rows: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, str]:
@@ -255,8 +289,8 @@ def _write_manifest(
         "colour": "RGB",
         "options": {
             "classes": None if config.classes is None else list(config.classes),
-            "split": plan.method,
-            "fractions": None if plan.by_count else list(plan.shares),
+            "split": plan.way,
+            "fractions": None if plan.by_count or plan.own else list(plan.shares),
             "train_per_class": plan.train_per_class,
             "val_per_class": plan.val_per_class,
             "gap": plan.gap,

@@ -1,10 +1,10 @@
-"""Which image goes into which split: blocks of frames, at random as in the tutorial, or whole sources."""
+"""Which image goes into which split: blocks of frames, at random as in the tutorial, whole sources, or as given."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,8 +13,12 @@ import numpy.typing as npt
 from asl_edge.data.arrays import SPLITS
 from asl_edge.errors import DataError
 
-Method = Literal["blocks", "random", "source"]
-METHODS: tuple[Method, ...] = ("blocks", "random", "source")
+Method = Literal["auto", "blocks", "random", "source"]
+METHODS: tuple[Method, ...] = ("auto", "blocks", "random", "source")
+"""`auto` keeps the split of sources that are folders `train`, `valid` and `test`; others are split in blocks."""
+
+OWN_SPLIT = "folders"
+"""What manifests call the split of sources that came with one."""
 
 DROPPED = -1
 """Instead of a split's number: the image is in a guard gap and belongs to no split."""
@@ -47,7 +51,7 @@ class SplitPlan:
         DataError: on construction, when a field breaks its rule.
     """
 
-    method: Method = "blocks"
+    method: Method = "auto"
     fractions: tuple[float, float, float] | None = None
     """Shares of train, validation and test in each class of each source and session; None for `FRACTIONS`."""
     train_per_class: int | None = None
@@ -60,6 +64,9 @@ class SplitPlan:
     test_sources: frozenset[int] = frozenset()
     """Numbers of the sources that are kept whole for validation and test. With `blocks`, the other sources are split
     into training and whichever of the two has no source."""
+    own: Mapping[int, int] = field(default_factory=dict)
+    """Number of a source -> position in `SPLITS`: sources that came with a split and keep it. Other sources are split
+    in blocks; where none of all is for validation, that share of the training images is, in blocks."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -100,6 +107,22 @@ class SplitPlan:
     def by_count(self) -> bool:
         """Whether sizes are numbers of images rather than fractions."""
         return self.train_per_class is not None
+
+    @property
+    def may_keep_own(self) -> bool:
+        """Whether sources that come with a split keep it: nothing was chosen that asks for another."""
+        chosen = (self.fractions, self.train_per_class, self.gap)
+        return self.method == "auto" and not any(choice is not None for choice in chosen) and not self.kept_sources
+
+    @property
+    def kept_sources(self) -> frozenset[int]:
+        """Sources that were named for validation or test."""
+        return self.val_sources | self.test_sources
+
+    @property
+    def way(self) -> str:
+        """The method as manifests record it."""
+        return (OWN_SPLIT if self.own else "blocks") if self.method == "auto" else self.method
 
     @property
     def may_keep_sources(self) -> bool:
@@ -180,12 +203,14 @@ def _groups(
 
 def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple[float, float, float]]:
     """Return the split of each source that stays whole, and the fractions in which the others are split."""
+    if plan.own:
+        return _own_roles(plan, len(names))
     kept = dict.fromkeys(plan.test_sources, 2) | dict.fromkeys(plan.val_sources, 1)
     if plan.method != "source" and not kept:
         return {}, plan.shares
     if kept and len(kept) == len(names):
         raise DataError(NO_SOURCE_TO_TRAIN_ON)
-    if plan.method == "blocks":
+    if plan.method != "source":
         shares = [0.0 if number in kept.values() else share for number, share in enumerate(plan.shares)]
         return kept, (1 - shares[1] - shares[2], shares[1], shares[2])
     if len(names) < 2:
@@ -204,8 +229,18 @@ def _roles(plan: SplitPlan, names: Sequence[str]) -> tuple[dict[int, int], tuple
     whole = dict.fromkeys(test, 2) | dict.fromkeys(val, 1)
     if val:
         return whole | dict.fromkeys(train, 0), plan.shares
-    share = plan.shares[1] / ((plan.shares[0] + plan.shares[1]) or 1)
-    return whole, (1 - share, share, 0.0)
+    return whole, _without_test(plan.shares)
+
+
+def _own_roles(plan: SplitPlan, sources: int) -> tuple[dict[int, int], tuple[float, float, float]]:
+    if len(plan.own) < sources or 1 in plan.own.values():
+        return dict(plan.own), plan.shares
+    return {number: split for number, split in plan.own.items() if split != 0}, _without_test(plan.shares)
+
+
+def _without_test(shares: tuple[float, float, float]) -> tuple[float, float, float]:
+    share = shares[1] / ((shares[0] + shares[1]) or 1)
+    return 1 - share, share, 0.0
 
 
 def _gap(plan: SplitPlan, frames: int) -> int:
@@ -279,6 +314,8 @@ def _check_every_class(
 ) -> None:
     if plan.by_count or plan.method == "source":
         wanted = set(range(len(SPLITS)))
+    elif plan.own:
+        wanted = {0}  # what the others lack is reported, since it is how the data came
     for label, name in enumerate(classes):
         mine = split_of[labels == label]
         counts = np.bincount(mine[mine >= 0], minlength=len(SPLITS))

@@ -52,4 +52,7 @@ def open_classifier(
         from asl_edge.evaluation.classifiers.keras_classifier import open_keras_classifier
 
         return open_keras_classifier(path, classes=classes, fit=fit)
-    raise ModelError(f"{path} is not a supported model. Give a run folder, a .keras file or an .onnx file.")
+    first = ""
+    if suffix in (".h5", ".hdf5", ".json"):
+        first = f" A model of Keras 2 must be exported first: asl-edge export {path} --out model.onnx --classes A,B,C"
+    raise ModelError(f"{path} is not a supported model. Give a run folder, a .keras file or an .onnx file.{first}")

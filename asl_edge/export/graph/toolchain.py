@@ -9,11 +9,11 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.process.environment import for_importing_keras, use_our_keras_settings, variables
 from asl_edge.process.native_stderr import quiet_stderr
 
 PACKAGES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime")
@@ -30,13 +30,14 @@ def load_keras() -> Any:
         UserError: this process has already loaded Keras on another backend.
     """
     if "keras" not in sys.modules:
-        with _environment(KERAS_BACKEND="tensorflow"), quiet_stderr():
+        with for_importing_keras(), variables(KERAS_BACKEND="tensorflow"), quiet_stderr():
             # The reference must be float32 throughout: no oneDNN kernels that may choose bfloat16 (AMX), no TF32.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
             load("tensorflow")
             load("keras")
     keras = load("keras")
+    use_our_keras_settings(keras)
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise UserError(
@@ -53,7 +54,7 @@ def load_tf2onnx() -> Any:
     Raises:
         MissingPackageError: it is not installed.
     """
-    with quiet_stderr(), warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings(), for_importing_keras():
         warnings.simplefilter("ignore")
         convert = load("tf2onnx.convert")
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
@@ -89,17 +90,3 @@ def versions() -> dict[str, str]:
         # It may come from a distribution with another name (onnxruntime-gpu, onnxruntime-openvino).
         installed["onnxruntime"] = str(load("onnxruntime").__version__)
     return installed
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -6,7 +6,8 @@ Spaces in a tensor's `doc_string`, which nothing reads, fill the gap.
 
 from __future__ import annotations
 
-from asl_edge.runtime.onnx_file.external_weights import ALIGNMENT, FEWEST_BYTES, GRAPH, INITIALIZERS, RAW_DATA
+from asl_edge.runtime.onnx_file.external_weights import ALIGNMENT, FEWEST_BYTES
+from asl_edge.runtime.onnx_file.graph import GRAPH, INITIALIZERS, RAW_DATA
 from asl_edge.runtime.onnx_file.protobuf import field, fields, heading
 
 _DOC_STRING = 12

@@ -13,9 +13,10 @@ import numpy as np
 from asl_edge.errors import ModelError, RunError
 from asl_edge.export.graph.logits import end_in_softmax
 from asl_edge.export.graph.toolchain import load, load_keras
+from asl_edge.export.source.whole_model import SUFFIXES, load_whole_model
 from asl_edge.runtime.pretrained import resolve
 from asl_edge.spec import CARD_KEY, INPUT_NAME, Colour, Fit, ModelSpec
-from asl_edge.training.runs.keras_file import enclosing_run, load_keras_file
+from asl_edge.training.runs.keras_file import enclosing_run
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
 Pixels = Literal["auto", "0-1", "0-255"]
 """Range of the pixel values that a network with a float input was trained on."""
 
-_KINDS = "a run folder, a .keras file, an .onnx file or the tutorial's model.json"
+_KINDS = "a run folder, a .keras or .h5 file, an .onnx file or the tutorial's model.json"
+
+
+_TUTORIAL_SUFFIXES = (".json", ".h5", ".hdf5")
+"""Of what the tutorial's script writes: networks for stretched images in OpenCV's colour order."""
+
+_FROM_SAVED_MODEL = (
+    "Turn it into one file first, where Keras 2 or the package tf_keras is installed: "
+    "TF_USE_LEGACY_KERAS=1 python -c 'import tensorflow as tf; "
+    'tf.keras.models.load_model("FOLDER").save("model.h5")\', and export model.h5.'
+)
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,8 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
 
     Args:
         path: a run folder (its `best.keras`), any `.keras` file (one inside a run folder uses what the run says),
-            the tutorial's `model.json`, or an exported `.onnx` file, unless it is INT8; `pretrained` is the
-            pretrained model.
+            an `.h5` or `.hdf5` file of Keras 2, the tutorial's `model.json`, or an exported `.onnx` file, unless it is
+            INT8; `pretrained` is the pretrained model.
         described: class names and the rest, for a model outside a run.
 
     Raises:
@@ -101,12 +112,15 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
     path, described = Path(resolve(path)), described or Described()
     if not path.exists():
         raise ModelError(f"{path} does not exist. Give {_KINDS}.")
-    if path.is_file() and path.suffix == ".onnx":
+    kind = path.suffix.lower() if path.is_file() else ""
+    if kind == ".onnx":
         return _exported(path, described)
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        raise ModelError(f"{path} is a SavedModel of TensorFlow, which Keras 3 does not read. {_FROM_SAVED_MODEL}")
     run = enclosing_run(path)
-    if path.is_file() and path.suffix not in (".keras", ".json"):
+    if path.is_file() and kind not in (*SUFFIXES, ".json"):
         raise ModelError(f"{path} is not a model that can be exported. Give {_KINDS}.")
-    if described.weights is not None and path.suffix != ".json":
+    if described.weights is not None and kind != ".json":
         raise ModelError("--weights goes with a model.json only; a run folder or .keras file holds its own weights.")
     load_keras()
     # On the CPU from the start: the comparison runs there, and not every operation can read a GPU's variables.
@@ -148,11 +162,11 @@ def _exported(path: Path, described: Described) -> Source:
 
 
 def _load_model(path: Path, run: RunFolder | None, described: Described) -> keras.Model:
-    if path.suffix == ".json" and path.is_file():
+    if path.suffix.lower() == ".json" and path.is_file():
         from asl_edge.export.source.tutorial_model import load_tutorial_model
 
         return load_tutorial_model(path, described.weights)
-    return load_keras_file(path if run is None or path.is_file() else run.best_model_path)
+    return load_whole_model(path if run is None or path.is_file() else run.best_model_path)
 
 
 def _as_float32(model: keras.Model) -> keras.Model:
@@ -206,7 +220,7 @@ def _source(path: Path, model: keras.Model, run: RunFolder | None, described: De
                 "Name them in order: --classes A,B,C"
             )
         classes, network = tuple(described.classes), model.name
-        tutorial = path.suffix == ".json" and takes_floats
+        tutorial = path.suffix.lower() in _TUTORIAL_SUFFIXES and takes_floats
         fit = described.fit or ("stretch" if tutorial else "crop")
         colour = described.colour or ("BGR" if tutorial else "RGB")
         if described.fit is None or described.colour is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from asl_edge.files.regular_file import open_regular
 
 SUFFIX = ".aslz"
 MANIFEST = "asl-edge-bundle.json"
@@ -16,12 +17,11 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
     if os.fspath(path).lower().endswith(SUFFIX):
         return True
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             if file.read(len(_ZIP)) != _ZIP:
                 return False
-        import zipfile
+            from asl_edge.runtime.bundle.archive import Archive
 
-        with zipfile.ZipFile(path) as archive:
-            return MANIFEST in archive.namelist()
-    except Exception:  # not a file, not a zip (whose error would have to be imported first), or damaged
+            return MANIFEST in Archive(file).members
+    except (OSError, ValueError):  # not a file, not a zip, or damaged
         return False

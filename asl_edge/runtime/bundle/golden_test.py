@@ -24,6 +24,9 @@ from asl_edge.spec import INPUT_NAME, OUTPUT_NAME, ModelSpec
 
 WORST_SHOWN = 5
 
+_FEWEST_EQUAL = 0.75
+"""A precision fails below this share of equal labels, even if its bundle tolerates more."""
+
 
 @dataclass(frozen=True)
 class GoldenDifference:
@@ -32,7 +35,7 @@ class GoldenDifference:
     example: int
     """Number of the example, from 0."""
     expected: str
-    answered: str
+    predicted: str
     probability_difference: float
 
 
@@ -177,6 +180,8 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
     outputs = np.concatenate(
         [opened.run([OUTPUT_NAME], {INPUT_NAME: images[row : row + 1]})[0] for row in range(len(images))]
     )
+    if outputs.shape != expected.shape:
+        raise ModelError(f"{name} returns {outputs.shape} instead of {expected.shape}. Make the bundle again.")
     with np.errstate(invalid="ignore"):
         differences = np.abs(outputs - expected).max(axis=1)
     there, here = expected.argmax(axis=1), outputs.argmax(axis=1)
@@ -190,6 +195,9 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
     changed = int(((there != here) & clear).sum())
     if changed:
         failures.append(f"{changed} of {len(images)} examples have another label.")
+    equal = int((there == here).sum())
+    if equal < _FEWEST_EQUAL * len(images) and not changed:  # whatever the bundle allows
+        failures.append(f"Only {equal} of {len(images)} examples have the label that they had.")
     order = np.lexsort((-np.nan_to_num(differences, nan=np.inf), there == here))[:WORST_SHOWN]
     return GoldenResult(
         precision=precision,
@@ -198,7 +206,7 @@ def _compared(bundle: Bundle, precision: str, spec: ModelSpec, opened: OpenedSes
         providers_used=opened.used,
         threads=opened.threads,
         examples=len(images),
-        labels_equal=int((there == here).sum()),
+        labels_equal=equal,
         max_probability_difference=float(differences.max()),
         tolerance=entry.tolerance,
         failures=tuple(failures),

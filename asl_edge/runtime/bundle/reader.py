@@ -14,11 +14,8 @@ Nothing is unpacked to disk, and nothing is run before it has been checked.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,11 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.files.earlier_names import with_current_names
+from asl_edge.files.npy import parse_npy
+from asl_edge.files.regular_file import open_regular
+from asl_edge.files.strict_json import parse_json
+from asl_edge.process.printable import on_one_line
+from asl_edge.runtime.bundle.archive import Archive
 from asl_edge.runtime.bundle.detection import MANIFEST, SUFFIX
 from asl_edge.runtime.onnx_file.metadata import reject_other_preprocessing
 from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
@@ -37,12 +39,16 @@ FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 """Valid names of members: no path out of the zip, no drive, nothing hidden."""
-_MOST_MEMBERS = 64
-_LARGEST_MANIFEST = 4 * 2**20
-_LARGEST = 2 * 2**30
+_MODELS = "models/"
+_LARGEST_MANIFEST = 2**20
+_LARGEST = 2**31
 """Limit of the unpacked size in bytes."""
+_LARGEST_PACKED = 2**27
+"""The same of all members that are compressed; models are not, as asl-edge writes them."""
 _LARGEST_RATIO = 200
-_CHUNK = 2**20
+_LARGEST_RATIO_OF_MODELS = 10
+_PRECISION = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Bundle:
             )
         if not self.path.exists():
             raise ModelError(f"There is no bundle {path}. Make one: asl-edge export RUN --bundle {path}")
-        self._zip = self._opened()
+        self._archive = self._opened()
         self._sizes = self._checked_members()
         self.manifest = self._manifest()
         self._members: dict[str, dict[str, Any]] = self.manifest["members"]
@@ -91,7 +97,7 @@ class Bundle:
         """
         if name not in self._members:
             raise self._refusal(f"it has no {name}")
-        data = self._bytes(name, self._sizes[name])
+        data = self._bytes(name)
         if (
             len(data) != self._members[name]["bytes"]
             or hashlib.sha256(data).hexdigest() != self._members[name]["sha256"]
@@ -128,8 +134,10 @@ class Bundle:
             raise self._refusal(f"{member} carries no spec")
         try:
             spec = ModelSpec.from_json(facts.metadata[METADATA_KEY])
-        except (ModelError, TypeError) as error:
+        except ModelError as error:
             raise self._refusal(f"the spec of {member} cannot be used: {error}") from error
+        if spec.precision != precision:
+            raise self._refusal(f"{member} is in {on_one_line(spec.precision)}")
         reject_other_preprocessing(spec, f"{member} in {self.path}")
         return data, spec
 
@@ -157,62 +165,55 @@ class Bundle:
         for name in self._members:
             self.read(name)
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _opened(self) -> Archive:
         try:
-            return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError) as error:
-            raise self._refusal(f"it is not a bundle, or is damaged ({error})") from error
+            file = open_regular(self.path)
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be read ({error.strerror or error}).") from error
+        try:
+            with file:
+                return Archive(file)
+        except ValueError as error:
+            raise self._refusal(f"it is not a bundle, or is damaged: {error}") from error
         except OSError as error:
             raise ModelError(f"{self.path} cannot be read ({error.strerror or error}).") from error
 
     def _checked_members(self) -> dict[str, int]:
         """Return the members' sizes; refuse members that would leave the zip, or fill the memory."""
-        entries = self._zip.infolist()
-        if len(entries) > _MOST_MEMBERS:
-            raise self._refusal(f"it has {len(entries)} members; a bundle has {_MOST_MEMBERS} at most")
-        sizes: dict[str, int] = {}
-        for entry in entries:
-            name = entry.filename
-            mode = entry.external_attr >> 16
-            if not _NAME.fullmatch(name) or (mode and (mode & 0o170000) not in (0, 0o100000)):
-                raise self._refusal(f"its member {name!r} is not a plain file inside the bundle")
-            if name in sizes:
-                raise self._refusal(f"it holds {name} twice")
-            if entry.flag_bits & 1:
-                raise self._refusal(f"{name} is encrypted")
-            if entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
-                raise self._refusal(
-                    f"{name} would unpack to {entry.file_size / max(entry.compress_size, 1):.0f} times its size"
-                )
-            sizes[name] = entry.file_size
-        if sum(sizes.values()) > _LARGEST:
-            raise self._refusal(f"it would unpack to {sum(sizes.values()) / 2**30:.1f} GiB")
-        if MANIFEST not in sizes:
+        members = self._archive.members.values()
+        for member in members:
+            if not _NAME.fullmatch(member.name):
+                raise self._refusal(f"its member {member.name!r} is not a plain file inside the bundle")
+            ratio = member.size / max(member.packed_size, 1)
+            if ratio > (_LARGEST_RATIO_OF_MODELS if member.name.startswith(_MODELS) else _LARGEST_RATIO):
+                raise self._refusal(f"{member.name} would unpack to {ratio:.0f} times its size")
+        packed, whole = (sum(m.size for m in members if m.is_packed or not only) for only in (True, False))
+        if packed > _LARGEST_PACKED or whole > _LARGEST:
+            raise self._refusal(f"it would unpack to {max(packed, whole) / 2**30:.1f} GiB")
+        if MANIFEST not in self._archive.members:
             raise self._refusal(f"it is not a bundle of asl-edge: it has no {MANIFEST}")
-        return sizes
+        return {member.name: member.size for member in members}
 
     def _manifest(self) -> dict[str, Any]:
         if self._sizes[MANIFEST] > _LARGEST_MANIFEST:
             raise self._refusal(f"{MANIFEST} is too large")
         try:
-            manifest = with_current_names(json.loads(self._bytes(MANIFEST, self._sizes[MANIFEST])))
+            manifest = with_current_names(parse_json(self._bytes(MANIFEST)))
         except ValueError as error:
             raise self._refusal(f"{MANIFEST} is damaged ({error})") from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("members"), dict):
             raise self._refusal(f"{MANIFEST} does not say what is in it")
-        if manifest.get("format") != FORMAT:
-            raise self._refusal(f"it is a bundle of format {manifest.get('format')}, this asl-edge reads {FORMAT}")
+        version = manifest.get("format")
+        if not isinstance(version, int) or version != FORMAT:
+            raise self._refusal(f"it is a bundle of format {version!a:.20}, this asl-edge reads {FORMAT}")
         self._refuse_other_versions(manifest.get("asl_edge"))
         members = manifest["members"]
         listed, present = set(members), set(self._sizes) - {MANIFEST}
         if listed != present:
-            raise self._refusal(f"its content and its manifest differ in {', '.join(sorted(listed ^ present))}")
+            different = on_one_line(", ".join(sorted(listed ^ present)))[:200]
+            raise self._refusal(f"its content and its manifest differ in {different}")
         for name, facts in members.items():
-            if (
-                not isinstance(facts, dict)
-                or not isinstance(facts.get("sha256"), str)
-                or facts.get("bytes") != self._sizes[name]
-            ):
+            if not isinstance(facts, dict) or facts.get("bytes") != self._sizes[name] or not _is_sha256(facts):
                 raise self._refusal(f"{name} is not what it was when the bundle was made")
         return manifest
 
@@ -220,55 +221,68 @@ class Bundle:
         from asl_edge._version import __version__
 
         try:
-            least, below = str(versions["at_least"]), str(versions["below"])
+            least, below = str(versions["at_least"])[:20], str(versions["below"])[:20]
             fits = _release(least) <= _release(__version__) < _release(below)
         except (TypeError, KeyError, ValueError) as error:
             raise self._refusal(f"{MANIFEST} does not say which asl-edge can read it") from error
         if not fits:
-            raise self._refusal(f"it requires asl-edge {least} or newer, below {below}; this is {__version__}")
+            raise self._refusal(
+                f"it requires asl-edge {on_one_line(least)} or newer, below {on_one_line(below)}; this is {__version__}"
+            )
 
     def _models(self) -> list[BundledModel]:
-        try:
-            models = [
-                BundledModel(
-                    str(entry["precision"]),
-                    str(entry["file"]),
-                    None if entry.get("target") is None else str(entry["target"]),
-                    str(entry["answers"]),
-                    float(entry["tolerance"]),
-                )
-                for entry in self.manifest["models"]
-            ]
-            str(self.manifest["golden"]["images"])
-        except (TypeError, KeyError, ValueError) as error:
-            raise self._refusal(f"{MANIFEST} does not describe its models") from error
+        entries, golden = self.manifest.get("models"), self.manifest.get("golden")
+        if not isinstance(entries, list) or not isinstance(golden, dict) or not isinstance(golden.get("images"), str):
+            raise self._refusal(f"{MANIFEST} does not describe its models")
+        models = [self._model(entry) for entry in entries]
         if not models or any(model.member not in self._members for model in models):
             raise self._refusal("it lacks a model that it names")
+        if len({model.precision for model in models}) != len(models):
+            raise self._refusal("it names a precision twice")
         return models
 
-    def _bytes(self, name: str, size: int) -> bytes:
-        """Read a member, but never more than its size in the zip's directory."""
-        data = bytearray()
+    def _model(self, entry: Any) -> BundledModel:
+        values = entry if isinstance(entry, dict) else {}
+        precision, target, tolerance = (values.get(name) for name in ("precision", "target", "tolerance"))
+        member, outputs = values.get("file"), values.get("answers")
+        if not (
+            isinstance(precision, str)
+            and _PRECISION.fullmatch(precision)
+            and (target is None or (isinstance(target, str) and _PRECISION.fullmatch(target)))
+            and isinstance(member, str)
+            and isinstance(outputs, str)
+            and isinstance(tolerance, int | float)
+            and 0 <= tolerance <= 1
+        ):
+            raise self._refusal(f"{MANIFEST} does not describe its models")
+        if not member.startswith(_MODELS):
+            raise self._refusal("a model is not among its models")
+        return BundledModel(precision, member, target, outputs, float(tolerance))
+
+    def _bytes(self, name: str) -> bytes:
         try:
-            with self._zip.open(name) as file:
-                while len(data) <= size and (chunk := file.read(_CHUNK)):
-                    data += chunk
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            return self._archive.read(name)
+        except ValueError as error:
             raise self._refusal(f"{name} is damaged ({error})") from error
-        except Exception as error:  # zlib.error and lzma's have no common base
-            raise self._refusal(f"{name} is damaged ({error})") from error
-        return bytes(data)
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be read ({error.strerror or error}).") from error
 
     def _array(self, name: str) -> npt.NDArray[Any]:
+        content = self.read(name)
         try:
-            return np.asarray(np.load(io.BytesIO(self.read(name)), allow_pickle=False))
-        except (ValueError, EOFError, OSError) as error:
+            return parse_npy(content)
+        except ValueError as error:
             raise self._refusal(f"{name} is not an array ({error})") from error
 
     def _refusal(self, reason: str) -> ModelError:
         return ModelError(
             f"{self.path} cannot be used: {reason}. Make it again: asl-edge export RUN --bundle {self.path}"
         )
+
+
+def _is_sha256(facts: dict[str, Any]) -> bool:
+    digest = facts.get("sha256")
+    return isinstance(digest, str) and _SHA256.fullmatch(digest) is not None
 
 
 def _release(version: str) -> tuple[int, ...]:

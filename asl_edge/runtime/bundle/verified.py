@@ -9,7 +9,6 @@ provider and version of ONNX Runtime.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +16,15 @@ from typing import Any
 
 from asl_edge.files import atomic
 from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
+from asl_edge.files.names import companion
+from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
 SUFFIX = ".verified.json"
 FORMAT = 1
+
+_LARGEST = 2**20
+"""Most bytes of a record."""
 
 
 def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
@@ -45,7 +49,7 @@ def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
     """Return what was recorded for this bundle, machine and ONNX Runtime; empty if nothing was."""
     for path in _places(bundle):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            kept: dict[str, Any] = read_json(path, _LARGEST)
             if kept["format"] == FORMAT and kept["model"] == model_id(bundle) and kept["machine"] == machine_id():
                 return {str(key): str(value) for key, value in kept["failures"].items()}
     return {}
@@ -53,4 +57,4 @@ def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
 
 def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
     path = absolute(bundle)
-    return Path(f"{path}{SUFFIX}"), cache_dir("verified") / f"{name_in_cache(path)}.json"
+    return companion(path, SUFFIX), cache_dir("verified") / f"{name_in_cache(path)}.json"

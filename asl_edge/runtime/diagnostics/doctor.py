@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asl_edge._version import __version__
+from asl_edge.process.shared_libraries import remedy_for
 from asl_edge.runtime import machine
 from asl_edge.runtime.engine import installed_packages
 
@@ -163,8 +164,8 @@ def _module_findings(diagnosis: Diagnosis) -> list[Finding]:
             if "_ARRAY_API" in check.error or "multiarray" in check.error:
                 problem = f"{name} was built for another NumPy than the one installed"
                 remedy = f"pip install 'numpy<2', or upgrade {name}"
-            elif "libGL" in check.error:
-                remedy = "sudo apt install libgl1 libglib2.0-0, or use opencv-python-headless instead"
+            elif missing := remedy_for(check.error):
+                remedy = missing.rstrip(".")
             elif "SIGILL" in check.error and platform.machine() == "aarch64":
                 remedy = "export OPENBLAS_CORETYPE=ARMV8 (put it into ~/.bashrc), or install a build for this processor"
             findings.append(Finding(problem, remedy, stops_predict=True))

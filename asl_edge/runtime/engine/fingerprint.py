@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
+
+from asl_edge.files.regular_file import open_regular
 
 _SAMPLED = 65_536
 """Bytes read at each end of a model file."""
@@ -35,7 +36,7 @@ def model_id(model: str | os.PathLike[str]) -> dict[str, Any]:
     """
     import hashlib
 
-    with Path(model).open("rb") as file:
+    with open_regular(model) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha256(file.read(_SAMPLED))
         file.seek(max(0, size - _SAMPLED))

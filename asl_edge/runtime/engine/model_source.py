@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asl_edge.runtime.onnx_file.model_file import ModelFile
 from asl_edge.spec import ModelSpec
 
 
@@ -14,5 +15,7 @@ class ModelSource:
     name: str
     """What messages call it."""
     content: str | bytes
-    """A path, or the model itself."""
+    """A path, or the model itself, which has been checked."""
     spec: ModelSpec
+    file: ModelFile | None = None
+    """The file at that path; None for a bundle's member."""

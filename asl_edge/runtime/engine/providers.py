@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asl_edge.errors import MissingPackageError, ProviderError
+from asl_edge.process.shared_libraries import remedy_for
 from asl_edge.runtime.machine import has_bfloat16, threads_here
 
 
@@ -83,9 +85,12 @@ def onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
+        remedy = remedy_for(str(error)) or (
+            "Install it: pip install 'asl-edge[cpu]' (NVIDIA GPU: 'asl-edge[gpu]'; on a Jetson: NVIDIA's "
+            "onnxruntime-gpu)."
+        )
         raise MissingPackageError(
-            f"ONNX Runtime is needed to predict and cannot be imported ({error}). Install it: "
-            "pip install 'asl-edge[cpu]' (NVIDIA GPU: 'asl-edge[gpu]'; on a Jetson: NVIDIA's onnxruntime-gpu)."
+            f"ONNX Runtime is needed to predict and cannot be imported ({error}). {remedy}"
         ) from error
     if not hasattr(onnxruntime, "InferenceSession"):
         # This is left when pip uninstalls one of two packages that share the folder `onnxruntime`.
@@ -93,6 +98,10 @@ def onnxruntime() -> Any:
             "The installed ONNX Runtime is incomplete, as after uninstalling one of two ONNX Runtime packages. "
             "`asl-edge doctor` says how to fix it."
         )
+    wanted = os.environ.get("ORT_DISABLE_TELEMETRY", "").lower() in ("0", "false")
+    if not wanted and hasattr(onnxruntime, "disable_telemetry_events"):
+        # For an ONNX Runtime that was imported before asl-edge, and for Windows, which does not read the variable.
+        onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

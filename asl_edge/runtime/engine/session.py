@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, ProviderError
 from asl_edge.process import log
+from asl_edge.process.printable import on_one_line
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.io_binding import buffers_for
@@ -22,6 +23,7 @@ from asl_edge.runtime.engine.precision import products_saturate
 from asl_edge.runtime.engine.providers import AUTO, AUTO_ORDER, PROVIDERS, Provider, ProviderWarning
 from asl_edge.runtime.machine import fast_cores, threads_here
 from asl_edge.runtime.onnx_file.external_weights import map_model
+from asl_edge.runtime.onnx_file.model_file import ModelFile
 
 Opening = Literal["lasting", "mapped", "short", "once"]
 """How much work goes into opening a session, from most to least.
@@ -32,6 +34,7 @@ would take five times as long); `short` also leaves out optimisations for the ki
 optimisations of the graph, so that even constants are computed for each image.
 """
 
+_LONGEST_REASON = 500
 _DEFAULT_SEVERITY = 2
 _ERRORS_ONLY = 3  # ONNX Runtime's severities: 2 warning, 3 error, 4 fatal
 _FATAL_ONLY = 4
@@ -52,9 +55,23 @@ class OpenedSession:
     workers: int = 1
     """How many runs the session is meant to execute side by side."""
 
+    def run(self, names: Sequence[str], feed: Mapping[str, npt.NDArray[np.uint8]]) -> list[Any]:
+        """Run the network on images, by `session.run`, or on a GPU through reused buffers.
+
+        Raises:
+            ModelError: ONNX Runtime reports an error, such as shapes that do not fit or too little memory.
+        """
+        try:
+            return self._run(names, feed)
+        except Exception as error:  # ONNX Runtime's errors have no common base
+            raise ModelError(
+                f"The model fails while it is run by ONNX Runtime {providers.onnxruntime().__version__}: "
+                f"{_first_line(str(error)) or type(error).__name__}. Export it again with `asl-edge export`, or "
+                "classify fewer images at once."
+            ) from error
+
     @cached_property
-    def run(self) -> Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]:
-        """Runs the network on images: `session.run`, or on a GPU through reused buffers."""
+    def _run(self) -> Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]:
         buffers = buffers_for(self.session, self.used[0])
         run: Callable[[Sequence[str], Mapping[str, npt.NDArray[np.uint8]]], list[Any]]
         run = self.session.run if buffers is None else buffers.run
@@ -96,12 +113,13 @@ class OpenRequest:
 
 
 def open_session(
-    model: str | os.PathLike[str] | bytes, request: OpenRequest | None = None, **changes: Any
+    model: str | os.PathLike[str] | ModelFile | bytes, request: OpenRequest | None = None, **changes: Any
 ) -> OpenedSession:
     """Open a session for a model file, or for the bytes of one.
 
     Args:
-        model: path of an `.onnx` file, or its content.
+        model: path of an `.onnx` file, which is read once, checked, and opened as it was read; or the content of one
+            that asl-edge made or has checked.
         request: what the session shall be like; None for the defaults.
         changes: fields of the request by name, over those of `request`: `open_session(model, provider="cpu")`.
 
@@ -110,12 +128,14 @@ def open_session(
         without a GPU, and ONNX Runtime silently leaves out a provider that cannot start.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or is not one that asl-edge runs.
         ProviderError: the provider is unknown, not part of this ONNX Runtime, or (with `strict`) not really used.
         MissingPackageError: ONNX Runtime is not installed.
     """
     started = time.perf_counter()
     request = _checked(replace(request or OpenRequest(), **changes))
+    model = model if isinstance(model, bytes | ModelFile) else ModelFile(model)
+    content = _Content(model)
     if request.provider == AUTO:
         candidates = [PROVIDERS[name] for name in AUTO_ORDER if name in providers.offered()]
     else:
@@ -125,7 +145,7 @@ def open_session(
     for candidate in candidates:
         if candidate.name == "cpu":
             break
-        session, reason = _try(model, candidate, replace(request, opening="lasting"))
+        session, reason = _try(content.whole(), candidate, replace(request, opening="lasting"))
         if session is not None:
             used = _used(session)
             _log_opening(model, replace(request, opening="lasting"), used, started)
@@ -139,15 +159,27 @@ def open_session(
         warn(f"{message} Running on cpu instead.", ProviderWarning)
     if request.workers > 1 and request.threads is None:
         request = replace(request, threads=max(1, fast_cores() // request.workers))
-    session = _open_on_cpu(model, request)
+    session = _open_on_cpu(content, request)
     _log_opening(model, request, ("cpu",), started)
     return OpenedSession(session, request.provider, ("cpu",), request.threads, request.workers)
 
 
-def _log_opening(
-    model: str | os.PathLike[str] | bytes, request: OpenRequest, used: tuple[str, ...], started: float
-) -> None:
-    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else os.fspath(model)
+class _Content:
+    """A model's bytes, read when they are needed, and once."""
+
+    def __init__(self, model: ModelFile | bytes) -> None:
+        self.model = model
+        self._whole = model if isinstance(model, bytes) else None
+
+    def whole(self) -> bytes:
+        if self._whole is None:
+            assert isinstance(self.model, ModelFile)
+            self._whole = self.model.read()
+        return self._whole
+
+
+def _log_opening(model: ModelFile | bytes, request: OpenRequest, used: tuple[str, ...], started: float) -> None:
+    name = f"a model of {len(model)} bytes" if isinstance(model, bytes) else os.fspath(model.path)
     log.info("provider %s chosen for %s (requested: %s)", used[0], name, request.provider)
     milliseconds = (time.perf_counter() - started) * 1000
     log.info(
@@ -176,14 +208,12 @@ def _checked(request: OpenRequest) -> OpenRequest:
     return replace(request, provider=provider)
 
 
-def try_provider(
-    model: str | os.PathLike[str] | bytes, provider: Provider, threads: int | None = None
-) -> tuple[Any, str]:
+def try_provider(model: bytes, provider: Provider, threads: int | None = None) -> tuple[Any, str]:
     """Return a session that really uses `provider` and an empty text, or None and the reason why there is none."""
     return _try(model, provider, OpenRequest(threads=threads))
 
 
-def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: OpenRequest) -> tuple[Any, str]:
+def _try(model: bytes, provider: Provider, request: OpenRequest) -> tuple[Any, str]:
     runtime = providers.onnxruntime()
     printed = _first_line(providers.preload_libraries(provider))
     options = request.session_options()
@@ -212,15 +242,18 @@ def _try(model: str | os.PathLike[str] | bytes, provider: Provider, request: Ope
     return session, ""
 
 
-def _open_on_cpu(model: str | os.PathLike[str] | bytes, request: OpenRequest) -> Any:
-    if request.opening != "lasting" and not isinstance(model, bytes):
+def _open_on_cpu(content: _Content, request: OpenRequest) -> Any:
+    model = content.model
+    if request.opening != "lasting" and isinstance(model, ModelFile):
         session = _open_mapped(model, request)
         if session is not None:
             return session
     options = request.session_options()
-    name = "The model" if isinstance(model, bytes) else f"{os.fspath(model)}: the model"
+    name = f"{model.path}: the model" if isinstance(model, ModelFile) else "The model"
     try:
-        return _make(model, options, [("CPUExecutionProvider", {})])
+        return _make(content.whole(), options, [("CPUExecutionProvider", {})])
+    except ModelError:
+        raise
     except Exception as error:
         version = providers.onnxruntime().__version__
         raise ModelError(
@@ -229,16 +262,17 @@ def _open_on_cpu(model: str | os.PathLike[str] | bytes, request: OpenRequest) ->
         ) from error
 
 
-def _open_mapped(model: str | os.PathLike[str], request: OpenRequest) -> Any:
+def _open_mapped(model: ModelFile, request: OpenRequest) -> Any:
     """Return a session that uses the weights directly from the model's file; None if that is not possible.
 
     Not for a lasting session: overwriting the file would change its weights, or crash the process.
     """
     if providers.version() < (1, 21):  # earlier ones look for the weights in the current folder
         return None
-    mapped = map_model(model)
+    mapped = map_model(model.path)
     if mapped is None:
         return None
+    model.refuse_unsafe(mapped)
     options = request.session_options()
     try:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", mapped.folder)
@@ -254,6 +288,8 @@ def session_options(
     """Return the `onnxruntime.SessionOptions` that asl-edge uses."""
     options = providers.onnxruntime().SessionOptions()
     options.log_severity_level = severity
+    # By the content alone, ONNX Runtime would read some models in its own format, which nothing here has checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     chosen = threads or threads_here()
     if chosen is not None:
         options.intra_op_num_threads = chosen
@@ -273,16 +309,19 @@ def session_options(
     return options
 
 
-def _make(model: str | os.PathLike[str] | bytes, options: Any, chosen: list[tuple[str, dict[str, str]]]) -> Any:
-    source = model if isinstance(model, bytes) else os.fspath(model)
+def _make(model: bytes, options: Any, chosen: list[tuple[str, dict[str, str]]]) -> Any:
     # With its fallback, ONNX Runtime prints to standard output and changes providers by itself, even during run().
-    return providers.onnxruntime().InferenceSession(
-        source,
+    session = providers.onnxruntime().InferenceSession(
+        model,
         options,
         providers=[name for name, _ in chosen],
         provider_options=[settings for _, settings in chosen],
         enable_fallback=0,
     )
+    # The session would hold the bytes as long as it lives, in case its providers are changed.
+    if getattr(session, "_model_bytes", None) is model:
+        session._model_bytes = b""
+    return session
 
 
 def _used(session: Any) -> tuple[str, ...]:
@@ -298,5 +337,5 @@ def _remedy() -> str:
 
 def _first_line(text: str) -> str:
     """Return the first line of a message of ONNX Runtime, without the position in its source code."""
-    line = next(iter(text.strip().splitlines()), "")
+    line = on_one_line(next(iter(text.strip().splitlines()), ""))[:_LONGEST_REASON]
     return re.sub(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?\S+\.(cc|h):\d+ .*\) (?=[A-Z])", "", line).rstrip(". ")

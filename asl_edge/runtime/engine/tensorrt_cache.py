@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
+from asl_edge.files.names import companion
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.model_source import ModelSource
@@ -27,7 +28,7 @@ def cache_folder(model: str | os.PathLike[str]) -> Path:
     The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
     """
     path = absolute(model)
-    next_to_model = path.with_name(f"{path.name}.tensorrt")
+    next_to_model = companion(path, ".tensorrt")
     if next_to_model.is_dir() or os.access(path.parent, os.W_OK):
         return next_to_model
     return cache_dir("tensorrt") / name_in_cache(path)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from asl_edge.files.names import companion
+from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
 
 SUFFIX = ".tuned.json"
 FORMAT = 1
+
+_MOST_THREADS = 1024
+_LARGEST = 2**20
+"""Most bytes of a file of settings."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Tuned:
 
 def tuned_path(model: str | os.PathLike[str]) -> Path:
     """Return the path of the tuned settings of a model."""
-    return Path(f"{os.fspath(model)}{SUFFIX}")
+    return companion(model, SUFFIX)
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
@@ -36,11 +41,15 @@ def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
     if not path.is_file():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_json(path, _LARGEST)
         if kept["format"] != FORMAT or kept["model"] != model_id(model) or kept["machine"] != machine_id():
             return None
         chosen = kept["chosen"]
-        threads = chosen["threads"]
-        return Tuned(str(chosen["provider"]), None if threads is None else int(threads), str(chosen["precision"]))
+        provider, threads, precision = (chosen[name] for name in ("provider", "threads", "precision"))
+        if not isinstance(provider, str) or not isinstance(precision, str):
+            return None
+        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
+            return None
+        return Tuned(provider, threads, precision)
     except (OSError, ValueError, KeyError, TypeError):
         return None

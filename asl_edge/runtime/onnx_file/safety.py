@@ -1,172 +1,133 @@
-"""Inspects an ONNX model before it is run: non-standard operators, weights in other files."""
+"""Refuses ONNX models that asl-edge would not have written, before anything of them is run.
+
+A model is a program. What is run here consists of standard operators whose memory and arithmetic follow from its
+shapes, so it cannot read files, loop for ever, or fill the memory.
+"""
 
 from __future__ import annotations
 
-import mmap
-import os
-from collections import Counter
-from dataclasses import dataclass, field
-from pathlib import Path
+import math
 
 from asl_edge.errors import ModelError
-from asl_edge.runtime.onnx_file.protobuf import Field, fields, text
-
-# Field numbers in onnx.proto.
-_GRAPH, _OPSETS, _METADATA, _FUNCTIONS = 7, 8, 14, 25
-_OPSET_DOMAIN = 1
-_NODES, _INITIALIZERS, _SPARSE = 1, 5, 15
-_OPERATOR, _ATTRIBUTES, _DOMAIN = 4, 5, 7
-_TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS = 5, 6, 10, 11, 22, 23
-_EXTERNAL, _LOCATION = 13, 14
-_SPARSE_VALUES, _SPARSE_INDICES = 1, 2
-_KEY, _VALUE = 1, 2
-_DEEPEST = 16
+from asl_edge.process.printable import on_one_line
+from asl_edge.runtime.onnx_file.graph import ModelContents, inspect
+from asl_edge.runtime.onnx_file.shapes import RULES, Value, of_tensor, result_of
 
 STANDARD_DOMAINS = frozenset(("", "ai.onnx"))
 """Domains of the operators that ONNX itself defines, the only ones that asl-edge exports."""
 
+_MOST_NODES = 3000
+"""ONNX Runtime takes longer than in proportion to prepare more; a ResNet-152 in INT8 has about 1,500."""
+_MOST_DIMENSIONS = 12
+_MOST_PER_TENSOR = 2**23
+"""Most numbers of a tensor that is computed for one image: 32 MiB as float32, more than twice VGG16's largest."""
+_MOST_SCRATCH = 2**27
+"""Most numbers that one operator may use on the side: the windows of a convolution, laid out one after the other."""
+_MOST_IN_ALL = 2**28
+"""Most numbers that all nodes together read and write for one image."""
+_MOST_PRODUCTS = 2**35
+"""Most multiplications for one image: twice VGG16's."""
+_CONSTANTS = 8
+"""What is computed from weights alone may hold so many times the numbers that the file holds."""
 
-@dataclass
-class ModelFacts:
-    """What a model consists of."""
-
-    operators: Counter[str] = field(default_factory=Counter)
-    """Number of nodes of each operator."""
-    domains: set[str] = field(default_factory=set)
-    """Domains of those operators, and of the operator sets that are imported."""
-    external: list[str] = field(default_factory=list)
-    """Other files that hold weights, as the model names them."""
-    functions: int = 0
-    """Number of operators that the model itself defines."""
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-def inspect(model: bytes | memoryview) -> ModelFacts:
-    """Return what an ONNX model consists of.
-
-    Raises:
-        ValueError: the bytes are not an ONNX model, are truncated, or graphs are nested too deeply.
-    """
-    facts = ModelFacts()
-    has_graph = False
-    for item in fields(memoryview(model)):
-        if item.number == _GRAPH:
-            has_graph = True
-            _graph(_bytes(item), facts, 0)
-        elif item.number == _OPSETS:
-            facts.domains |= {text(part.value) for part in fields(_bytes(item)) if part.number == _OPSET_DOMAIN}
-        elif item.number == _FUNCTIONS:
-            facts.functions += 1
-        elif item.number == _METADATA:
-            pair = {part.number: text(part.value) for part in fields(_bytes(item))}
-            facts.metadata[pair.get(_KEY, "")] = pair.get(_VALUE, "")
-    if not has_graph:
-        raise ValueError("it holds no graph")
-    return facts
+_ORT_FORMAT = b"ORTM"
+"""What begins at the fifth byte of ONNX Runtime's own format, which it would read in another way than ONNX."""
 
 
-def reject_unsafe_model(model: bytes | memoryview, name: str) -> ModelFacts:
+def reject_unsafe_model(
+    model: bytes | memoryview, name: str, *, own_file: str | None = None, own_tensors: int = 0
+) -> ModelContents:
     """Refuse content that models of asl-edge never have; return what the model consists of.
 
     Args:
         model: the content of an `.onnx` file.
         name: its name in messages.
+        own_file: the only file that may hold weights, by name; None if they must all be in `model`.
+        own_tensors: how many tensors have their weights in it.
 
     Raises:
-        ModelError: it is not an ONNX model, has operators outside standard ONNX, defines its own, or keeps weights in
-            other files.
+        ModelError: it is not an ONNX model, has operators that asl-edge does not run, defines its own, keeps weights in
+            other files, or needs more memory or arithmetic than a model that classifies hands.
     """
     try:
-        facts = inspect(model)
+        if bytes(model[4:8]) == _ORT_FORMAT:
+            raise ValueError("it is in ONNX Runtime's own format")
+        contents = inspect(model)
     except ValueError as error:
-        raise ModelError(f"{name} is not an ONNX model, or is damaged: {error}.") from error
-    foreign = sorted(facts.domains - STANDARD_DOMAINS)
+        raise ModelError(f"{name} is not an ONNX model, or is damaged: {_shown(error)}.") from error
+    foreign = sorted(contents.domains - STANDARD_DOMAINS)
     if foreign:
-        raise ModelError(f"{name} needs operators of {', '.join(foreign)}, which are not standard ONNX; it is not run.")
-    _refuse_functions(facts, name)
-    if facts.external:
-        raise ModelError(f"{name} keeps weights in another file ({facts.external[0]}); it is not run.")
-    return facts
-
-
-def reject_external_weights(path: str | os.PathLike[str]) -> None:
-    """Refuse an `.onnx` file whose weights are in another one: an untrusted file could read any of yours.
-
-    Newer versions of ONNX Runtime refuse some of it themselves, older ones read any path. A model that defines
-    operators is refused too, since those may hold weights.
-
-    Raises:
-        ModelError: they are, or the file is not an ONNX model.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            # Not closed explicitly: that happens with its last view.
-            facts = inspect(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not an ONNX model, or is damaged: {error}.") from error
-    if facts.external:
         raise ModelError(
-            f"{path} keeps weights in another file ({facts.external[0]}); it is not run. "
+            f"{name} needs operators of {_shown(', '.join(foreign))}, which are not standard ONNX; it is not run."
+        )
+    if contents.functions:
+        raise ModelError(f"{name} defines its own operators, which models of asl-edge never do; it is not run.")
+    if len(contents.external) != own_tensors or any(place != own_file for place in contents.external):
+        other = next((place for place in contents.external if place != own_file), own_file)
+        raise ModelError(
+            f"{name} keeps weights in another file ({_shown(other)}); it is not run. "
             "Models of asl-edge are one file: export it again with `asl-edge export`."
         )
-    _refuse_functions(facts, os.fspath(path))
+    unknown = sorted(contents.operators.keys() - RULES.keys())
+    if unknown or contents.subgraphs or contents.sparse:
+        what = f"has the operator {_shown(unknown[0])}" if unknown else "has branches or sparse weights"
+        raise ModelError(f"{name} {what}, which models of asl-edge never have; it is not run. Export it again.")
+    try:
+        shapes_in(contents)
+    except ValueError as error:
+        raise ModelError(f"{name} is not run: {_shown(error)}. Export it again with `asl-edge export`.") from error
+    return contents
 
 
-def _refuse_functions(facts: ModelFacts, name: str) -> None:
-    if facts.functions:
-        raise ModelError(f"{name} defines its own operators, which models of asl-edge never do; it is not run.")
+def shapes_in(contents: ModelContents) -> dict[str, Value]:
+    """Follow the shapes through the graph, for one image, and return what is known of each tensor by its name.
+
+    Raises:
+        ValueError: they do not fit, or need too much.
+    """
+    if len(contents.nodes) > _MOST_NODES:
+        raise ValueError(f"it has more than {_MOST_NODES} nodes")
+    values = {name: of_tensor(tensor) for name, tensor in contents.initializers.items()}
+    stored = sum(math.prod(value.shape) for value in values.values())
+    for name, shape in contents.inputs.items():
+        values.setdefault(name, Value(tuple(extent or 1 for extent in shape)))
+    numbers = products = constants = 0
+    for node in contents.nodes:
+        inputs = [_known(values, name) if name else None for name in node.inputs]
+        result = result_of(node, inputs)
+        constant = all(value is None or value.constant for value in inputs)
+        sizes = [_size(value.shape) for value in result.outputs]
+        if constant:
+            constants += sum(sizes)
+        elif max(sizes) > _MOST_PER_TENSOR:
+            raise ValueError(f"a node {node.operator} computes {max(sizes):,} numbers for one image")
+        # Weights that are only converted count as constants.
+        numbers += sum(sizes) + sum(_size(value.shape) for value in inputs if value and not value.constant)
+        products += result.products
+        if result.scratch > _MOST_SCRATCH or numbers > _MOST_IN_ALL or products > _MOST_PRODUCTS:
+            raise ValueError("it takes more memory or arithmetic than any model that classifies hands")
+        if constants > _CONSTANTS * stored + _MOST_PER_TENSOR:
+            raise ValueError(f"its nodes make {constants:,} numbers out of {stored:,}")
+        for place, name in enumerate(node.outputs):
+            value = result.outputs[min(place, len(result.outputs) - 1)]
+            values[name] = Value(value.shape, value.numbers, constant, value.of_batch)
+    return values
 
 
-def _graph(message: memoryview, facts: ModelFacts, depth: int) -> None:
-    if depth > _DEEPEST:
-        raise ValueError("its graphs are nested too deeply")
-    for item in fields(message):
-        if item.number == _NODES:
-            _node(_bytes(item), facts, depth)
-        elif item.number == _INITIALIZERS:
-            _tensor(_bytes(item), facts)
-        elif item.number == _SPARSE:
-            _sparse(_bytes(item), facts)
+def _known(values: dict[str, Value], name: str) -> Value:
+    try:
+        return values[name]
+    except KeyError:
+        raise ValueError(f"a node reads {name}, which nothing computes") from None
 
 
-def _node(message: memoryview, facts: ModelFacts, depth: int) -> None:
-    operator, domain = "", ""
-    for item in fields(message):
-        if item.number == _OPERATOR:
-            operator = text(item.value)
-        elif item.number == _DOMAIN:
-            domain = text(item.value)
-        elif item.number == _ATTRIBUTES:
-            for part in fields(_bytes(item)):
-                if part.number in (_TENSOR, _TENSORS):
-                    _tensor(_bytes(part), facts)
-                elif part.number in (_SPARSE_TENSOR, _SPARSE_TENSORS):
-                    _sparse(_bytes(part), facts)
-                elif part.number in (_SUBGRAPH, _SUBGRAPHS):
-                    _graph(_bytes(part), facts, depth + 1)
-    facts.operators[operator] += 1
-    facts.domains.add(domain)
+def _size(shape: tuple[int, ...]) -> int:
+    if len(shape) > _MOST_DIMENSIONS or min(shape, default=0) < 0:
+        raise ValueError("a shape has too many or negative extents")
+    return math.prod(shape)
 
 
-def _tensor(message: memoryview, facts: ModelFacts) -> None:
-    for item in fields(message):
-        if item.number == _LOCATION and item.value != 0:  # whatever readers make of other values than 0 and 1
-            facts.external.append("without a name")
-        elif item.number == _EXTERNAL:
-            pair = {part.number: text(part.value) for part in fields(_bytes(item))}
-            if pair.get(_KEY) == "location":
-                facts.external.insert(0, pair.get(_VALUE, ""))
-
-
-def _sparse(message: memoryview, facts: ModelFacts) -> None:
-    for item in fields(message):
-        if item.number in (_SPARSE_VALUES, _SPARSE_INDICES):
-            _tensor(_bytes(item), facts)
-
-
-def _bytes(item: Field) -> memoryview:
-    if isinstance(item.value, int):
-        raise ValueError("its bytes are not a protocol buffer")
-    return item.value
+def _shown(text: object) -> str:
+    """Return what a model says for a message: in one line, and short."""
+    words = on_one_line(str(text))
+    return words if len(words) <= 200 else f"{words[:200]}..."

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.runtime.streams.item import guide_box
 from asl_edge.runtime.streams.prediction import Prediction
-from asl_edge.runtime.streams.sources import guide_box
 
 Colour = tuple[int, int, int]
 """Blue, green, red."""
@@ -89,6 +89,7 @@ def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None
     _write(canvas, words, left + side // 24, baseline, scale, colour, max(1, round(scale * 2)))
     small = side / 420
     thickness = max(1, round(small * 2))
+    small_words = small_words.encode("ascii", "replace").decode()
     (width, _), _ = cv2.getTextSize(small_words, cv2.FONT_HERSHEY_SIMPLEX, small, thickness)
     _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
 
@@ -105,4 +106,6 @@ def _shade(canvas: Image, left: int, top: int, width: int, height: int) -> None:
 
 def _write(canvas: Image, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:
     cv2 = opencv()
+    # Its fonts have no other characters, and half a character (a lone surrogate) ends the process.
+    text = text.encode("ascii", "replace").decode()
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)

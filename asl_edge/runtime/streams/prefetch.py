@@ -11,7 +11,7 @@ import numpy as np
 
 from asl_edge.imaging.preprocess import opencv
 from asl_edge.runtime.machine import available_cores
-from asl_edge.runtime.streams.sources import Item
+from asl_edge.runtime.streams.item import Item
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

@@ -5,26 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, TextIO
 
 from asl_edge.imaging.preprocess import Image
+from asl_edge.process.printable import json_for_terminals, on_one_line, spreadsheet_cell
 from asl_edge.runtime.streams.prediction import Prediction
-
-_NOT_ON_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Line ends and other control characters, and Python's surrogates for bytes of a name that are not UTF-8."""
-
-
-def on_one_line(name: str) -> str:
-    """Return the name of a file for people; `\\n` and `\\xNN` for what would break its line or control the terminal."""
-    return _NOT_ON_ONE_LINE.sub(_escaped, name)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else match[0].encode("unicode_escape").decode()
 
 
 class Sink(Protocol):
@@ -104,14 +91,15 @@ class JsonLinesSink(TextSink):
     def _line(self, prediction: Prediction) -> str:
         # Escaped where the file could not hold the characters themselves, as on Windows' older consoles.
         encoding = (getattr(self._file, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
-        return json.dumps(prediction.to_dict(), ensure_ascii=encoding != "utf8")
+        return json_for_terminals(json.dumps(prediction.to_dict(), ensure_ascii=encoding != "utf8"))
 
 
 class CsvSink(TextSink):
     """Comma-separated values (RFC 4180) with a header.
 
     `top` holds `label=confidence` pairs with spaces between; `crop_box` holds left, top and side of the zoom pass in
-    the same way, and is empty if there was none.
+    the same way, and is empty if there was none. Control characters in names are escaped, and a name that a spreadsheet
+    would take for a formula begins with `./`.
     """
 
     COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "crop_box")
@@ -135,7 +123,18 @@ class CsvSink(TextSink):
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
         crop_box = " ".join(f"{share:.4f}" for share in prediction.crop_box or ())
-        self._writer.writerow((prediction.source, number, prediction.label, confidence, accepted, top, ms, crop_box))
+        self._writer.writerow(
+            (
+                spreadsheet_cell(on_one_line(prediction.source)),
+                number,
+                prediction.label,
+                confidence,
+                accepted,
+                top,
+                ms,
+                crop_box,
+            )
+        )
         return self._taken().removesuffix("\n")
 
     def _taken(self) -> str:

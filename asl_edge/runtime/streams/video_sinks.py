@@ -15,7 +15,7 @@ from asl_edge.errors import AslEdgeError, UserError
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.prediction import Prediction
-from asl_edge.runtime.streams.sources import VIDEO_SUFFIXES, quiet
+from asl_edge.runtime.streams.video import quiet
 
 QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))
 """Codes of the keys that close a window; 27 is Esc."""
@@ -24,6 +24,7 @@ _TITLE = "asl-edge (q to quit)"
 _OPTION = "--save-video"
 _USUAL_FRAMES_PER_SECOND = 25.0
 _LAST_FRAMES = 250
+_CONTAINERS = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
 
 
 class Window:
@@ -122,7 +123,7 @@ class VideoFileSink:
     def __enter__(self) -> VideoFileSink:
         from asl_edge.files.writable import refuse_unwritable_file
 
-        if self._path.suffix.lower() not in VIDEO_SUFFIXES:
+        if self._path.suffix.lower() not in _CONTAINERS:
             raise self._cannot_be_written()
         refuse_unwritable_file(self._path, _OPTION)
         return self

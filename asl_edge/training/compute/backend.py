@@ -11,9 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
-from asl_edge.errors import MissingPackageError
+from asl_edge.errors import MissingPackageError, UserError
+from asl_edge.process.environment import for_importing_keras, use_our_keras_settings
 from asl_edge.process.native_stderr import quiet_stderr
 from asl_edge.training.config import Precision
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+_LONGEST = 200
 
 Policy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -26,26 +30,49 @@ class ChosenPrecision(NamedTuple):
 
 
 def load_keras() -> ModuleType:
-    """Import Keras and its backend without their start-up messages on standard error.
+    """Import Keras and its backend, with its own defaults and without their start-up messages on standard error.
 
     Raises:
         MissingPackageError: Keras or its backend is not installed.
+        UserError: `KERAS_BACKEND` names no backend, or the backend does not start on this machine.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" in sys.modules:
+        use_our_keras_settings(sys.modules["keras"])
         return sys.modules["keras"]
+    _refuse_unknown_backend()
     try:
-        with quiet_stderr():
+        with quiet_stderr(), for_importing_keras():
             import keras
 
             keras.ops.zeros(1)  # the backend's own first messages come with its first tensor
     except ImportError as error:
         raise MissingPackageError(
-            f"Training needs Keras and a backend, and one cannot be imported ({error}). "
+            f"Training needs Keras and a backend, and one cannot be imported ({first_line(error)}). "
             "Install them: pip install 'asl-edge[train]'"
+        ) from error
+    except RuntimeError as error:  # JAX and PyTorch, where the GPU's driver or libraries do not fit
+        raise UserError(
+            f"The backend of Keras does not start on this machine ({first_line(error)}). Update the GPU's driver, or "
+            "compute on the CPU: CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu"
         ) from error
     module: ModuleType = keras
     return module
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, at most 200 characters of it; its type where it has none."""
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def _refuse_unknown_backend() -> None:
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend and backend not in _BACKENDS:
+        raise UserError(
+            f"KERAS_BACKEND={backend} is not a backend to train on. Set it to {', '.join(_BACKENDS)}, or unset it for "
+            "tensorflow."
+        )
 
 
 @contextlib.contextmanager

@@ -288,6 +288,11 @@ class HostWatch:
                     return self._lose(0)
                 self._stopped.wait(0.2)
                 continue
+            if connection.getsockname() == connection.getpeername():
+                # Where the hosts are one machine and nobody listens yet, the system may give a connection the very
+                # port that it wants to reach, and connect it to itself.
+                connection.close()
+                continue
             connection.sendall(self._hosts.index.to_bytes(4, "big"))
             return self._keep(connection, 0)
         return None

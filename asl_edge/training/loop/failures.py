@@ -1,4 +1,4 @@
-"""Messages for people when a training stops early: full disks, Ctrl-C, and what the run folder keeps."""
+"""Messages for people when a training stops early: full disks and memory, GPUs, Ctrl-C, and what the run keeps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asl_edge.errors import TrainingError
+from asl_edge.training.compute import memory
+from asl_edge.training.compute.backend import first_line
+from asl_edge.training.config import TrainConfig
+from asl_edge.training.loop.progress import Progress
 from asl_edge.training.runs import folder as run_folder
+
+if TYPE_CHECKING:
+    import keras
 
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _DISK_FULL_TEXT = re.compile(r"No space left|requested and \d+ written")
@@ -38,6 +46,54 @@ def explain_full_disk(run: Path) -> Iterator[None]:
         raise TrainingError(
             f"The disk that holds {run} is full. {kept} "
             "(a checkpoint of AlexNet takes 112 MB, the state of AdamW 225 MB)."
+        ) from error
+
+
+def note_memory(network: keras.Model, config: TrainConfig, progress: Progress) -> None:
+    """Say so if a training will probably run out of memory: on a CPU, the system then ends it without a message."""
+    available = memory.available_bytes()
+    takes = memory.needed(network).for_batch(config.batch_size)
+    if available is not None and takes > available:
+        fits = memory.largest_batch(network, config.batch_size, available)
+        progress.note(
+            f"Batches of {config.batch_size} images take about {takes / 1e9:.0f} GB, and there are "
+            f"{available / 1e9:.0f} GB: the system may end this training without a word."
+            + (f" --batch-size {fits} should fit." if fits else "")
+        )
+
+
+def explain_device_failure(error: Exception, network: keras.Model | None, config: TrainConfig, run: Path) -> None:
+    """Raise a TrainingError that says what to do if memory ran out or the GPU's libraries do not work.
+
+    Args:
+        error: what stopped the training; if it is something else, nothing is raised.
+        network: what is trained; None if it could not be built.
+        config: the choices of the training.
+        run: the run folder.
+
+    Raises:
+        TrainingError: memory ran out, or the GPU's libraries do not work.
+    """
+    again = "train again"
+    if (run / run_folder.CONFIG_FILE).is_file():
+        again = "train again with --overwrite"
+    if memory.is_out_of_memory(error):
+        available = memory.available_bytes()
+        fits = memory.largest_batch(network, config.batch_size, available)
+        of = "" if available is None else f" of {available / 1e9:.1f} GB"
+        remedy = (
+            f"Batches of {fits} should fit: {again} and --batch-size {fits}"
+            if fits
+            else "Not even one image fits: close other programs, choose a smaller network, or smaller images"
+        )
+        raise TrainingError(
+            f"Memory{of} ran out with batches of {config.batch_size} images ({config.network}). {remedy}."
+        ) from error
+    if memory.is_of_gpu_libraries(error):
+        raise TrainingError(
+            f"The GPU cannot be used ({first_line(error)}). Its driver, CUDA and cuDNN must fit the backend: update "
+            "the driver (nvidia-smi shows it), and pip install 'asl-edge[train-gpu]' brings libraries that fit. To "
+            f"compute on the CPU instead, {again} with CUDA_VISIBLE_DEVICES= before the command."
         ) from error
 
 

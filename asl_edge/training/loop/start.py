@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from asl_edge._version import __version__
 from asl_edge.errors import RunError
 from asl_edge.files import atomic
+from asl_edge.files.removal import is_link, remove
 from asl_edge.training import augmentation
 from asl_edge.training.compute.compute_plan import ComputePlan, choose_plan
 from asl_edge.training.compute.devices import broadcast_from_host_0, single_device
@@ -110,7 +110,7 @@ def start_run(setup: Setup, lock: RunLock, *, overwrite: bool = False, transfer:
     except BaseException:
         # Without a config it is not a run, and must not be in the way of the next try.
         for item in run.iterdir():
-            _remove(item)
+            remove(item)
         run.rmdir()
         raise
     _log.info("started %s: %s", run, setup.plan)
@@ -230,8 +230,12 @@ def _make_way(out: Path, overwrite: bool) -> None:
             f"{out} holds something that is not part of a run ({foreign[0]}), so it is not replaced. "
             "Name another folder with --out."
         )
+    if overwrite and is_link(out):
+        raise RunError(
+            f"{out} is a link, and the run that it leads to is not replaced. Name that folder itself with --out."
+        )
     if overwrite:
-        _remove(out)
+        remove(out)
     elif is_run:
         raise RunError(
             f"{out} already holds a run. To continue it, add --resume; to replace it, add --overwrite; "
@@ -239,13 +243,6 @@ def _make_way(out: Path, overwrite: bool) -> None:
         )
     else:
         raise RunError(f"{out} holds the rest of a run that never began. To replace it, add --overwrite.")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 def _check_same_run(stored: TrainConfig, wanted: TrainConfig) -> None:

@@ -20,7 +20,13 @@ from asl_edge.training.input.batches import for_keras
 from asl_edge.training.loop import trackers
 from asl_edge.training.loop.build import build_stored_network, build_training_model, chosen_augmentation
 from asl_edge.training.loop.epoch_checkpointer import EpochCheckpointer
-from asl_edge.training.loop.failures import Interrupted, explain_full_disk, what_an_interrupted_run_leaves
+from asl_edge.training.loop.failures import (
+    Interrupted,
+    explain_device_failure,
+    explain_full_disk,
+    note_memory,
+    what_an_interrupted_run_leaves,
+)
 from asl_edge.training.loop.final_scores import SplitScore, score_splits, validation_batches
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.setup import Setup
@@ -160,6 +166,9 @@ def _train(setup: Setup, lock: RunLock, *, resume: bool, overwrite: bool) -> Tra
             checkpointer.draw_curves()
             complete = len(checkpointer.history)
         raise Interrupted(what_an_interrupted_run_leaves(setup.run, complete, setup.config.epochs)) from error
+    except Exception as error:
+        explain_device_failure(error, checkpointer.network if checkpointer else None, setup.config, setup.run)
+        raise
 
 
 def _build(setup: Setup, initial: InitialWeights | None) -> EpochCheckpointer:
@@ -167,6 +176,7 @@ def _build(setup: Setup, initial: InitialWeights | None) -> EpochCheckpointer:
     run, config, progress = setup.run, setup.config, setup.progress
     with setup.devices.scope():
         training = build_training_model(setup)
+    note_memory(training.network, config, progress)
     stored = build_stored_network(setup)
     checkpointer = EpochCheckpointer(setup, training, stored)
     if checkpointer.state.restore():

@@ -59,11 +59,11 @@ def open_pretrained(start_from: str) -> Pretrained:
 
 
 def _described_by_spec(where: str, path: Path) -> Pretrained:
-    from asl_edge.runtime.onnx_file.metadata import read_spec
-    from asl_edge.runtime.onnx_file.safety import reject_external_weights
+    from asl_edge.runtime.onnx_file.model_file import ModelFile
 
-    spec = read_spec(path)
-    reject_external_weights(path)
+    file = ModelFile(path)
+    spec = file.spec()
+    file.read()  # which refuses what asl-edge would not have written
     if spec.precision == "int8":
         raise ModelError(f"{where} holds 8-bit weights, too coarse to train. Start from the run that it was made from.")
     return Pretrained(where, path, spec.network, spec.classes, spec.input_size, spec.fit, spec.colour)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asl_edge.files import atomic
+from asl_edge.files.removal import is_link
 from asl_edge.training.config import Keep
 
 if TYPE_CHECKING:
@@ -94,10 +95,13 @@ def epochs_to_keep(history: Sequence[Mapping[str, float]], keep: Keep) -> set[in
 
 
 def remove_others(folder: Path, history: Sequence[Mapping[str, float]], keep: Keep) -> None:
-    """Delete checkpoints that are not kept, those of epochs outside `history`, and unfinished files of a killed run."""
+    """Delete checkpoints that are not kept, those of epochs outside `history`, and unfinished files of a killed run.
+
+    Nothing is deleted where `folder` is a link: what it leads to may hold other runs' checkpoints of the same names.
+    """
+    if is_link(folder):
+        return
     kept = {path_of_epoch(folder, history, epoch).name for epoch in epochs_to_keep(history, keep)}
     for path in folder.iterdir():
-        if (_NAME.fullmatch(path.name) and path.name not in kept) or (
-            path.name.startswith(".") and ".partial" in path.name
-        ):
+        if (_NAME.fullmatch(path.name) and path.name not in kept) or atomic.is_leftover(path):
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asl_edge.errors import MissingPackageError, RunError, UserError
 from asl_edge.files import atomic
+from asl_edge.process.environment import for_importing_matplotlib
 from asl_edge.training.runs.summary import Comparison, History, RunSummary
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def check_plot(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix.lower() not in _FORMATS:
         raise UserError(f"The plot must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}. Received: {path}")
     try:
-        import matplotlib.figure  # noqa: F401
+        with for_importing_matplotlib():
+            import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
             f"The plot needs matplotlib, which cannot be imported ({error}). Install it: pip install 'asl-edge[report]'"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asl_edge.files import atomic
+from asl_edge.process.environment import for_importing_matplotlib
 from asl_edge.training.runs.checkpoints import best_epoch
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def plot_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    with for_importing_matplotlib():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import PercentFormatter
 
     figure = Figure(figsize=(10, 4.4), dpi=120, layout="constrained")
     figure.suptitle(title)

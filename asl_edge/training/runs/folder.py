@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import RunError
+from asl_edge.files.atomic import is_leftover
 from asl_edge.files.earlier_names import current_or_earlier, with_current_names
 from asl_edge.files.folder_lock import LOCK_FILE
 from asl_edge.spec import Fit
@@ -195,5 +196,5 @@ def foreign_files(path: Path) -> list[str]:
         for item in path.iterdir()
         if item.name not in (*_OURS, LOCK_FILE)
         and not item.name.endswith((".onnx", ".parity.json"))
-        and not (item.name.startswith(".") and ".partial" in item.name)
+        and not is_leftover(item)
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -99,12 +102,30 @@ def test_json_is_the_only_thing_on_standard_output(
         "images": 2,
         "labels": [{"label": "del", "source": clip, "wanted": 2, "taken": 2, "first": 1, "last": 2, "still": 0}],
         "left": [],
+        "broken": [],
     }
 
 
-def test_a_live_source_is_guided_by_words(tmp_path: Path, film_hand: Film, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of `tmp_path`."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_live_source_is_guided_by_words(
+    tmp_path: Path, film_hand: Film, served: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An address is a live source, like a camera; this one is of a file, so it ends."""
-    address = film_hand(tmp_path / "clip.avi", "A", 12).as_uri()
+    address = f"{served}/{film_hand(tmp_path / 'clip.avi', 'A', 12).name}"
     options = ("--countdown", "0", "--every", "2", "--frames", "4", "--no-window", "--out", "mine")
     assert run("--labels", "all", "--source", address, *options) == 1
 
@@ -124,10 +145,12 @@ def test_a_live_source_is_guided_by_words(tmp_path: Path, film_hand: Film, capsy
     assert len(images("mine")) == 4 + 3
 
 
-def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_display_words_guide(
+    tmp_path: Path, film_hand: Film, served: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux has machines without a display")
-    address = film_hand(tmp_path / "clip.avi", "A", 12).as_uri()
+    address = f"{served}/{film_hand(tmp_path / 'clip.avi', 'A', 12).name}"
     options = ("--label", "A", "--source", address, "--out", "mine", "--countdown", "0", "--frames", "2")
     assert run(*options) == 0
     assert capsys.readouterr().err.startswith("No window can be opened here, so these lines guide you. Ctrl-C stops")
@@ -146,7 +169,7 @@ def test_without_a_display_words_guide(tmp_path: Path, film_hand: Film, capsys: 
         (("--label", "A", "--frames", "0"), "--frames must be at least 1"),
         (("--label", "A", "--source", "hand.jpg"), "--source must be the number of a camera"),
         (("--label", "A", "--source", "no.mp4"), "no.mp4: no such file. Name a video that plays"),
-        (("--label", "A", "--source", "97"), "is it connected, free and allowed? Try another camera"),
+        (("--label", "A", "--source", "97"), "Try another camera (--source 1)"),
         (("--labels", "A,B", "--source", "no.mp4"), "one video per label"),
     ],
 )

@@ -169,6 +169,9 @@ class TestVideos:
         report = from_videos(tmp_path / "mine", {"A": video}, frames=30)
 
         assert 5 < report.images < 30
+        ((source, problem),) = report.broken
+        assert source == str(video)
+        assert "of its 40 frames are missing" in problem
 
     def test_a_guide_sees_each_image_and_may_end_it(self, tmp_path: Path, film_hand: Film) -> None:
         videos = {label: str(film_hand(tmp_path / f"{label}.avi", label, 8)) for label in "ABC"}
@@ -267,7 +270,7 @@ class TestCamera:
         assert len(names(tmp_path / "mine")) == 7
 
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"97: OpenCV gets no frame from this camera.*Try another camera"):
+        with pytest.raises(UserError, match=r"97: .*camera.*connected.*Try another camera"):
             capture(CaptureConfig(("A",), tmp_path / "mine", ("97",)))
         assert not (tmp_path / "mine").exists()
 

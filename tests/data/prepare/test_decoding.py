@@ -20,7 +20,6 @@ from asl_edge.data.prepare.decoding import (
     thumbnail,
 )
 from asl_edge.data.prepare.discovery import Catalogue, find
-from asl_edge.data.prepare.jpeg_warnings import NativeWarnings
 from asl_edge.imaging.preprocess import Image, load
 
 
@@ -36,7 +35,7 @@ def images(tmp_path: Path, write_images: Callable[..., Path]) -> Path:
 def writer(catalogue: Catalogue, **changes: object) -> RowWriter:
     thumbnails = np.zeros((len(catalogue), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
     options: dict[str, object] = {"size": 16, "fit": "crop", "workers": 2, "thumbnails": thumbnails, "on_done": ignore}
-    return RowWriter(catalogue, native_warnings=NativeWarnings(None), **(options | changes))  # type: ignore[arg-type]
+    return RowWriter(catalogue, **(options | changes))  # type: ignore[arg-type]
 
 
 def test_every_file_has_its_digest_and_bad_ones_a_reason(images: Path) -> None:

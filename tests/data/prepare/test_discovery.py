@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from asl_edge.data.prepare.discovery import (
     find,
-    flat_label,
     frame_number,
     natural_key,
     printable,
     select_sources,
     session_of,
 )
+from asl_edge.data.prepare.layouts import flat_label
 from asl_edge.errors import DataError, ImageError
 from asl_edge.labels import CLASSES
 
@@ -66,7 +66,7 @@ def test_too_deep_is_not_found(tmp_path):
 
 
 def test_flat_files_as_in_the_tutorial(tmp_path):
-    touch(tmp_path, "A_34.jpg", "A_5.jpg", "b1.png", "nothing_2.jpg", "C_test.jpg", "IMG_1.jpg", "sub/x.jpg")
+    touch(tmp_path, "A_34.jpg", "A_5.jpg", "b1.png", "nothing_2.jpg", "C_test.jpg", "notes.txt", "sub/x.jpg")
     images, catalogue = found(tmp_path)
     assert images == [
         ("A", "A_5.jpg"),
@@ -76,7 +76,7 @@ def test_flat_files_as_in_the_tutorial(tmp_path):
         ("nothing", "nothing_2.jpg"),
     ]
     assert sorted(reason for _, reason in catalogue.ignored) == [
-        "1 files whose names do not begin with a class",
+        "1 files without a class",
         "a folder next to flat files",
     ]
 
@@ -275,10 +275,72 @@ def test_a_damaged_member_costs_only_itself(tmp_path):
         ("34.jpg", None),
         ("AB1.jpg", None),
         ("", None),
+        ("P1010001.JPG", None),
+        ("L1000123.DNG", None),
+        ("G0010001.JPG", None),
+        ("P_20240131_101112.jpg", None),
+        ("A_left_3.jpg", None),
     ],
 )
 def test_flat_label(name, label):
     assert flat_label(name) == label
+
+
+CAMERAS = ("P1010001.JPG", "P1010002.JPG", "G0010003.JPG", "R0000004.JPG", "L1000005.JPG", "P_2024_0101.jpg", "P12.jpg")
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+@pytest.mark.parametrize(
+    ("folders", "reported"),
+    [
+        (("letter_A", "letter_B"), r"letter_A: 7 files"),  # not the names of classes
+        (("",), r"7 files without class folders, of which 6 are not named like A_34\.jpg \(G0010003\.JPG"),
+        (("deep/er",), r"er: 7 files"),
+    ],
+)
+def test_names_that_cameras_give_are_no_labels(tmp_path, as_zip, folders, reported):
+    source = touch(tmp_path / "in", *(f"{folder}/{name}".lstrip("/") for folder in folders for name in CAMERAS))
+    if as_zip:
+        source = zipped(source, tmp_path / "in.zip")
+    with pytest.raises(DataError, match=f"No images of known classes .*{reported}"):
+        find([source])
+
+
+def test_a_folder_decides_where_there_is_one(tmp_path):
+    touch(tmp_path / "in", *(f"{folder}/{name}" for folder in ("A", "letter_B") for name in CAMERAS))
+    images, catalogue = found(tmp_path / "in")
+    assert {label for label, _ in images} == {"A"}
+    assert [(Path(path).name, reason) for path, reason in catalogue.ignored] == [
+        ("letter_B", "not the name of a class")
+    ]
+
+
+@pytest.mark.parametrize("names", [("letter_A/P1.jpg", "letter_B/P2.jpg"), ("some/G1.jpg", "some/G2.jpg")])
+def test_one_letter_for_a_whole_folder_below_is_what_a_camera_counts(tmp_path, names):
+    with pytest.raises(DataError, match="all named . in a folder that is not called|name the folder after its class"):
+        find([touch(tmp_path, *names)])
+
+
+def test_a_given_folder_whose_own_name_contradicts_its_files(tmp_path):
+    with pytest.raises(DataError, match="name the folder after its class"):
+        find([touch(tmp_path / "letter_A", "P1.jpg", "P2.jpg")])
+    assert [label for label, _ in found(touch(tmp_path / "letter_P", "P1.jpg", "P2.jpg"))[0]] == ["P", "P"]
+    assert [label for label, _ in found(touch(tmp_path / "mine", "P1.jpg"))[0]] == ["P"]
+
+
+@pytest.mark.parametrize("around", ["", "asl.v1/"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_folders_train_valid_and_test_are_a_split(tmp_path, around, flat):
+    name = "{0}_1.jpg" if flat else "{0}/{0}1.jpg"
+    touch(tmp_path, *(f"{around}{part}/{name.format(label)}" for part in ("test", "train", "valid") for label in "AB"))
+    _, catalogue = found(tmp_path)
+    assert [(source.name, source.split) for source in catalogue.sources] == [("train", 0), ("valid", 1), ("test", 2)]
+
+
+@pytest.mark.parametrize("parts", [("train", "people"), ("valid", "test"), ("train",)])
+def test_other_folders_are_no_split(tmp_path, parts):
+    touch(tmp_path, *(f"{part}/{label}/1.jpg" for part in parts for label in "AB"))
+    assert {source.split for source in found(tmp_path)[1].sources} == {None}
 
 
 @pytest.mark.parametrize(("name", "frame"), [("A_34.jpg", 34), ("hand1_a_seg_5.jpeg", 5), ("x.jpg", -1), ("7", 7)])

@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 
 from asl_edge.data.arrays import FILES, SPLITS, sha256_of
-from asl_edge.data.prepare.jpeg_warnings import capture_native_warnings
 from asl_edge.data.prepare.prepare import OURS, PrepareConfig, SplitPlan, prepare
 from asl_edge.errors import DataError
 from asl_edge.imaging.preprocess import load, opencv
@@ -169,19 +168,6 @@ def test_jpegs_that_lost_pixels_in_the_middle_are_skipped(tmp_path, write_images
         for name in pair:
             assert sha256_of(tmp_path / "out" / name) == sha256_of(tmp_path / "without" / name), name
     assert "Corrupt JPEG" not in capfd.readouterr().err
-
-
-def test_what_others_write_to_standard_error_still_arrives(capfd):
-    with capture_native_warnings() as complaints:
-        mark = complaints.mark()
-        sys.stderr.write("from Python\n")
-        os.write(2, b"Corrupt JPEG data: premature end of data segment\nfrom native code\n")
-        assert complaints.since(mark) == "Corrupt JPEG data: premature end of data segment"
-        assert complaints.since(complaints.mark()) is None
-    said = capfd.readouterr().err
-    assert "from Python" in said
-    assert "from native code" in said
-    assert "Corrupt" not in said
 
 
 def test_a_class_of_bad_images_is_an_error_that_names_it(tmp_path, write_images):

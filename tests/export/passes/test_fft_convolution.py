@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from asl_edge.export.passes.fft_convolution import large_convolutions, with_ffts
+from asl_edge.runtime.onnx_file.graph import inspect
+from asl_edge.runtime.onnx_file.safety import shapes_in
 
 
 def network(
@@ -73,6 +75,7 @@ def test_the_function_stays(
     onnx.checker.check_model(model, full_check=True)
     assert "Conv" not in {node.op_type for node in model.graph.node}
     assert not {node.domain for node in model.graph.node} - {""}
+    assert shapes_in(inspect(model.SerializeToString()))["out"].shape == before[:1].shape, "a device follows its shapes"
     after = answers(model, data)
     assert after.shape == before.shape
     np.testing.assert_allclose(after, before, atol=2e-5)

@@ -228,12 +228,15 @@ def test_files_that_do_not_belong_together_or_are_damaged(tmp_path: Path, mini_m
     [
         ("{", "cannot be read"),
         ("[1, 2]", "does not describe"),
-        ('{"class_name": "Model", "config": {}, "keras_version": "2.2.4"}', "Only Sequential networks"),
+        (
+            '{"class_name": "Model", "config": {}, "keras_version": "2.2.4"}',
+            "of its own class, which is not in the file",
+        ),
         (
             '{"class_name": "Sequential", "config": [{"class_name": "Magic", "config": {}}], "keras_version": "2.2.4"}',
-            "no layer 'Magic'",
+            "a layer that Keras 3 does not have .Magic",
         ),
-        ('{"class_name": "Sequential", "config": {}, "keras_version": "2.2.4"}', "cannot build"),
+        ('{"class_name": "Sequential", "config": {}, "keras_version": "2.2.4"}', "is not how Keras 2 describes"),
         ('{"module": "keras", "class_name": "Nothing", "config": {}}', "cannot build"),
     ],
 )

@@ -163,7 +163,7 @@ def test_a_device_that_answers_otherwise_fails_and_says_where(tmp_path: Path) ->
     result = verify_bundle(Bundle(write(tmp_path / "b.aslz", change=other_answers)), provider="cpu")[0]
     assert not result.passed
     assert result.worst[0].example == 3
-    assert result.worst[0].expected != result.worst[0].answered
+    assert result.worst[0].expected != result.worst[0].predicted
     assert "differs by" in result.failures[0]
 
 

@@ -47,7 +47,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found, make = [], sessions._make
 
     def remember(model: Any, *arguments: Any) -> Any:
-        found.append("graph" if isinstance(model, bytes) else "file")
+        found.append("graph" if len(model) < 200_000 else "file")
         return make(model, *arguments)
 
     monkeypatch.setattr(sessions, "_make", remember)

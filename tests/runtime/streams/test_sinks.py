@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from asl_edge.process.printable import on_one_line
 from asl_edge.runtime.streams.prediction import Prediction
-from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, TableSink, on_one_line
+from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, TableSink
 
 SURE = Prediction("hands/ä, 1.jpg", "A", 0.98765, (("A", 0.98765), ("space", 0.01), ("B", 0.002)), 3.25)
 UNSURE = Prediction("clip.mp4", "nothing", 0.4, (("nothing", 0.4), ("A", 0.3)), 12.5, accepted=False, frame=7)

@@ -138,7 +138,9 @@ def test_how_fast_a_video_plays(
     def capture(source: str) -> types.SimpleNamespace:
         real = opened(source)
         methods = {name: getattr(real, name) for name in ("isOpened", "read", "release")}
-        return types.SimpleNamespace(**methods, get=lambda wanted: {cv2.CAP_PROP_FPS: said}[wanted])
+        return types.SimpleNamespace(
+            **methods, get=lambda wanted: said if wanted == cv2.CAP_PROP_FPS else real.get(wanted)
+        )
 
     opened = cv2.VideoCapture
     if said != 10.0:  # which is what the video says itself
@@ -151,7 +153,7 @@ def test_files_that_are_given(hands: Path, monkeypatch: pytest.MonkeyPatch) -> N
     given = list(sources.given_files(["a.jpg", "-", "0", "A/*.jpg", "B", "file:///clips/v.mp4"]))
 
     assert sorted(map(Path, given[2:4])) == [Path("A/A10.jpg"), Path("A/A2.jpg")]
-    assert given[:2] + given[4:] == ["a.jpg", "0", "B", "///clips/v.mp4"]
+    assert given[:2] + given[4:] == ["a.jpg", "0", "B", "/clips/v.mp4"]
 
 
 def test_a_file_that_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +162,7 @@ def test_a_file_that_is_no_video(tmp_path: Path, capfd: pytest.CaptureFixture[st
 
     (item,) = items([str(path)])
     assert item.problem is not None
-    assert "no frame from this video" in item.problem
+    assert item.problem == "not a video that OpenCV reads"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
@@ -177,7 +179,8 @@ def test_a_camera_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
     (item,) = items(["97"])
 
     assert item.problem is not None
-    assert "no frame from this camera" in item.problem
+    assert "camera" in item.problem
+    assert "connected" in item.problem
     assert capfd.readouterr().err == "", "OpenCV's own words are not for people"
 
 

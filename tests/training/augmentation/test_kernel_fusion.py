@@ -42,7 +42,7 @@ def test_without_stages_images_stay(noisy_images, to_numpy):
     assert np.array_equal(to_numpy(fuse([])(keras.ops.convert_to_tensor(noisy_images), ())), noisy_images)
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 17, 31, 32])
+@pytest.mark.parametrize("count", [1, 16, 31])
 def test_parts_make_no_difference(count, monkeypatch, to_numpy):
     images = np.random.default_rng(count).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
     images[count // 2 :] //= 12  # some are cut-outs

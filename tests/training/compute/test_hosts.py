@@ -9,6 +9,7 @@ from dataclasses import replace
 from queue import Queue
 
 import pytest
+from free_port import free_port
 
 from asl_edge.errors import UserError
 from asl_edge.training.compute import hosts as module
@@ -78,18 +79,6 @@ def test_open_mpi() -> None:
     assert found.coordinator.startswith("10.96.0.1:")
     with pytest.raises(UserError, match="--hosts a:port"):
         from_options(None, None, variables)
-
-
-def free_port() -> int:
-    """A port whose next one is free too."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = int(server.getsockname()[1])
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port
 
 
 PATIENT = WatchTimes(grace=120)

@@ -44,7 +44,7 @@ def test_more_images_read_rightly_count_for_more_than_a_lower_loss():
 def test_what_does_not_stay_goes_and_strangers_are_left_alone(tmp_path):
     past = history(0.5, 0.4, 0.3, 0.2, 0.6)
     names = [checkpoints.checkpoint_name(row["epoch"], row["val_loss"]) for row in past]
-    lost_epoch, unfinished = "weights.06-0.10.keras", ".weights.06-0.abc.partial.keras"
+    lost_epoch, unfinished = "weights.06-0.10.keras", ".weights.06-0.abcd1234.partial.keras"
     for name in [*names, lost_epoch, unfinished, "state.npz", "notes.txt"]:
         (tmp_path / name).touch()
     checkpoints.remove_others(tmp_path, past, "best3")

@@ -36,6 +36,10 @@ def verify(
         str | None,
         typer.Option("--precision", metavar="NAME,...", help="Precisions of a bundle to test.", show_default="all"),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help="Its maker's public key: first check the signature MODEL.sig."),
+    ] = None,
     as_json: AsJson = False,
     provider: Provider = "auto",
     threads: Threads = None,
@@ -48,15 +52,21 @@ def verify(
     """Check that an exported model agrees with its source.
 
     An .onnx file is compared with the run it was made from, on real images. A bundle needs no run: its golden examples
-    are run on this device, with --provider and --threads. Exit code 1 when they differ.
+    are run on this device, with --provider and --threads. Exit code 1 when they differ. That nothing was changed since
+    a bundle was made does not say who made it: --key does, with the signature of `asl-edge sign`.
 
     Examples:
         asl-edge verify model.onnx --against runs/mine
         asl-edge verify model.aslz
         asl-edge verify model.aslz --provider tensorrt --precision fp16
+        asl-edge verify model.aslz --key maker.pub
     """
     from asl_edge.runtime.bundle.detection import is_bundle
 
+    if key is not None:
+        _verify_signature(model, key, as_json)
+        if against is None and not is_bundle(model):
+            return
     if is_bundle(model) and against is None:
         _verify_bundle(model, provider, threads, precision, as_json)
         return
@@ -81,6 +91,15 @@ def verify(
         print_parity(result.parity)
         out.print(f"{result.model_path} agrees with {against}.", markup=False)
     print_next(shlex.join(["asl-edge", "predict", "IMAGE", "--model", str(result.model_path)]))
+
+
+def _verify_signature(model: Path, key: Path, as_json: bool) -> None:
+    from asl_edge.cli.output.console import out
+    from asl_edge.runtime.bundle import signature
+
+    signature.verify(model, key)
+    if not as_json:
+        out.print(f"{model} was signed with the private key that belongs to {key}.")
 
 
 def _verify_bundle(path: Path, provider: str, threads: int | None, precision: str | None, as_json: bool) -> None:

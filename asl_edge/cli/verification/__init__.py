@@ -1,0 +1,1 @@
+"""Whether a model is what it should be, and who made it."""
