@@ -34,7 +34,11 @@ class PeopleCalibration:
 
 
 def choose(
-    probabilities: Floats, labels: npt.NDArray[np.integer], people: Names, target: float = TARGET
+    probabilities: Floats,
+    labels: npt.NDArray[np.integer],
+    people: Names,
+    target: float = TARGET,
+    fixed: float | None = None,
 ) -> PeopleCalibration:
     """Choose temperature and threshold.
 
@@ -43,6 +47,7 @@ def choose(
         labels: (N,) columns.
         people: (N,) names.
         target: selective accuracy that is promised.
+        fixed: a temperature that is not chosen.
     """
     weights = person_weights(people)
     rows = np.arange(len(labels))
@@ -51,7 +56,7 @@ def choose(
         likely = with_temperature(probabilities, temperature)[rows, labels]
         return float(-(weights * np.log(np.maximum(likely, 1e-9))).sum())
 
-    temperature = float(min(_TEMPERATURES, key=loss))
+    temperature = fixed or float(min(_TEMPERATURES, key=loss))
     calibrated = with_temperature(probabilities, temperature)
     for threshold in _THRESHOLDS.tolist():
         kept = per_person(calibrated, labels, people, threshold)
