@@ -237,7 +237,7 @@ def photometric(rng: np.random.Generator, image: Image, strength: float = 1.0) -
 
 @lru_cache(1)
 def _noise_field() -> Floats:
-    """Return a field of normal noise, (side, side, 3), of which parts are taken: sampling it every time costs too much."""
+    """Return normal noise, (side, side, 3), of which parts are taken: sampling it every time costs too much."""
     return np.random.default_rng(8).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
 
 
