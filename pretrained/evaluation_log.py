@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ COLUMNS = {
     "dev-wall": "dev-wall",
     "dev-rooms, clean": "dev-rooms, clean",
     "dev-rooms, augmented": "dev-rooms, augmented",
+    "dev-webcam, mean over people": "dev-webcam, mean over 11 people",
+    "dev-webcam, worst person": "dev-webcam, worst person",
+    "dev-frames": "dev-frames",
 }
 """What is evaluated on -> title of its column."""
 
@@ -49,6 +52,13 @@ class Figure:
     def counted(cls, correct: int, images: int, mirrored: float | None = None) -> Figure:
         """Return the accuracy of `correct` of `images`, with its interval."""
         return cls(correct / images, *wilson_interval(correct, images), images, mirrored)
+
+    def rounded(self) -> Figure:
+        """Return the figure with three decimals, as the log keeps it."""
+        low, high, mirrored = (
+            None if value is None else round(value, 3) for value in (self.low, self.high, self.mirrored)
+        )
+        return replace(self, accuracy=round(self.accuracy, 3), low=low, high=high, mirrored=mirrored)
 
     def describe(self) -> str:
         """Return the figure as a cell, such as `86.1% (83.0%-88.7%, n=560); mirrored 85.5%`."""
@@ -148,8 +158,8 @@ def markdown(entries: Iterable[Entry]) -> str:
         "# Every evaluation on a development set or on a source that was left out of training",
         "",
         "Rendered from log.jsonl by `python -m pretrained.evaluation_log`. Accuracy of `best.keras` with 95% interval "
-        "(Wilson) and number of images. Held-out frames: frames of the training sources that the block split keeps for "
-        "the test.",
+        "(Wilson; over people by bootstrap) and number of images. Held-out frames: frames of the training sources that "
+        "the block split keeps for the test.",
         "",
         *notes,
         *markdown_table(["date", "name", "what", *COLUMNS.values()], rows, "lll" + "r" * len(COLUMNS)),

@@ -6,18 +6,20 @@ DATA holds one folder per source of images (pretrained/README.md says which), WO
 finished stage leaves a stamp, so after an interruption the same command continues with the next stage, and within a
 training after its last checkpoint. A stage runs again when one of its inputs was made again. `--dry-run` lists the
 stages and their state, `--from` runs a stage and all after it again, `--only` runs single stages. `--toy` takes the
-same path with a handful of images and one step per training, to see that it works. The result is
-WORK/alexnet-edge-8.onnx; on two cores without a GPU it takes about a day.
+same path with a handful of images and one step per training, to see that it works. `--chain landmarks` runs the
+training that is supervised by hand landmarks (`pretrained/landmarks`) and starts from the pretrained model. The result
+is WORK/alexnet-edge-8.onnx; on two cores without a GPU it takes about a day.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,15 @@ from asl_edge.files import atomic
 from benchmarks.harness.report import argument_parser
 from pretrained.chain import TOY, Chain, Scale, Stage
 from pretrained.evaluation_log import now
+from pretrained.landmarks import stages as landmark_stages
+from pretrained.landmarks.sources import SELECTIONS
+from pretrained.landmarks.stages import Recipe
 
 DONE, STALE, UNFINISHED, WAITING = "done", "stale", "unfinished", "waiting"
 """States of a stage: complete; complete, but an input was made again since; begun; not begun."""
+
+CHAINS = ("appearance", "landmarks")
+"""The nine trainings on labels alone, and the one that is supervised by hand landmarks, which continues from them."""
 
 _SETTINGS_FILE = "settings.json"
 
@@ -172,13 +180,13 @@ def _maker(name: str) -> str:
     return Path(name).parts[0]
 
 
-def check_settings(work: Path, data: Path, toy: bool) -> None:
+def check_settings(work: Path, data: Path, toy: bool, **more: str) -> None:
     """Refuse a work folder that was made with other settings, and note those of a new one.
 
     Raises:
-        UserError: the folder holds stages of another data folder or of the other scale.
+        UserError: the folder holds stages of another data folder, of the other scale, or of another chain or selection.
     """
-    settings = {"data": str(data.resolve()), "toy": toy}
+    settings = {"data": str(data.resolve()), "toy": toy, **more}
     path = work / _SETTINGS_FILE
     if path.is_file():
         stored = json.loads(path.read_text())
@@ -187,11 +195,31 @@ def check_settings(work: Path, data: Path, toy: bool) -> None:
     atomic.write_json(path, settings)
 
 
+def chain_settings(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the command line chooses about the chain, beyond the images and the scale."""
+    if options.chain == "appearance":
+        return {}
+    return {"chain": options.chain, "selection": options.selection, "start_from": options.start_from or "pretrained"}
+
+
+def chosen_stages(options: argparse.Namespace) -> list[Stage]:
+    """Return the stages of the chain that the command line names."""
+    if options.chain == "appearance":
+        return Chain(options.data, options.work, TOY if options.toy else Scale()).stages()
+    recipe = landmark_stages.TOY if options.toy else landmark_stages.with_minutes(Recipe(), options.minutes)
+    recipe = replace(recipe, selection=options.selection, start_from=options.start_from or recipe.start_from)
+    return landmark_stages.stages(options.data, options.work, recipe)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the chain, or list it."""
     parser = argument_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder per source of images")
     parser.add_argument("--work", type=Path, default=Path("pretrained-work"), help="keeps everything that is made")
+    parser.add_argument("--chain", choices=CHAINS, default="appearance", help="which chain of stages")
+    parser.add_argument("--selection", choices=SELECTIONS, default="all", help="images of the chain landmarks")
+    parser.add_argument("--start-from", metavar="MODEL", help="weights that the chain landmarks starts from")
+    parser.add_argument("--minutes", type=float, default=600, help="time for the training of the chain landmarks")
     parser.add_argument("--dry-run", action="store_true", help="list the stages and their state")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--from", metavar="STAGE", dest="first", help="run this stage and all after it again")
@@ -201,9 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if not options.data.is_dir():
             raise UserError(f"{options.data} is not a folder. Name the folder of the images with --data.")
-        runner = Runner(Chain(options.data, options.work, TOY if options.toy else Scale()).stages(), options.work)
+        runner = Runner(chosen_stages(options), options.work)
         if not options.dry_run:
-            check_settings(options.work, options.data, options.toy)
+            check_settings(options.work, options.data, options.toy, **chain_settings(options))
             runner.run(options.only, options.first)
         print(*runner.table(), sep="\n")
     except UserError as error:

@@ -180,3 +180,12 @@ def test_a_work_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
     check_settings(tmp_path, tmp_path, toy=True)
     with pytest.raises(UserError, match="Name another folder with --work"):
         check_settings(tmp_path, tmp_path, toy=False)
+    with pytest.raises(UserError, match="permissive"):
+        check_settings(tmp_path, tmp_path, toy=True, selection="permissive")
+
+
+def test_the_chain_of_the_landmark_training_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce.main(["--chain", "landmarks", "--data", str(tmp_path), "--work", str(tmp_path / "work"), "--dry-run"])
+
+    names = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["landmarks-cache", "landmarks-teacher", "landmarks-train"]

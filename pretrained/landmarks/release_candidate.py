@@ -1,0 +1,97 @@
+"""Export the run folder of a landmark training, calibrated on the people that validated it, and evaluate it as shipped.
+
+    python -m pretrained.landmarks.release_candidate RUN DATA CACHE --out FILE.onnx [--figures FILE.json] [--name NAME]
+
+RUN is what `appearance_run` wrote. Temperature and threshold are chosen by the exported model's own probabilities, zoom
+pass included, on the validation signers of CACHE (see `people_calibration`); no development set has a say in them. Then
+the file is evaluated on the development sets, which adds a line to the log.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asl_edge.evaluation import calibration
+from asl_edge.export.export import export_run
+from asl_edge.files import atomic
+from asl_edge.imaging.preprocess import Image, to_square
+from asl_edge.metrics import Floats
+from benchmarks.harness.report import argument_parser
+from pretrained.evaluation_log import LOG, Entry, append, now
+from pretrained.landmarks.dev_evaluation import SETS, Outcome, evaluate_sets, log_figures
+from pretrained.landmarks.image_cache import ImageCache
+from pretrained.landmarks.people_calibration import TARGET, PeopleCalibration, choose
+from pretrained.release import PRECISION
+
+_ABOUT = "webcam signers left out of training; 97% for nine of ten people"
+
+
+def classify(model: Path, images: list[Image]) -> Floats:
+    """Return the probabilities of an exported file with its zoom pass, float32 (N, classes)."""
+    from asl_edge.runtime.predictor import Predictor
+
+    with Predictor(model) as predictor:
+        parts = []
+        for at in range(0, len(images), 64):
+            ready = np.stack([to_square(image, predictor.image_size) for image in images[at : at + 64]])
+            parts.append(predictor.probabilities(ready))
+    return np.concatenate(parts)
+
+
+def calibrated(run: Path, cache: ImageCache, work: Path) -> PeopleCalibration:
+    """Choose temperature, then threshold, by what the exported file itself says about the validation signers."""
+    rows = np.concatenate([cache.rows("validation", (name,)) for name in ("signers", "signers-wide")])
+    images = [np.array(cache.image(row)) for row in rows]
+    labels: npt.NDArray[Any] = cache.labels[rows].astype(int)
+    people = cache.people[rows]
+    draft = work / "draft.onnx"
+    write(run, PeopleCalibration(1.0, None))
+    export_run(run, draft, precision=PRECISION)
+    temperature = choose(classify(draft, images), labels, people).temperature
+    write(run, PeopleCalibration(temperature, None))
+    export_run(run, draft, precision=PRECISION)
+    probabilities = classify(draft, images)
+    return PeopleCalibration(temperature, choose(probabilities, labels, people, fixed=1.0).threshold)
+
+
+def write(run: Path, chosen: PeopleCalibration) -> None:
+    """Write the calibration into the run folder, where export finds it."""
+    plain = calibration.Calibration(chosen.temperature, chosen.threshold, TARGET, None, None, (), (), _ABOUT)
+    calibration.write_calibration(run, plain)
+
+
+def main() -> None:
+    """Calibrate, export, evaluate."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--figures", type=Path, help="all figures as JSON")
+    parser.add_argument("--name", default="landmarks-appearance")
+    parser.add_argument("--sets", choices=SETS, nargs="+", default=list(SETS))
+    parser.add_argument("--log", type=Path, default=LOG)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        chosen = calibrated(options.run, ImageCache.open(options.cache), Path(work))
+    print(f"temperature {chosen.temperature:.3f}, threshold {chosen.threshold}", flush=True)
+    write(options.run, chosen)
+    export_run(options.run, options.out, precision=PRECISION)
+
+    def outcome_of(images: list[Image]) -> Outcome:
+        return Outcome({"zoom": classify(options.out, images)})
+
+    results = evaluate_sets(options.data, options.sets, outcome_of, chosen.threshold)
+    if options.figures:
+        atomic.write_json(options.figures, results)
+    about = "the plain network of a landmark training, as exported, with its zoom pass"
+    append(options.log, Entry(now(), options.name, about, "", log_figures(results, "zoom")))
+
+
+if __name__ == "__main__":
+    main()
