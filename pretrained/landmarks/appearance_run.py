@@ -4,8 +4,9 @@
 
 WEIGHTS is the `average.weights.h5` of a training, or a file that `network.weights_file` made of it. The body and the
 appearance head are taken, which learnt from the landmarks and do without the decoder: device, export and zoom pass stay
-as they are. ARRAYS are prepared arrays, on whose training images the zoom pass is fitted. RUN can be interpolated with the pretrained model
-(`pretrained.interpolate_weights pretrained RUN ARRAYS --share 0.75 --out OTHER`) and released (`pretrained.release`).
+as they are. ARRAYS are prepared arrays, on whose training images the zoom pass is fitted. RUN can be interpolated with
+the pretrained model (`pretrained.interpolate_weights pretrained RUN ARRAYS --share 0.75 --out OTHER`) and exported
+(`pretrained.landmarks.release_candidate`).
 """
 
 from __future__ import annotations
