@@ -2,10 +2,11 @@
 
     python -m pretrained.landmarks.appearance_run WEIGHTS ARRAYS --out RUN
 
-WEIGHTS is the `average.weights.h5` of a training. The body and the appearance head are taken, which learnt from the
-landmarks and do without the decoder: device, export and zoom pass stay as they are. ARRAYS are prepared arrays, on
-whose training images the zoom pass is fitted. RUN can be interpolated with the pretrained model
-(`pretrained.interpolate_weights pretrained RUN ARRAYS --share 0.75 --out OTHER`) and released (`pretrained.release`).
+WEIGHTS is the `average.weights.h5` of a training, or a file that `network.weights_file` made of it. The body and the
+appearance head are taken, which learnt from the landmarks and do without the decoder: device, export and zoom pass stay
+as they are. ARRAYS are prepared arrays, on whose training images the zoom pass is fitted. RUN can be interpolated with
+the pretrained model (`pretrained.interpolate_weights pretrained RUN ARRAYS --share 0.75 --out OTHER`) and exported
+(`pretrained.landmarks.release_candidate`).
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def write_run(weights: Path, arrays: Path, out: Path) -> None:
     plain.save(partial / "best.keras")
     shutil.rmtree(partial / "checkpoints", ignore_errors=True)
     stored = json.loads((partial / "config.json").read_text())
-    settings = json.loads((weights.parent / "settings.json").read_text())
-    stored["landmark_supervised"] = {"weights": weights.parent.name, "settings": settings}
+    settings = weights.parent / "settings.json"  # beside those of a run, not beside a file to continue from
+    known = json.loads(settings.read_text()) if settings.is_file() else {}
+    stored["landmark_supervised"] = {"weights": f"{weights.parent.name}/{weights.name}", "settings": known}
     atomic.write_json(partial / "config.json", stored)
     zoom = fit_zoom(plain, prepared, stored["seed"])
     write_zoom(partial, zoom)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,15 @@ def drawn_cache(folder: Path) -> ImageCache:
 PLAN = BatchPlan(size=SIZE, batch=8)
 
 
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Run without tracing, which takes longer than the one step of a test."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)
+
+
 def test_a_batch_says_what_is_known(tmp_path: Path) -> None:
     cache = drawn_cache(tmp_path / "cache")
     soft = np.zeros((len(cache), len(CLASSES)), np.float16)
@@ -172,19 +182,19 @@ def test_the_loss_is_zero_where_points_are_exact_and_ignores_what_is_unknown(tmp
     assert np.isfinite(float(total(parts, Weights())))
 
 
-def test_a_training_continues_where_it_stopped(tmp_path: Path) -> None:
+def test_a_training_continues_where_it_stopped(tmp_path: Path, untraced: None) -> None:
     batches = Batches(drawn_cache(tmp_path / "cache"), None, (), PLAN)
     settings = Settings(minutes=1e-6, epoch_steps=1, warmup_steps=1, plan=PLAN)
-    run(build(input_size=SIZE), batches, None, tmp_path / "run", settings)
-    first = Trainer(build(input_size=SIZE), settings)
-    state = first.load(tmp_path / "run")
-    other = build(input_size=SIZE)
-    other.load_weights(tmp_path / "run" / BEST_WEIGHTS)
+    network = build(input_size=SIZE)
+    run(network, batches, None, tmp_path / "run", settings)
+    resumed = Trainer(network, settings)
+    state = resumed.load(tmp_path / "run")
+    network.load_weights(tmp_path / "run" / BEST_WEIGHTS)
 
-    assert state["step"] == first.step == 1
-    assert first.passed == 1.0
+    assert state["step"] == resumed.step == 1
+    assert resumed.passed == 1.0
     assert (tmp_path / "run" / HISTORY).read_text().count("\n") == 1
-    assert np.allclose(other.get_layer("conv1").get_weights()[0], first.average[0].numpy())
+    assert np.allclose(network.get_layer("conv1").get_weights()[0], resumed.average[0].numpy())
 
 
 def test_weights_in_half_precision_classify_the_same(network: Any, images: Any, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def shapes(count: int, seed: int) -> tuple[Any, Any]:
 
 
 def test_an_mlp_learns_shapes_whatever_their_place_size_and_side() -> None:
-    points, labels = shapes(512, 1)
-    model = fit(points, labels, np.ones(512, np.float32), (16, 16), epochs=25)
+    points, labels = shapes(4096, 1)
+    model = fit(points, labels, np.ones(4096, np.float32), (32, 16), epochs=3)
     unseen, truth = shapes(100, 2)
     unseen[:50] = unseen[:50] * (-3, 3, 3) + 40
 
