@@ -67,7 +67,9 @@ def verify(
         _verify_signature(model, key, as_json)
         if against is None and not is_bundle(model):
             return
-    if is_bundle(model) and against is None:
+    if is_bundle(model):
+        if against is not None:
+            raise UserError(f"{model} is a bundle, which carries its own examples. Leave --against out.")
         _verify_bundle(model, provider, threads, precision, as_json)
         return
     if against is None:
