@@ -68,7 +68,9 @@ def verify(
         _verify_signature(model, key, as_json, alone=whole_check)
         if whole_check:
             return
-    if is_bundle(model) and against is None:
+    if is_bundle(model):
+        if against is not None:
+            raise UserError(f"{model} is a bundle, which carries its own examples. Leave --against out.")
         _verify_bundle(model, provider, threads, precision, as_json)
         return
     if against is None:

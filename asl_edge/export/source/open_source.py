@@ -112,6 +112,8 @@ def open_source(path: str | os.PathLike[str], described: Described | None = None
     path, described = Path(resolve(path)), described or Described()
     if not path.exists():
         raise ModelError(f"{path} does not exist. Give {_KINDS}.")
+    if not path.is_dir() and not path.is_file():
+        raise ModelError(f"{path} cannot be read (not a file but a pipe, a socket or a device). Give {_KINDS}.")
     kind = path.suffix.lower() if path.is_file() else ""
     if kind == ".onnx":
         return _exported(path, described)
