@@ -65,7 +65,7 @@ def device_environments(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let parallel processes report a test whose output or message holds half a character: it cannot be sent as it is."""
+    """Let parallel processes report a test whose output or message holds half a character, which cannot be sent."""
     return _sendable((yield))
 
 
