@@ -154,7 +154,9 @@ def test_the_chain_is_in_order_and_ends_with_the_released_file(scale: Scale, tmp
 def test_every_training_of_the_chain_has_its_record() -> None:
     trainings = [stage.name for stage in Chain(Path("data"), Path("work")).stages() if stage.about.startswith("Train ")]
     folders = sorted(path.name for path in (Path(reproduce.__file__).parent / "stages").iterdir())
-    assert trainings == folders
+    landmarks = [name for name in folders if name.startswith("landmarks-")]  # trainings of the other chain, in turn
+    assert landmarks == [f"landmarks-{number}" for number in range(1, len(landmarks) + 1)]
+    assert trainings == [name for name in folders if name not in landmarks]
 
 
 def test_the_command_lists_the_stages_without_making_anything(
