@@ -17,12 +17,12 @@ _NOT_ON_ONE_LINE = re.compile(rf"[\t\n{_CONTROLS}]")
 
 def printable(text: str) -> str:
     """Return `text` with what would control a terminal as `\\xNN` or `\\uNNNN`; tabs and line feeds stay."""
-    return text if text.isprintable() else _CONTROL.sub(_escaped, text)
+    return text if text.isprintable() else _CONTROL.sub(_escaped, _decoded(text))
 
 
 def on_one_line(text: str) -> str:
     """Return `text` as `printable` does, with `\\t` and `\\n` in place of tabs and line feeds as well."""
-    return text if text.isprintable() else _NOT_ON_ONE_LINE.sub(_escaped, text)
+    return text if text.isprintable() else _NOT_ON_ONE_LINE.sub(_escaped, _decoded(text))
 
 
 def json_for_terminals(text: str) -> str:
@@ -30,7 +30,7 @@ def json_for_terminals(text: str) -> str:
 
     `json.dumps` itself escapes those below a space only.
     """
-    return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", _decoded(text))
 
 
 def spreadsheet_cell(value: Any) -> Any:
@@ -46,6 +46,14 @@ def spreadsheet_cell(value: Any) -> Any:
 def spreadsheet_text(cell: str) -> str:
     """Return the text of which `spreadsheet_cell` made a cell."""
     return cell[2:] if cell.startswith("./") and _FORMULA.fullmatch(cell) else cell
+
+
+def _decoded(text: str) -> str:
+    """Return a file name that Python took in an ASCII locale as what it is in UTF-8, if it is."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -173,8 +173,8 @@ def test_a_changed_bundle_fails_in_words(bundle: Path, tmp_path: Path, capsys: p
         assert "Traceback" not in advice
 
 
-def test_a_file_alone_wants_to_know_its_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, advice = run(capsys, "verify", tmp_path / "m.onnx")
+def test_a_file_alone_wants_to_know_its_run(colour_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, advice = run(capsys, "verify", colour_model)
     assert code == 2
     assert "--against RUN" in advice
 

@@ -69,3 +69,10 @@ def test_a_cell_is_read_as_it_was(text: str) -> None:
     cell = spreadsheet_cell(text)
     assert spreadsheet_text(cell) == text
     assert len(cell) < 2 or cell[0] not in "=@\t\r"
+
+
+def test_names_taken_in_an_ascii_locale_are_shown_as_they_are() -> None:
+    name = "hände\n.jpg".encode().decode("ascii", "surrogateescape")
+    assert on_one_line(name) == "hände\\n.jpg"
+    assert json.loads(json_for_terminals(json.dumps(name, ensure_ascii=False))) == "hände\n.jpg"
+    assert on_one_line("\udcff.jpg") == "\\xff.jpg"
