@@ -7,6 +7,7 @@ lengths and checksums, and all may be cut or have bytes changed at the end.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -547,7 +548,7 @@ def changed_json(choose: random.Random, text: str) -> str:
             break
         how = choose.randrange(5)
         if how < 3:
-            holder[key] = choose.choice(_VALUES)
+            holder[key] = copy.deepcopy(choose.choice(_VALUES))  # it may be changed in turn
         elif how == 3 and isinstance(holder, dict):
             holder[choose.choice(TEXTS)] = holder.pop(key)
         else:
