@@ -132,21 +132,23 @@ def _explained(error: Exception) -> str:
 
     Only what the machine, its disks and its packages cannot have caused is called a bug.
     """
+    from asl_edge.process.printable import first_line
     from asl_edge.process.shared_libraries import remedy_for
 
+    reason = first_line(error, _LONGEST)
     again = "Run the same command with --debug to see the traceback."
     if _is_full_disk(error):
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{where}: the output is incomplete. Free some space, or write to another disk."
     if isinstance(error, MemoryError):
-        return f"Memory ran out ({_one_line(error)}). Close other programs, or choose less at once. {again}"
+        return f"Memory ran out ({reason}). Close other programs, or choose less at once. {again}"
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or type(error).__name__}{where}. The system refused it. {again}"
     if isinstance(error, ImportError):
         remedy = remedy_for(str(error)) or "Install asl-edge again, in an environment of its own."
-        return f"A package cannot be imported ({_one_line(error)}). {remedy} {again}"
-    return f"{type(error).__name__}: {_one_line(error)}\nThis is a bug in asl-edge or a broken installation. {again}"
+        return f"A package cannot be imported ({reason}). {remedy} {again}"
+    return f"{type(error).__name__}: {reason}\nThis is a bug in asl-edge or a broken installation. {again}"
 
 
 def _on_one_screen(message: str) -> str:
@@ -156,12 +158,6 @@ def _on_one_screen(message: str) -> str:
         return message
     kept = "\n".join(lines[:_SCREEN_LINES])[:_SCREEN_CHARACTERS]
     return f"{kept}...\nThe message is longer; --debug shows all of it."
-
-
-def _one_line(error: Exception) -> str:
-    """Return the beginning of an exception's message: libraries print whole graphs and configurations there."""
-    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _shown(usual: Callable[..., None]) -> Callable[..., None]:

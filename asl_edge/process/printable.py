@@ -33,6 +33,15 @@ def json_for_terminals(text: str) -> str:
     return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", _decoded(text))
 
 
+def first_line(error: BaseException, longest: int = 200) -> str:
+    """Return the first line of an exception's message, at most `longest` characters of it; its type where it has none.
+
+    Libraries put whole graphs and configurations into their messages.
+    """
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
 def spreadsheet_cell(value: Any) -> Any:
     """Return a value for a CSV file; a text that spreadsheets would compute as a formula begins with `./`.
 

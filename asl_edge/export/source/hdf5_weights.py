@@ -12,7 +12,7 @@ import numpy as np
 from asl_edge.errors import ModelError
 from asl_edge.export.graph.toolchain import load
 from asl_edge.files import git_lfs
-from asl_edge.training.compute.backend import first_line
+from asl_edge.process.printable import first_line
 
 if TYPE_CHECKING:
     import keras

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asl_edge.errors import ModelError
 from asl_edge.export.graph.toolchain import load_keras
+from asl_edge.process.printable import first_line
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +70,7 @@ def build(config: dict[str, Any]) -> keras.Model:
     except ModelError:
         raise
     except Exception as error:  # Keras raises all kinds of exceptions for a wrong configuration
-        raise ModelError(f"Keras 3 cannot build this network of Keras 2: {_first_line(error)}. {REBUILD}") from error
+        raise ModelError(f"Keras 3 cannot build this network of Keras 2: {first_line(error)}. {REBUILD}") from error
 
 
 def _model(config: dict[str, Any]) -> dict[str, Any]:
@@ -135,9 +136,3 @@ def _settings(own: type, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ModelError(f"The layer {kind} of Keras 3 has no setting {', '.join(unknown)}. {REBUILD}")
     return {key: value for key, value in kept.items() if key in known} | {"dtype": "float32"}
-
-
-def _first_line(error: Exception) -> str:
-    from asl_edge.training.compute.backend import first_line
-
-    return first_line(error)

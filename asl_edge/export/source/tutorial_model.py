@@ -11,7 +11,7 @@ from asl_edge.export.graph.toolchain import load_keras
 from asl_edge.export.source import keras_2
 from asl_edge.export.source.hdf5_weights import load_weights
 from asl_edge.files import git_lfs
-from asl_edge.training.compute.backend import first_line
+from asl_edge.process.printable import first_line
 
 if TYPE_CHECKING:
     import keras

@@ -12,7 +12,7 @@ from asl_edge.errors import ModelError
 from asl_edge.export.graph.toolchain import load
 from asl_edge.export.source import keras_2
 from asl_edge.export.source.hdf5_weights import is_hdf5, load_keras_3_weights, load_weights
-from asl_edge.training.compute.backend import first_line
+from asl_edge.process.printable import first_line
 from asl_edge.training.runs.keras_file import load_keras_file
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffi
 from asl_edge.imaging.preprocess import MAX_PIXELS, Image, opencv
 from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.item import Item, centre_square
-from asl_edge.runtime.streams.mp4_edits import shown_milliseconds
+from asl_edge.runtime.streams.mp4 import FIRST_BOXES, lacks_index, shown_milliseconds
 
 _FRAME_RATES = (1, 240)
 """Plausible frames per second; cameras and streams also report 0, 1000 or 90000."""
@@ -30,7 +30,7 @@ _GAP = 2.5
 _MOST_GAPS = 3
 """In a file with more gaps than these the clock is unsteady by itself, as in recordings of a screen."""
 
-_EXACT_CONTAINERS = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"AVI ")
+_EXACT_CONTAINERS = (*FIRST_BOXES, b"AVI ")
 """What files begin with, at byte 4 or 8, that count their frames one by one: MP4, MOV, 3GP, AVI."""
 
 _ASF = b"\x30\x26\xb2\x75"  # WMV
@@ -239,7 +239,7 @@ def _undecodable(path: str, codec: str, *, opened: bool, announced: int) -> str:
         return "not a video that OpenCV reads"
     name = _CODECS.get(codec.lower(), codec)
     known = f" ({name})" if name else ""
-    if not opened and _without_index(path):
+    if not opened and lacks_index(path):
         return "cut short: its index (moov) is missing, as when a recording or a copy was not finished"
     if opened and name != "AV1":
         frames = f"none of its {announced} frames" if announced else "no frame"
@@ -256,31 +256,6 @@ def _codec(capture: Any) -> str:
     code = int(capture.get(opencv().CAP_PROP_FOURCC))
     letters = code.to_bytes(4, "little", signed=True) if -(2**31) <= code < 2**31 else b""
     return letters.decode("ascii") if letters.isalnum() else ""
-
-
-def _without_index(path: str) -> bool:
-    """Whether a file of the MP4 family has no `moov` box, without which no frame can be found."""
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        place = 0
-        for _ in range(1_000):
-            if place >= size:
-                break
-            file.seek(place)
-            head = file.read(16)
-            if len(head) < 8:
-                break
-            length, name = int.from_bytes(head[:4], "big"), head[4:8]
-            if place == 0 and name not in _EXACT_CONTAINERS:
-                return False
-            if name == b"moov":
-                return place + length > size
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8:
-                break
-            place += length
-    return True
 
 
 def _no_camera(place: str) -> str:

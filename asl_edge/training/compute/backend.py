@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from asl_edge.errors import MissingPackageError, UserError
 from asl_edge.process.environment import for_importing_keras, use_our_keras_settings
 from asl_edge.process.native_stderr import quiet_stderr
+from asl_edge.process.printable import first_line
 from asl_edge.training.config import Precision
 
 _BACKENDS = ("tensorflow", "jax", "torch")
-_LONGEST = 200
 
 Policy = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -58,12 +58,6 @@ def load_keras() -> ModuleType:
         ) from error
     module: ModuleType = keras
     return module
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, at most 200 characters of it; its type where it has none."""
-    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def _refuse_unknown_backend() -> None:

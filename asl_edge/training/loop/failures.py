@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asl_edge.errors import AslEdgeError, TrainingError
+from asl_edge.process.printable import first_line
 from asl_edge.training.compute import memory
-from asl_edge.training.compute.backend import first_line
 from asl_edge.training.config import TrainConfig
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.runs import folder as run_folder

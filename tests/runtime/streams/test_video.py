@@ -11,7 +11,7 @@ import cv2
 import pytest
 from factories.videos import av1, jpeg, mp4, raw_h264
 
-from asl_edge.runtime.streams.mp4_edits import shown_milliseconds
+from asl_edge.runtime.streams.mp4 import shown_milliseconds
 from asl_edge.runtime.streams.sources import items
 
 FRAMES = 40

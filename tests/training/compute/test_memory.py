@@ -85,6 +85,13 @@ def test_gpus_whose_libraries_do_not_work(text: str, tmp_path: Path) -> None:
         explain_device_failure(RuntimeError(f"{text}\n" + "node " * 999), None, recipes.get("default"), tmp_path)
 
 
-def test_other_errors_are_left_alone(tmp_path: Path) -> None:
-    for error in (ValueError("a bug"), DataError("data/cudnn/out of memory is missing. Prepare the arrays again.")):
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), DataError("data/cudnn/out of memory is missing. Prepare the arrays again.")], ids=str
+)
+def test_other_errors_are_left_alone(error: Exception, tmp_path: Path) -> None:
+    explained = None
+    try:
         explain_device_failure(error, None, recipes.get("default"), tmp_path)
+    except TrainingError as instead:
+        explained = instead
+    assert explained is None

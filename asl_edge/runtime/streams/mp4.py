@@ -1,6 +1,7 @@
-"""How long an MP4 or MOV file plays where its edit list hides a part: a clip trimmed on a phone keeps all frames in it.
+"""What the boxes of an MP4 or MOV file tell: whether its index is there, and how long it plays.
 
-The boxes are those of ISO/IEC 14496-12.
+A clip that was trimmed on a phone keeps all frames in it; its edit list hides a part of them. The boxes are those of
+ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from typing import BinaryIO
+
+FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free")
+"""Names of the box that a file begins with."""
 
 _MOST_BOXES = 1_000
 _LARGEST_INDEX = 2**26
@@ -15,6 +20,22 @@ _LARGEST_INDEX = 2**26
 _MOST_EDITS = 1_000
 _NOTHING_SHOWN = -1
 """In place of a time in the media: the entry of an edit list is a pause."""
+
+
+def lacks_index(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of the MP4 family has no whole index (`moov`), without which no frame can be found.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123  (a Path of an odd text can raise)
+        size = os.fstat(file.fileno()).st_size
+        for place, length, name in _boxes_of(file, size):
+            if place == 0 and name not in FIRST_BOXES:
+                return False
+            if name == b"moov":
+                return place + length > size
+    return True
 
 
 def shown_milliseconds(path: str | os.PathLike[str]) -> float | None:
@@ -28,25 +49,38 @@ def shown_milliseconds(path: str | os.PathLike[str]) -> float | None:
     """
     try:
         with open(path, "rb") as file:  # noqa: PTH123  (a Path of an odd text can raise)
-            place, size = 0, os.fstat(file.fileno()).st_size
-            for _ in range(_MOST_BOXES):
-                file.seek(place)
-                head = file.read(16)
-                length = int.from_bytes(head[:4], "big")
-                if length == 1:
-                    length = int.from_bytes(head[8:16], "big")
-                if head[4:8] == b"moov" and length <= min(_LARGEST_INDEX, size - place):
-                    file.seek(place)
-                    return _shown(file.read(length))
+            size = os.fstat(file.fileno()).st_size
+            for place, length, name in _boxes_of(file, size):
                 if not 8 <= length <= size - place:
                     return None
-                place += length
-    except (OSError, ValueError, struct.error):
-        pass
+                if name == b"moov" and length <= _LARGEST_INDEX:
+                    file.seek(place)
+                    return _shown_of(file.read(length))
+    except (OSError, ValueError, struct.error):  # of another kind, or damaged: decoding says so better
+        return None
     return None
 
 
-def _shown(index: bytes) -> float | None:
+def _boxes_of(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield place, length and name of each box of a file, the one that does not fit into it included."""
+    place = 0
+    for _ in range(_MOST_BOXES):
+        if place >= size:
+            return
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        length, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        yield place, length, name
+        if length < 8:
+            return
+        place += length
+
+
+def _shown_of(index: bytes) -> float | None:
     """Return the milliseconds of the first video that the index names, if its edit list hides a part of it."""
     (movie, movie_end), *_ = _boxes(index, 0, len(index), b"moov")
     per_second = [_clock(index, place) for place, _ in _boxes(index, movie, movie_end, b"mvhd")]
