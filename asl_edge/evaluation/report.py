@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge import metrics
-from asl_edge.data.prepare.discovery import printable
+from asl_edge.process.printable import valid_text
 
 _EARLIER_KEYS = {
     "correct": "right",
@@ -190,8 +190,8 @@ class EvaluationReport:
         macro = self.macro
         figures: dict[str, Any] = {
             "asl_edge_version": __version__,
-            "model": printable(self.model),
-            "data": printable(self.data),
+            "model": valid_text(self.model),
+            "data": valid_text(self.data),
             "split": self.split,
             "classes": list(self.classes),
             "images": self.images,
@@ -221,8 +221,8 @@ class EvaluationReport:
             "most_confused": [asdict(pair) for pair in self.most_confused],
             "confusion": self.confusion.tolist(),
             "left_out": self.left_out,
-            "skipped": [{"path": printable(path), "reason": reason} for path, reason in self.skipped],
-            "warnings": [printable(warning) for warning in self.warnings],
+            "skipped": [{"path": valid_text(path), "reason": reason} for path, reason in self.skipped],
+            "warnings": [valid_text(warning) for warning in self.warnings],
         }
 
     def _accepted(self, threshold: float) -> npt.NDArray[np.bool_]:

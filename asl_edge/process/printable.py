@@ -25,6 +25,11 @@ def on_one_line(text: str) -> str:
     return text if text.isprintable() else _NOT_ON_ONE_LINE.sub(_escaped, _decoded(text))
 
 
+def valid_text(name: str) -> str:
+    """Return the name of a file as text that every encoding of Unicode holds: bytes that are not UTF-8 as `\\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def json_for_terminals(text: str) -> str:
     """Return JSON with the characters that would control a terminal escaped; its meaning is the same.
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asl_edge.process.printable import json_for_terminals, on_one_line, printable, spreadsheet_cell, spreadsheet_text
+from asl_edge.process.printable import (
+    json_for_terminals,
+    on_one_line,
+    printable,
+    spreadsheet_cell,
+    spreadsheet_text,
+    valid_text,
+)
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 
@@ -76,3 +83,8 @@ def test_names_taken_in_an_ascii_locale_are_shown_as_they_are() -> None:
     assert on_one_line(name) == "hände\\n.jpg"
     assert json.loads(json_for_terminals(json.dumps(name, ensure_ascii=False))) == "hände\n.jpg"
     assert on_one_line("\udcff.jpg") == "\\xff.jpg"
+
+
+def test_names_that_are_not_valid_text_can_be_written() -> None:
+    assert valid_text("A/\udcff.jpg") == "A/\\xff.jpg"
+    assert valid_text("Ä.jpg") == "Ä.jpg"

@@ -143,7 +143,7 @@ def _print(report: CaptureReport) -> None:
     from rich.table import Column, Table
 
     from asl_edge.cli.output.console import out
-    from asl_edge.data.prepare.discovery import printable
+    from asl_edge.process.printable import valid_text
 
     if report.images:
         right = (Column(name, justify="right") for name in ("images", "almost unchanged"))
@@ -155,24 +155,24 @@ def _print(report: CaptureReport) -> None:
                 table.add_row(label.label, str(label.taken), str(label.still), names)
         out.print(table)
     images = "1 image" if report.images == 1 else f"{report.images} images"
-    out.print(f"{images} in {printable(str(report.out))} (session {report.session}).", markup=False)
+    out.print(f"{images} in {valid_text(str(report.out))} (session {report.session}).", markup=False)
 
 
 def _advise(config: CaptureConfig, report: CaptureReport) -> None:
     """Warn where there are fewer images than requested, and where they are too much alike."""
     from asl_edge.cli.output.console import warn
-    from asl_edge.data.prepare.discovery import printable
+    from asl_edge.process.printable import valid_text
 
     if report.ended == "no more frames":
         warn("The camera delivers no more frames. Is it still connected? The images taken so far are kept.")
     for source, problem in () if config.live else report.broken:
-        warn(f"{printable(source)}: {problem}. The images are from what can be read.")
+        warn(f"{valid_text(source)}: {problem}. The images are from what can be read.")
     if not config.live and report.ended == "complete":
         for label in report.labels:
             if label.taken < label.wanted:
                 way = "" if config.every is None else f" with --every {config.every}"
                 warn(
-                    f"{printable(label.source)} is too short for {label.wanted} images of {label.label}{way}: "
+                    f"{valid_text(label.source)} is too short for {label.wanted} images of {label.label}{way}: "
                     f"only {label.taken} were taken."
                 )
     still = [label.label for label in report.labels if label.still * 2 > label.taken]
@@ -187,8 +187,8 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
     """Name the command for the labels that are left; if none are, `adapt`, training and the next single letter."""
     from asl_edge.cli.output import console
     from asl_edge.data.capture.capture import captured_classes
-    from asl_edge.data.prepare.discovery import printable
     from asl_edge.labels import CLASSES
+    from asl_edge.process.printable import valid_text
 
     again = ["asl-edge", "data", "capture", "--out", str(config.out)]
     if config.session is not None:
@@ -197,7 +197,7 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         videos = dict(zip(config.labels, config.sources, strict=False))
         names = config.sources if config.live else [videos[label] for label in report.left]
         again += [word for name in names if name != "0" for word in ("--source", name)]
-        console.print_next(printable(shlex.join([*again, "--labels", ",".join(report.left)])), "To continue")
+        console.print_next(valid_text(shlex.join([*again, "--labels", ",".join(report.left)])), "To continue")
         return
     have = captured_classes(config.out)
     if len(have) > 1:
@@ -208,13 +208,13 @@ def _print_next(config: CaptureConfig, report: CaptureReport) -> None:
         again += ["--label", (after or missing)[0]]
         if not config.live:
             again += ["--source", "VIDEO"]
-        console.print_next(printable(shlex.join(again)), "Or the next letter" if len(have) > 1 else "Next")
+        console.print_next(valid_text(shlex.join(again)), "Or the next letter" if len(have) > 1 else "Next")
 
 
 def _print_uses(images: Path) -> None:
     """Name both ways to use these images: adapt the last layer of the pretrained model, or fine-tune all of it."""
     from asl_edge.cli.output.console import print_next
-    from asl_edge.data.prepare.discovery import printable
+    from asl_edge.process.printable import valid_text
 
     if images.name in ("", ".."):  # such as `--out .`: the name of the folder is needed
         images = images.resolve()
@@ -227,7 +227,7 @@ def _print_uses(images: Path) -> None:
         (prepare, "Or fine-tune the whole network, in minutes (needs the extra `train`)"),
         (train, "And then"),
     ):
-        print_next(printable(shlex.join(["asl-edge", *words])), why)
+        print_next(valid_text(shlex.join(["asl-edge", *words])), why)
 
 
 def _size_of_the_pretrained() -> list[str]:

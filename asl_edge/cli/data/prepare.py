@@ -177,9 +177,9 @@ def _print(report: PrepareReport) -> None:
     from rich.table import Column, Table
 
     from asl_edge.cli.output.console import out, warn
-    from asl_edge.data.prepare.discovery import printable
+    from asl_edge.process.printable import valid_text
 
-    folder, manifest = printable(str(report.out)), printable(str(report.out / "manifest.json"))
+    folder, manifest = valid_text(str(report.out)), valid_text(str(report.out / "manifest.json"))
     out.print(_class_table(report))
     if len(report.sources) > 1:
         columns = (_right(name) for name in ("train", "validation", "test", "skipped", "gap"))
@@ -216,7 +216,7 @@ def _print(report: PrepareReport) -> None:
 
 def _print_next(report: PrepareReport) -> None:
     from asl_edge.cli.output import console
-    from asl_edge.data.prepare.discovery import printable
+    from asl_edge.process.printable import valid_text
 
     if len(report.classes) == 1:
         console.warn(
@@ -233,7 +233,7 @@ def _print_next(report: PrepareReport) -> None:
         )
     else:
         words = ["asl-edge", "train", str(report.out), "--out", f"runs/{report.out.resolve().name}"]
-        console.print_next(printable(shlex.join(words)))
+        console.print_next(valid_text(shlex.join(words)))
 
 
 def _class_table(report: PrepareReport) -> Any:

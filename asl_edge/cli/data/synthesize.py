@@ -114,10 +114,10 @@ def synthesize(
 
     from asl_edge.cli.output import console
     from asl_edge.cli.output.stage_progress import stage_progress
-    from asl_edge.data.prepare.discovery import printable
     from asl_edge.data.synthetic import synthesize as render
     from asl_edge.data.synthetic.scene import Variety
     from asl_edge.labels import CLASSES, parse_classes
+    from asl_edge.process.printable import valid_text
 
     names = parse_classes(classes) if classes is not None else None
     total, done = max(per_class, 0) * len(names or CLASSES), 0
@@ -143,10 +143,10 @@ def synthesize(
         )
 
     if as_json:
-        console.print_json({**asdict(report), "folder": printable(str(report.folder))})
+        console.print_json({**asdict(report), "folder": valid_text(str(report.folder))})
     else:
         console.out.print(
-            f"{report.images} images of {len(report.classes)} classes in {printable(str(report.folder))} "
+            f"{report.images} images of {len(report.classes)} classes in {valid_text(str(report.folder))} "
             f"({report.size_bytes / 1e6:.1f} MB, {report.images_per_second:.0f} images/s, seed {report.seed}).",
             markup=False,
         )
@@ -158,4 +158,4 @@ def synthesize(
     words = ["predict", str(out)]
     if per_class >= _FEWEST_TO_SPLIT:
         words = ["data", "prepare", str(out), "--out", str(report.folder.with_name(report.folder.name + "-arrays"))]
-    console.print_next(printable(shlex.join(["asl-edge", *words])))
+    console.print_next(valid_text(shlex.join(["asl-edge", *words])))

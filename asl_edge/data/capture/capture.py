@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from asl_edge.data.capture.guide import Guide, Moment, Request
 from asl_edge.data.prepare.decoding import thumbnail
-from asl_edge.data.prepare.discovery import frame_number, printable, session_of
+from asl_edge.data.prepare.discovery import frame_number, session_of
 from asl_edge.data.prepare.leak_report import NEAR_DISTANCE, perceptual_hashes
 from asl_edge.errors import AslEdgeError, DataError, UserError
 from asl_edge.files import atomic
 from asl_edge.files.writable import refuse_unwritable_folder
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES, canonical, in_alphabet_order
+from asl_edge.process.printable import valid_text
 from asl_edge.process.signals import defer_interrupts, sigterm_as_interrupt
 from asl_edge.runtime.streams import sources
 from asl_edge.runtime.streams.sources import Item
@@ -141,13 +142,13 @@ class CaptureReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
-            "out": printable(str(self.out)),
+            "out": valid_text(str(self.out)),
             "session": self.session,
             "ended": self.ended,
             "images": self.images,
-            "labels": [asdict(label) | {"source": printable(label.source)} for label in self.labels],
+            "labels": [asdict(label) | {"source": valid_text(label.source)} for label in self.labels],
             "left": list(self.left),
-            "broken": [{"source": printable(source), "problem": problem} for source, problem in self.broken],
+            "broken": [{"source": valid_text(source), "problem": problem} for source, problem in self.broken],
         }
 
 
@@ -338,7 +339,7 @@ def _intact(items: Iterator[Item], broken: list[tuple[str, str]]) -> Generator[I
                 else "Name a video that plays to the end with --source."
             )
             end = "" if item.problem.endswith(("?", ".")) else "."
-            raise UserError(f"{printable(item.source)}: {item.problem}{end} {advice}")
+            raise UserError(f"{valid_text(item.source)}: {item.problem}{end} {advice}")
         yield item
 
 
@@ -350,7 +351,7 @@ def _refuse_folder(config: CaptureConfig) -> None:
         names = sorted(path.name for path in config.out.iterdir() if not path.name.startswith("."))
         if names and not captured_classes(config.out):
             raise UserError(
-                f"{printable(str(config.out))} holds other things ({printable(names[0])}, ...) and no class "
+                f"{valid_text(str(config.out))} holds other things ({valid_text(names[0])}, ...) and no class "
                 "folders. Name a new folder with --out, or one that images were captured to before."
             )
 

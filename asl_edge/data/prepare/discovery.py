@@ -15,6 +15,7 @@ from asl_edge.data.prepare.containers import Container, open_container
 from asl_edge.data.prepare.layouts import MAX_NESTING, Kind, Layout, flat_label, layouts
 from asl_edge.errors import DataError
 from asl_edge.labels import CLASSES, canonical
+from asl_edge.process.printable import valid_text
 from asl_edge.runtime.streams.folders import Listing
 
 NO_FRAME = -1
@@ -93,7 +94,7 @@ class Catalogue:
 
     def shown_path(self, number: int) -> str:
         """Return the full path of image `number` for people; always valid text."""
-        return printable(f"{self.source_of(number).given / self.path_of(number)}")
+        return valid_text(f"{self.source_of(number).given / self.path_of(number)}")
 
     def read(self, number: int) -> bytes:
         """Return the content of image `number`; raises ImageError with the reason when it cannot be read."""
@@ -135,7 +136,7 @@ def find(paths: Sequence[Path], *, classes: Collection[str] | None = None) -> Ca
             _add_source(catalogue, number, classes)
         for container in dict.fromkeys(source.container for source in catalogue.sources):
             for inner, reason, unreadable in container.left_out():
-                shown = Ignored(printable(str(container.path / inner)), reason)
+                shown = Ignored(valid_text(str(container.path / inner)), reason)
                 (catalogue.skipped if unreadable else catalogue.ignored).append(shown)
         undo.pop_all()
     return catalogue
@@ -187,18 +188,13 @@ def session_of(name: str, label: str) -> str:
     return match[1] if match and canonical(match[2]) == label else ""
 
 
-def printable(path: str) -> str:
-    """Return `path` as text that can be written anywhere: bytes of a name that are not UTF-8 become `\\xNN`."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _layouts(container: Container, ignored: list[Ignored]) -> list[Layout]:
     found, left_out = layouts(container, natural_key)
-    reasons = [Ignored(printable(str(container.path / folder)), reason) for folder, reason in left_out]
+    reasons = [Ignored(valid_text(str(container.path / folder)), reason) for folder, reason in left_out]
     if not found:
         because = "".join(f" Not used: {path}: {reason}." for path, reason in reasons[:_SHOWN_REASONS])
         raise DataError(
-            f"No images of known classes in {printable(str(container.path))}.{because} asl-edge reads one folder per "
+            f"No images of known classes in {valid_text(str(container.path))}.{because} asl-edge reads one folder per "
             f"class (A/x.jpg; within at most {MAX_NESTING} other folders), or a folder without class folders whose "
             "images are all named by class (A_34.jpg). The classes are A to Z, del, nothing and space."
         )
@@ -281,7 +277,7 @@ def _ignore_files(catalogue: Catalogue, source: Source, folder: str, count: int,
 
 
 def _shown(source: Source, path: str) -> str:
-    return printable(str(source.given / path))
+    return valid_text(str(source.given / path))
 
 
 def _join(*parts: str) -> str:
@@ -311,5 +307,5 @@ def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
         length = 1
         while length < len(path) and any(parts[-length:] == path[-length:] for parts in rest):
             length += 1
-        names.append(printable("/".join(path[-length:])))
+        names.append(valid_text("/".join(path[-length:])))
     return names

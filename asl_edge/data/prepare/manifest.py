@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.data.prepare.discovery import NO_FRAME, Catalogue, Ignored, frame_number, printable
+from asl_edge.data.prepare.discovery import NO_FRAME, Catalogue, Ignored, frame_number
 from asl_edge.data.prepare.leak_report import LeakReport
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION, opencv
+from asl_edge.process.printable import valid_text
 
 FORMAT = 1
 
@@ -57,7 +58,7 @@ def write(
         catalogue: the images.
         rows: split -> image of each row.
     """
-    folders = [[folder.source, printable(folder.path)] for folder in catalogue.folders]
+    folders = [[folder.source, valid_text(folder.path)] for folder in catalogue.folders]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         head = json.dumps(dict(values), indent=2, ensure_ascii=False)
         file.write(head[: head.rindex("\n")])
@@ -74,6 +75,6 @@ def write(
 def _columns(catalogue: Catalogue, numbers: npt.NDArray[np.integer]) -> Iterator[tuple[str, list[Any]]]:
     order = numbers.tolist()
     yield "folder", [catalogue.folder_of[number] for number in order]
-    yield "name", [printable(catalogue.names[number]) for number in order]
+    yield "name", [valid_text(catalogue.names[number]) for number in order]
     frames = (frame_number(catalogue.names[number]) for number in order)
     yield "frame", [None if frame == NO_FRAME else frame for frame in frames]

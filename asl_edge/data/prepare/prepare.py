@@ -18,7 +18,7 @@ import numpy.typing as npt
 from asl_edge.data.arrays import CONTACT_SHEET_FILE, FILES, MANIFEST_FILE, sha256_of
 from asl_edge.data.prepare import contact_sheet, leak_report, manifest
 from asl_edge.data.prepare.decoding import THUMBNAIL_SIDE, RowWriter
-from asl_edge.data.prepare.discovery import Catalogue, find, printable, select_sources
+from asl_edge.data.prepare.discovery import Catalogue, find, select_sources
 from asl_edge.data.prepare.parallel import MAX_WORKERS, single_threaded_opencv, worker_count
 from asl_edge.data.prepare.report import PrepareReport, describe
 from asl_edge.data.prepare.selection import Selection, select, split
@@ -27,6 +27,7 @@ from asl_edge.errors import DataError
 from asl_edge.files.atomic_folder import check_place, check_space, whole_folder
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import canonical
+from asl_edge.process.printable import valid_text
 from asl_edge.process.signals import sigterm_as_interrupt
 from asl_edge.spec import Fit, check_fit
 
@@ -134,7 +135,7 @@ def prepare(config: PrepareConfig, on_progress: OnProgress | None = None) -> Pre
         progress.begin("Writing to disk", 0)
     seconds = time.perf_counter() - began
     sizes = ", ".join(f"{sum(counts.values())} {name}" for name, counts in report.counts.items())
-    _LOG.info("Prepared %s: %s images; %d skipped", printable(str(config.out)), sizes, len(report.skipped))
+    _LOG.info("Prepared %s: %s images; %d skipped", valid_text(str(config.out)), sizes, len(report.skipped))
     return replace(report, seconds=seconds, images_per_second=report.images / seconds)
 
 
@@ -295,9 +296,9 @@ def _write_manifest(
             "val_per_class": plan.val_per_class,
             "gap": plan.gap,
             "seed": plan.seed,
-            "mirror": list(map(printable, config.mirror)),
-            "val_source": list(map(printable, config.val_sources)),
-            "test_source": list(map(printable, config.test_sources)),
+            "mirror": list(map(valid_text, config.mirror)),
+            "val_source": list(map(valid_text, config.val_sources)),
+            "test_source": list(map(valid_text, config.test_sources)),
         },
         "sources": report.sources,
         "counts": report.counts,

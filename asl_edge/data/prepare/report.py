@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from asl_edge.data.arrays import SPLITS
 from asl_edge.data.prepare import manifest
-from asl_edge.data.prepare.discovery import Catalogue, Ignored, printable
+from asl_edge.data.prepare.discovery import Catalogue, Ignored
 from asl_edge.data.prepare.layouts import LABELLED_BY
 from asl_edge.data.prepare.leak_report import LeakReport
 from asl_edge.data.prepare.selection import Selection
 from asl_edge.data.prepare.split import SplitPlan
+from asl_edge.process.printable import valid_text
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class PrepareReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         values = asdict(self)
-        values["out"] = printable(str(self.out))
+        values["out"] = valid_text(str(self.out))
         values["skipped"], values["ignored"] = manifest.listed(self.skipped), manifest.listed(self.ignored)
         return values
 
@@ -157,8 +158,8 @@ def _sources(
         described.append(
             {
                 "name": source.name,
-                "path": printable(str(source.given)),
-                "folder": printable(source.root),
+                "path": valid_text(str(source.given)),
+                "folder": valid_text(source.root),
                 "layout": source.layout,
                 "split": None if source.split is None else SPLITS[source.split],
                 "mirrored": source.mirrored,

@@ -14,7 +14,6 @@ from asl_edge.data.prepare.discovery import (
     find,
     frame_number,
     natural_key,
-    printable,
     select_sources,
     session_of,
 )
@@ -386,8 +385,3 @@ def test_natural_order_does_not_depend_on_the_order_before(names, random):
 def test_natural_order_counts():
     names = ["A10", "A9", "A2b", "A02", "A2", "A"]
     assert sorted(names, key=natural_key) == ["A", "A02", "A2", "A2b", "A9", "A10"]
-
-
-def test_names_that_are_no_text_can_be_printed():
-    printable(os.fsdecode(b"A/\xff.jpg")).encode("utf-8")
-    assert printable("Ä.jpg") == "Ä.jpg"
