@@ -59,5 +59,6 @@ def test_mistakes_exit_2(model: Path, mini_run: Path, tmp_path: Path, capsys: py
     for file, against in ((tmp_path / "none.onnx", mini_run), (model, tmp_path), (model, tmp_path / "none")):
         assert run(capsys, "verify", file, "--against", against)[0] == 2
     assert run(capsys, "verify", model)[0] == 2
-    code, _, advice = run(capsys, "verify", tmp_path / "none.onnx")
-    assert (code, "There is no model file" in advice) == (2, True)
+    for no_file in (tmp_path / "none.onnx", tmp_path):
+        code, _, advice = run(capsys, "verify", no_file)
+        assert (code, "There is no model file" in advice) == (2, True)

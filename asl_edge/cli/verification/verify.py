@@ -74,7 +74,7 @@ def verify(
         _verify_bundle(model, provider, threads, precision, as_json)
         return
     if against is None:
-        if not model.exists():
+        if not model.is_file():
             raise UserError(f"There is no model file {model}. Make one: asl-edge export RUN --out model.onnx")
         raise UserError(
             f"Name the run that {model} was made from: asl-edge verify {shlex.quote(str(model))} --against RUN"
