@@ -1,4 +1,4 @@
-"""Pointers of Git LFS: small texts that stand in the place of files which were never downloaded."""
+"""Git LFS pointers: small text files in place of files that were never downloaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_pointer(content: bytes | memoryview) -> bool:
 
 
 def is_pointer_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a pointer in the place of the file `path`."""
+    """Whether the file `path` is a pointer."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - imported by every prediction, and Path is slower
             return False

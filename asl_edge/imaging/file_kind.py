@@ -94,7 +94,7 @@ def _is_riff(head: bytes, kind: bytes) -> bool:
 
 
 def _is_bmp_or_pnm(head: bytes) -> bool:
-    """Whether it is one of the formats whose two letters many a text begins with, too."""
+    """Whether it is a format marked by two letters only, with which text may begin as well."""
     if head[:2] == b"BM":
         return head[6:10] == bytes(4)
     return (

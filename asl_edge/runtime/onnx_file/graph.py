@@ -25,8 +25,8 @@ _NAME_OF_INPUT, _TYPE, _TENSOR_TYPE, _SHAPE, _DIMENSION, _DIM_VALUE = 1, 2, 1, 2
 KEY, VALUE = 1, 2
 
 _DEEPEST = 16
-_FEW = 64
-"""Tensors of so many numbers may be shapes or axes, so their numbers are read."""
+MOST_NUMBERS = 64
+"""Tensors of at most this many numbers may be shapes or axes: these are read, and followed through the graph."""
 _LONGEST_LENGTH = 12
 _MOST_FLOATS = 2500
 _FORMATS = {1: "f", 6: "i", 7: "q", 11: "d"}
@@ -236,7 +236,7 @@ class _Reader:
             self.contents.external.append(location or "without a name")
         if len(data) == 1 and tensor.kind in _FORMATS and min(tensor.dims, default=0) >= 0:
             count = prod(tensor.dims)
-            if count <= _FEW:
+            if count <= MOST_NUMBERS:
                 tensor.numbers = self._few_numbers(data[0], tensor.kind, count)
         return tensor
 

@@ -30,7 +30,7 @@ _MOST_PRODUCTS = 2**35
 _SEVERAL = 16
 """Images for which the shapes are followed besides one: as many as are classified at once by default."""
 _CONSTANTS = 8
-"""What is computed from weights alone may hold so many times the numbers that the file holds."""
+"""What is computed from weights alone may hold this many times the numbers in the file."""
 
 _ORT_FORMAT = b"ORTM"
 """What begins at the fifth byte of ONNX Runtime's own format, which it would read in another way than ONNX."""
@@ -99,7 +99,7 @@ def shapes_in(contents: ModelContents) -> dict[str, Value]:
 
 
 def _followed(contents: ModelContents, initializers: dict[str, Value], images: int) -> dict[str, Value]:
-    """Return what is known of each tensor for so many images; raise ValueError where it is too much for them."""
+    """Return what is known of each tensor for a batch of `images`; raise ValueError if it exceeds the limits."""
     values = dict(initializers)
     stored = sum(math.prod(value.shape) for value in values.values())
     for name, shape in contents.inputs.items():

@@ -11,12 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from asl_edge.runtime.onnx_file.graph import Node, Tensor
+from asl_edge.runtime.onnx_file.graph import MOST_NUMBERS, Node, Tensor
 
 Shape = tuple[int, ...]
-
-MOST_NUMBERS = 64
-"""Tensors of so many numbers may be shapes or axes, so their numbers are followed through the graph."""
 
 _LARGEST = 2**62
 """Numbers of a shape stay below it; ONNX Runtime's would overflow."""

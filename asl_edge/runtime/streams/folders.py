@@ -64,7 +64,7 @@ class LeftOut(Counter[str]):
 
 
 class Found(NamedTuple):
-    """An image in a folder, or something in the place of one."""
+    """An image in a folder, or what stands in its place."""
 
     path: str
     problem: str | None = None

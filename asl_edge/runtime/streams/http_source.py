@@ -133,7 +133,7 @@ def sent_image(opened: Opened) -> bytes | None:
 
 
 def _pieces(response: Any, most: int) -> Iterator[bytes]:
-    """Yield what comes, up to so many bytes.
+    """Yield what arrives, up to a limit of bytes.
 
     Raises:
         TimeoutError: it takes too long, in drops.

@@ -25,7 +25,7 @@ _MOST_FAILURES = 64
 """How often in a row reading may fail within a file before it is given up; each skips a damaged part."""
 
 _GAP = 2.5
-"""A gap of more than so many frames is no unsteady clock any more."""
+"""A gap of more than this many frames is too long for an unsteady clock."""
 
 _MOST_GAPS = 3
 """In a file with more gaps than these the clock is unsteady by itself, as in recordings of a screen."""

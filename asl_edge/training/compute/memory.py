@@ -39,7 +39,7 @@ class Needed(NamedTuple):
     per_image: int
 
     def for_batch(self, images: int) -> int:
-        """Return what batches of so many images take."""
+        """Return the memory that batches of this size take."""
         return self.fixed + self.per_image * images
 
 
