@@ -17,6 +17,9 @@ def demo(
     classes: Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Classes.")] = "A,B,C",
     per_class: Annotated[int, typer.Option("--per-class", metavar="N", help="Synthetic images per class.")] = 1600,
     epochs: Annotated[int, typer.Option("--epochs", metavar="N", help="Epochs of training.")] = 3,
+    network: Annotated[
+        str, typer.Option("--network", metavar="NAME", help="Network to train; alexnet-edge-8 is the fastest.")
+    ] = "alexnet",
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Same seed, same hands.")] = 0,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -45,7 +48,7 @@ def demo(
             err.print(f"  {step.result} ({step.seconds:.1f} s)", markup=False)
 
     names = tuple(parse_classes(classes))
-    config = DemoConfig(out=out, classes=names, per_class=per_class, epochs=epochs, seed=seed, overwrite=overwrite)
+    config = DemoConfig(out, names, per_class, epochs, seed, overwrite, network)
     result = run_demo(config, Shown())
     if as_json:
         print_json(result.to_dict())

@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from asl_edge.data.prepare.prepare import PrepareConfig
 from asl_edge.data.synthetic.scene import Framing
 from asl_edge.demo.gallery import Classified, write_gallery
 from asl_edge.errors import DataError, MissingPackageError
 from asl_edge.files import atomic
 from asl_edge.files.removal import is_link, remove
+from asl_edge.training import networks
+from asl_edge.training.config import TrainConfig
 from asl_edge.training.loop.progress import Progress
 
 MARK_FILE = "demo.json"
@@ -55,7 +58,7 @@ class DemoConfig:
     """How large the demo is.
 
     Raises:
-        DataError: on construction, when there are too few classes, images or epochs.
+        DataError: on construction, when there are too few classes, images or epochs, or no such network.
     """
 
     out: Path
@@ -65,9 +68,12 @@ class DemoConfig:
     epochs: int = 3
     seed: int = 0
     overwrite: bool = False
+    network: str = "alexnet"
+    """Name in `asl_edge.training.networks`."""
 
     def __post_init__(self) -> None:
         """Check every field."""
+        networks.get(self.network)
         if len(self.classes) < 2:
             raise DataError(f"The demo needs at least two classes. Received: {', '.join(self.classes)}")
         if self.per_class < 20:
@@ -241,13 +247,20 @@ class _Walk:
 
     def _plan(self) -> Iterator[tuple[str, str, Callable[[], Outcome]]]:
         config = self.config
+        size, network = networks.get(config.network).input_size, config.network
+        of_size = () if size == PrepareConfig.size else ("--size", size)
+        of_network = () if network == TrainConfig.network else ("--network", network)
         names = ",".join(config.classes)
         hands = ["--classes", names, "--per-class", config.per_class, "--seed", config.seed]
         hands += ["--clip-frames", 1, "--framing", FRAMING]
         yield "Synthesize hands", _command("data", "synthesize", "--out", self.hands, *hands), self.synthesize
-        yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays), self.prepare
-        trained = ("--recipe", RECIPE, "--epochs", config.epochs, "--seed", config.seed)
-        yield "Train AlexNet", _command("train", self.arrays, "--out", self.run, *trained), self.train
+        yield "Prepare arrays", _command("data", "prepare", self.hands, "--out", self.arrays, *of_size), self.prepare
+        trained = (*of_network, "--recipe", RECIPE, "--epochs", config.epochs, "--seed", config.seed)
+        yield (
+            f"Train {'AlexNet' if network == 'alexnet' else network}",
+            _command("train", self.arrays, "--out", self.run, *trained),
+            self.train,
+        )
         yield "Evaluate on held-out images", _command("evaluate", self.run, self.arrays), self.evaluate
         yield "Export FP32", _command("export", self.run, "--out", self.fp32), self.export_fp32
         half = ("--precision", "fp16")
@@ -284,9 +297,10 @@ class _Walk:
         return text, {"images": report.images, "images_per_second": report.images_per_second}
 
     def prepare(self) -> Outcome:
-        from asl_edge.data.prepare.prepare import PrepareConfig, prepare
+        from asl_edge.data.prepare.prepare import prepare
 
-        report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes))
+        size = networks.get(self.config.network).input_size
+        report = prepare(PrepareConfig(sources=(self.hands,), out=self.arrays, classes=self.config.classes, size=size))
         sizes = {split: sum(counts.values()) for split, counts in report.counts.items()}
         text = ", ".join(f"{count} {split}" for split, count in sizes.items())
         text += f"; {report.images_per_second:.0f} images per second"
@@ -297,7 +311,7 @@ class _Walk:
         from asl_edge.training import recipes
         from asl_edge.training.loop.train import train
 
-        recipe = recipes.get(RECIPE, epochs=self.config.epochs, seed=self.config.seed)
+        recipe = recipes.get(RECIPE, network=self.config.network, epochs=self.config.epochs, seed=self.config.seed)
         result = train(recipe, PreparedArrays.open(self.arrays), self.run, progress=self.watcher.training)
         validation = result.scores["validation"]
         text = f"validation accuracy {validation.accuracy:.1%} at epoch {result.best_epoch} of {result.epochs}"

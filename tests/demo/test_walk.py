@@ -18,6 +18,10 @@ from asl_edge.demo.walk import GALLERY_FILE, MARK_FILE, SUMMARY_FILE, DemoConfig
 from asl_edge.errors import DataError, MissingPackageError
 
 
+NETWORK = "alexnet-edge-8"
+"""A twentieth of AlexNet, which the README's commands train."""
+
+
 def asl_edge(*words: object) -> int:
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
@@ -27,7 +31,8 @@ def asl_edge(*words: object) -> int:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "hands and letters"
-    assert asl_edge("demo", "--out", out, "--classes", "a,b", "--per-class", 20, "--epochs", 1, "--json") == 0
+    small = ("--classes", "a,b", "--per-class", 20, "--epochs", 1, "--network", NETWORK)
+    assert asl_edge("demo", "--out", out, *small, "--json") == 0
     return out
 
 
@@ -39,7 +44,7 @@ def summary(demo: Path) -> dict[str, Any]:
 
 def test_every_step_is_real(demo: Path, summary: dict[str, Any]) -> None:
     titles = [step["title"] for step in summary["steps"]]
-    assert titles[:3] == ["Synthesize hands", "Prepare arrays", "Train AlexNet"]
+    assert titles[:3] == ["Synthesize hands", "Prepare arrays", f"Train {NETWORK}"]
     assert titles[-1] == "Benchmark"
     verified = [shlex.split(step["command"])[2] for step in summary["steps"] if step["title"].startswith("Verify")]
     assert [Path(path).name for path in verified] == ["model.onnx", "model-fp16.onnx"]
@@ -196,7 +201,12 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"classes": ("A",)}, "at least two"), ({"per_class": 19}, "at least 20"), ({"epochs": 0}, "one epoch")],
+    [
+        ({"classes": ("A",)}, "at least two"),
+        ({"per_class": 19}, "at least 20"),
+        ({"epochs": 0}, "one epoch"),
+        ({"network": "x"}, "Unknown network"),
+    ],
 )
 def test_rules(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from free_port import free_port
 from onnx import helper, numpy_helper
 from recorded_progress import RecordedProgress, StopAt
 
@@ -595,36 +590,3 @@ def test_the_pretrained_model(exported, four, tmp_path, monkeypatch):
     train(config("pretrained", epochs=1), four, tmp_path / "run", progress=progress)
     assert any(note.startswith("Started from the pretrained model: 4 layers of tiny") for note in progress.notes)
     assert RunFolder.open(tmp_path / "run").config["start_from"] == "pretrained"
-
-
-def begin(arrays, out, wanted, *hosts, **environment):
-    script = Path(__file__).parents[1] / "train_somewhere.py"
-    words = [sys.executable, str(script), str(arrays), str(out), json.dumps(wanted), *map(str, hosts)]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[1:3])), **environment}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
-
-
-def histories(*processes):
-    """What each process has printed; none of them stays, whatever happens."""
-    try:
-        printed = [process.communicate(timeout=600) for process in processes]
-    finally:
-        for process in processes:
-            with process:
-                process.kill()
-    assert [process.returncode for process in processes] == [0] * len(processes), printed
-    return [json.loads(out.splitlines()[-1])["history"] for out, _ in printed]
-
-
-def test_with_jax_and_on_two_hosts(exported, shared_colour_arrays, tmp_path):
-    if find_spec("jax") is None:
-        pytest.skip("jax is not installed")
-    wanted = {"recipe": "finetune", "batch_size": 16, "epochs": 2, "drop_last": True, "augmentation": "none"}
-    wanted["start_from"] = str(exported["tiny"])
-    port = free_port()
-    hosts = f"127.0.0.1:{port},127.0.0.1:{port}"
-    first, second = histories(*(begin(shared_colour_arrays, tmp_path / "two", wanted, hosts, n) for n in (0, 1)))
-    (alone,) = histories(begin(shared_colour_arrays, tmp_path / "one", wanted, KERAS_BACKEND="jax"))
-    assert [row["loss"] for row in first] == [row["loss"] for row in second]
-    for one, two in zip(alone, first, strict=True):
-        assert one["loss"] == pytest.approx(two["loss"], rel=1e-3)
