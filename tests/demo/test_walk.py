@@ -17,7 +17,6 @@ from asl_edge.cli import main
 from asl_edge.demo.walk import GALLERY_FILE, MARK_FILE, SUMMARY_FILE, DemoConfig, Watcher, run_demo
 from asl_edge.errors import DataError, MissingPackageError
 
-
 NETWORK = "alexnet-edge-8"
 """A twentieth of AlexNet, which the README's commands train."""
 
