@@ -142,7 +142,7 @@ def _round_group(
     return result
 
 
-def _inverse_factor(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _inverse_factor(matrix: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the upper triangular U with U.T @ U = the inverse of a positive definite matrix (K, K).
 
     Row i of U divided by its diagonal says how the columns after i compensate an error in i. Inverting a triangular
@@ -151,7 +151,7 @@ def _inverse_factor(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return _triangular_inverse(np.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1])
 
 
-def _triangular_inverse(upper: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _triangular_inverse(upper: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the inverse of an upper triangular matrix (K, K), by halves."""
     count = len(upper)
     if count <= _BLOCK:
