@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError, UserError
-from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.convert import ConvertedModel
 from asl_edge.export.graph.edit import copy_of
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
@@ -25,11 +24,7 @@ from asl_edge.export.int8.mixed_precision_search import (
 )
 from asl_edge.export.int8.quantize import QuantizationConfig
 from asl_edge.export.parity import ParityReport, compare, compare_unlike_training
-from asl_edge.export.parity_images import (
-    CALIBRATION_IMAGES,
-    ParityImages,
-    calibration_images,
-)
+from asl_edge.export.parity_images import CALIBRATION_IMAGES, CalibrationData, ParityImages, calibration_images
 from asl_edge.export.passes.extra_outputs import (
     last_layer,
     offer_features,
@@ -45,7 +40,6 @@ from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import processor
 from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
 from asl_edge.spec import CARD_KEY, ModelSpec
-from asl_edge.training.runs.folder import MODEL_CARD_FILE
 
 if TYPE_CHECKING:
     import onnx
@@ -61,7 +55,7 @@ class Int8Choices:
     """Options of INT8 quantisation.
 
     Raises:
-        UserError: on construction, when the agreement is out of range.
+        UserError: on construction, when the agreement or the count is out of range.
     """
 
     config: QuantizationConfig = field(default_factory=QuantizationConfig)
@@ -74,11 +68,18 @@ class Int8Choices:
     export has to reach."""
 
     def __post_init__(self) -> None:
-        """Check the agreement."""
+        """Check the agreement and the count."""
+        if self.count < 1:
+            raise UserError(f"INT8 needs at least one calibration image. Received: {self.count}")
         if not REQUIRED_AGREEMENT <= self.target_agreement <= 1:
             raise UserError(
                 f"The target agreement must be {REQUIRED_AGREEMENT:g} to 1. Received: {self.target_agreement:g}"
             )
+
+    @property
+    def images(self) -> CalibrationData:
+        """The images to read before the conversion."""
+        return CalibrationData(self.calibration, self.count)
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,19 @@ class BuiltGraph:
         return content
 
 
+def check_goal(optimize_for: str) -> None:
+    """Raise UserError if what to optimise for is unknown."""
+    if optimize_for not in get_args(OptimizeFor):
+        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
+
+
 def default_precision(optimize_for: str) -> str:
     """Return the precision to export if none is named.
 
     Raises:
         UserError: `optimize_for` is unknown.
     """
-    if optimize_for not in get_args(OptimizeFor):
-        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
+    check_goal(optimize_for)
     return "fp16-weights" if optimize_for == "size" else "fp32"
 
 
@@ -179,7 +185,7 @@ def build(
         graph = store_in_half(full)
     elif precision == "int8":
         int8 = int8 or Int8Choices()
-        calibration = calibration_images(source, int8.calibration, int8.count)
+        calibration = prepared.calibrated_on or calibration_images(source, *int8.images)
         graph, quantization = quantize_measured(
             prepared.graph,
             np.concatenate([calibration.images, calibration_hands(source)]),
@@ -237,19 +243,6 @@ def _compared(
     )
 
 
-def written_card(source: Source) -> str | None:
-    """Return the model card that a person put into the run, or that is in an exported file; None without one."""
-    if source.run is None:
-        return source.own_card
-    path = source.run.path / MODEL_CARD_FILE
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}). Fix or delete the file.") from error
-
-
 def _spec(
     prepared: ConvertedModel,
     parity: ParityReport,
@@ -260,9 +253,7 @@ def _spec(
     """Return the spec to store in the file."""
     source, calibration, own_spec = prepared.source, prepared.calibration, prepared.source.own_spec
     config = {} if source.run is None else source.run.config
-    evaluation, version = {}, PREPROCESS_VERSION
-    if own_spec is not None:
-        evaluation, version = own_spec.evaluation, own_spec.preprocess_version
+    version = PREPROCESS_VERSION if own_spec is None else own_spec.preprocess_version
     kept = {} if calibration is None else calibration.to_dict()
     return ModelSpec(
         classes=source.classes,
@@ -281,7 +272,7 @@ def _spec(
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
         zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
-        evaluation=evaluation if source.run is None else read_source_metrics(source.run.path),
+        evaluation=prepared.recorded.evaluation,
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),

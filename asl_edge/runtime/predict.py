@@ -71,7 +71,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """What a command ends with: 0 if nothing was skipped, 2 if there were mistakes and nothing else, otherwise 1."""
+        """What a command ends with: 0 if nothing was skipped, 2 if there were mistakes and nothing else, else 1."""
         if not self.skipped:
             return 0
         return 1 if self.classified or self.failures else 2

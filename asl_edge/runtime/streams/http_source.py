@@ -298,7 +298,7 @@ class _Parts:
         return line
 
     def _line_or_end(self) -> bytes:
-        """Return the next line with its end, or as much of it as a line may have; empty where nothing comes any more."""
+        """Return the next line with its end, or as much of it as a line may have; empty at the end of all."""
         while (end := self._arrived.find(b"\n", 0, _LONGEST_LINE)) < 0 and len(self._arrived) < _LONGEST_LINE:
             if not self._more():
                 break

@@ -27,7 +27,7 @@ class Item:
     problem: str | None = None
     """Why there is no image; None when there is one."""
     failed: bool = False
-    """Whether the problem is a failure (a lost connection, a disk, a camera) rather than a mistake in what was named."""
+    """Whether the problem is a failure (a lost connection, a disk) rather than a mistake in what was named."""
     frames_per_second: float | None = None
     """Frame rate of the frame's video; None if unknown."""
 
