@@ -83,9 +83,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
                 path.unlink()
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
-            raise UserError(
-                f"{path} is there already. Name another key, or sign with the one that you have."
-            ) from None
+            raise UserError(f"{path} is there already. Name another key, or sign with the one that you have.") from None
         raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
 
 
