@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import ModelError, UserError
+from asl_edge.errors import UserError
 from asl_edge.export.convert import ConvertedModel
+from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.edit import copy_of
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load, versions
@@ -38,7 +39,6 @@ from asl_edge.export.source.open_source import Source
 from asl_edge.export.synthetic_hands import DESCRIBED, calibration_hands, unlike_training
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import processor
-from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
 from asl_edge.spec import CARD_KEY, ModelSpec
 
 if TYPE_CHECKING:
@@ -106,13 +106,7 @@ class BuiltGraph:
         metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
         load("onnx").helper.set_model_props(self.graph, metadata)
         content = aligned(self.graph.SerializeToString())
-        try:
-            reject_unsafe_model(content, "the exported model")
-        except ModelError as error:
-            raise ModelError(
-                f"This network cannot be exported: a device would refuse it, since {error} Build it from other layers "
-                "(convolutions, pooling, dense layers, normalisation, activations), or for smaller images."
-            ) from error
+        refuse_undeployable(content)
         return content
 
 

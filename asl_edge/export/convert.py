@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.evaluation.calibration import Calibration
+from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs
 from asl_edge.export.parity_images import CalibrationData, ParityImages, calibration_images, parity_images
 from asl_edge.export.passes.extra_outputs import (
@@ -98,7 +99,7 @@ def convert(
 
     Raises:
         ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_images`,
-            `to_onnx` and `optimize`.
+            `to_onnx`, `optimize` and `refuse_undeployable`.
     """
     started = time.perf_counter()
     origin = open_source(source, described)
@@ -116,6 +117,7 @@ def convert(
     passes: tuple[PassReport, ...] = ()
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
+    refuse_undeployable(graph.SerializeToString())
     expected = at_temperature(keras_outputs(origin.model, images.images), temperature)
     if origin.own_spec is not None:
         _check_rebuilt(origin, expected, images)
