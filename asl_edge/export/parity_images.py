@@ -27,7 +27,7 @@ class CalibrationData(NamedTuple):
 
     path: str | os.PathLike[str] | None = None
     """Prepared arrays or a folder of images; None for the run's training sample."""
-    count: int = CALIBRATION_IMAGES
+    most: int = CALIBRATION_IMAGES
     """Largest number of them."""
 
 
