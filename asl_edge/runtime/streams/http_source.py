@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from asl_edge._version import __version__
 from asl_edge.errors import ImageError, ReadFailure
 from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, decode, opencv
+from asl_edge.runtime.streams.addresses import is_http
 from asl_edge.runtime.streams.item import Item, centre_square, unread
 from asl_edge.runtime.streams.waiting import MOST_SECONDS, SILENT_SECONDS, end_of_wait, noticed, seconds_until
 
@@ -62,6 +67,41 @@ def open_http(address: str, end: float) -> Opened:
     return answer
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https; Python's own would open a connection for FTP as well."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not is_http(newurl):
+            fp.close()
+            raise ImageError("the address redirects to one that is not http or https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener without handlers for FTP, files and data, with the proxies of the environment."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        _Redirects,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    if hasattr(http.client, "HTTPSConnection"):  # a Python that was built with OpenSSL
+        opener.add_handler(urllib.request.HTTPSHandler())
+    return opener
+
+
 def _request(address: str, end: float, answers: list[Opened | BaseException]) -> None:
     """Send the request and append the answer, or the exception that `open_http` raises."""
     try:
@@ -71,20 +111,13 @@ def _request(address: str, end: float, answers: list[Opened | BaseException]) ->
 
 
 def _answer(address: str, end: float) -> Opened:
-    import http.client
-    import urllib.error
-    import urllib.request
-
-    from asl_edge._version import __version__
-    from asl_edge.runtime.streams.http_opener import http_opener
-
     try:
         request = urllib.request.Request(_without_login(address), headers={"User-Agent": f"asl-edge/{__version__}"})
         login = _login(address)
         if login is not None:
             request.add_unredirected_header("Authorization", f"Basic {login}")
         with contextlib.ExitStack() as undo:
-            response = http_opener().open(request, timeout=SILENT_SECONDS)
+            response = _opener().open(request, timeout=SILENT_SECONDS)
             undo.callback(response.close)
             content_type = str(response.headers.get("Content-Type", ""))
             head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES, end))
