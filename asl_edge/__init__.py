@@ -10,11 +10,14 @@ to a host of Microsoft. Whoever wants it sets `ORT_DISABLE_TELEMETRY=0` before.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from asl_edge._version import __version__
 
+TYPE_CHECKING = False
+# Not imported from typing: that takes longer than all of this, and Ctrl-C meanwhile cannot be dealt with here.
 if TYPE_CHECKING:
+    from typing import Any
+
     from asl_edge.api import adapt, benchmark, evaluate, predict, prepare, recipe, train, verify
     from asl_edge.bench.scenarios import Effort
     from asl_edge.data.arrays import PreparedArrays

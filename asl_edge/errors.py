@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+
+_OF_THE_PATH = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+    )
+)
+"""What the system says of a path that is wrong or not permitted; everything else is a failure of the machine."""
+
 
 class AslEdgeError(Exception):
     """Something failed that the message explains. Exit code 1."""
@@ -17,6 +33,22 @@ class UserError(AslEdgeError):
 
 class ImageError(UserError):
     """One image cannot be read; the message is the reason, without the file's name."""
+
+
+class ReadFailure(ImageError):  # noqa: N818 - the failure of reading, next to ImageError, which is about what is read
+    """One image cannot be read although nothing need be wrong with what was named. Exit code 1.
+
+    A connection was lost, a disk fails, a camera is busy, memory ran out.
+    """
+
+    exit_code = 1
+
+
+def unreadable(error: OSError | ValueError) -> ImageError:
+    """Return what the system's refusal to read an image is: a mistake in its path, or a failure."""
+    reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    mistake = isinstance(error, ValueError) or error.errno in _OF_THE_PATH
+    return ImageError(reason) if mistake else ReadFailure(reason)
 
 
 class DataError(UserError):

@@ -13,9 +13,14 @@ import pytest
 
 
 @contextmanager
-def read_only(folder: Path) -> Iterator[Path]:
-    """Make `folder`, and let nothing be written in it; skip the test where that cannot be done."""
+def read_only(folder: Path, file: Path | None = None) -> Iterator[Path]:
+    """Make `folder`, with a copy of `file`, and let nothing be written in it; skip the test where that cannot be done.
+
+    The copy of the file stays as it was made, so that it can be removed by whoever removes the folder.
+    """
     folder.mkdir()
+    if file is not None:
+        shutil.copy(file, folder)
     if os.name == "nt":
         pytest.skip("Windows has no folders of that kind")
     if os.geteuid() != 0:

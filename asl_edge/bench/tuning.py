@@ -1,4 +1,4 @@
-"""Finds the fastest correct way to run a model on this machine, and saves it next to the model."""
+"""Finds the fastest correct way to run a model on this machine, and saves it where sessions find it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from asl_edge.bench.runner import take_turn
 from asl_edge.bench.scenarios import Effort
 from asl_edge.errors import AslEdgeError, ModelError, ProviderError, UserError
 from asl_edge.files import atomic
+from asl_edge.files.writable import refuse_unwritable_file
 from asl_edge.runtime.bundle.detection import is_bundle
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
-from asl_edge.runtime.engine.tuned import FORMAT, Tuned, tuned_path
+from asl_edge.runtime.engine.tuned import FORMAT, Tuned, tuned_paths
 from asl_edge.runtime.machine import available_cores
 from asl_edge.runtime.model_loading import find_model
 from asl_edge.runtime.pretrained import resolve
@@ -78,7 +79,7 @@ def tune(
         on_turn: called with the turns done and the turns in all, before each turn.
 
     Raises:
-        UserError: the batch size is out of range, or the result cannot be written next to the model.
+        UserError: the batch size is out of range, or the result can be kept neither next to the model nor in the cache.
         ModelError, ProviderError: there is no such model or provider.
         AslEdgeError: nothing could be measured.
     """
@@ -87,8 +88,7 @@ def tune(
     path = Path(resolve(model))
     size = find_model(path, provider="cpu").spec.input_size
     effort = effort or Effort(rounds=3, runs=30, warmup=5)
-    out = tuned_path(path)
-    _refuse_unwritable(out)
+    out = _place(path)
     ways = _ways(path, providers_to_try)
     wrong = _failing(path, ways)
     request = {"model": str(path.resolve()), "input_size": size, "batch_size": batch_size}
@@ -201,8 +201,16 @@ def _failing(path: Path, ways: Sequence[Tuned]) -> dict[tuple[str, str], str]:
     return wrong
 
 
-def _refuse_unwritable(out: Path) -> None:
-    if not os.access(out.parent, os.W_OK) or (out.exists() and not os.access(out, os.W_OK)):
-        raise UserError(
-            f"{out} cannot be written, but the result belongs next to the model. Copy the model elsewhere first."
-        )
+def _place(model: Path) -> Path:
+    """Return where the result will be written: before anything is measured, which takes minutes."""
+    for path in tuned_paths(model):
+        try:
+            refuse_unwritable_file(path, "--out")
+        except UserError as error:
+            reason = error
+        else:
+            return path
+    raise UserError(
+        f"The result can be kept neither next to the model nor in the user's cache: {path} cannot be written. Set "
+        "XDG_CACHE_HOME to a folder of yours."
+    ) from reason

@@ -12,6 +12,7 @@ from asl_edge.cli.options import AsJson
 
 if TYPE_CHECKING:
     from asl_edge.evaluation.calibration import Calibration, SourcePredictions
+    from asl_edge.training.runs.folder import RunFolder
 
 
 def calibrate(
@@ -56,13 +57,19 @@ def calibrate(
     """
     from asl_edge.cli.output.console import print_json, print_next
     from asl_edge.evaluation import calibration
+    from asl_edge.evaluation.labelled_data import refuse_missing
+    from asl_edge.files.writable import refuse_unwritable_folder
     from asl_edge.training.runs.folder import RunFolder
 
     run_folder = RunFolder.open(run)
     calibration.check_choices(target, temperature, both=bool(threshold_on))
     # The file, not the run: the uncalibrated predictions of the network are needed.
-    predictions = [_predictions(run_folder.best_model_path, source, run_folder.classes) for source in data]
-    others = [_predictions(run_folder.best_model_path, source, run_folder.classes) for source in threshold_on or []]
+    named = (*data, *(threshold_on or []))
+    refuse_missing(*named)
+    refuse_unwritable_folder(run, "RUN")
+    read = {source: _read(source, run_folder) for source in named if source.suffix.lower() == ".csv"}
+    predictions = [read.get(source) or _classified(run_folder, source) for source in data]
+    others = [read.get(source) or _classified(run_folder, source) for source in threshold_on or []]
     result = calibration.calibrate(
         predictions,
         threshold_on=others or None,
@@ -79,24 +86,30 @@ def calibrate(
     print_next(shlex.join(["asl-edge", "export", str(run), "--out", str(run / "model.onnx")]))
 
 
-def _predictions(network: Path, source: Path, classes: tuple[str, ...]) -> SourcePredictions:
-    from asl_edge.cli.output.console import err, warn
+def _read(source: Path, run: RunFolder) -> SourcePredictions:
+    """Read the predictions of an evaluation of the run's network."""
     from asl_edge.errors import DataError
     from asl_edge.evaluation.calibration import SourcePredictions
-    from asl_edge.evaluation.evaluate import evaluate
     from asl_edge.evaluation.predictions_file import read_predictions
 
-    if source.suffix.lower() == ".csv":
-        read = read_predictions(source)
-        if read.classes != classes:
-            raise DataError(
-                f"{source} is of a network with the classes {','.join(read.classes)}, but {network.parent} has "
-                f"{','.join(classes)}. Evaluate the network of this run."
-            )
-        # If the model was calibrated: the probabilities before that, or the old temperature would be lost.
-        return SourcePredictions(source.absolute().parent.name, read.uncalibrated(), read.labels)
+    read = read_predictions(source)
+    if read.classes != run.classes:
+        raise DataError(
+            f"{source} is of a network with the classes {','.join(read.classes)}, but {run.path} has "
+            f"{','.join(run.classes)}. Evaluate the network of this run."
+        )
+    # If the model was calibrated: the probabilities before that, or the old temperature would be lost.
+    return SourcePredictions(source.absolute().parent.name, read.uncalibrated(), read.labels)
+
+
+def _classified(run: RunFolder, source: Path) -> SourcePredictions:
+    """Classify the images of a source with the run's network."""
+    from asl_edge.cli.output.console import err, warn
+    from asl_edge.evaluation.calibration import SourcePredictions
+    from asl_edge.evaluation.evaluate import evaluate
+
     with err.status(f"Classifying {source} ..."):
-        report = evaluate(network, source)
+        report = evaluate(run.best_model_path, source)
     if report.skipped:
         warn(f"Skipped {len(report.skipped)} images of {source} that cannot be read.")
     return SourcePredictions(source.name, report.probabilities, report.labels)

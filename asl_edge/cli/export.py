@@ -164,9 +164,10 @@ def export(
     model = described(classes, fit, bgr, pixels, weights)
     config = quantization_config(target, calibration_method, keep_float)
     int8 = Int8Choices(config, calibration, calibration_count, agreement)
-    if bundle is not None and (out is not None or not optimize):
+    if bundle is not None and (out is not None or not optimize or optimize_for != "latency"):
         raise UserError(
-            "--bundle names the file to write and holds optimised graphs. Leave --out and --no-optimize out."
+            "--bundle names the file to write and holds graphs that are optimised for latency. Leave --out, "
+            "--no-optimize and --optimize-for out."
         )
     for path, option in ((out, "--out"), (bundle, "--bundle")):
         if path is not None:

@@ -87,7 +87,8 @@ def predict(
     Of video frames, the centre square is classified. A file is an image or a video by its content. Standard input holds
     paths, one per line or with NUL bytes between them, or one image itself. Exit code 0 if every image was classified,
     1 if some could not be read or frames of a video are missing (which is said on standard error, and the others are
-    classified), 2 if none could or the command is wrong.
+    classified), or if reading failed: a lost connection, a disk, a camera. 2 if nothing could be classified because
+    of what was named, or the command is wrong.
 
     Examples:
         asl-edge predict hand.jpg
@@ -141,8 +142,7 @@ def predict(
         _tell(f"{summary.classified} classified{unsure}{skipped}{speed}", quiet=True)
     if summary.left_out:
         _tell(f"Left out: {summary.left_out.in_words()}.")
-    if summary.skipped:
-        raise typer.Exit(1 if summary.classified else 2)
+    raise typer.Exit(summary.exit_code)
 
 
 def _text_sink(as_json: bool, as_csv: bool) -> TextSink:

@@ -1,4 +1,4 @@
-"""`asl-edge tune`: the fastest correct way to run a model on this machine, remembered next to the model."""
+"""`asl-edge tune`: the fastest correct way to run a model on this machine, remembered."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from asl_edge.errors import DataError, MissingPackageError, ModelError
 from asl_edge.evaluation.classifiers.classifier import Classifier
 from asl_edge.evaluation.classifiers.open_classifier import open_classifier
 from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
-from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data
+from asl_edge.evaluation.labelled_data import LabelledData, Wanted, open_labelled_data, refuse_missing
 from asl_edge.evaluation.per_class import per_class_figures
 from asl_edge.evaluation.report import (
     ClassFigures,
@@ -65,6 +65,7 @@ def evaluate(
         TypeError: `changes` names a field that there is not.
     """
     options, model_options = combined(options, model_options, changes)
+    refuse_missing(data)
     with opened_classifier(model, options, model_options) as (classifier, warned):
         labelled = open_labelled_data(
             data, wanted_by(classifier), split=options.split, bgr=options.bgr, classes=options.classes

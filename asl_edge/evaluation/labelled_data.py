@@ -73,6 +73,13 @@ class LabelledData(Protocol):
         ...
 
 
+def refuse_missing(*paths: str | os.PathLike[str]) -> None:
+    """Raise DataError where there is no such data, before a model is opened, which takes seconds with Keras."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise DataError(f"No such file or folder: {os.fspath(path)}")
+
+
 def open_labelled_data(
     path: str | os.PathLike[str],
     wanted: Wanted,

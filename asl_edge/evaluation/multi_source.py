@@ -16,7 +16,7 @@ from asl_edge.data.prepare.discovery import distinct_names
 from asl_edge.errors import DataError
 from asl_edge.evaluation.evaluate import make_report, measure, none_readable, opened_classifier, wanted_by
 from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
-from asl_edge.evaluation.labelled_data import LabelledData, open_labelled_data
+from asl_edge.evaluation.labelled_data import LabelledData, open_labelled_data, refuse_missing
 from asl_edge.evaluation.report import ClassifiedImages, EvaluatedModel, EvaluationReport
 from asl_edge.runtime.model_options import ModelOptions
 from asl_edge.runtime.pretrained import is_pretrained
@@ -72,6 +72,7 @@ def evaluate_sources(
     """
     options, model_options = combined(options, model_options, changes)
     names = source_names(data)
+    refuse_missing(*data)
     with ExitStack() as stack:
         classifier, warned = stack.enter_context(opened_classifier(model, options, model_options))
         sources: list[LabelledData] = []

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import ModelError, UserError
-from asl_edge.evaluation.source_metrics import read_source_metrics
+from asl_edge.errors import UserError
 from asl_edge.export.convert import ConvertedModel
+from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.edit import copy_of
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load, versions
@@ -25,11 +25,7 @@ from asl_edge.export.int8.mixed_precision_search import (
 )
 from asl_edge.export.int8.quantize import QuantizationConfig
 from asl_edge.export.parity import ParityReport, compare, compare_unlike_training
-from asl_edge.export.parity_images import (
-    CALIBRATION_IMAGES,
-    ParityImages,
-    calibration_images,
-)
+from asl_edge.export.parity_images import CALIBRATION_IMAGES, CalibrationData, ParityImages, calibration_images
 from asl_edge.export.passes.extra_outputs import (
     last_layer,
     offer_features,
@@ -43,9 +39,7 @@ from asl_edge.export.source.open_source import Source
 from asl_edge.export.synthetic_hands import DESCRIBED, calibration_hands, unlike_training
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import processor
-from asl_edge.runtime.onnx_file.safety import reject_unsafe_model
 from asl_edge.spec import CARD_KEY, ModelSpec
-from asl_edge.training.runs.folder import MODEL_CARD_FILE
 
 if TYPE_CHECKING:
     import onnx
@@ -61,7 +55,7 @@ class Int8Choices:
     """Options of INT8 quantisation.
 
     Raises:
-        UserError: on construction, when the agreement is out of range.
+        UserError: on construction, when the agreement or the count is out of range.
     """
 
     config: QuantizationConfig = field(default_factory=QuantizationConfig)
@@ -74,11 +68,18 @@ class Int8Choices:
     export has to reach."""
 
     def __post_init__(self) -> None:
-        """Check the agreement."""
+        """Check the agreement and the count."""
+        if self.count < 1:
+            raise UserError(f"INT8 needs at least one calibration image. Received: {self.count}")
         if not REQUIRED_AGREEMENT <= self.target_agreement <= 1:
             raise UserError(
                 f"The target agreement must be {REQUIRED_AGREEMENT:g} to 1. Received: {self.target_agreement:g}"
             )
+
+    @property
+    def images(self) -> CalibrationData:
+        """The images to read before the conversion."""
+        return CalibrationData(self.calibration, self.count)
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,14 @@ class BuiltGraph:
         metadata = self.spec.to_metadata() | ({} if card is None else {CARD_KEY: card})
         load("onnx").helper.set_model_props(self.graph, metadata)
         content = aligned(self.graph.SerializeToString())
-        try:
-            reject_unsafe_model(content, "the exported model")
-        except ModelError as error:
-            raise ModelError(
-                f"This network cannot be exported: a device would refuse it, since {error} Build it from other layers "
-                "(convolutions, pooling, dense layers, normalisation, activations), or for smaller images."
-            ) from error
+        refuse_undeployable(content)
         return content
+
+
+def check_goal(optimize_for: str) -> None:
+    """Raise UserError if what to optimise for is unknown."""
+    if optimize_for not in get_args(OptimizeFor):
+        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
 
 
 def default_precision(optimize_for: str) -> str:
@@ -121,8 +122,7 @@ def default_precision(optimize_for: str) -> str:
     Raises:
         UserError: `optimize_for` is unknown.
     """
-    if optimize_for not in get_args(OptimizeFor):
-        raise UserError(f"Optimise for one of {', '.join(get_args(OptimizeFor))}. Received: {optimize_for!r}")
+    check_goal(optimize_for)
     return "fp16-weights" if optimize_for == "size" else "fp32"
 
 
@@ -179,7 +179,7 @@ def build(
         graph = store_in_half(full)
     elif precision == "int8":
         int8 = int8 or Int8Choices()
-        calibration = calibration_images(source, int8.calibration, int8.count)
+        calibration = prepared.calibrated_on or calibration_images(source, *int8.images)
         graph, quantization = quantize_measured(
             prepared.graph,
             np.concatenate([calibration.images, calibration_hands(source)]),
@@ -237,19 +237,6 @@ def _compared(
     )
 
 
-def written_card(source: Source) -> str | None:
-    """Return the model card that a person put into the run, or that is in an exported file; None without one."""
-    if source.run is None:
-        return source.own_card
-    path = source.run.path / MODEL_CARD_FILE
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}). Fix or delete the file.") from error
-
-
 def _spec(
     prepared: ConvertedModel,
     parity: ParityReport,
@@ -260,9 +247,7 @@ def _spec(
     """Return the spec to store in the file."""
     source, calibration, own_spec = prepared.source, prepared.calibration, prepared.source.own_spec
     config = {} if source.run is None else source.run.config
-    evaluation, version = {}, PREPROCESS_VERSION
-    if own_spec is not None:
-        evaluation, version = own_spec.evaluation, own_spec.preprocess_version
+    version = PREPROCESS_VERSION if own_spec is None else own_spec.preprocess_version
     kept = {} if calibration is None else calibration.to_dict()
     return ModelSpec(
         classes=source.classes,
@@ -281,7 +266,7 @@ def _spec(
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
         zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
-        evaluation=evaluation if source.run is None else read_source_metrics(source.run.path),
+        evaluation=prepared.recorded.evaluation,
         trained_on=source.trained_on,
         parity=parity.summary(),
         made_with=versions(),

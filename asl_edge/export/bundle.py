@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import UserError
-from asl_edge.export.build import BuiltGraph, Int8Choices, build, check_precision, written_card
+from asl_edge.export.build import BuiltGraph, Int8Choices, build, check_precision
 from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.export import checked_file, reject_out_of_tolerance, writing
+from asl_edge.export.int8.quantize import chosen_nodes
+from asl_edge.export.parity_images import refuse_missing
 from asl_edge.export.source.open_source import Described
 from asl_edge.files import atomic
 from asl_edge.runtime.bundle.archive import write_archive
@@ -108,9 +110,13 @@ def export_bundle(  # noqa: PLR0913
     path = checked_file(Path(out), SUFFIX, "--bundle")
     _check_choices(precisions, golden)
     say = on_step or (lambda text: None)
+    int8 = (int8 or Int8Choices()) if "int8" in precisions else None
+    refuse_missing(data, None if int8 is None else int8.calibration)
     say("Converting")
-    converted = convert(source, data=data, described=described)
-    card = written_card(converted.source)
+    converted = convert(source, data=data, described=described, calibrate_on=None if int8 is None else int8.images)
+    card = converted.recorded.card
+    if int8 is not None:
+        chosen_nodes(converted.graph, int8.config)  # before the other precisions, which take minutes
     images, golden_from = _examples(converted, golden, real_examples)
     models: list[BuiltGraph] = []
     for precision in precisions:

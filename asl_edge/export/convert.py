@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -11,25 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import ModelError, RunError
-from asl_edge.evaluation.calibration import Calibration, read_calibration
+from asl_edge.errors import ModelError
+from asl_edge.evaluation.calibration import Calibration
+from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs
-from asl_edge.export.parity_images import (
-    ParityImages,
-    parity_images,
-)
+from asl_edge.export.parity_images import CalibrationData, ParityImages, calibration_images, parity_images
 from asl_edge.export.passes.extra_outputs import (
     apply_temperature,
     features_tensor,
 )
 from asl_edge.export.passes.optimize import PassReport, optimize
+from asl_edge.export.recorded import Recorded, read_recorded
 from asl_edge.export.source.keras_to_onnx import to_onnx
 from asl_edge.export.source.open_source import Described, Source, open_source
 from asl_edge.export.synthetic_hands import unlike_training
-from asl_edge.files.earlier_names import current_or_earlier
 from asl_edge.runtime.zoom import ZoomModel
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
-from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, ZOOM_FILE
 
 if TYPE_CHECKING:
     import onnx
@@ -51,9 +47,10 @@ class ConvertedModel:
     optimized: bool
     features: str | None
     """The tensor that is the input of Keras's last layer, which computes the logits."""
-    calibration: Calibration | None
-    zoom: ZoomModel | None
-    """How the hand is located for a zoom pass; None for a model without one."""
+    recorded: Recorded
+    """What is stored along with it."""
+    calibrated_on: ParityImages | None
+    """Training images for INT8; None where they were not asked for."""
     expected: Outputs
     """Keras's outputs for the images, calibrated."""
     unlike: npt.NDArray[np.uint8]
@@ -64,6 +61,16 @@ class ConvertedModel:
     load_seconds: float
     conversion_seconds: float
     optimization_seconds: float
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Temperature and threshold; None without calibration."""
+        return self.recorded.calibration
+
+    @property
+    def zoom(self) -> ZoomModel | None:
+        """How the hand is located for a zoom pass; None for a model without one."""
+        return self.recorded.zoom
 
     @property
     def temperature(self) -> float:
@@ -77,26 +84,31 @@ def convert(
     data: str | os.PathLike[str] | None = None,
     described: Described | None = None,
     optimized: bool = True,
+    calibrate_on: CalibrationData | None = None,
 ) -> ConvertedModel:
     """Read a model, convert it to float32 ONNX and optimise the graph.
+
+    Everything else that an export needs is read before the conversion, which takes minutes.
 
     Args:
         source: a run folder, a `.keras` file, an exported `.onnx` file or the tutorial's `model.json`.
         data: real images for the comparison (see `asl_edge.export.parity_images`); the run's own by default.
         described: class names and the rest, for a model outside a run.
         optimized: False keeps the graph as it was converted.
+        calibrate_on: which images INT8 will need; None if it is not among the precisions.
 
     Raises:
         ModelError, RunError, DataError, ParityError, MissingPackageError: see `open_source`, `parity_images`,
-            `to_onnx` and `optimize`.
+            `to_onnx`, `optimize` and `refuse_undeployable`.
     """
     started = time.perf_counter()
     origin = open_source(source, described)
     load_seconds = time.perf_counter() - started
-    images = parity_images(origin, data)  # first, since there is no export without them
+    images = parity_images(origin, data)
+    calibrated_on = None if calibrate_on is None else calibration_images(origin, *calibrate_on)
+    recorded = read_recorded(origin)
     converted = to_onnx(origin.model, name=origin.network)
-    calibration, zoom = _calibration(origin), _zoom(origin)
-    temperature = 1.0 if calibration is None else calibration.temperature
+    temperature = 1.0 if recorded.calibration is None else recorded.calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
     # Kept, since folding them into the last product would change the features, which adaptations depend on.
@@ -105,6 +117,7 @@ def convert(
     passes: tuple[PassReport, ...] = ()
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
+    refuse_undeployable(graph.SerializeToString())
     expected = at_temperature(keras_outputs(origin.model, images.images), temperature)
     if origin.own_spec is not None:
         _check_rebuilt(origin, expected, images)
@@ -115,8 +128,8 @@ def convert(
         graph=graph,
         optimized=optimized,
         features=tensor,
-        calibration=calibration,
-        zoom=zoom,
+        recorded=recorded,
+        calibrated_on=calibrated_on,
         expected=expected,
         unlike=unlike,
         unlike_expected=at_temperature(keras_outputs(origin.model, unlike), temperature),
@@ -141,35 +154,3 @@ def _check_rebuilt(source: Source, expected: Outputs, images: ParityImages) -> N
             f"{source.path} cannot be rebuilt as a network: its probabilities change by {difference:.2g}. "
             "Export the run that it was made from."
         )
-
-
-def _calibration(source: Source) -> Calibration | None:
-    """Return the calibration of a run or of an exported file; None without one."""
-    if source.run is not None:
-        return read_calibration(source.run.path)
-    spec = source.own_spec
-    if spec is None or not spec.calibration:
-        return None
-    curve, values = spec.reject_curve, {"temperature": spec.temperature, "threshold": spec.reject_threshold}
-    try:
-        return Calibration.from_dict({**spec.calibration, **values, "curve": curve})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"The calibration in {source.path} is damaged ({error}). Export its run instead.") from error
-
-
-def _zoom(source: Source) -> ZoomModel | None:
-    """Return how a run or an exported file finds the hand for the zoom pass; None without a zoom pass."""
-    if source.run is None:
-        return (
-            None if source.own_spec is None or not source.own_spec.zoom else ZoomModel.from_dict(source.own_spec.zoom)
-        )
-    path = current_or_earlier(source.run.path / ZOOM_FILE, EARLIER_ZOOM_FILE)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Fix or delete the file.") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} does not hold a JSON object. Fix or delete the file.")
-    return ZoomModel.from_dict(values)

@@ -17,14 +17,14 @@ from asl_edge.export.build import (
     Int8Choices,
     OptimizeFor,
     build,
+    check_goal,
     check_precision,
     default_precision,
-    written_card,
 )
 from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.int8.mixed_precision_search import QuantizationReport
 from asl_edge.export.parity import OutOfToleranceError, ParityReport
-from asl_edge.export.parity_images import ParityImages
+from asl_edge.export.parity_images import ParityImages, refuse_missing
 from asl_edge.export.passes.optimize import PassReport
 from asl_edge.export.passes.throughput import ThroughputReport
 from asl_edge.export.source.open_source import Described
@@ -160,15 +160,24 @@ def export_run(
         UserError: the precision is unknown or `out` cannot be written.
     """
     precision = precision or default_precision(optimize_for)
+    check_goal(optimize_for)
     check_precision(precision, optimized)
+    int8 = (int8 or Int8Choices()) if precision == "int8" else None
+    refuse_missing(data, None if int8 is None else int8.calibration)
     model_path = _checked_out(out, Path(source), precision)
     given = Path(resolve(source))
     if given.exists() and model_path.exists() and model_path.samefile(given):
         raise UserError(f"{model_path} would be overwritten by its own export. Name another file with --out.")
-    converted = convert(source, data=data, described=described, optimized=optimized)
+    converted = convert(
+        source,
+        data=data,
+        described=described,
+        optimized=optimized,
+        calibrate_on=None if int8 is None else int8.images,
+    )
     built = build(converted, precision, int8, optimize_for=optimize_for)
     reject_out_of_tolerance(built, model_path)
-    content = built.to_bytes(written_card(converted.source))
+    content = built.to_bytes(converted.recorded.card)
     result = ExportResult(
         model_path=model_path,
         report_path=companion(model_path.with_suffix(""), ".parity.json"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,15 @@ _BATCH = 64
 _NOTES_SHOWN = 5
 
 
+class CalibrationData(NamedTuple):
+    """Which training images INT8 takes the ranges of activations from."""
+
+    path: str | os.PathLike[str] | None = None
+    """Prepared arrays or a folder of images; None for the run's training sample."""
+    most: int = CALIBRATION_IMAGES
+    """Largest number of them."""
+
+
 @dataclass(frozen=True)
 class ParityImages:
     """Images in the model's input format, with their labels."""
@@ -33,6 +43,16 @@ class ParityImages:
     """Where they came from, in words."""
     notes: tuple[str, ...] = ()
     """What was left out or assumed, in sentences."""
+
+
+def refuse_missing(*paths: str | os.PathLike[str] | None) -> None:
+    """Raise DataError where one of `paths` does not exist; None stands for the run's own images.
+
+    This needs no model, so it comes before Keras is imported.
+    """
+    for path in paths:
+        if path is not None and not os.path.lexists(path):
+            raise DataError(f"There is no folder of images or arrays at {os.fspath(path)}. {_remedy()}")
 
 
 def parity_images(source: Source, data: str | os.PathLike[str] | None = None) -> ParityImages:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 _END, _END_64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _LONGEST_COMMENT = 65_536
 _ENTRY = b"PK\x01\x02"
 _END_SIZE, _LOCATOR_SIZE, _END_64_SIZE = 22, 20, 56
+_BLOCK = 1 << 20
 _LARGEST_DICTIONARY = 2**26
 """Most bytes that LZMA may allocate to unpack one member."""
 
@@ -54,11 +58,34 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         ValueError: it is damaged, encrypted, or packed in a way that cannot be read.
         OSError: the file cannot be read.
     """
+    with _opened(archive, member) as stream:
+        content = stream.read(member.file_size)
+    if len(content) != member.file_size:
+        raise ValueError(f"it unpacks to {len(content)} bytes instead of {member.file_size}")
+    return content
+
+
+def extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Write a member's content to a file, never more than the size that the zip gives for it.
+
+    Raises:
+        ValueError: as for `read_member`.
+        OSError: the file cannot be read, or `path` not be written.
+    """
+    with path.open("wb") as file, _opened(archive, member) as stream:
+        shutil.copyfileobj(stream, file, _BLOCK)  # which ends after `file_size` bytes
+        if file.tell() != member.file_size:
+            raise ValueError(f"it unpacks to {file.tell()} bytes instead of {member.file_size}")
+
+
+@contextlib.contextmanager
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    """Open a member; what `zipfile` and its decompressors raise for damage becomes ValueError."""
     try:
         if member.compress_type == zipfile.ZIP_LZMA:
             _refuse_large_dictionary(archive, member)
         with archive.open(member) as stream:
-            content = stream.read(member.file_size)
+            yield stream
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, OverflowError, MemoryError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
     except OSError as error:
@@ -69,9 +96,6 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         if type(error).__module__.partition(".")[0] in ("lzma", "_lzma"):  # whose import may fail where it is not built
             raise ValueError(str(error)) from error
         raise
-    if len(content) != member.file_size:
-        raise ValueError(f"it unpacks to {len(content)} bytes instead of {member.file_size}")
-    return content
 
 
 def _directory(file: IO[bytes]) -> tuple[int, int]:

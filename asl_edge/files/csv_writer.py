@@ -18,10 +18,26 @@ def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterabl
         OSError: it cannot be written there.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = CsvWriter(file)
+        writer.write_row(header)
+        for row in rows:
+            writer.write_row(row)
+
+
+class CsvWriter:
+    """Writes rows to an open text file; no cell is a formula to spreadsheets.
+
+    Texts are written as they are, control characters included: the file is for programs, which must find the names
+    again. Quotes keep line ends within a cell.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
         # With "\n" alone, Python before 3.13 leaves a name that holds "\r" unquoted, and readers split it.
-        writer = csv.writer(_PlainLineEnds(file), lineterminator="\r\n")
-        writer.writerow(map(spreadsheet_cell, header))
-        writer.writerows(map(spreadsheet_cell, row) for row in rows)
+        self._writer = csv.writer(_PlainLineEnds(file), lineterminator="\r\n")
+
+    def write_row(self, row: Iterable[Any]) -> None:
+        """Write one row and its line end."""
+        self._writer.writerow(map(spreadsheet_cell, row))
 
 
 class _PlainLineEnds:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -81,6 +82,33 @@ def empty_folder(path: Path, expected: os.stat_result, *, keep: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def remove_files(folder: Path, chosen: Callable[[str], bool]) -> None:
+    """Remove the files of a folder whose names are chosen.
+
+    Nothing is removed where `folder` is a link, since what it leads to may hold somebody else's files of the same
+    names. In it links and folders stay, whatever their names: a program that removes its own files has made neither.
+
+    Raises:
+        OSError: the folder cannot be listed, or a file cannot be removed.
+    """
+    if is_link(folder):
+        return
+    if os.open not in os.supports_dir_fd:  # Windows
+        for path in list(folder.iterdir()):
+            if chosen(path.name) and not is_link(path) and path.is_file():
+                path.unlink(missing_ok=True)
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [entry.name for entry in entries if chosen(entry.name) and entry.is_file(follow_symlinks=False)]
+        for name in names:  # by the descriptor, so that no link can be put in the way meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _empty(descriptor: int, keep: str | None = None) -> None:

@@ -1,9 +1,10 @@
 """What image libraries write to standard error about a file, with the file that it is about.
 
 libjpeg returns damaged images as if they were intact, partly grey, and says so only in a line on standard error,
-without the name of the file; OpenCV offers no other way to learn of it. So descriptor 2 is redirected while an image is
-decoded. The libraries' own lines are kept from it: those about damage become the reason of an error. Everything else,
-which other threads may write meanwhile, is passed on as soon as the image is decoded.
+without the name of the file; OpenCV offers no other way to learn of it. So what native code prints is diverted while an
+image is decoded (see `asl_edge.process.stderr_diversion`). The libraries' own lines are kept back: those about damage
+become the reason of an error. Everything else, which native code of other threads may print meanwhile, is passed on as
+soon as the image is decoded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import re
 import threading
 from types import TracebackType
+
+from asl_edge.process.stderr_diversion import Diversion, above_standard, diversion_to
 
 # Not compiled before a library says something, which it seldom does.
 _DAMAGE = (
@@ -40,7 +43,7 @@ def is_harmless(warning: str, data: bytes) -> bool:
 
 
 class _Redirection:
-    """Descriptor 2, redirected while one or more threads decode."""
+    """Standard error of native code, diverted while one or more threads decode."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -52,14 +55,14 @@ class _Redirection:
         """Whether one thread has it for itself."""
         self.waiting_alone = 0
         self._scratch: int | None = None
-        """Descriptor of the file that descriptor 2 is redirected to; open as long as the process."""
-        self._real: int | None = None
+        """Descriptor of the file that it is diverted to; open as long as the process."""
+        self._diversion: Diversion | None = None
         self.passed_on = 0
         """How much of what was written has been looked through, and passed on if it is of no library."""
 
     def size(self) -> int:
         """Return the number of bytes written so far."""
-        return 0 if self._real is None or self._scratch is None else os.fstat(self._scratch).st_size
+        return 0 if self._scratch is None else os.fstat(self._scratch).st_size
 
     def text(self, start: int, stop: int) -> bytes:
         """Return what was written between two sizes."""
@@ -75,15 +78,15 @@ class _Redirection:
         return text
 
     def begin(self) -> None:
-        """Redirect; without a usable standard error, as in a process with a GUI, nothing is heard."""
-        try:
-            if self._scratch is None:
-                self._scratch = _scratch_file()
-            self._real = os.dup(2)
-        except OSError:
-            return
-        self.passed_on = 0
-        os.dup2(self._scratch, 2)
+        """Divert."""
+        if self._diversion is None:
+            try:
+                self._scratch = above_standard(_scratch_file())
+            except OSError:  # no memory and no disk: nothing is heard
+                return
+            self._diversion = diversion_to(self._scratch)
+        self._empty()  # of what another thread was printing when the last image was done
+        self._diversion.begin()
 
     def pass_on(self) -> None:
         """Write to the real standard error what is not a library's line about an image."""
@@ -92,27 +95,28 @@ class _Redirection:
             return
         rest = re.sub(_LIBRARY_LINE, b"", self.text(self.passed_on, stop))
         self.passed_on = stop
+        real = None if self._diversion is None else self._diversion.real
         with contextlib.suppress(OSError):
-            while rest and self._real is not None:
-                rest = rest[os.write(self._real, rest) :]
+            while rest:
+                rest = rest[os.write(2 if real is None else real, rest) :]
 
     def end(self) -> None:
         """Undo `begin`."""
-        if self._real is None or self._scratch is None:
-            return
-        os.dup2(self._real, 2)
-        if self.size():
+        if self._diversion is not None:
+            self._diversion.end()
+            self._empty()
+
+    def _empty(self) -> None:
+        if self._scratch is not None and self.size():
             self.pass_on()
             os.lseek(self._scratch, 0, os.SEEK_SET)
             os.ftruncate(self._scratch, 0)
-        os.close(self._real)
-        self._real = None
+        self.passed_on = 0
 
     def after_fork(self) -> None:
         """Begin again in a child process, which has none of the threads that decode."""
-        if self._real is not None:
-            os.dup2(self._real, 2)
-            os.close(self._real)
+        if self._diversion is not None:
+            self._diversion.end()
         self.__init__()  # type: ignore[misc]  # the locks and the file are the parent's
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asl_edge.errors import ImageError, MissingPackageError
+from asl_edge.errors import ImageError, MissingPackageError, ReadFailure, unreadable
 from asl_edge.files import git_lfs
 from asl_edge.imaging import exif
 from asl_edge.imaging.decoder_messages import Listening
@@ -150,6 +150,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         ImageError: it is not a file, cannot be read or is larger than `MAX_FILE_BYTES`; the message is the reason.
+        ReadFailure: the disk fails, or memory ran out.
     """
     try:
         kind = os.stat(path).st_mode  # noqa: PTH116 - see below
@@ -164,8 +165,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             return file.read()
     except FileNotFoundError as error:
         raise ImageError("no such file") from error
-    except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise unreadable(error) from error
 
 
 def check(data: bytes, size: int | None = None) -> Header:
@@ -246,6 +247,8 @@ def _decode_rgb(data: bytes, size: int | None) -> Image:
         with _large if header.width * header.height > _LARGE_PIXELS else contextlib.nullcontext():
             image = _imdecode(data, flags, header)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise ReadFailure(f"memory ran out while this {header.format} was decoded") from error
         raise ImageError(f"damaged: OpenCV cannot decode this {header.format} ({error.err or error})") from error
     if image is None or image.size == 0:
         # Older OpenCV reads no GIF and no AVIF, and does not say which of the two reasons it was.

@@ -39,18 +39,30 @@ def for_importing_keras() -> Iterator[None]:
 
     That file may choose another order of dimensions, another float type or a backend that no longer exists, and Keras
     writes it where it is missing. `KERAS_BACKEND` counts as always. Keras imports matplotlib if that is installed.
+
+    Afterwards Keras keeps its downloads (`keras.utils.get_file`) where it would have kept them without this block.
     """
     folder = None
     with contextlib.suppress(OSError):
         folder = tempfile.mkdtemp(prefix="asl-edge-keras-")
+    # Without a place for the folder, one that cannot exist: Keras then reads and writes nothing.
+    home = folder or os.path.join(os.devnull, "keras")  # noqa: PTH118
     try:
-        # Without a place for the folder, one that cannot exist: Keras then reads and writes nothing.
-        ours = {"KERAS_HOME": folder or os.path.join(os.devnull, "keras"), _NOT_OURS: None}  # noqa: PTH118
-        with variables(**ours), for_importing_matplotlib():
+        with variables(**{"KERAS_HOME": home, _NOT_OURS: None}), for_importing_matplotlib():
             yield
     finally:
+        config = sys.modules.get("keras.src.backend.config")
+        if getattr(config, "_KERAS_DIR", None) == home:  # imported within the block
+            vars(config)["_KERAS_DIR"] = _keras_home()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keras_home() -> str:
+    """Return the folder that Keras chooses as it is imported: `KERAS_HOME`, or `.keras` in a home that it can write."""
+    user = os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises without a home
+    base = user if os.access(user, os.W_OK) else tempfile.gettempdir()
+    return os.environ.get("KERAS_HOME") or os.path.join(base, ".keras")  # noqa: PTH118
 
 
 def use_our_keras_settings(keras: ModuleType) -> None:

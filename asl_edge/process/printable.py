@@ -10,7 +10,9 @@ _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 surrogates for bytes that are not UTF-8."""
 
 _CONTROL = re.compile(f"[{_CONTROLS}]")
-_FORMULA = re.compile(r"(\./)*[=+\-@\t\r].+", re.DOTALL)
+_FORMULA = re.compile(r"(\./)*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].+", re.DOTALL)
+"""What spreadsheets compute; some take the wide signs of East Asian keyboards for the same."""
+
 _NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 _NOT_ON_ONE_LINE = re.compile(rf"[\t\n{_CONTROLS}]")
 

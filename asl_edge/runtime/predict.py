@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
-from asl_edge.errors import AslEdgeError, ImageError
+from asl_edge.errors import AslEdgeError, ImageError, ReadFailure
 from asl_edge.imaging.preprocess import opencv
 from asl_edge.runtime.engine import providers
 from asl_edge.runtime.machine import most_workers
@@ -55,6 +55,8 @@ class Summary:
     """Sum of the milliseconds of all predictions."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """Source and reason of each item that could not be read."""
+    failures: int = 0
+    """How many of these are failures (a lost connection, a disk) rather than mistakes in what was named."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """What folders hold and is neither classified nor skipped, counted by reason."""
     providers_used: tuple[str, ...] = ()
@@ -66,6 +68,13 @@ class Summary:
     def mean_ms(self) -> float:
         """Mean milliseconds of a prediction; 0 when there is none."""
         return self.milliseconds / self.classified if self.classified else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with: 0 if nothing was skipped, 2 if there were mistakes and nothing else, else 1."""
+        if not self.skipped:
+            return 0
+        return 1 if self.classified or self.failures else 2
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,7 @@ def _write_all(
 
     def skip(source: str, reason: ImageError) -> None:
         summary.skipped.append((source, str(reason)))
+        summary.failures += isinstance(reason, ReadFailure)
         if on_skip is not None:
             on_skip(source, str(reason))
 

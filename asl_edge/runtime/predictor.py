@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from asl_edge.errors import ImageError, ModelError, UserError
+from asl_edge.errors import ImageError, ModelError, ReadFailure, UserError
 from asl_edge.imaging.array_input import Arraylike, each_image, to_array
 from asl_edge.imaging.preprocess import Image, load, to_square
 from asl_edge.labels import NOTHING
@@ -161,7 +161,7 @@ class Predictor:
             if isinstance(outcome, Prediction):
                 yield item, outcome
             elif on_skip is None:
-                raise ImageError(f"{item.source}: {outcome}") from outcome
+                raise type(outcome)(f"{item.source}: {outcome}") from outcome
             else:
                 on_skip(item.source, outcome)
 
@@ -278,7 +278,7 @@ class Predictor:
             ImageError: it cannot be read.
         """
         if item.problem is not None:
-            raise ImageError(item.problem)
+            raise (ReadFailure if item.failed else ImageError)(item.problem)
         if isinstance(item.image, (str, bytes, os.PathLike)):
             return load(item.image, self.image_size, self.spec.fit)
         if isinstance(item.image, (bytearray, memoryview)):

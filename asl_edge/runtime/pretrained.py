@@ -54,6 +54,11 @@ def names_pretrained(word: str) -> bool:
     return word in (PRETRAINED, _EARLIER_NAME)
 
 
+def ships_with_package(path: Path) -> bool:
+    """Whether an absolute path is that of the pretrained model in this installation."""
+    return path == _FOLDER / MODEL_FILE
+
+
 def shown_name(model: str) -> str:
     """Return how a table names a model: `pretrained` for the file that ships with the package, else its path."""
-    return PRETRAINED if Path(model) == _FOLDER / MODEL_FILE else model
+    return PRETRAINED if ships_with_package(Path(model)) else model

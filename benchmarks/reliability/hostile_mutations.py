@@ -91,7 +91,9 @@ def mutated(kind: str, seed: int, number: int) -> bytes:
     seeds = SEEDS[kind]()
     content = choose.choice(seeds)
     special = SPECIAL.get(kind)
-    if special is not None and choose.random() < (0.3 if kind in FORMATS and kind not in ("exif", "zip") else 0.7):
+    if special is not None and choose.random() < (
+        0.3 if kind in FORMATS and kind not in ("avif", "exif", "zip") else 0.7
+    ):
         content = special(choose, content)
     elif kind in FORMATS:
         split, join = FORMATS[kind]
@@ -299,6 +301,79 @@ def _hidden(choose: random.Random, frame: bytes, size: bytes) -> bytes:
     hidden = frame[:5] + size + frame[9:] + b"\xff\xfe" + struct.pack(">H", len(frame) + 2)
     mark = choose.choice((b"\xff\x01", b"\xff\xd3", b"\xff\x30", b"\xff\xf0", b"\xff\xfd"))
     return mark + struct.pack(">H", len(hidden) + 2) + hidden
+
+
+@cache
+def _avifs() -> list[bytes]:
+    """Return AVIFs by OpenCV, or by Pillow; where neither writes them, the beginning of one, which is refused."""
+    import cv2
+
+    clear = np.dstack([_pixels(), _pixels()[..., :1]])
+    quality = getattr(cv2, "IMWRITE_AVIF_QUALITY", None)
+    if quality is not None:
+        seeds = _encoded(".avif", (quality, 60), (quality, 100)) + _encoded(".avif", (quality, 60), image=clear)
+        if seeds:
+            return seeds
+    from PIL import Image, features
+
+    if not features.check("avif"):
+        return [b"\0\0\0\x20ftypavif" + bytes(20)]
+    files = [io.BytesIO(), io.BytesIO()]
+    Image.fromarray(_pixels()).save(files[0], "AVIF")
+    Image.fromarray(clear, "RGBA").save(files[1], "AVIF")
+    return [file.getvalue() for file in files]
+
+
+def writes_avif() -> bool:
+    """Whether this machine writes whole AVIFs, and so reads them."""
+    return len(_avifs()) > 1
+
+
+_BOX_HEADS = {b"meta": 4, b"iinf": 6, b"iprp": 0, b"ipco": 0, b"iref": 4}
+"""Boxes that hold others -> how many bytes of their own come first."""
+
+
+def _change_avif(choose: random.Random, content: bytes) -> bytes:
+    """Change boxes of an AVIF at random depth, with the lengths around them corrected, or what its frames promise."""
+    how = choose.randrange(4)
+    if how == 0:  # sizes in boxes
+        return _replaced_after(choose, content, b"ispe", 4, struct.pack(">2I", *choose.choices(SIDES, k=2)))
+    if how == 1:  # the header of a sequence: profile, level and sizes
+        place = content.find(b"mdat") + 4 + choose.randrange(12)
+        return content[:place] + bytes(choose.choices(range(256), k=choose.choice((1, 2, 4)))) + content[place + 1 :]
+    begin = content.find(b"mdat")
+    changed = _change_boxes(choose, content)
+    moved = changed.find(b"mdat")
+    if begin < 0 or moved < 0:
+        return changed
+    # What is stored where: else nearly all would be refused for that alone.
+    return changed.replace(struct.pack(">I", begin + 4), struct.pack(">I", moved + 4), 1)
+
+
+def _replaced_after(choose: random.Random, content: bytes, name: bytes, skipped: int, value: bytes) -> bytes:
+    """Return content with a value in place of what stands behind one of the boxes of a name."""
+    places = [found.end() + skipped for found in re.finditer(re.escape(name), content)]
+    if not places:
+        return content
+    place = choose.choice(places)
+    return content[:place] + value + content[place + len(value) :]
+
+
+def _change_boxes(choose: random.Random, content: bytes) -> bytes:
+    """Change one box of several, or a box within it, and correct its length."""
+    boxes = _chunks(content, 0, ">I4s", -8)
+    place = choose.randrange(len(boxes))
+    box = boxes[place]
+    own = _BOX_HEADS.get(box[4:8])
+    if own is not None and len(box) > 8 + own and choose.random() < 0.85:
+        inner = box[8 : 8 + own] + _change_boxes(choose, box[8 + own :])
+        boxes[place] = (len(inner) + 8).to_bytes(4, "big") + box[4:8] + inner
+    elif choose.random() < 0.5:
+        body = changed_bytes(choose, box[8:])
+        boxes[place] = (len(body) + 8).to_bytes(4, "big") + box[4:8] + body
+    else:
+        _change_parts(choose, boxes, boxes)
+    return b"".join(boxes)
 
 
 def _change_sides(begin: int, form: str) -> Callable[[random.Random, bytes], bytes]:
@@ -792,6 +867,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     "gif": _gifs,
     "bmp": cache(partial(_encoded, ".bmp")),
     "tiff": _tiffs,
+    "avif": _avifs,
     "exif": _exifs,
     "video": _videos,
     "onnx": _models,
@@ -811,6 +887,7 @@ FORMATS: dict[str, tuple[Split, Join]] = {
     "gif": (_slices(4), _together),
     "bmp": (_slices(4), _together),
     "tiff": (_slices(12), _together),
+    "avif": (lambda content: _chunks(content, 0, ">I4s", -8), _together),
     "video": (_video_parts, _video),
     "zip": (_zip_parts, _together),
 }
@@ -823,6 +900,7 @@ SPECIAL: dict[str, Callable[[random.Random, bytes], bytes]] = {
     "webp": _change_sides(26, "<2H"),
     "exif": _change_exif,
     "tiff": _change_tiff,
+    "avif": _change_avif,
     "onnx": _change_model,
     "bundle": _change_bundle,
     "adapt": _change_adaptation,

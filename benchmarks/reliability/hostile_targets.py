@@ -166,7 +166,7 @@ def open_arrays(content: bytes, folder: Path, number: int) -> str:
 
 
 TARGETS: dict[str, Target] = {
-    **dict.fromkeys(("jpeg", "png", "webp", "gif", "bmp", "tiff", "exif"), read_image),
+    **dict.fromkeys(("jpeg", "png", "webp", "gif", "bmp", "tiff", "avif", "exif"), read_image),
     "video": read_video,
     "onnx": run_model,
     "bundle": verify_bundle,

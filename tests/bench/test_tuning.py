@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_bundles
+from read_only import read_only
 
 from asl_edge.bench import tuning
 from asl_edge.bench.scenarios import Effort
 from asl_edge.bench.tuning import tune
 from asl_edge.cli import main
 from asl_edge.errors import AslEdgeError, ProviderError, UserError
+from asl_edge.runtime import pretrained
 from asl_edge.runtime.engine import tuned as tuned_module
-from asl_edge.runtime.engine.tuned import Tuned, read_tuned, tuned_path
+from asl_edge.runtime.engine.tuned import Tuned, read_tuned, tuned_paths
 from asl_edge.runtime.model_loading import open_model
 
 QUICK = Effort(rounds=1, runs=2, warmup=1)
@@ -46,16 +50,16 @@ def test_the_fastest_is_kept_and_taken(model: Path) -> None:
 
 def test_findings_hold_for_one_model_and_one_machine(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(model, providers_to_try=["cpu"], effort=QUICK)
-    kept = tuned_path(model).read_text(encoding="utf-8")
+    kept = tuned_paths(model)[0].read_text(encoding="utf-8")
     real = tuned_module.machine_id
     monkeypatch.setattr(tuned_module, "machine_id", lambda: {**real(), "cores": 128})
     assert read_tuned(model) is None
     monkeypatch.setattr(tuned_module, "machine_id", real)
     assert read_tuned(model) is not None
     for spoiled in ("", "[]", "{}", kept.replace('"format": 1', '"format": 2'), kept.replace('"threads"', '"x"')):
-        tuned_path(model).write_text(spoiled, encoding="utf-8")
+        tuned_paths(model)[0].write_text(spoiled, encoding="utf-8")
         assert read_tuned(model) is None
-    tuned_path(model).write_text(kept, encoding="utf-8")
+    tuned_paths(model)[0].write_text(kept, encoding="utf-8")
     model.write_bytes(model.read_bytes() + b"\x00")
     assert read_tuned(model) is None
 
@@ -81,7 +85,7 @@ def test_what_cannot_be_measured_says_why(model: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tuning, "take_turn", lambda request: {"error": "it broke"})
     with pytest.raises(AslEdgeError, match="it broke"):
         tune(model, providers_to_try=["cpu"], effort=QUICK)
-    assert not tuned_path(model).exists()
+    assert not tuned_paths(model)[0].exists()
 
 
 def test_what_is_refused(model: Path) -> None:
@@ -101,4 +105,36 @@ def test_the_command(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "chosen" in printed.out
     assert "remembered for this machine" in printed.out
     assert "asl-edge predict" in printed.err
-    assert json.loads(tuned_path(model).read_text(encoding="utf-8"))["chosen"]["provider"] == "cpu"
+    assert json.loads(tuned_paths(model)[0].read_text(encoding="utf-8"))["chosen"]["provider"] == "cpu"
+
+
+@pytest.mark.parametrize(("installed", "writable"), [(True, True), (True, False), (False, False)])
+def test_where_the_models_folder_is_not_to_be_written_to_the_cache_is(
+    installed: bool,
+    writable: bool,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tuning, "take_turn", lambda request: {"samples_ms": [float(request["threads"])], "load_ms": 1})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pretrained, "_FOLDER", tmp_path / "models")
+    file = model.rename(tmp_path / (pretrained.MODEL_FILE if installed else "mine.onnx"))
+    folder = contextlib.nullcontext(tmp_path / "models") if writable else read_only(tmp_path / "models", file)
+    if writable:
+        (tmp_path / "models").mkdir()
+        shutil.copy(file, tmp_path / "models")
+    with folder as place:
+        path = place / file.name
+        with pytest.raises(SystemExit) as ended:
+            main(["tune", *([] if installed else [str(path)]), "--provider", "cpu", "--rounds", "1"])
+        assert not ended.value.code
+        assert str(tmp_path / "cache/asl-edge/tuned") in capsys.readouterr().out.replace("\n", "")
+        assert list(place.iterdir()) == [path]
+        assert read_tuned(path) == Tuned("cpu", 1, "fp32")
+        assert open_model(path)[1].threads == 1
+        monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+        assert read_tuned(path) is None
+        with pytest.raises(UserError, match="Set XDG_CACHE_HOME"):
+            tune(path, providers_to_try=["cpu"])

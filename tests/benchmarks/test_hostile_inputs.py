@@ -27,7 +27,8 @@ def test_hostile_inputs_are_refused_or_read(kind: str, tmp_path: Path) -> None:
 def test_the_seeds_are_read_and_the_inputs_differ(kind: str, tmp_path: Path) -> None:
     seeds = hostile_mutations.SEEDS[kind]()
     assert seeds
-    if kind != "bundle-byte":  # whose target expects a changed one
+    readable = kind != "avif" or hostile_mutations.writes_avif()
+    if kind != "bundle-byte" and readable:  # the target of that one expects a changed bundle
         assert {hostile_targets.outcome_of(kind, seed, tmp_path, 1)[0] for seed in seeds} == {"accepted"}
     inputs = [hostile_targets.input_of(kind, 0, number) for number in range(20)]
     assert inputs == [hostile_targets.input_of(kind, 0, number) for number in range(20)]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from asl_edge.cli import calibrate as calibrate_command
 from asl_edge.cli import main
 from asl_edge.data.synthetic.rehearsal_images import stand_ins
 from asl_edge.evaluation.calibration import SourcePredictions, calibrate, write_calibration
@@ -123,6 +124,18 @@ def test_calibrate_from_images_and_from_files_of_answers(
         third = json.loads((folder / "calibration.json").read_text())
         assert code == 0
         assert third["temperature"] == pytest.approx(second["temperature"], rel=1e-2)
+
+
+def test_calibrate_checks_every_source_before_it_classifies_one(
+    mini_run: Path, tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(calibrate_command, "_classified", pytest.fail)
+    others = write_images(tmp_path / "others", classes="ABC", per_class=1)
+    (tmp_path / "bad.csv").write_text("no table")
+    for bad in (tmp_path / "missing", tmp_path / "bad.csv"):
+        for words in ((others, bad), (others, "--threshold-on", bad)):
+            code, _, advice = run(capsys, "calibrate", mini_run, *words)
+            assert (code, bad.name in advice.replace("\n", "")) == (2, True)
 
 
 def test_calibrate_so_that_the_promise_is_kept_in_every_source(

@@ -15,6 +15,7 @@ import typer
 
 import asl_edge
 from asl_edge import cli
+from asl_edge.__main__ import command
 from asl_edge.cli import COMMANDS, main
 from asl_edge.errors import AslEdgeError, UserError
 
@@ -155,6 +156,22 @@ class TestFailures:
         code, out, err = run_main("doctor")
         assert (code, out) == (130, "")
         assert err.startswith("Stopped.")
+
+    def test_ctrl_c_while_the_command_line_is_imported(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Finder:
+            @staticmethod
+            def find_spec(name: str, *_: object) -> None:
+                if name == "asl_edge.cli":
+                    raise KeyboardInterrupt
+
+        monkeypatch.delitem(sys.modules, "asl_edge.cli")
+        monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+        with pytest.raises(SystemExit) as ended:
+            command()
+        assert ended.value.code == 130
+        assert capsys.readouterr() == ("", "")
 
     def test_unexpected_exception_is_one_sentence_and_the_way_to_the_traceback(
         self, run_main: Run, failing_command: Callable[[BaseException], None]

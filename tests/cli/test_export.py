@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from asl_edge.cli import main
+from asl_edge.export import bundle, convert
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -94,6 +95,73 @@ def test_mistakes_exit_2(mini_run: Path, capsys: pytest.CaptureFixture[str], opt
     code, printed, advice = run(capsys, "export", mini_run, *options)
     assert (code, printed) == (2, "")
     assert message in advice
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "{missing}"], "There is no folder of images or arrays at"),
+        (["--data", "{empty}"], "empty"),
+        (["--data", "{other}"], "knows none of the classes"),
+        (["--precision", "int8", "--calibration", "{missing}"], "There is no folder of images or arrays at"),
+        (["--precision", "int8", "--calibration", "{empty}"], "empty"),
+        (["--precision", "int8", "--calibration", "{other}"], "knows none of the classes"),
+        (["--bundle", "{new}/m.aslz", "--calibration", "{other}"], "knows none of the classes"),
+        (["--precision", "int8", "--calibration-count", "0"], "at least one calibration image"),
+        (["--precision", "fp32", "--optimize-for", "speed"], "Optimise for one of"),
+        (["--bundle", "{new}/m.aslz", "--optimize-for", "size"], "Leave --out, --no-optimize and --optimize-for out"),
+    ],
+)
+def test_what_an_export_needs_is_checked_before_it_converts(
+    mini_run: Path,
+    write_images: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(convert, "to_onnx", pytest.fail)
+    places = {name: tmp_path / name for name in ("missing", "empty", "other", "new")}
+    places["empty"].mkdir()
+    if "{other}" in options:
+        write_images(places["other"], classes="XY", per_class=1)
+    elif "{empty}" not in options:
+        monkeypatch.setattr(convert, "open_source", pytest.fail)  # Keras is not even loaded
+    words = [word.format(**places) for word in options]
+    out = [] if "--bundle" in words else ["--out", tmp_path / "m.onnx"]
+    code, printed, advice = run(capsys, "export", mini_run, *out, *words)
+    assert (code, printed) == (2, "")
+    assert message in " ".join(advice.split())
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "zoom.json", "model-card.md", "evaluation/sources.json"])
+def test_a_damaged_file_of_the_run_is_found_before_the_conversion(
+    name: str,
+    mini_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(convert, "to_onnx", pytest.fail)
+    shutil.copytree(mini_run, tmp_path / "run")
+    (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "run" / name).write_bytes(b"\xff")
+    code, _, advice = run(capsys, "export", tmp_path / "run", "--out", tmp_path / "m.onnx")
+    assert code == 2
+    assert name in advice.replace("\n", "")
+
+
+def test_an_unknown_layer_is_refused_before_the_other_precisions_are_built(
+    mini_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "build", pytest.fail)
+    shutil.copytree(mini_run, tmp_path / "run")
+    for kind in ("images", "classes"):
+        shutil.copy(mini_run / f"samples/test_{kind}.npy", tmp_path / f"run/samples/train_{kind}.npy")
+    words = ("--bundle", tmp_path / "m.aslz", "--keep-float", "conv99")
+    code, _, advice = run(capsys, "export", tmp_path / "run", *words)
+    assert (code, "Cannot keep conv99 in float32" in advice) == (2, True)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_export(

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -87,6 +88,23 @@ def test_nothing_readable(run: Run, colour_model: Path, tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert "no image in this folder" in err
     assert "no file matches this pattern" in err
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux only")
+def test_a_failure_to_read_is_not_the_users_mistake(run: Run, colour_model: Path, images: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/a.jpg"
+    for name in ("disk.jpg", "disk.mp4"):
+        (images / name).symlink_to("/proc/self/mem")  # a regular file whose first page is an I/O error to read
+
+    for source in (images / "disk.jpg", images / "disk.mp4", closed):
+        code, out, err = run(source, "--model", colour_model)
+        assert (code, out) == (1, ""), source
+        assert "Input/output error" in err or "Connection refused" in err
+    assert run(images / "disk.jpg", images / "gone.jpg", "--model", colour_model)[0] == 1, "a failure is among them"
+    for mistake in (images / "gone.jpg", images / "gone.mp4", f"{images}/\0.jpg", "x" * 300):
+        assert run(mistake, "--model", colour_model)[:2] == (2, ""), mistake
 
 
 def test_not_sure(run: Run, colour_model: Path, tmp_path: Path) -> None:

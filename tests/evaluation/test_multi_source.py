@@ -266,3 +266,13 @@ def test_parts_pooled_are_the_whole(sizes: list[int], classes: int, threshold: f
     assert together.pop("data") == "all sources"
     assert together == {name: value for name, value in whole.items() if name != "data"}
     assert together["accepted"] == sum(part.accepted for part in parts)
+
+
+def test_missing_images_are_found_before_the_model_is_opened(
+    wall: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate_module, "open_classifier", pytest.fail)
+    with pytest.raises(DataError, match="No such file or folder: .*missing"):
+        evaluate("pretrained", tmp_path / "missing")
+    with pytest.raises(DataError, match="No such file or folder: .*missing"):
+        evaluate_sources("pretrained", [wall, tmp_path / "missing"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +15,31 @@ import numpy as np
 import pytest
 
 from asl_edge.errors import ImageError
+from asl_edge.imaging import decoder_messages
 from asl_edge.imaging.decoder_messages import Listening, is_harmless
 from asl_edge.imaging.preprocess import load
+from asl_edge.process import stderr_diversion
+
+
+@pytest.fixture(params=[stderr_diversion.StreamDiversion, stderr_diversion.DescriptorDiversion])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type:
+    """Each way to divert standard error, where this system has it."""
+    chosen: type = request.param
+    if chosen is stderr_diversion.StreamDiversion and not stderr_diversion._is_gnu():
+        pytest.skip("not the GNU C library")
+    monkeypatch.setattr(decoder_messages, "_redirection", decoder_messages._Redirection())
+    monkeypatch.setattr(decoder_messages, "diversion_to", chosen)
+    return chosen
+
+
+def print_in_c(text: bytes) -> None:
+    """Print to standard error as a library written in C does."""
+    if not stderr_diversion._is_gnu():
+        os.write(2, text)
+        return
+    library = ctypes.CDLL(None)
+    library.fputs.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
+    library.fputs(text, ctypes.c_void_p.in_dll(library, "stderr").value)
 
 
 def jpeg(seed: int = 0, side: int = 96) -> bytes:
@@ -31,7 +56,7 @@ def padded(data: bytes) -> bytes:
     return data[:-2] + bytes(3) + data[-2:]
 
 
-def test_damage_is_a_reason_and_not_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_a_reason_and_not_a_line(way: type, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageError, match="damaged: Corrupt JPEG data: premature end of data segment"):
         load(without_its_middle(jpeg()), 32)
     assert load(padded(jpeg()), 32).shape == (32, 32, 3), "webcams pad their frames"
@@ -41,7 +66,9 @@ def test_damage_is_a_reason_and_not_a_line(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("harmless", [False, True])
-def test_only_the_damaged_of_many_threads_are_refused(harmless: bool, capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_the_damaged_of_many_threads_are_refused(
+    harmless: bool, way: type, capfd: pytest.CaptureFixture[str]
+) -> None:
     data = [jpeg(number) for number in range(60)]
     damaged = {number for number in range(60) if number % 4 == 1}
     for number in damaged:
@@ -63,15 +90,15 @@ def test_only_the_damaged_of_many_threads_are_refused(harmless: bool, capfd: pyt
     assert capfd.readouterr().err == ""
 
 
-def test_what_others_write_meanwhile_still_arrives(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_others_write_meanwhile_still_arrives(way: type, capfd: pytest.CaptureFixture[str]) -> None:
     with Listening() as outer:
         sys.stderr.write("from Python\n")
         sys.stderr.flush()
-        os.write(2, b"Corrupt JPEG data: premature end of data segment\nfrom native code\n")
+        print_in_c(b"Corrupt JPEG data: premature end of data segment\nfrom native code\n")
         with Listening():  # another thread's
             pass
         assert "from native code" in capfd.readouterr().err, "as soon as anything is decoded, not at the end"
-        os.write(2, b"and more")
+        print_in_c(b"and more")
     assert not outer.certain
     assert outer.damage(b"") == "Corrupt JPEG data: premature end of data segment"
     assert capfd.readouterr().err == "and more"
@@ -79,12 +106,28 @@ def test_what_others_write_meanwhile_still_arrives(capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == "afterwards"
 
 
-def test_without_a_standard_error_nothing_fails(tmp_path: Path) -> None:
+@pytest.mark.skipif(not stderr_diversion._is_gnu(), reason="the descriptor itself is diverted there")
+def test_other_threads_and_their_children_keep_their_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with Listening() as heard:
+        sys.stderr.write("Python, ")
+        sys.stderr.flush()
+        subprocess.run(["/bin/sh", "-c", "echo child >&2"], check=True)
+        assert capfd.readouterr().err == "Python, child\n", "at once, and where it belongs"
+        print_in_c(b"Premature end of JPEG file\n")
+    assert heard.damage(b"")
+    assert capfd.readouterr().err == ""
+
+
+def test_without_a_standard_error_nothing_fails(way: type) -> None:
     before = os.dup(2)
     os.close(2)
     try:
         assert load(jpeg(), 32).shape == (32, 32, 3)
-        assert load(without_its_middle(jpeg()), 32).shape == (32, 32, 3), "which nobody can know then"
+        if way is stderr_diversion.StreamDiversion:
+            with pytest.raises(ImageError, match="premature end"):
+                load(without_its_middle(jpeg()), 32)
+        else:
+            assert load(without_its_middle(jpeg()), 32).shape == (32, 32, 3), "which nobody can know then"
     finally:
         os.dup2(before, 2)
         os.close(before)
@@ -92,7 +135,7 @@ def test_without_a_standard_error_nothing_fails(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_a_child_that_is_forked_meanwhile_can_speak_and_decode() -> None:
+def test_a_child_that_is_forked_meanwhile_can_speak_and_decode(way: type) -> None:
     read, write = os.pipe()
     begun, done = threading.Event(), threading.Event()
 
@@ -109,8 +152,8 @@ def test_a_child_that_is_forked_meanwhile_can_speak_and_decode() -> None:
     child = os.fork()
     if child == 0:
         with Listening() as heard:
-            os.write(2, b"Premature end of JPEG file\n")
-        os.write(2, b"heard\n" if heard.damage(b"") else b"deaf\n")
+            print_in_c(b"Premature end of JPEG file\n")
+        print_in_c(b"heard\n" if heard.damage(b"") else b"deaf\n")
         os._exit(0)
     os.waitpid(child, 0)
     done.set()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asl_edge.files.cache_dir import cache_dir
-from asl_edge.process.environment import variables
+from asl_edge.process.environment import for_importing_keras, variables
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = {
@@ -52,7 +52,8 @@ def test_keras_and_plots_in_a_hostile_environment(tmp_path):
         "from asl_edge.training.runs.curves import write_curves\n"
         "row = {'epoch': 1, 'loss': 1, 'accuracy': 0, 'val_loss': 1, 'val_accuracy': 0}\n"
         "print(write_curves(Path(sys.argv[1], 'curves.png'), [row], 'a title'))\n"
-        "print(os.environ['KERAS_HOME'], os.environ['MPLBACKEND'], os.environ['TF_USE_LEGACY_KERAS'])"
+        "print(os.environ['KERAS_HOME'], os.environ['MPLBACKEND'], os.environ['TF_USE_LEGACY_KERAS'])\n"
+        "from keras.src.backend.config import keras_home; print(keras_home())"
     )
     compiled = {"PYTHONOPTIMIZE": "", "PYTHONDONTWRITEBYTECODE": ""}  # else all of TensorFlow is compiled again
     done = run(["-c", code, str(tmp_path)], **HOSTILE | compiled, HOME=str(tmp_path), KERAS_HOME="/proc/nowhere")
@@ -61,9 +62,24 @@ def test_keras_and_plots_in_a_hostile_environment(tmp_path):
         "channels_last float32 1e-07 tensorflow",
         "True",
         f"/proc/nowhere {HOSTILE['MPLBACKEND']} 1",
+        "/proc/nowhere",  # where downloads of the host program go, and not a folder of ours that is gone
     ]
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert json.loads((tmp_path / ".keras/keras.json").read_text()) == settings
+
+
+def test_keras_keeps_its_own_folder(tmp_path, monkeypatch):
+    from keras.src.backend import config
+
+    monkeypatch.setattr(config, "_KERAS_DIR", "another program's")
+    with for_importing_keras():
+        pass
+    assert config.keras_home() == "another program's"
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with for_importing_keras():
+        config._KERAS_DIR = os.environ["KERAS_HOME"]  # as its import does
+    assert config.keras_home() == str(tmp_path / ".keras")
 
 
 def test_a_program_that_uses_keras_otherwise():

@@ -17,6 +17,7 @@ from asl_edge.errors import ModelError
 from asl_edge.export.graph import edit as graph_editing
 from asl_edge.export.graph.toolchain import load, load_keras, load_tf2onnx
 from asl_edge.process.native_stderr import quiet_stderr
+from asl_edge.process.printable import first_line
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
@@ -67,13 +68,23 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
             proto, _ = convert.from_function(function, input_signature=signature, opset=OPSET)
     except Exception as error:  # tf2onnx raises all kinds of exceptions
         raise ModelError(f"tf2onnx cannot convert this network: {error}") from error
+    try:
+        _tidied(proto, model, large, name)
+    except load("onnx").shape_inference.InferenceError as error:  # of loops, which recurrent layers become
+        raise ModelError(
+            f"tf2onnx makes a graph of this network whose shapes are not known: {first_line(error)}"
+        ) from error
+    return Conversion(proto, time.perf_counter() - started)
+
+
+def _tidied(proto: onnx.ModelProto, model: keras.Model, large: list[Any], name: str) -> None:
+    """Put the large weights back into a converted graph, in place, and finish it."""
     weights = {f"weight_{index}": (_weight_name(v, model), v.numpy()) for index, v in enumerate(large)}
     graph_editing.inputs_to_initializers(proto, weights)
     graph_editing.fold_constants(proto)
     graph_editing.fix_shapes(proto)
     graph_editing.tidy_names(proto, keep={INPUT_NAME, OUTPUT_NAME}, layers=_layer_names(model))
     _finish(proto, model, name)
-    return Conversion(proto, time.perf_counter() - started)
 
 
 def check(model: onnx.ModelProto) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,12 @@ from asl_edge.export.graph.toolchain import load
 from asl_edge.export.source import keras_2
 from asl_edge.export.source.hdf5_weights import is_hdf5, load_keras_3_weights, load_weights
 from asl_edge.process.printable import first_line
-from asl_edge.training.runs.keras_file import load_keras_file
+from asl_edge.training.runs.keras_file import extract_weights, load_keras_file, open_keras_zip, read_json_member
 
 if TYPE_CHECKING:
     import keras
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
-
-_MAX_CONFIG_BYTES = 64 * 2**20
 
 
 def load_whole_model(path: Path) -> keras.Model:
@@ -39,10 +36,9 @@ def load_whole_model(path: Path) -> keras.Model:
         return load_keras_file(path)
     model = keras_2.build(config)
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            weights = Path(archive.extract("model.weights.h5", folder))
-            load_keras_3_weights(model, weights)  # a layout that has not changed since
-    except Exception as error:  # zipfile, h5py and Keras raise all kinds of errors for a damaged file
+        with tempfile.TemporaryDirectory() as folder:
+            load_keras_3_weights(model, extract_weights(path, Path(folder)))  # a layout that has not changed since
+    except Exception as error:  # h5py and Keras raise all kinds of errors for a damaged file
         raise ModelError(f"The weights in {path} cannot be read ({first_line(error)}).") from error
     return model
 
@@ -73,13 +69,10 @@ def _from_hdf5(path: Path) -> keras.Model:
 def _described(path: Path) -> tuple[str | None, dict[str, Any] | None]:
     """Return the version and the configuration in a `.keras` file; None where it is not one, which others report."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.getinfo(name) for name in ("metadata.json", "config.json")}
-            if any(member.file_size > _MAX_CONFIG_BYTES for member in members.values()):
-                return None, None
-            metadata, config = (json.loads(archive.read(member)) for member in members.values())
+        with open_keras_zip(path) as archive:
+            metadata, config = (read_json_member(archive, name) for name in ("metadata.json", "config.json"))
         return str(metadata["keras_version"]), config
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError):
         return None, None
 
 

@@ -54,20 +54,37 @@ def make_keys(private: str | os.PathLike[str]) -> Path:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     shared = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if os.path.lexists(public):
-        raise UserError(f"{public} is there already. Name another key.")
+    _write_new(path, secret, 0o600)  # readable by nobody else from the first moment
+    try:
+        _write_new(public, shared, 0o666)
+    except BaseException:
+        path.unlink()  # which nobody has used yet
+        raise
+    return public
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file where there is none, whole or not at all; never over another one.
+
+    Raises:
+        UserError: there is something, or it cannot be written.
+    """
+    written = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Never over an existing file, and readable by nobody else from the first moment.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-        atomic.write_bytes(public, shared)
-    except FileExistsError:
-        raise UserError(f"{path} is there already. Name another key, or sign with this one.") from None
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            atomic.sync_file(path)
+            written = True
+        finally:
+            if not written:
+                path.unlink()
     except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(path):
+            raise UserError(f"{path} is there already. Name another key, or sign with the one that you have.") from None
         raise UserError(f"{path} cannot be written ({error.strerror or error}).") from error
-    return public
 
 
 def sign(model: str | os.PathLike[str], private: str | os.PathLike[str]) -> Path:

@@ -11,17 +11,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from asl_edge.files import atomic
-from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
-from asl_edge.files.names import companion
 from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
+from asl_edge.runtime.engine.kept_files import places
 
 SUFFIX = ".verified.json"
 FORMAT = 1
+_KIND = "verified"
 
 _LARGEST = 2**20
 """Most bytes of a record."""
@@ -38,7 +37,7 @@ def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
         return
     merged = {**read(bundle), **failures}
     content = {"format": FORMAT, "model": model_id(bundle), "machine": machine_id(), "failures": merged}
-    for path in _places(bundle):
+    for path in places(bundle, SUFFIX, _KIND):
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_json(path, content)
@@ -47,14 +46,9 @@ def record(bundle: str | os.PathLike[str], failures: Mapping[str, str]) -> None:
 
 def read(bundle: str | os.PathLike[str]) -> dict[str, str]:
     """Return what was recorded for this bundle, machine and ONNX Runtime; empty if nothing was."""
-    for path in _places(bundle):
+    for path in places(bundle, SUFFIX, _KIND):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             kept: dict[str, Any] = read_json(path, _LARGEST)
             if kept["format"] == FORMAT and kept["model"] == model_id(bundle) and kept["machine"] == machine_id():
                 return {str(key): str(value) for key, value in kept["failures"].items()}
     return {}
-
-
-def _places(bundle: str | os.PathLike[str]) -> tuple[Path, Path]:
-    path = absolute(bundle)
-    return companion(path, SUFFIX), cache_dir("verified") / f"{name_in_cache(path)}.json"

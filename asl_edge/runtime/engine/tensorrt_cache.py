@@ -10,10 +10,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from asl_edge.files.cache_dir import absolute, cache_dir, name_in_cache
-from asl_edge.files.names import companion
 from asl_edge.process.warn import warn
 from asl_edge.runtime.engine import providers
+from asl_edge.runtime.engine.kept_files import places
 from asl_edge.runtime.engine.model_source import ModelSource
 from asl_edge.runtime.engine.providers import EngineBuildNotice
 from asl_edge.spec import INPUT_NAME, ModelSpec
@@ -23,15 +22,12 @@ LARGEST_BATCH = 32
 
 
 def cache_folder(model: str | os.PathLike[str]) -> Path:
-    """Return TensorRT's cache folder for a model: next to it, or in the user's cache if that place is read-only.
-
-    The user's cache is `$XDG_CACHE_HOME` or `~/.cache`; a folder in it is named by the model's whole path.
-    """
-    path = absolute(model)
-    next_to_model = companion(path, ".tensorrt")
-    if next_to_model.is_dir() or os.access(path.parent, os.W_OK):
-        return next_to_model
-    return cache_dir("tensorrt") / name_in_cache(path)
+    """Return TensorRT's cache folder for a model: next to it, or in the user's cache if that place is read-only."""
+    *next_to_model, in_cache = places(model, ".tensorrt", "tensorrt", cache_suffix="")
+    for folder in next_to_model:
+        if folder.is_dir() or os.access(folder.parent, os.W_OK):
+            return folder
+    return in_cache
 
 
 def tensorrt_options(folder: Path, spec: ModelSpec) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The settings that `asl-edge tune` found for a model on one machine, saved next to the model."""
+"""The settings that `asl-edge tune` found for a model on one machine, saved next to the model or in the cache."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from asl_edge.files.names import companion
 from asl_edge.files.strict_json import read_json
 from asl_edge.runtime.engine.fingerprint import machine_id, model_id
+from asl_edge.runtime.engine.kept_files import places
 
 SUFFIX = ".tuned.json"
 FORMAT = 1
@@ -30,16 +30,20 @@ class Tuned:
     """The precision of a bundle that was fastest; of a file, its own."""
 
 
-def tuned_path(model: str | os.PathLike[str]) -> Path:
-    """Return the path of the tuned settings of a model."""
-    return companion(model, SUFFIX)
+def tuned_paths(model: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the paths that the tuned settings of a model may have, best first (see `kept_files.places`)."""
+    return places(model, SUFFIX, "tuned")
 
 
 def read_tuned(model: str | os.PathLike[str]) -> Tuned | None:
     """Return the tuned settings of a model on this machine, None if there are none or they are for another one."""
-    path = tuned_path(model)
-    if not path.is_file():
-        return None
+    for path in tuned_paths(model):
+        if path.is_file() and (found := _read(path, model)) is not None:
+            return found
+    return None
+
+
+def _read(path: Path, model: str | os.PathLike[str]) -> Tuned | None:
     try:
         kept = read_json(path, _LARGEST)
         if kept["format"] != FORMAT or kept["model"] != model_id(model) or kept["machine"] != machine_id():

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from asl_edge.errors import ReadFailure, unreadable
 from asl_edge.imaging.file_kind import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -69,6 +70,8 @@ class Found(NamedTuple):
     path: str
     problem: str | None = None
     """Why it cannot be read, if that is known already."""
+    failed: bool = False
+    """Whether that is a failure of the disk rather than a mistake in the path."""
 
 
 def list_folder(path: str, around: frozenset[str] = frozenset()) -> Listing:
@@ -110,7 +113,8 @@ def images_in(folder: str, left_out: LeftOut) -> Iterator[Found]:
         try:
             listing = list_folder(path)
         except OSError as error:
-            yield Found(path, f"cannot be listed ({error.strerror or error})")
+            problem = f"cannot be listed ({error.strerror or error})"
+            yield Found(path, problem, failed=isinstance(unreadable(error), ReadFailure))
             continue
         if listing.junk:
             left_out["junk"] += len(listing.junk)

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from asl_edge.errors import ImageError
+from asl_edge._version import __version__
+from asl_edge.errors import ImageError, ReadFailure
 from asl_edge.imaging.file_kind import HEAD_BYTES, kind_of
 from asl_edge.imaging.preprocess import MAX_FILE_BYTES, decode, opencv
 from asl_edge.runtime.streams.addresses import is_http
-from asl_edge.runtime.streams.item import Item, centre_square
+from asl_edge.runtime.streams.item import Item, centre_square, unread
+from asl_edge.runtime.streams.waiting import MOST_SECONDS, SILENT_SECONDS, end_of_wait, noticed, seconds_until
 
 _NOT_VIDEO = re.compile(r"text/(?!plain)|image/|application/(?:json|xml|pdf|zip)")
-_SECONDS = 10.0
-"""How long an address may keep silent."""
-
-_MOST_SECONDS_TO_ANSWER = 30.0
-"""How long it may take until the first bytes come, with all redirects."""
-
-_MOST_SECONDS = 60.0
-"""How long one image may take."""
-
 _USUAL_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443, "ftp": 21}
 _LONGEST_LINE = 8_192
 _MOST_LINES = 100
-
-
-class Silent(Exception):  # noqa: N818  (not an error of ours: the message is the reason)
-    """An address sends nothing; the message is the reason."""
+_BLOCK = 1 << 16
+_TRY_AGAIN = (408, 425, 429)
+"""What a busy server answers, among the codes that say that the request is wrong."""
 
 
 class Opened(NamedTuple):
@@ -46,112 +41,154 @@ class Opened(NamedTuple):
     """In lower case, with its parameters as they were sent."""
 
 
-def open_http(address: str) -> Opened:
+def open_http(address: str, end: float) -> Opened:
     """Send the request.
 
+    Args:
+        address: where to; http or https, and so must be whatever it redirects to.
+        end: when the first bytes must be there (see `asl_edge.runtime.streams.waiting.end_of_wait`).
+
     Raises:
-        Silent: nothing comes, or not what was asked for.
+        ReadFailure: nothing comes.
+        ImageError: the address is wrong, as far as the server knows.
     """
     import threading
 
     # A time limit of the socket holds for each byte only, and a server may send its header in drops, without end.
     answers: list[Opened | BaseException] = []
-    thread = threading.Thread(target=_request, args=(address, answers), daemon=True, name="asl-edge-http")
+    thread = threading.Thread(target=_request, args=(address, end, answers), daemon=True, name="asl-edge-http")
     thread.start()
-    thread.join(_MOST_SECONDS_TO_ANSWER)
+    thread.join(seconds_until(end))
     if not answers:
-        raise Silent(f"the address does not answer (nothing complete within {_MOST_SECONDS_TO_ANSWER:.0f} s)")
+        raise ReadFailure(f"the address does not answer (nothing complete within {MOST_SECONDS:.0f} s)")
     answer = answers[0]
     if isinstance(answer, BaseException):
         raise answer
     return answer
 
 
-def _request(address: str, answers: list[Opened | BaseException]) -> None:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https; Python's own would open a connection for FTP as well."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not is_http(newurl):
+            fp.close()
+            raise ImageError("the address redirects to one that is not http or https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener without handlers for FTP, files and data, with the proxies of the environment."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        _Redirects,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    if hasattr(http.client, "HTTPSConnection"):  # a Python that was built with OpenSSL
+        opener.add_handler(urllib.request.HTTPSHandler())
+    return opener
+
+
+def _request(address: str, end: float, answers: list[Opened | BaseException]) -> None:
     """Send the request and append the answer, or the exception that `open_http` raises."""
     try:
-        answers.append(_answer(address))
+        answers.append(_answer(address, end))
     except BaseException as error:
         answers.append(error)
 
 
-def _answer(address: str) -> Opened:
-    import urllib.error
-    import urllib.request
-
-    from asl_edge._version import __version__
-
+def _answer(address: str, end: float) -> Opened:
     try:
         request = urllib.request.Request(_without_login(address), headers={"User-Agent": f"asl-edge/{__version__}"})
         login = _login(address)
         if login is not None:
             request.add_unredirected_header("Authorization", f"Basic {login}")
         with contextlib.ExitStack() as undo:
-            response = urllib.request.urlopen(request, timeout=_SECONDS)
+            response = _opener().open(request, timeout=SILENT_SECONDS)
             undo.callback(response.close)
-            if not is_http(response.geturl()):
-                raise Silent("the address redirects to one that is not http or https")
             content_type = str(response.headers.get("Content-Type", ""))
-            head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES))
+            head = b"" if "multipart/" in content_type.lower() else b"".join(_pieces(response, HEAD_BYTES, end))
             undo.pop_all()
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 401 and "@" in address:
             return Opened(None, b"", "")  # by digest, which OpenCV's FFmpeg can do
         if str(error.reason).startswith(urllib.request.HTTPRedirectHandler.inf_msg):
-            raise Silent("the address redirects in a circle, or too often") from error
-        raise Silent(f"the address answers: {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
-        raise Silent(f"the address does not answer ({_reason(error)})") from error
-    except Silent:
+            raise ImageError("the address redirects in a circle, or too often") from error
+        if error.code < 400 and error.headers.get("Location"):
+            raise ImageError("the address redirects to one that is not http or https") from error
+        mistake = error.code < 500 and error.code not in _TRY_AGAIN
+        kind = ImageError if mistake else ReadFailure
+        raise kind(f"the address answers: {error.code} {error.reason}") from error
+    except OSError as error:
+        raise ReadFailure(f"the address does not answer ({_reason(error)})") from error
+    except (ValueError, http.client.InvalidURL) as error:
+        raise ImageError(f"not an address ({error})") from error
+    except ImageError:
         raise
     except Exception as error:  # http.client's own, for what is not HTTP
-        raise Silent(f"the address does not answer as HTTP does ({error or type(error).__name__})") from error
+        raise ImageError(f"the address does not answer as HTTP does ({error or type(error).__name__})") from error
     return Opened(response, head, content_type)
 
 
-def sent_image(opened: Opened) -> bytes | None:
+def sent_image(opened: Opened, end: float) -> bytes | None:
     """Return the image that an address sends; None if it sends something else.
 
+    Args:
+        opened: what it has sent so far.
+        end: when the image must be complete.
+
     Raises:
-        Silent: it is not complete, or too large.
+        ReadFailure: it is not complete.
+        ImageError: it is too large.
     """
     if kind_of(opened.head) not in ("image", "HEIC") or opened.content_type.lower().startswith("video/"):
         return None
     parts = [opened.head]
     try:
-        parts += _pieces(opened.response, MAX_FILE_BYTES + 1 - len(opened.head))
+        parts += _pieces(opened.response, MAX_FILE_BYTES + 1 - len(opened.head), end)
     except Exception as error:  # http.client's and ssl's own among them
-        raise Silent(f"the connection was lost ({_reason(error)})") from error
+        raise ReadFailure(f"the connection was lost ({_reason(error)})") from error
     content = b"".join(parts)
     if len(content) > MAX_FILE_BYTES:
-        raise Silent(f"too large: more than {MAX_FILE_BYTES / 1e6:.0f} MB")
+        raise ImageError(f"too large: more than {MAX_FILE_BYTES / 1e6:.0f} MB")
     missing = opened.response.length  # None where no number was announced, whatever the header says
     if missing:
-        raise Silent(f"the connection was lost after {len(content):,} of {len(content) + missing:,} bytes")
+        raise ReadFailure(f"the connection was lost after {len(content):,} of {len(content) + missing:,} bytes")
     return content
 
 
-def _pieces(response: Any, most: int) -> Iterator[bytes]:
+def _pieces(response: Any, most: int, end: float) -> Iterator[bytes]:
     """Yield what arrives, up to a limit of bytes.
 
     Raises:
         TimeoutError: it takes too long, in drops.
     """
-    end = time.monotonic() + _MOST_SECONDS
     while most > 0 and (piece := response.read1(min(most, 1 << 20))):
         most -= len(piece)
         yield piece
         if time.monotonic() > end:
-            raise TimeoutError(f"more than {_MOST_SECONDS:.0f} s")
+            raise TimeoutError(f"not complete within {MOST_SECONDS:.0f} s")
 
 
-def sends_no_video(opened: Opened) -> str | None:
-    """Return why what an address sends is not a video either; None if it may be one."""
+def refuse_other_than_video(opened: Opened) -> None:
+    """Raise ImageError where what an address sends, which is not an image, cannot be a video either."""
     kind = opened.content_type.split(";")[0].strip().lower()
     if kind_of(opened.head) == "other" and _NOT_VIDEO.match(kind):
-        return f"the address sends neither an image nor a video that asl-edge reads ({kind})"
-    return None
+        raise ImageError(f"the address sends neither an image nor a video that asl-edge reads ({kind})")
 
 
 def is_motion_jpeg(opened: Opened) -> bool:
@@ -162,8 +199,9 @@ def is_motion_jpeg(opened: Opened) -> bool:
 def never_ends(address: str) -> bool:
     """Whether an http(s) address sends JPEGs one after the other without announcing an end, as cameras do."""
     try:
-        opened = open_http(address)
-    except Silent:
+        with noticed(address):
+            opened = open_http(address, end_of_wait())
+    except ImageError:
         return False
     with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
         return is_motion_jpeg(opened) and opened.response.length is None
@@ -179,19 +217,22 @@ def motion_jpeg_frames(source: str, opened: Opened) -> Iterator[Item]:
     number = 0
     reader = _Parts(opened)
     with contextlib.closing(opened.response):
-        while (part := reader.next_part()) is not None:
+        with noticed(source):
+            part = reader.next_part()
+        while part is not None:
             try:
                 rgb = decode(part)
             except ImageError as error:
-                yield Item(source, problem=str(error), frame=number)
+                yield unread(source, error, number)
             else:
                 whole = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
                 yield Item(source, np.ascontiguousarray(centre_square(rgb)), number, whole)
             number += 1
+            part = reader.next_part()
     if reader.lost is not None:
-        yield Item(source, problem=f"the stream was lost after {number} frames ({reader.lost})")
+        yield unread(source, ReadFailure(f"the stream was lost after {number} frames ({reader.lost})"))
     elif number == 0:
-        yield Item(source, problem="the address answers with a stream that holds no frame")
+        yield unread(source, ImageError("the address answers with a stream that holds no frame"))
 
 
 class _Parts:
@@ -203,6 +244,10 @@ class _Parts:
 
     def __init__(self, opened: Opened) -> None:
         self._response = opened.response
+        self._arrived = bytearray()
+        """What has come and was not used yet."""
+        self._end = 0.0
+        """When the part that is read must be complete."""
         given = re.search(r'boundary="?([^";]+)', opened.content_type, re.IGNORECASE)
         # Some cameras write the two hyphens into the boundary itself.
         self._boundary = b"--" + (given[1].strip().lstrip("-").encode("latin-1") if given else b"")
@@ -213,7 +258,8 @@ class _Parts:
         """Why the stream has stopped before its end; None before that, and if it has ended."""
 
     def next_part(self) -> bytes | None:
-        """Return the content of the next part; None at the end, and where the connection is lost."""
+        """Return the content of the next part; None at the end, and where the connection is lost or too slow."""
+        self._end = end_of_wait()
         try:
             return self._part()
         except Exception as error:  # OSError, TimeoutError, and http.client's own
@@ -235,13 +281,10 @@ class _Parts:
             return self._up_to_boundary()
         if length > MAX_FILE_BYTES:
             raise ValueError(f"a frame of {length:,} bytes was announced")
-        content = b""
-        while len(content) < length:
-            more = self._response.read(length - len(content))
-            if not more:
+        while len(self._arrived) < length:
+            if not self._more():
                 raise ValueError("within a frame")
-            content += more
-        return content
+        return self._taken(length)
 
     def _at_boundary(self) -> bool:
         """Read up to the next boundary; False at the last one, or where the answer ends as it announced."""
@@ -249,7 +292,7 @@ class _Parts:
             self._at_next = False
             return not self._ended
         for _ in range(_MOST_LINES):
-            line = self._response.readline(_LONGEST_LINE)
+            line = self._line_or_end()
             if not line:
                 announced = self._response.headers.get("Content-Length")
                 if announced is None and self._response.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -270,7 +313,7 @@ class _Parts:
     def _up_to_boundary(self) -> bytes:
         content = bytearray()
         while len(content) <= MAX_FILE_BYTES:
-            line = self._response.readline(_LONGEST_LINE)
+            line = self._line_or_end()
             if not line and content.rstrip(b"\r\n").endswith(b"\xff\xd9"):
                 return bytes(content)
             if not line:
@@ -282,14 +325,34 @@ class _Parts:
         raise ValueError("a frame without an end")
 
     def _line(self) -> bytes:
-        line: bytes = self._response.readline(_LONGEST_LINE)
+        line = self._line_or_end()
         if not line:
             raise ValueError("within a frame")
         return line
 
+    def _line_or_end(self) -> bytes:
+        """Return the next line with its end, or as much of it as a line may have; empty at the end of all."""
+        while (end := self._arrived.find(b"\n", 0, _LONGEST_LINE)) < 0 and len(self._arrived) < _LONGEST_LINE:
+            if not self._more():
+                break
+        return self._taken(end + 1 or _LONGEST_LINE)
 
-def why_no_video(address: str) -> str:
-    """Return why OpenCV gets no frame from an address: whether anything answers there."""
+    def _taken(self, length: int) -> bytes:
+        taken = bytes(self._arrived[:length])
+        del self._arrived[:length]
+        return taken
+
+    def _more(self) -> bool:
+        """Wait for what comes next; False at the end."""
+        if time.monotonic() > self._end:  # a server may send in drops, without end
+            raise TimeoutError(f"no frame was complete within {MOST_SECONDS:.0f} s")
+        block = self._response.read1(_BLOCK)
+        self._arrived += block
+        return bool(block)
+
+
+def why_no_video(address: str, end: float) -> ImageError:
+    """Return why OpenCV gets no frame from an address: whether anything answers there until `end`."""
     import socket
     from urllib.parse import urlsplit
 
@@ -297,14 +360,14 @@ def why_no_video(address: str) -> str:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or _USUAL_PORTS.get(parts.scheme.lower())
     except ValueError as error:
-        return f"not an address ({error})"
+        return ImageError(f"not an address ({error})")
     if host is None or port is None or parts.scheme.lower() in ("udp", "rtp", "srt"):
-        return "OpenCV gets no frame from this address; does anything send to it?"
+        return ReadFailure("OpenCV gets no frame from this address; does anything send to it?")
     try:
-        socket.create_connection((host, port), timeout=_SECONDS).close()
+        socket.create_connection((host, port), timeout=min(SILENT_SECONDS, seconds_until(end))).close()
     except OSError as error:
-        return f"the address does not answer ({_reason(error)})"
-    return "the address answers, but sends no video that OpenCV reads; is its path right, and the login?"
+        return ReadFailure(f"the address does not answer ({_reason(error)})")
+    return ImageError("the address answers, but sends no video that OpenCV reads; is its path right, and the login?")
 
 
 def _login(address: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from asl_edge.errors import ImageError, ReadFailure
 from asl_edge.imaging.preprocess import Image
 
 STANDARD_INPUT = "-"
@@ -25,8 +26,15 @@ class Item:
     """The whole frame from OpenCV (uint8, BGR), for display; None for an image."""
     problem: str | None = None
     """Why there is no image; None when there is one."""
+    failed: bool = False
+    """Whether the problem is a failure (a lost connection, a disk) rather than a mistake in what was named."""
     frames_per_second: float | None = None
     """Frame rate of the frame's video; None if unknown."""
+
+
+def unread(source: str, reason: ImageError, frame: int | None = None) -> Item:
+    """Return the item that stands for one that cannot be read."""
+    return Item(source, problem=str(reason), frame=frame, failed=isinstance(reason, ReadFailure))
 
 
 def centre_square(frame: Image) -> Image:

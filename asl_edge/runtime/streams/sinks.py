@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from abc import ABC, abstractmethod
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, TextIO
 
 from asl_edge.imaging.preprocess import Image
-from asl_edge.process.printable import json_for_terminals, on_one_line, spreadsheet_cell
+from asl_edge.process.printable import json_for_terminals, on_one_line, valid_text
 from asl_edge.runtime.streams.prediction import Prediction
 
 
@@ -98,17 +97,21 @@ class CsvSink(TextSink):
     """Comma-separated values (RFC 4180) with a header.
 
     `top` holds `label=confidence` pairs with spaces between; `crop_box` holds left, top and side of the zoom pass in
-    the same way, and is empty if there was none. Control characters in names are escaped, and a name that a spreadsheet
-    would take for a formula begins with `./`.
+    the same way, and is empty if there was none. A name that a spreadsheet would take for a formula begins with `./`.
+    On a terminal control characters in names are escaped; a file or another program gets the names as they are, but for
+    bytes that are not UTF-8, which only JSON can hold.
     """
 
     COLUMNS = ("source", "frame", "label", "confidence", "accepted", "top", "ms", "crop_box")
 
     def __init__(self, file: TextIO) -> None:
+        from asl_edge.files.csv_writer import CsvWriter  # which other predictions need not wait for
+
         super().__init__(file)
+        self._name = on_one_line if file.isatty() else valid_text
         self._rows = io.StringIO()
-        self._writer = csv.writer(self._rows, lineterminator="\n")
-        self._writer.writerow(self.COLUMNS)
+        self._writer = CsvWriter(self._rows)
+        self._writer.write_row(self.COLUMNS)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,9 +126,9 @@ class CsvSink(TextSink):
         accepted = str(prediction.accepted).lower()
         confidence, ms = f"{prediction.confidence:.6f}", f"{prediction.ms:.3f}"
         crop_box = " ".join(f"{share:.4f}" for share in prediction.crop_box or ())
-        self._writer.writerow(
+        self._writer.write_row(
             (
-                spreadsheet_cell(on_one_line(prediction.source)),
+                self._name(prediction.source),
                 number,
                 prediction.label,
                 confidence,

@@ -11,11 +11,13 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from asl_edge.errors import ImageError
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, VIDEO_SUFFIXES, kind_of_file, suffix_of
 from asl_edge.runtime.streams.addresses import is_address, is_http, local_path
 from asl_edge.runtime.streams.folders import Found, LeftOut, images_in, natural_key
-from asl_edge.runtime.streams.item import STANDARD_INPUT, Item, centre_square, guide_box
+from asl_edge.runtime.streams.item import STANDARD_INPUT, Item, centre_square, guide_box, unread
 from asl_edge.runtime.streams.video import frames, is_camera
+from asl_edge.runtime.streams.waiting import end_of_wait, noticed
 
 __all__ = [
     "STANDARD_INPUT",
@@ -172,7 +174,7 @@ def _folder(folder: str, left_out: LeftOut) -> Iterator[Item]:
 
 
 def _item(found: Found) -> Item:
-    return Item(found.path, None if found.problem else found.path, problem=found.problem)
+    return Item(found.path, None if found.problem else found.path, problem=found.problem, failed=found.failed)
 
 
 def _at_address(address: str) -> Iterator[Item]:
@@ -182,20 +184,26 @@ def _at_address(address: str) -> Iterator[Item]:
         return
     from asl_edge.runtime.streams import http_source  # what it imports takes longer than an image
 
+    end = end_of_wait()
+    image, stream = None, False
     try:
-        opened = http_source.open_http(address)
-        if http_source.is_motion_jpeg(opened):
-            yield from http_source.motion_jpeg_frames(address, opened)
-            return
-        with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
-            image, problem = http_source.sent_image(opened), http_source.sends_no_video(opened)
-    except http_source.Silent as silent:
-        yield Item(address, problem=str(silent))
+        with noticed(address):
+            opened = http_source.open_http(address, end)
+            stream = http_source.is_motion_jpeg(opened)
+            if not stream:
+                with contextlib.closing(opened.response) if opened.response else contextlib.nullcontext():
+                    image = http_source.sent_image(opened, end)
+                    if image is None:
+                        http_source.refuse_other_than_video(opened)
+    except ImageError as error:
+        yield unread(address, error)
         return
-    if image is not None or problem is not None:
-        yield Item(address, image, problem=problem if image is None else None)
+    if stream:
+        yield from http_source.motion_jpeg_frames(address, opened)
+    elif image is not None:
+        yield Item(address, image)
     else:
-        yield from frames(address, head=opened.head)
+        yield from frames(address, head=opened.head, end=end)
 
 
 def _holds_video(path: str) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from asl_edge.errors import ImageError, ReadFailure, unreadable
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, kind_of_file, suffix_of
 from asl_edge.imaging.preprocess import MAX_PIXELS, Image, opencv
 from asl_edge.runtime.streams.addresses import is_address, local_path
-from asl_edge.runtime.streams.item import Item, centre_square
+from asl_edge.runtime.streams.item import Item, centre_square, unread
 from asl_edge.runtime.streams.mp4 import FIRST_BOXES, lacks_index, shown_milliseconds
+from asl_edge.runtime.streams.waiting import SILENT_SECONDS, end_of_wait, noticed, seconds_until
 
 _FRAME_RATES = (1, 240)
 """Plausible frames per second; cameras and streams also report 0, 1000 or 90000."""
@@ -57,7 +59,7 @@ def is_camera(source: str) -> bool:
     return False
 
 
-def frames(source: str, path: str | None = None, head: bytes = b"") -> Iterator[Item]:
+def frames(source: str, path: str | None = None, head: bytes = b"", end: float | None = None) -> Iterator[Item]:
     """Yield the frames of a video file, stream or camera, each cut to its centre square (RGB).
 
     After the last one, an item with a `problem` says if frames are missing: if a file announces more than it holds or
@@ -67,6 +69,7 @@ def frames(source: str, path: str | None = None, head: bytes = b"") -> Iterator[
         source: as the user gave it: a path, the number of a camera, or an address.
         path: of the file, where `source` does not name it.
         head: the first bytes of what is at an address, if they are known.
+        end: when the first frame of an address must be there (see `end_of_wait`); None to begin counting now.
 
     Raises:
         MissingPackageError: OpenCV is not installed.
@@ -75,31 +78,50 @@ def frames(source: str, path: str | None = None, head: bytes = b"") -> Iterator[
     camera, remote = is_camera(place), is_address(place)
     problem = None if camera or remote else _file_problem(place)
     if problem is not None:
-        yield Item(source, problem=problem)
+        yield unread(source, problem)
         return
     cv2 = opencv()
-    with quiet(cv2):
-        capture = cv2.VideoCapture(int(place) if place.isdigit() and camera else place)
-    clock = _Clock(cv2, capture, file=not camera and not remote)
+    end = end_of_wait() if end is None else end
+    with quiet(cv2), noticed(source) if camera or remote else contextlib.nullcontext():
+        capture = _opened(cv2, place, end, camera=camera, remote=remote)
+        try:
+            clock = _Clock(cv2, capture, file=not camera and not remote)
+            problem = _too_large(cv2, capture)
+            more = problem is None and clock.next_frame()
+        except BaseException:
+            capture.release()
+            raise
     number = 0
     try:
-        problem = _too_large(cv2, capture)
-        while problem is None and clock.next_frame():
+        while more:
             frame = clock.frame
             square = np.ascontiguousarray(centre_square(frame))
             rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
             yield Item(source, rgb, number, frame, frames_per_second=clock.frames_per_second)
             number += 1
+            more = clock.next_frame()
         if problem is not None:
             pass
         elif number == 0:
-            problem = _why_silent(place, capture, clock, camera=camera, remote=remote)
+            problem = _why_silent(place, capture, clock, end, camera=camera, remote=remote)
         else:
             problem = _why_ended(place, clock, head if remote else _head(place), camera=camera, remote=remote)
     finally:
         capture.release()
     if problem is not None:
-        yield Item(source, problem=problem)
+        yield unread(source, problem)
+
+
+def _opened(cv2: Any, place: str, end: float, *, camera: bool, remote: bool) -> Any:
+    """Return the `cv2.VideoCapture`; an address has until `end` to open, and then may be silent for a while only."""
+    if not remote:
+        return cv2.VideoCapture(int(place) if place.isdigit() and camera else place)
+    limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, seconds_until(end), cv2.CAP_PROP_READ_TIMEOUT_MSEC, SILENT_SECONDS)
+    in_milliseconds = [int(1000 * value) if place % 2 else int(value) for place, value in enumerate(limits)]
+    capture = cv2.VideoCapture(place, cv2.CAP_ANY, in_milliseconds)
+    if not capture.isOpened() and cv2.CAP_FFMPEG not in cv2.videoio_registry.getStreamBackends():
+        capture = cv2.VideoCapture(place)  # GStreamer before OpenCV 4.6 has no such limits, and refuses them
+    return capture
 
 
 class _Clock:
@@ -169,57 +191,57 @@ def _steady(steps: np.ndarray[Any, Any], step: float) -> bool:
     return bool(np.mean(np.abs(steps - step) < 0.3 * step) > 0.95)
 
 
-def _too_large(cv2: Any, capture: Any) -> str | None:
+def _too_large(cv2: Any, capture: Any) -> ImageError | None:
     """Return that the frames are larger than an image may be; None if they are not."""
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height <= MAX_PIXELS:
         return None
-    return (
+    return ImageError(
         f"too large: its frames of {width}x{height} are {width * height / 1e6:.0f} megapixels, "
         f"the limit is {MAX_PIXELS / 1e6:.0f}"
     )
 
 
-def _file_problem(path: str) -> str | None:
+def _file_problem(path: str) -> ImageError | None:
     """Return why a file cannot be a video that OpenCV opens; None if nothing speaks against it."""
     try:
         status = os.stat(path)  # noqa: PTH116  (a Path of an odd text can raise)
         if stat.S_ISDIR(status.st_mode):
-            return "is a folder, not a video"
+            return ImageError("is a folder, not a video")
         if not stat.S_ISREG(status.st_mode):
-            return "neither a file nor a folder"
-        with open(path, "rb"):  # noqa: PTH123
-            pass
+            return ImageError("neither a file nor a folder")
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            empty = not file.read(1)  # a disk that fails says so here, and OpenCV does not
     except FileNotFoundError:
-        return "no such file"
+        return ImageError("no such file")
     except (OSError, ValueError) as error:
-        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    if not status.st_size:
-        return "the file is empty"
+        return unreadable(error)
+    if empty:
+        return ImageError("the file is empty")
     try:
         path.encode()
     except UnicodeEncodeError:  # OpenCV 5 crashes with a segmentation fault
-        return "OpenCV cannot open a video whose name is not UTF-8; rename it"
+        return ImageError("OpenCV cannot open a video whose name is not UTF-8; rename it")
     return None
 
 
-def _why_silent(place: str, capture: Any, clock: _Clock, *, camera: bool, remote: bool) -> str:
+def _why_silent(place: str, capture: Any, clock: _Clock, end: float, *, camera: bool, remote: bool) -> ImageError:
     """Return why no frame came."""
     if camera:
         return _no_camera(place)
     if remote:
         from asl_edge.runtime.streams.http_source import why_no_video
 
-        return why_no_video(place)
-    return _undecodable(place, _codec(capture), opened=bool(capture.isOpened()), announced=clock.announced)
+        return why_no_video(place, end)
+    return ImageError(_undecodable(place, _codec(capture), opened=bool(capture.isOpened()), announced=clock.announced))
 
 
-def _why_ended(place: str, clock: _Clock, head: bytes, *, camera: bool, remote: bool) -> str | None:
+def _why_ended(place: str, clock: _Clock, head: bytes, *, camera: bool, remote: bool) -> ImageError | None:
     """Return why the last frame was not the end; None if it was, as far as that can be known."""
     if camera:
-        return f"the camera stopped after {clock.count} frames; is it still connected?"
+        return ReadFailure(f"the camera stopped after {clock.count} frames; is it still connected?")
     if remote and not clock.announced:
-        return f"the stream stopped after {clock.count} frames: it ended, or the connection was lost"
+        return ReadFailure(f"the stream stopped after {clock.count} frames: it ended, or the connection was lost")
     exact = head[4:8] in _EXACT_CONTAINERS or head[8:12] in _EXACT_CONTAINERS
     shown = shown_milliseconds(place) if exact and not remote and clock.count < clock.announced else None
     if shown is not None:  # the file counts the frames that its edit list hides, too
@@ -227,9 +249,10 @@ def _why_ended(place: str, clock: _Clock, head: bytes, *, camera: bool, remote: 
     missing = clock.missing(exact=exact)
     if missing:
         total = clock.announced if exact else clock.count + missing
-        return f"damaged or cut short: {missing} of its {total} frames are missing"
+        kind = ReadFailure if remote else ImageError
+        return kind(f"damaged or cut short: {missing} of its {total} frames are missing")
     if not remote and _is_cut(place, head):
-        return f"cut short after {clock.count} frames; how many are missing is not known"
+        return ImageError(f"cut short after {clock.count} frames; how many are missing is not known")
     return None
 
 
@@ -258,16 +281,18 @@ def _codec(capture: Any) -> str:
     return letters.decode("ascii") if letters.isalnum() else ""
 
 
-def _no_camera(place: str) -> str:
+def _no_camera(place: str) -> ImageError:
     """Return why a camera yields no frame."""
     device = Path(f"/dev/video{place}" if place.isdigit() else place)
     with contextlib.suppress(OSError):
         if Path("/dev").is_dir() and place.isdigit() and os.name == "posix" and os.uname().sysname == "Linux":
             if not device.exists():
-                return f"there is no camera with this number ({device} does not exist); is it connected?"
+                return ImageError(f"there is no camera with this number ({device} does not exist); is it connected?")
             if not os.access(device, os.R_OK | os.W_OK):
-                return f"no permission to use the camera ({device}); sudo usermod -aG video $USER, then log in again"
-    return "OpenCV gets no frame from this camera; is it connected, free and allowed?"
+                return ImageError(
+                    f"no permission to use the camera ({device}); sudo usermod -aG video $USER, then log in again"
+                )
+    return ReadFailure("OpenCV gets no frame from this camera; is it connected, free and allowed?")
 
 
 def _head(path: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,8 @@ def _check_before_loading_keras(setup: Setup, hosts: Hosts | None) -> None:
         )
     chosen_augmentation(config)
     trackers.check(config.trackers)
+    if config.tensorboard:
+        _require_tensorboard()
     arrays.split("train")
     arrays.split("validation")
     if hosts is not None and config.time_budget_minutes is not None:
@@ -265,15 +268,17 @@ def _patience_is_exhausted(config: TrainConfig, history: History) -> bool:
     return len(history) - checkpoints.best_epoch(history) >= config.early_stopping
 
 
+def _require_tensorboard() -> None:
+    """Raise MissingPackageError where TensorBoard or TensorFlow is not installed; neither is imported."""
+    missing = [name for name in ("tensorboard", "tensorflow") if find_spec(name) is None]
+    if missing:
+        raise MissingPackageError(
+            f"--tensorboard needs TensorBoard and TensorFlow ({' and '.join(missing)} not found). Install them: "
+            "pip install 'asl-edge[train,tensorboard]'"
+        )
+
+
 def _tensorboard(folder: Path) -> keras.callbacks.Callback:
     import keras
 
-    try:
-        import tensorboard  # noqa: F401
-        import tensorflow  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            f"--tensorboard needs TensorBoard and TensorFlow ({error}). Install them: "
-            "pip install 'asl-edge[train,tensorboard]'"
-        ) from error
     return keras.callbacks.TensorBoard(str(folder), write_graph=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from asl_edge.errors import ModelError
 from asl_edge.runtime.pretrained import names_pretrained, pretrained_model
-from asl_edge.training.runs.keras_file import enclosing_run
+from asl_edge.training.runs.keras_file import enclosing_run, open_keras_zip, read_json_member
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def _described_by_spec(where: str, path: Path) -> Pretrained:
 def _name_in_keras_file(path: Path) -> str:
     """Return the name of the network in a `.keras` file outside a run."""
     try:
-        with zipfile.ZipFile(path) as file:
-            return str(json.loads(file.read("config.json"))["config"]["name"])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        with open_keras_zip(path) as archive:
+            return str(read_json_member(archive, "config.json")["config"]["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged or not a Keras model ({error}).") from error

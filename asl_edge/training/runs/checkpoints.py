@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asl_edge.files import atomic
-from asl_edge.files.removal import is_link
+from asl_edge.files.removal import remove_files
 from asl_edge.training.config import Keep
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def link_or_copy(source: Path, path: Path) -> None:
         return
     linked = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        os.link(source, linked)
+        os.link(os.path.realpath(source), linked)  # a symbolic link would be copied, and lead nowhere from here
     except OSError:
         with atomic.replacing(path) as temporary:
             shutil.copyfile(source, temporary)
@@ -98,10 +98,10 @@ def remove_others(folder: Path, history: Sequence[Mapping[str, float]], keep: Ke
     """Delete checkpoints that are not kept, those of epochs outside `history`, and unfinished files of a killed run.
 
     Nothing is deleted where `folder` is a link: what it leads to may hold other runs' checkpoints of the same names.
+    Links in it stay too: whoever put a checkpoint on another disk and linked to it wants to keep it.
     """
-    if is_link(folder):
-        return
     kept = {path_of_epoch(folder, history, epoch).name for epoch in epochs_to_keep(history, keep)}
-    for path in folder.iterdir():
-        if (_NAME.fullmatch(path.name) and path.name not in kept) or atomic.is_leftover(path):
-            path.unlink(missing_ok=True)
+    remove_files(
+        folder,
+        lambda name: (_NAME.fullmatch(name) is not None and name not in kept) or atomic.is_leftover(folder / name),
+    )

@@ -9,6 +9,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from asl_edge.files.bounded_zip import open_zip
+
+_LARGEST_DIRECTORY = 2**20
+
 
 def count_parameters(path: Path) -> int | None:
     """Count the parameters in a `.keras` file, which is a zip that holds an HDF5 file.
@@ -30,7 +34,7 @@ def count_parameters(path: Path) -> int | None:
     try:
         with path.open("rb") as file, h5py.File(_stored_member(file, "model.weights.h5"), "r") as weights:
             weights.visititems(add)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, struct.error):
+    except (OSError, ValueError, KeyError, struct.error):
         return None
     return count
 
@@ -40,7 +44,7 @@ def _stored_member(file: io.BufferedReader, name: str) -> _Part:
 
     Python's own `ZipFile.open` reads everything that a seek skips, which takes a second for AlexNet.
     """
-    with zipfile.ZipFile(file) as archive:
+    with open_zip(file, _LARGEST_DIRECTORY) as archive:
         member = archive.getinfo(name)
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import pytest
 
 from asl_edge.errors import ModelError
 from asl_edge.export.source.open_source import Described, open_source
+from asl_edge.training.pretrained.source import open_pretrained
+from asl_edge.training.runs.keras_file import load_keras_file
+from asl_edge.training.runs.parameter_count import count_parameters
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/keras_2"
 VERSIONS = ("2.12", "2.15")
@@ -169,3 +174,36 @@ def test_a_keras_file_that_holds_nothing_of_keras(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.keras", "w") as archive:
         archive.writestr("config.json", "{}")
     assert "damaged or not a Keras model" in refusal(tmp_path / "x.keras")
+
+
+@pytest.mark.parametrize(
+    ("version", "member"), [("2.15", "model.weights.h5"), ("2.15", "config.json"), ("3", "something.else")]
+)
+def test_a_keras_file_that_unpacks_to_far_more_is_refused_before(
+    version: str, member: str, mini_run: Path, tmp_path: Path
+) -> None:
+    original = FIXTURES / "2.15/sequential.keras" if version == "2.15" else mini_run / "best.keras"
+    path = tmp_path / "x.keras"
+    with (
+        zipfile.ZipFile(original) as archive,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb,
+    ):
+        for name in archive.namelist():
+            if name != member:
+                bomb.writestr(name, archive.read(name))
+        bomb.writestr(member, bytes(80 * 2**20))
+    readers: list[Callable[[], object]] = [
+        lambda: refusal(path),
+        lambda: load_keras_file(path),
+        lambda: open_pretrained(str(path)),
+    ]
+    for reader in readers:
+        tracemalloc.start()
+        try:
+            text = str(reader())
+        except ModelError as error:
+            text = str(error)
+        assert "would unpack to" in text
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+        tracemalloc.stop()
+    assert count_parameters(path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnxruntime
 import pytest
 
 from asl_edge.errors import ModelError
+from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.toolchain import load_keras
 from asl_edge.export.source.keras_to_onnx import IR_VERSION, OPSET, check, to_onnx
 
@@ -125,6 +127,34 @@ def test_an_operation_that_onnx_does_not_have_is_a_clear_error() -> None:
     flat = keras.layers.Flatten()(Odd()(keras.layers.Rescaling(1 / 255)(image)))
     with pytest.raises(ModelError, match="lacks: BesselI0"):
         to_onnx(keras.Model(image, keras.layers.Dense(2, activation="softmax")(flat)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("MultiHeadAttention", r"since a device would refuse to run it: a shape depends on the image\. Build it from"),
+        ("GRU", "makes a graph of this network whose shapes are not known"),
+        ("gelu", r"lacks: Erfc"),
+        ("gelu approximately", None),
+        ("Attention", None),
+    ],
+)
+def test_what_the_documentation_says_of_networks(name: str, message: str | None) -> None:
+    keras = load_keras()
+    layers = keras.layers
+    image = keras.Input((8, 8, 3), dtype="uint8")
+    sequence = layers.Reshape((16, 12))(layers.Conv2D(12, 2, strides=2)(layers.Rescaling(1 / 255)(image)))
+    make: dict[str, Any] = {
+        "MultiHeadAttention": lambda: layers.MultiHeadAttention(2, 6)(sequence, sequence),
+        "GRU": lambda: layers.GRU(4)(sequence),
+        "gelu": lambda: layers.Activation("gelu")(sequence),
+        "gelu approximately": lambda: keras.ops.gelu(sequence, approximate=True),
+        "Attention": lambda: layers.Attention()([sequence, sequence]),
+    }
+    flat = layers.Flatten()(make[name]())
+    network = keras.Model(image, layers.Dense(2, activation="softmax")(flat))
+    with pytest.raises(ModelError, match=message) if message else contextlib.nullcontext():
+        refuse_undeployable(to_onnx(network).model.SerializeToString())
 
 
 def test_check_refuses_a_graph_that_is_not_valid(converted: Any) -> None:

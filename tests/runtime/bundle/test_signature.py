@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -75,6 +76,30 @@ def test_keys_are_private_and_never_replaced(keys: tuple[Path, Path], tmp_path: 
         signature.make_keys(private)
     assert private.read_bytes() == before
     assert not public.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="without limits of that kind")
+def test_both_keys_are_written_or_neither(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="the extra `sign` is not installed")
+    import resource
+
+    in_the_way = Path(tmp_path / "my.key.pub")
+    in_the_way.write_text("somebody's")
+    with pytest.raises(UserError, match=r"my\.key\.pub is there already"):
+        signature.make_keys(tmp_path / "my.key")
+    with pytest.raises(UserError, match=r"cannot be written \(File name too long\)"):
+        signature.make_keys(tmp_path / ("n" * 252))  # one that fits by itself, and not with .pub
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # as a disk that is full after 100 bytes
+    try:
+        with pytest.raises(UserError, match="cannot be written"):
+            signature.make_keys(tmp_path / "full.key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == [in_the_way]
+    assert in_the_way.read_text() == "somebody's"
 
 
 def test_what_is_no_key_says_so(model: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:

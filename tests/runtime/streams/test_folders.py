@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def relative(folder: Path, left_out: LeftOut | None = None) -> list[str]:
     found = images_in(str(folder), LeftOut() if left_out is None else left_out)
-    return [Path(path).relative_to(folder).as_posix() for path, _ in found]
+    return [Path(one.path).relative_to(folder).as_posix() for one in found]
 
 
 def test_what_is_not_an_image_is_counted(folder: Path) -> None:

@@ -18,8 +18,10 @@ from PIL import Image
 
 import asl_edge
 from asl_edge.errors import ImageError, UserError
+from asl_edge.imaging.file_kind import HEAD_BYTES
 from asl_edge.imaging.preprocess import load
 from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.streams import http_source, sources, video, waiting
 from asl_edge.runtime.streams.addresses import is_address, local_path
 from asl_edge.runtime.streams.sources import Item, is_video, items
 
@@ -57,11 +59,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/circle")
             self.end_headers()
             return
+        if path == "/to":
+            self.send_response(302)
+            self.send_header("Location", self.path.partition("?")[2])
+            self.end_headers()
+            return
+        if path == "/busy":
+            self.send_error(503)
+            return
         if path == "/drops":
-            with contextlib.suppress(OSError):
-                for _ in range(20):
-                    self.wfile.write(b"H")
-                    time.sleep(0.05)
+            self.drops(b"H" * 20)
+            return
+        if path in ("/drops-of-image", "/drops-of-frame"):
+            frame = path.endswith("frame")
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame" if frame else "image/jpeg")
+            self.end_headers()
+            content = b"--frame\r\n\r\n" + jpeg() if frame else jpeg()
+            self.wfile.write(content[:HEAD_BYTES])
+            self.drops(content[HEAD_BYTES : HEAD_BYTES + 30])
             return
         if path not in self.contents:
             self.send_error(404)
@@ -74,6 +90,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(content)
+
+    def drops(self, content: bytes) -> None:
+        with contextlib.suppress(OSError):
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -256,26 +278,76 @@ def test_a_file_address_is_a_video_by_its_content(tmp_path: Path) -> None:
     ]
 
 
-def test_an_image_that_comes_in_drops_is_given_up(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asl_edge.runtime.streams import http_source
-
-    monkeypatch.setattr(http_source, "_MOST_SECONDS", -1.0)
-    serve("/slow.jpg", "image/jpeg", jpeg())
-
-    (item,) = items([f"{address}/slow.jpg"])
-    assert item.problem is not None
-    assert "more than -1 s" in item.problem
-
-
-def test_a_header_that_comes_in_drops_is_not_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asl_edge.runtime.streams import http_source
-
-    monkeypatch.setattr(http_source, "_MOST_SECONDS_TO_ANSWER", 0.3)
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("/drops", "the address does not answer (nothing complete within 60 s)"),
+        ("/drops-of-image", "the connection was lost (not complete within 60 s)"),
+        ("/drops-of-frame", "the stream was lost after 0 frames (no frame was complete within 60 s)"),
+    ],
+)
+def test_what_comes_in_drops_is_given_up_in_time_and_announced(
+    name: str, problem: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "end_of_wait", lambda: time.monotonic() + 0.3)
+    monkeypatch.setattr(sources, "end_of_wait", waiting.end_of_wait)
+    monkeypatch.setattr(http_source, "end_of_wait", waiting.end_of_wait)
+    monkeypatch.setattr(waiting, "_SECONDS_WITHOUT_NOTICE", 0.1)
 
     start = time.monotonic()
-    (item,) = items([f"{address}/drops"])
+    with pytest.warns(waiting.WaitNotice, match=rf"^Waiting for http://.*{name} \(at most 60 s in all\)"):
+        (item,) = items([address.replace("//", "//anna:secret@") + name])
     assert time.monotonic() - start < 0.9
-    assert item.problem == "the address does not answer (nothing complete within 0 s)"
+    assert (item.problem, item.failed) == (problem, True)
     for thread in threading.enumerate():
         if thread.name == "asl-edge-http":
             thread.join(5)
+
+
+def test_a_notice_does_not_repeat_a_password() -> None:
+    assert waiting._without_password("rtsp://anna:secret@camera/1") == "rtsp://camera/1"
+    assert waiting._without_password("/dev/video0") == "/dev/video0"
+
+
+def test_a_video_server_that_is_silent_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV alone waits for 30 s."""
+    monkeypatch.setattr(video, "end_of_wait", lambda: time.monotonic() + 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        (item,) = items([f"rtsp://127.0.0.1:{silent.getsockname()[1]}/1"])
+    assert time.monotonic() - start < 2
+    assert item.problem is not None
+    assert "the address answers, but sends no video" in item.problem
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "FTP", "file", "gopher"])
+def test_a_redirect_to_another_scheme_opens_no_connection(
+    scheme: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        host = f"127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setenv("ftp_proxy", f"http://{host}")
+        other.setblocking(False)
+        (item,) = items([f"{address}/to?{scheme}://{host}/a.jpg"])
+        assert (item.problem, item.failed) == ("the address redirects to one that is not http or https", False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_a_redirect_is_followed(address: str) -> None:
+    serve("/there.jpg", "image/jpeg", jpeg())
+    assert [item.image for item in items([f"{address}/to?/there.jpg"])] == [jpeg()]
+
+
+def test_a_failure_is_told_from_a_mistake(address: str) -> None:
+    serve("/cut.jpg", "image/jpeg", jpeg()[:600], 5000)
+    serve("/page", "text/html", b"<html>" + bytes(2000))
+    serve("/lost", "multipart/x-mixed-replace; boundary=frame", b"--frame\r\nContent-Length: 9\r\n\r\n", None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/a.jpg"
+    failures = [closed, *(address + name for name in ("/busy", "/cut.jpg", "/lost"))]
+    mistakes = [*(address + name for name in ("/missing.jpg", "/page", "/circle", "/login")), "http://host:port/"]
+
+    assert [item.failed for item in items(failures)] == [True] * len(failures)
+    assert [item.failed for item in items(mistakes)] == [False] * len(mistakes)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 from recorded_progress import RecordedProgress, StopAt
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.errors import DataError, RunError, TrainingError, UserError
+from asl_edge.errors import DataError, MissingPackageError, RunError, TrainingError, UserError
 from asl_edge.training import recipes
 from asl_edge.training.loop import epoch_checkpointer
+from asl_edge.training.loop import train as train_module
 from asl_edge.training.loop.build import class_weights
 from asl_edge.training.loop.progress import Progress
 from asl_edge.training.loop.start import resumed_config
@@ -576,6 +578,14 @@ def test_without_test_images_the_samples_come_from_validation(arrays, tmp_path):
     assert set(result.scores) == {"validation"}
     run = RunFolder.open(tmp_path / "run")
     assert run.config["samples"]["test"] == {"split": "validation", "images": 15}
+
+
+def test_without_tensorboard_nothing_begins(arrays, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setattr(train_module, "load_keras", pytest.fail)
+    with pytest.raises(MissingPackageError, match=r"tensorboard not found.*asl-edge\[train,tensorboard\]"):
+        train(config(epochs=1, tensorboard=True), arrays, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_tensorboard_logs_stand_in_the_run(arrays, tmp_path):

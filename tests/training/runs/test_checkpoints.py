@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from asl_edge.training.runs import checkpoints
@@ -49,6 +52,30 @@ def test_what_does_not_stay_goes_and_strangers_are_left_alone(tmp_path):
         (tmp_path / name).touch()
     checkpoints.remove_others(tmp_path, past, "best3")
     assert {path.name for path in tmp_path.iterdir()} == {*names[1:], "state.npz", "notes.txt"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right of their own there")
+def test_nothing_is_removed_through_a_link(tmp_path):
+    past = history(0.5, 0.4, 0.3, 0.2, 0.6)
+    name, folder = checkpoints.checkpoint_name(1, 0.5), tmp_path / "run/checkpoints"
+    archive = tmp_path / "archive"
+    for place in (folder, archive):
+        place.mkdir(parents=True)
+    for file in ("weights.07-0.10.keras", "weights.08-0.10.keras", name):
+        (archive / file).write_text("precious")
+    (folder / name).symlink_to(f"../../archive/{name}")
+    os.link(archive / "weights.07-0.10.keras", folder / "weights.07-0.10.keras")
+    (folder / "weights.09-0.10.keras").mkdir()
+    (tmp_path / "linked").symlink_to(archive)
+
+    checkpoints.remove_others(folder, past, "best3")
+    checkpoints.remove_others(tmp_path / "linked", past, "best3")
+    assert {path.name for path in folder.iterdir()} == {name, "weights.09-0.10.keras"}
+    assert [path.read_text() for path in archive.iterdir()] == ["precious"] * 3
+
+    checkpoints.link_or_copy(folder / name, tmp_path / "run/best.keras")
+    assert (tmp_path / "run/best.keras").read_text() == "precious"
+    checkpoints.link_or_copy(folder / name, tmp_path / "run/best.keras")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
