@@ -110,7 +110,9 @@ def evaluate_network(infer: Infer, images: list[Image], size: int) -> Outcome:
 
     Returns:
         By kind: each of `CLASSIFICATIONS` on the centre square in one pass; `whole`, `fused` on the whole frame with
-        bars; `two`, both passes, the first on the whole frame; `second`, the second pass alone.
+        bars; `two`, both passes, the first on the whole frame; `second`, the second pass alone. The second pass sees
+        the crop mirrored: its errors are then less those of the first pass (on the signers that validate the second
+        training the log loss of `two` is 0.183 instead of 0.193).
     """
     centre = infer(np.stack([to_square(image, size) for image in images]))
     found = {kind: softmax(np.asarray(centre[kind], np.float32)) for kind in CLASSIFICATIONS}
@@ -118,7 +120,8 @@ def evaluate_network(infer: Infer, images: list[Image], size: int) -> Outcome:
     whole = centre if all(square) else infer(np.stack([to_square(image, size, "pad") for image in images]))
     found["whole"] = softmax(np.asarray(whole["fused"], np.float32))
     crops = [crop_of(image, points, size) for image, points in zip(images, whole["landmarks"], strict=True)]
-    second = softmax(np.asarray(infer(np.stack(crops))["fused"], np.float32))
+    mirrored = np.ascontiguousarray(np.stack(crops)[:, :, ::-1])
+    second = softmax(np.asarray(infer(mirrored)["fused"], np.float32))
     found["second"] = second
     found["two"] = SECOND_SHARE * second + (1 - SECOND_SHARE) * found["whole"]
     return Outcome(found)
