@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError, RunError
 from asl_edge.evaluation.calibration import Calibration, read_calibration
-from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs
+from asl_edge.export.graph.logits import Outputs, at_temperature, for_both, keras_outputs
 from asl_edge.export.parity_images import (
     ParityImages,
     parity_images,
@@ -94,8 +95,8 @@ def convert(
     origin = open_source(source, described)
     load_seconds = time.perf_counter() - started
     images = parity_images(origin, data)  # first, since there is no export without them
-    converted = to_onnx(origin.model, name=origin.network)
     calibration, zoom = _calibration(origin), _zoom(origin)
+    converted = to_onnx(origin.model, name=origin.network)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)
@@ -105,10 +106,13 @@ def convert(
     passes: tuple[PassReport, ...] = ()
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
-    expected = at_temperature(keras_outputs(origin.model, images.images), temperature)
+    unlike = unlike_training(origin)
+    expected, unlike_expected = (
+        at_temperature(outputs, temperature)
+        for outputs in for_both(partial(keras_outputs, origin.model), images.images, unlike)
+    )
     if origin.own_spec is not None:
         _check_rebuilt(origin, expected, images)
-    unlike = unlike_training(origin)
     return ConvertedModel(
         source=origin,
         images=images,
@@ -119,7 +123,7 @@ def convert(
         zoom=zoom,
         expected=expected,
         unlike=unlike,
-        unlike_expected=at_temperature(keras_outputs(origin.model, unlike), temperature),
+        unlike_expected=unlike_expected,
         passes=passes,
         load_seconds=load_seconds,
         conversion_seconds=converted.seconds,
