@@ -38,6 +38,19 @@ def test_each_stage_gets_what_the_one_before_left_and_the_originals(tensors, to_
     assert np.array_equal(to_numpy(changed), 3 * dark + added.reshape(-1, 1, 1, 1))
 
 
+def test_a_stage_is_traced_once_for_all_that_use_it(noisy_images):
+    """The trial of a training, the sheet of samples and the training itself build the same stages."""
+    traced = []
+
+    def counted(images, originals, sampled, batch):
+        traced.append(images.shape)
+        return keras.ops.cast(images, "float32")
+
+    for _ in range(2):
+        fuse([Stage(counted)])(keras.ops.convert_to_tensor(noisy_images), ())
+    assert len(traced) == 1
+
+
 def test_without_stages_images_stay(noisy_images, to_numpy):
     assert np.array_equal(to_numpy(fuse([])(keras.ops.convert_to_tensor(noisy_images), ())), noisy_images)
 

@@ -318,7 +318,8 @@ def test_killed_around_any_write_it_resumes_to_the_same_history(shared_arrays, t
     whole = train(wanted, shared_arrays, tmp_path / "whole")
     run = tmp_path / "run"
     for module, name, after in WRITES:
-        real, calls = getattr(module, name), []
+        real = getattr(module, name)
+        calls: list[None] = []
 
         def killed_at_the_second_call(*arguments, real=real, calls=calls, after=after, **options):
             calls.append(None)

@@ -564,7 +564,7 @@ def test_averages_begin_with_what_was_loaded(exported, four, tmp_path):
     wanted = config(exported["tiny"], epochs=4, learning_rate=0.05, warmup_epochs=0.0, ema_momentum=0.99, keep="all")
     train(wanted, four, tmp_path / "run")
     network, _ = loaded("tiny", exported["tiny"], four)
-    at = [weight.path for weight in network.weights].index("logits/kernel")
+    (at,) = (at for at, weight in enumerate(network.weights) if weight.path.endswith("logits/kernel"))
     began = network.weights[at].numpy()
     (last,) = (tmp_path / "run/checkpoints").glob("weights.04-*.keras")
     state = load_state(tmp_path / "run/checkpoints/state.npz")
