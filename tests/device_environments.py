@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+_SEVERAL = """
+import json, os, sys, tempfile
+from asl_edge.cli import main
+ended, printed = [], os.dup(1)
+for words in json.loads(sys.argv[1]):
+    files = [tempfile.TemporaryFile() for _ in range(2)]
+    for descriptor, file in zip((1, 2), files):
+        os.dup2(file.fileno(), descriptor)
+    try:
+        main(words)
+        code = 0
+    except SystemExit as error:
+        code = error.code or 0
+    sys.stdout.flush(), sys.stderr.flush()
+    ended.append([code, *(os.pread(file.fileno(), 1 << 24, 0).decode() for file in files)])
+os.dup2(printed, 1)
+print(json.dumps(ended))
+"""
+"""Runs several command lines in one process and prints, as JSON, the exit code and the output of each."""
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = ROOT / "requirements" / "device-oldest.txt"
@@ -40,6 +61,15 @@ class Environment:
         )
         assert done.returncode == expect, f"{words}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def run_asl_edge(self, *commands: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
+        """Run commands of `asl-edge` in one process, which spares importing everything for each of them."""
+        lines = [[str(word) for word in words] for words in commands]
+        ended = json.loads(self.run("python", "-c", _SEVERAL, json.dumps(lines)).stdout)
+        return [
+            subprocess.CompletedProcess(words, code, out, err)
+            for words, (code, out, err) in zip(lines, ended, strict=True)
+        ]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from asl_edge.errors import UserError
 from asl_edge.export.convert import ConvertedModel
 from asl_edge.export.graph.device_check import refuse_undeployable
 from asl_edge.export.graph.edit import copy_of
-from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs, onnx_outputs
+from asl_edge.export.graph.logits import Outputs, at_temperature, for_both, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load, versions
 from asl_edge.export.graph.weight_alignment import aligned
 from asl_edge.export.int8.mixed_precision_search import (
@@ -212,7 +213,8 @@ def parity_of(
     """Compare an ONNX model in memory, calibrated to `temperature`, with the Keras model of `source`."""
     unlike = unlike_training(source)
     expected, unlike_expected = (
-        at_temperature(keras_outputs(source.model, batch), temperature) for batch in (images.images, unlike)
+        at_temperature(outputs, temperature)
+        for outputs in for_both(partial(keras_outputs, source.model), images.images, unlike)
     )
     return _compared((expected, unlike_expected), source, graph, (images, unlike), precision)
 
@@ -226,14 +228,15 @@ def _compared(
 ) -> ParityReport:
     """Compare a graph with Keras's outputs for the images of the comparison, and for those unlike training."""
     compared, unlike = images
+    exported, unlike_exported = for_both(lambda batch: onnx_outputs(graph, batch, precision), compared.images, unlike)
     return compare(
         expected[0],
-        onnx_outputs(graph, compared.images, precision),
+        exported,
         precision=precision,
         classes=source.classes,
         labels=compared.labels,
         images_from=compared.described,
-        unlike=compare_unlike_training(expected[1], onnx_outputs(graph, unlike, precision), DESCRIBED),
+        unlike=compare_unlike_training(expected[1], unlike_exported, DESCRIBED),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError
 from asl_edge.evaluation.calibration import Calibration
 from asl_edge.export.graph.device_check import refuse_undeployable
-from asl_edge.export.graph.logits import Outputs, at_temperature, keras_outputs
+from asl_edge.export.graph.logits import Outputs, at_temperature, for_both, keras_outputs
 from asl_edge.export.parity_images import CalibrationData, ParityImages, calibration_images, parity_images
 from asl_edge.export.passes.extra_outputs import (
     apply_temperature,
@@ -118,10 +119,13 @@ def convert(
     if optimized:
         passes = optimize(graph, images.images, keep=() if tensor is None else (tensor,))
     refuse_undeployable(graph.SerializeToString())
-    expected = at_temperature(keras_outputs(origin.model, images.images), temperature)
+    unlike = unlike_training(origin)
+    expected, unlike_expected = (
+        at_temperature(outputs, temperature)
+        for outputs in for_both(partial(keras_outputs, origin.model), images.images, unlike)
+    )
     if origin.own_spec is not None:
         _check_rebuilt(origin, expected, images)
-    unlike = unlike_training(origin)
     return ConvertedModel(
         source=origin,
         images=images,
@@ -132,7 +136,7 @@ def convert(
         calibrated_on=calibrated_on,
         expected=expected,
         unlike=unlike,
-        unlike_expected=at_temperature(keras_outputs(origin.model, unlike), temperature),
+        unlike_expected=unlike_expected,
         passes=passes,
         load_seconds=load_seconds,
         conversion_seconds=converted.seconds,

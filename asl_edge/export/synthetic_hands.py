@@ -44,7 +44,7 @@ def _hands(source: Source, count: int, seed: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(images[..., ::-1]) if source.colour == "BGR" else images
 
 
-@lru_cache(maxsize=2)  # the precisions of a bundle use the same images
+@lru_cache(maxsize=4)  # the precisions of a bundle use the same images, and so do export and verification
 def _rendered(classes: tuple[str, ...], side: int, count: int, seed: int) -> npt.NDArray[np.uint8]:
     """Render each image with another person, background and camera; the same images every time."""
     from asl_edge.data.synthetic.drawing import MAX_SIZE, MIN_SIZE, draw_frame

@@ -4,10 +4,10 @@ The campaign next to this file uses it, and so does tests/training/loop/test_kil
 because a benchmark cannot import `tests` reliably (tf2onnx installs a package of that name), while tests import
 `benchmarks` from the root of the repository like any other package.
 
-    python -m benchmarks.reliability.fault_injection RUN ARRAYS EPOCHS PLAN NETWORK
+    python -m benchmarks.reliability.fault_injection RUN ARRAYS EPOCHS PLAN NETWORK [UNDISTURBED]
 
-is the process that is killed. PLAN is JSON: null, or a dictionary as `choose_plan` returns it. Linux only: the place is
-found through /proc.
+is the process that is killed. PLAN is JSON: null, or a dictionary as `choose_plan` returns it. UNDISTURBED is the run
+folder of a training that is first done without a plan. Linux only: the place is found through /proc.
 """
 
 from __future__ import annotations
@@ -55,11 +55,22 @@ def make_arrays(work: Path, size: int = 224) -> Path:
 
 
 def train_in_a_process(
-    run: Path, arrays: Path, epochs: int, plan: dict[str, Any] | None, network: str = "alexnet"
+    run: Path,
+    arrays: Path,
+    epochs: int,
+    plan: dict[str, Any] | None,
+    network: str = "alexnet",
+    *,
+    undisturbed: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Start or resume a run in a separate process, which kills itself as `plan` says."""
+    """Start or resume a run in a separate process, which kills itself as `plan` says.
+
+    The process first trains `undisturbed`, the run folder to compare with, if there is one: loading Keras twice takes
+    longer than such a training.
+    """
     words = [sys.executable, "-m", "benchmarks.reliability.fault_injection"]
     words += [str(run.resolve()), str(arrays.resolve()), str(epochs), json.dumps(plan), network]
+    words += [] if undisturbed is None else [str(undisturbed.resolve())]
     # One thread each, the undisturbed run too: with another number of threads, sums differ in their last digits.
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **threads}
@@ -165,4 +176,6 @@ def watch_writing(run: Path, number: int, share: float, weights_bytes: int, die:
 
 
 if __name__ == "__main__":
+    for undisturbed in sys.argv[6:]:
+        train_here(Path(undisturbed), Path(sys.argv[2]), int(sys.argv[3]), None, sys.argv[5])
     train_here(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]), sys.argv[5])

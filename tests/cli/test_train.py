@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -36,7 +37,9 @@ def run(*words):
     return stopped.value.code
 
 
-def test_trains_and_ends_with_the_export_command(colour_arrays, tmp_path, capsys):
+def test_trains_and_ends_with_the_export_command_and_a_run_in_the_way_names_both_ways_out(
+    colour_arrays, tmp_path, capsys
+):
     out = tmp_path / "my run"
     assert run(colour_arrays, "--out", out, *QUICK) == 0
     printed = capsys.readouterr()
@@ -45,43 +48,37 @@ def test_trains_and_ends_with_the_export_command(colour_arrays, tmp_path, capsys
     assert "Epoch 2/2  loss" in printed.err
     assert printed.err.rstrip().endswith(f"asl-edge export '{out}' --out '{out / 'model.onnx'}'")
 
+    assert run(colour_arrays, "--out", out, *QUICK) == 2
+    printed = capsys.readouterr()
+    assert "--resume" in printed.err
+    assert "--overwrite" in printed.err
 
-def test_options_override_the_recipe_and_are_recorded(colour_arrays, tmp_path):
-    options = ["--learning-rate", "0.02", "--seed", "5", "--precision", "mixed"]
-    options += ["--early-stopping", "9", "--keep", "all"]
-    assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, *options) == 0
-    config = json.loads((tmp_path / "run/config.json").read_text())
-    assert (config["recipe"], config["epochs"], config["batch_size"], config["seed"]) == ("tutorial", 2, 16, 5)
-    assert (config["learning_rate"], config["precision"], config["early_stopping"]) == (0.02, "mixed", 9)
-    assert (config["keep"], config["optimizer"], config["classes"]) == ("all", "sgd", ["A", "B", "C"])
-
-
-def test_every_other_choice_can_be_set(colour_arrays, tmp_path, capsys):
-    assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, "--set", "clip_norm=5", "--set", "drop_last=true") == 0
-    config = json.loads((tmp_path / "run/config.json").read_text())
-    assert (config["clip_norm"], config["drop_last"]) == (5.0, True)
-    assert run(colour_arrays, "--out", tmp_path / "other", *QUICK, "--set", "epochs=3") == 2
-    assert "epochs is given by an option and by --set" in capsys.readouterr().err
-
-
-def test_json_is_one_value_on_standard_output(colour_arrays, tmp_path, capsys):
-    assert run(colour_arrays, "--out", tmp_path / "run", "--json", *QUICK) == 0
-    result = json.loads(capsys.readouterr().out)
+    assert run(colour_arrays, "--out", out, "--overwrite", "--json", *QUICK) == 0
+    result = json.loads(capsys.readouterr().out)  # one value
     assert result["epochs"] == 2
     assert result["test"]["images"] == 15
     assert [row["epoch"] for row in result["history"]] == [1, 2]
 
 
-def test_the_manifest_travels_into_the_run(with_manifest, tmp_path):
-    assert run(with_manifest, "--out", tmp_path / "run", *QUICK) == 0
+def test_options_override_the_recipe_every_other_choice_can_be_set_and_all_are_recorded(
+    colour_arrays, tmp_path, capsys
+):
+    options = ["--learning-rate", "0.02", "--seed", "5", "--precision", "mixed"]
+    options += ["--early-stopping", "9", "--keep", "all", "--set", "clip_norm=5", "--set", "drop_last=true"]
+    assert run(colour_arrays, "--out", tmp_path / "run", *QUICK, *options) == 0
     config = json.loads((tmp_path / "run/config.json").read_text())
-    assert config["fit"] == "crop"
-    assert config["data"]["split"] == "blocks"
-    assert config["data"]["sources"] == [{"path": "hands", "images": 78}]
-    assert set(config["data"]["fingerprint"]) >= {"train_set.npy", "test_classes.npy"}
+    assert (config["recipe"], config["epochs"], config["batch_size"], config["seed"]) == ("tutorial", 2, 16, 5)
+    assert (config["learning_rate"], config["precision"], config["early_stopping"]) == (0.02, "mixed", 9)
+    assert (config["keep"], config["optimizer"], config["classes"]) == ("all", "sgd", ["A", "B", "C"])
+    assert (config["clip_norm"], config["drop_last"]) == (5.0, True)
+    capsys.readouterr()
+    assert run(colour_arrays, "--out", tmp_path / "other", *QUICK, "--set", "epochs=3") == 2
+    assert "epochs is given by an option and by --set" in capsys.readouterr().err
 
 
-def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsys):
+def test_damaged_arrays_are_found_before_training_and_the_manifest_travels_into_the_run(
+    with_manifest, tmp_path, capsys
+):
     images = np.load(with_manifest / "train_set.npy")
     images[0, 0, 0, 0] ^= 1
     np.save(with_manifest / "train_set.npy", images)
@@ -89,6 +86,11 @@ def test_damaged_arrays_are_found_before_training(with_manifest, tmp_path, capsy
     assert "train_set.npy is damaged or was changed" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert run(with_manifest, "--out", tmp_path / "run", "--no-check", *QUICK) == 0
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    assert config["fit"] == "crop"
+    assert config["data"]["split"] == "blocks"
+    assert config["data"]["sources"] == [{"path": "hands", "images": 78}]
+    assert set(config["data"]["fingerprint"]) >= {"train_set.npy", "test_classes.npy"}
 
 
 def test_set_help_lists_every_choice(capsys):
@@ -146,16 +148,6 @@ def test_mistakes_are_explained(words, message, colour_arrays, tmp_path, capsys)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_in_the_way_names_both_ways_out(colour_arrays, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert run(colour_arrays, "--out", out, *QUICK) == 0
-    assert run(colour_arrays, "--out", out, *QUICK) == 2
-    printed = capsys.readouterr().err
-    assert "--resume" in printed
-    assert "--overwrite" in printed
-    assert run(colour_arrays, "--out", out, "--overwrite", *QUICK) == 0
-
-
 def test_arrays_of_the_tutorials_own_script(colour_arrays, tmp_path, capsys):
     """BGR, no manifest: classes are A, B, C by the number of columns, and a warning says so."""
     for split in ("train", "validation", "test"):
@@ -194,21 +186,26 @@ def test_summary_is_of_the_network_that_would_be_trained(words, capsys):
     assert "28,081,754" not in printed
 
 
-@pytest.fixture
-def trained(make_run, tmp_path):
+@pytest.fixture(scope="module")
+def trained(make_run, tmp_path_factory, tiny_network):
     """A run of the tiny network with the classes A, B, C and D."""
     from asl_edge.training import networks
 
-    return make_run(tmp_path / "trained", networks.build("tiny", 4, 32), network="tiny")
+    return make_run(tmp_path_factory.mktemp("model") / "trained", networks.build("tiny", 4, 32), network="tiny")
 
 
-def test_starts_from_a_trained_model(trained, colour_arrays, tmp_path, capsys):
-    """The model says which network, the recipe is the one for it, and what was taken over is printed once."""
+@pytest.fixture(scope="module")
+def exported(trained):
+    """What is exported from it."""
     from asl_edge.export.export import export_run
 
-    export_run(trained, tmp_path / "model.onnx")
-    quick = ["--epochs", "2", "--batch-size", "16", "--classes", "A,B,del", "--augmentation", "none"]
-    for model in (trained, tmp_path / "model.onnx"):
+    return export_run(trained, trained.with_name("model.onnx")).model_path
+
+
+def test_starts_from_a_trained_model(trained, exported, colour_arrays, tmp_path, capsys):
+    """The model says which network, the recipe is the one for it, and what was taken over is printed once."""
+    quick = ["--epochs", "1", "--batch-size", "16", "--classes", "A,B,del", "--augmentation", "none"]
+    for model in (trained, exported):
         out = tmp_path / f"run-{model.name}"
         assert run(colour_arrays, "--out", out, "--start-from", model, *quick) == 0
         printed = capsys.readouterr().err
@@ -230,15 +227,14 @@ def test_a_model_of_another_network_is_refused(trained, colour_arrays, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
-def test_starts_from_the_pretrained_model(trained, colour_arrays, tmp_path, capsys, monkeypatch):
-    from asl_edge.export.export import export_run
+def test_starts_from_the_pretrained_model(exported, colour_arrays, tmp_path, capsys, monkeypatch):
     from asl_edge.runtime import pretrained as pretrained_module
 
     monkeypatch.setattr(pretrained_module, "_FOLDER", tmp_path)
     quick = ["--from-pretrained", "--recipe", "tutorial", "--epochs", "1", "--batch-size", "16", "--classes", "A,B,C"]
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 2
     assert "The pretrained model" in capsys.readouterr().err
-    export_run(trained, tmp_path / pretrained_module.MODEL_FILE)
+    shutil.copyfile(exported, tmp_path / pretrained_module.MODEL_FILE)
     assert run(colour_arrays, "--out", tmp_path / "run", *quick) == 0
     assert "Started from the pretrained model: 4 layers of tiny" in capsys.readouterr().err
     config = json.loads((tmp_path / "run/config.json").read_text())
@@ -247,9 +243,15 @@ def test_starts_from_the_pretrained_model(trained, colour_arrays, tmp_path, caps
 
 @pytest.mark.parametrize("name", ["pretrained", "box"])
 def test_a_run_folder_of_its_name_is_not_the_pretrained_model(trained, colour_arrays, tmp_path, monkeypatch, name):
-    trained.rename(tmp_path / name)
+    from asl_edge.training.loop import epoch_checkpointer
+
+    def stop(self, epoch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(epoch_checkpointer.EpochCheckpointer, "begin_epoch", stop)  # enough has been seen
+    shutil.copytree(trained, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     quick = ["--epochs", "1", "--batch-size", "16", "--classes", "A,B,C", "--augmentation", "none"]
-    assert run(colour_arrays, "--out", tmp_path / "run", "--start-from", name, *quick) == 0
+    assert run(colour_arrays, "--out", tmp_path / "run", "--start-from", name, *quick) == 130
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert (config["start_from"], config["data"]["started_from"]["file"]) == (f"./{name}", "best.keras")

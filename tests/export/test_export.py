@@ -17,15 +17,21 @@ from onnx import numpy_helper
 
 from asl_edge.errors import AslEdgeError, DataError, UserError
 from asl_edge.export import convert as convert_module
-from asl_edge.export.export import export_run
+from asl_edge.export.export import ExportResult, export_run
 from asl_edge.export.parity import OutOfToleranceError
 from asl_edge.export.source.open_source import Described
 from asl_edge.spec import METADATA_KEY, ModelSpec
 
 
-def test_the_file_is_self_contained_and_proved(mini_run: Path, mini_model: Any, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "folder" / "model.onnx"
-    result = export_run(mini_run, out)
+@pytest.fixture(scope="module")
+def full(mini_run: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """The usual export of `mini_run`, for tests that only read it."""
+    return export_run(mini_run, tmp_path_factory.mktemp("full") / "new" / "folder" / "model.onnx")
+
+
+def test_the_file_is_self_contained_and_proved(mini_run: Path, mini_model: Any, full: ExportResult) -> None:
+    result, out = full, full.model_path
+    assert not result.replaced
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     images = np.load(mini_run / "samples/test_images.npy")
     for count in (1, 7, 300):
@@ -44,22 +50,23 @@ def test_the_file_is_self_contained_and_proved(mini_run: Path, mini_model: Any, 
     assert onnx.load(out).producer_name == "asl-edge"
 
 
-def test_the_report_beside_it_names_exactly_this_file(mini_run: Path, tmp_path: Path) -> None:
-    result = export_run(mini_run, tmp_path / "model.onnx")
-    report = json.loads((tmp_path / "model.parity.json").read_text(encoding="utf-8"))
-    assert report["sha256"] == hashlib.sha256((tmp_path / "model.onnx").read_bytes()).hexdigest() == result.sha256
+def test_the_report_beside_it_names_exactly_this_file(full: ExportResult) -> None:
+    folder = full.model_path.parent
+    report = json.loads((folder / "model.parity.json").read_text(encoding="utf-8"))
+    assert report["sha256"] == hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest() == full.sha256
     assert report["passed"] is True
     assert len(report["worst"]) == 10
-    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.parity.json"}
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model.parity.json"}
 
 
-def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path) -> None:
+def test_normalisations_vanish_and_features_stay(mini_run: Path, full: ExportResult, tmp_path: Path) -> None:
     plain = export_run(mini_run, tmp_path / "plain.onnx", optimized=False)
-    short = export_run(mini_run, tmp_path / "short.onnx")
+    short = full
     assert plain.passes == ()
     assert short.passes[0].name == "fold scale and shift into weights"
-    sessions = [onnxruntime.InferenceSession(str(tmp_path / name)) for name in ("plain.onnx", "short.onnx")]
-    kinds = [[node.op_type for node in onnx.load(tmp_path / name).graph.node] for name in ("plain.onnx", "short.onnx")]
+    paths = (plain.model_path, short.model_path)
+    sessions = [onnxruntime.InferenceSession(str(path)) for path in paths]
+    kinds = [[node.op_type for node in onnx.load(path).graph.node] for path in paths]
     assert "Mul" in kinds[0]
     assert len(kinds[1]) < len(kinds[0])
     # What feeds the answers holds no factor any more; the features keep theirs beside the way.
@@ -67,12 +74,12 @@ def test_normalisations_vanish_and_features_stay(mini_run: Path, tmp_path: Path)
     here, there = (session.run(["features", "probabilities"], {"image": images}) for session in sessions)
     np.testing.assert_allclose(there[0], here[0], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(there[1], here[1], atol=1e-5)
-    report = json.loads((tmp_path / "short.parity.json").read_text(encoding="utf-8"))
+    report = json.loads(short.report_path.read_text(encoding="utf-8"))
     assert report["passes"][0]["nodes_after"] < report["passes"][0]["nodes_before"]
 
 
-def test_half_precision(mini_run: Path, tmp_path: Path) -> None:
-    full, half = (export_run(mini_run, tmp_path / f"{p}.onnx", precision=p) for p in ("fp32", "fp16"))
+def test_half_precision(mini_run: Path, full: ExportResult, tmp_path: Path) -> None:
+    half = export_run(mini_run, tmp_path / "half.onnx", precision="fp16")
     assert half.size_bytes < 0.6 * full.size_bytes
     assert half.spec.precision == "fp16"
     assert half.parity.clear_agreement == 1
@@ -141,7 +148,6 @@ def test_an_older_file_survives_a_failed_export_and_is_replaced_by_a_good_one(
             export_run(mini_run, out)
     assert out.read_bytes() == b"older"
     assert export_run(mini_run, out).replaced is True
-    assert not export_run(mini_run, tmp_path / "other.onnx").replaced
     onnx.checker.check_model(onnx.load(out), full_check=True)
 
 
@@ -204,12 +210,11 @@ def test_a_file_alone_needs_images_and_takes_arrays(mini_run: Path, tmp_path: Pa
     assert result.parity.accuracy_onnx == pytest.approx(0.9)
 
 
-def test_metadata_holds_the_spec_only(mini_run: Path, tmp_path: Path) -> None:
-    export_run(mini_run, tmp_path / "model.onnx")
-    assert [entry.key for entry in onnx.load(tmp_path / "model.onnx").metadata_props] == [METADATA_KEY]
+def test_metadata_holds_the_spec_only(full: ExportResult) -> None:
+    assert [entry.key for entry in onnx.load(full.model_path).metadata_props] == [METADATA_KEY]
 
 
-def test_the_result_is_plain_json(mini_run: Path, tmp_path: Path) -> None:
-    values = json.loads(json.dumps(export_run(mini_run, tmp_path / "model.onnx").to_dict()))
+def test_the_result_is_plain_json(full: ExportResult) -> None:
+    values = json.loads(json.dumps(full.to_dict()))
     assert {"model_path", "report_path", "replaced", "size_bytes", "sha256", "parameters"} <= set(values)
     assert {"load_seconds", "conversion_seconds", "parity_seconds", "spec", "parity", "notes"} <= set(values)

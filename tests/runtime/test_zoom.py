@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from asl_edge.data.synthetic import synthesize
 from asl_edge.errors import ModelError, RunError
 from asl_edge.evaluation.evaluate import evaluate
+from asl_edge.export.build import Int8Choices, build
+from asl_edge.export.convert import ConvertedModel, convert
 from asl_edge.export.export import export_run
+from asl_edge.export.int8.quantize import QuantizationConfig
 from asl_edge.export.verify import verify
 from asl_edge.imaging.preprocess import load, to_square
 from asl_edge.runtime.onnx_file.metadata import read_spec
@@ -25,6 +28,7 @@ from asl_edge.runtime.zoom import ZoomModel, centres, crop, downscale, rows_to_z
 
 CLASSES = ("A", "B", "nothing")
 ZOOM = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
+FEW_LAYERS = Int8Choices(QuantizationConfig(keep_float=("conv2", "conv3", "conv4")))  # to round a layer takes seconds
 NUMBERS = st.floats(-20, 20, width=32)
 
 
@@ -39,7 +43,8 @@ def run(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     network = networks.build("alexnet-edge", 3, 64)
     network.get_layer("logits").set_weights([np.random.default_rng(0).normal(0, 4, (256, 3)), np.array([0.2, 0, -0.2])])
-    path = make_run(tmp_path_factory.mktemp("zoom") / "run", network, network="alexnet-edge", classes=list(CLASSES))
+    folder = tmp_path_factory.mktemp("zoom")
+    path = make_run(folder / "run", network, images=64, network="alexnet-edge", classes=list(CLASSES))
     for kind in ("images", "classes"):
         shutil.copy(path / f"samples/test_{kind}.npy", path / f"samples/train_{kind}.npy")
     (path / "zoom.json").write_text(json.dumps(ZOOM.to_dict()))
@@ -65,24 +70,47 @@ def outputs(path: Path, images: Any) -> Any:
     return session.run(["probabilities", "features", "class_maps"], {"image": images})
 
 
+@pytest.fixture(scope="module")
+def calibrated(run: Path) -> Path:
+    """The same run with a temperature of 2."""
+    calibration: dict[str, Any] = {
+        "temperature": 2.0, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
+        "accuracy_when_answered": None, "curve": [], "sources": [],
+    }  # fmt: skip
+    path = Path(shutil.copytree(run, run.with_name("calibrated")))
+    (path / "calibration.json").write_text(json.dumps(calibration))
+    return path
+
+
+@pytest.fixture(scope="module")
+def converted(run: Path, calibrated: Path) -> dict[str, ConvertedModel]:
+    """What every precision is built from, by the name of the conversion: each takes seconds."""
+    return {
+        "plain": convert(run),
+        "calibrated": convert(calibrated),
+        "calibrated, as converted": convert(calibrated, optimized=False),
+    }
+
+
 @pytest.mark.parametrize(
-    ("precision", "temperature"), [("fp32", 1.0), ("fp32", 2.0), ("fp16", 2.0), ("fp16-weights", 1.0), ("int8", 2.0)]
+    ("precision", "way"),
+    [
+        ("fp32", "plain"),
+        ("fp32", "calibrated, as converted"),
+        ("fp16", "calibrated, as converted"),
+        ("fp16-weights", "plain"),
+        ("int8", "calibrated"),
+    ],
 )
 def test_the_class_maps_are_the_logits_of_each_place(
-    run: Path, tmp_path: Path, precision: str, temperature: float
+    run: Path, calibrated: Path, converted: dict[str, ConvertedModel], tmp_path: Path, precision: str, way: str
 ) -> None:
-    mine = tmp_path / "run"
-    shutil.copytree(run, mine)
-    if temperature != 1.0:
-        calibration: dict[str, Any] = {
-            "temperature": temperature, "threshold": None, "target": 0.95, "coverage": 1.0, "about": "",
-            "accuracy_when_answered": None, "curve": [], "sources": [],
-        }  # fmt: skip
-        (mine / "calibration.json").write_text(json.dumps(calibration))
-    optimized = precision == "int8" or temperature == 1.0
+    path = tmp_path / "m.onnx"
     images = np.load(run / "samples/test_images.npy")[:16]
-    result = export_run(mine, tmp_path / "m.onnx", precision=precision, optimized=optimized)
-    probabilities, _, maps = outputs(result.model_path, images)
+    built = build(converted[way], precision, FEW_LAYERS)
+    assert built.parity.passed
+    path.write_bytes(built.to_bytes(None))
+    probabilities, _, maps = outputs(path, images)
 
     assert maps.dtype == np.float32
     assert maps.shape[:2] == (16, 3)
@@ -90,8 +118,9 @@ def test_the_class_maps_are_the_logits_of_each_place(
     powers = np.exp(mean - mean.max(axis=1, keepdims=True))
     wide = 0.05 if precision in ("int8", "fp16") else 2e-3
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), probabilities, atol=wide)
-    assert read_spec(result.model_path).zoom["limit"] == 0.75
-    assert verify(result.model_path, mine).parity.passed
+    assert read_spec(path).zoom["limit"] == 0.75
+    if (precision, way) == ("fp32", "calibrated, as converted"):  # verifying compares as building has just done
+        assert verify(path, calibrated).parity.passed
 
 
 def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
@@ -115,7 +144,7 @@ def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
         assert dict(answer.top) == pytest.approx(dict(zip(CLASSES, row, strict=True)), abs=1e-6)
 
 
-def test_training_and_device_run_the_same_two_passes(run: Path, hands: Path, tmp_path: Path) -> None:
+def test_training_and_device_run_the_same_two_passes(run: Path, model: Path, hands: Path) -> None:
     """Training decides by its own passes whether the device shall zoom; the two must not drift apart."""
     import keras
 
@@ -127,8 +156,7 @@ def test_training_and_device_run_the_same_two_passes(run: Path, hands: Path, tmp
     assert network is not None
     one, two = _probabilities(network, ZOOM, images, CLASSES.index("nothing"))
 
-    exported = export_run(run, tmp_path / "m.onnx", precision="fp32").model_path
-    with Predictor(exported, zoom=False) as once, Predictor(exported) as twice:
+    with Predictor(model, zoom=False) as once, Predictor(model) as twice:
         small = np.stack([to_square(image, 64) for image in images])
         np.testing.assert_allclose(one, once.probabilities(small), atol=1e-5)
         np.testing.assert_allclose(two, twice.probabilities(images), atol=1e-5)
@@ -195,11 +223,8 @@ def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> No
         assert {answer.crop_box for answer in once(paths)} == {None}
 
 
-def test_a_large_hand_is_looked_at_once(run: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "run"
-    shutil.copytree(run, mine)
-    (mine / "zoom.json").write_text(json.dumps(ZOOM.to_dict() | {"bias": 0.0}))
-    path = export_run(mine, tmp_path / "m.onnx").model_path
+def test_a_large_hand_is_looked_at_once(run: Path, model: Path, tmp_path: Path) -> None:
+    path = with_zoom(model, tmp_path / "m.onnx", {"bias": 0.0})
     images = np.load(run / "samples/test_images.npy")[:8]
     with Predictor(path) as predictor:
         np.testing.assert_allclose(predictor.probabilities(images), outputs(path, images)[0], atol=1e-6)
@@ -246,6 +271,21 @@ def test_images_of_another_size_are_refused(model: Path) -> None:
         predictor.probabilities(np.zeros((1, 100, 100, 3), np.uint8))
 
 
+def with_zoom(model: Path, out: Path, changes: dict[str, Any]) -> Path:
+    """Write a copy of a model whose zoom pass has other values; return its path."""
+    import onnx
+
+    from asl_edge.spec import METADATA_KEY, ModelSpec
+
+    graph = onnx.load(model)
+    spec = ModelSpec.from_metadata({entry.key: entry.value for entry in graph.metadata_props})
+    onnx.helper.set_model_props(
+        graph, {METADATA_KEY: json.dumps(json.loads(spec.to_json()) | {"zoom": spec.zoom | changes})}
+    )
+    onnx.save(graph, out)
+    return out
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"weights": [1]}', '{"weights": [1], "bias": 0, "margin": -1, "limit": 1, "share": 1}']
 )
@@ -260,16 +300,7 @@ def test_a_damaged_framing_file_is_refused(run: Path, tmp_path: Path, text: str)
 
 @pytest.mark.parametrize("changes", [{"weights": [0.1]}, {"weights": []}, {"margin": None}, {"limit": 2}])
 def test_a_damaged_framing_in_the_file_is_refused(model: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    import onnx
-
-    from asl_edge.spec import METADATA_KEY, ModelSpec
-
-    graph = onnx.load(model)
-    spec = ModelSpec.from_metadata({entry.key: entry.value for entry in graph.metadata_props})
-    onnx.helper.set_model_props(
-        graph, {METADATA_KEY: json.dumps(json.loads(spec.to_json()) | {"zoom": spec.zoom | changes})}
-    )
-    onnx.save(graph, tmp_path / "m.onnx")
+    with_zoom(model, tmp_path / "m.onnx", changes)
     with pytest.raises(ModelError, match="zoom"):
         Predictor(tmp_path / "m.onnx")
     with Predictor(tmp_path / "m.onnx", zoom=False) as once:

@@ -31,6 +31,15 @@ class Outputs(NamedTuple):
     """float32 array of shape (N, C)."""
 
 
+def for_both(
+    outputs: Callable[[npt.NDArray[np.uint8]], Outputs], one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]
+) -> tuple[Outputs, Outputs]:
+    """Return what a model gives for two sets of images; it is traced, or opened, once for both."""
+    logits, probabilities = outputs(np.concatenate([one, other]))
+    at = len(one)
+    return Outputs(logits[:at], probabilities[:at]), Outputs(logits[at:], probabilities[at:])
+
+
 def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
     """Return the outputs with the logits divided by `temperature`."""
     if temperature == 1.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -126,6 +127,7 @@ def _run_in_parts(stages: Sequence[Stage], parts: int, shared: Collection[str]) 
     return run
 
 
+@functools.cache  # a trial of a training, and the training itself, then trace and compile a stage once
 def _compiled_for_tensorflow(work: Work) -> Work:
     import tensorflow
 

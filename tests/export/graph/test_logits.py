@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from asl_edge.errors import ModelError
-from asl_edge.export.graph.logits import keras_outputs, onnx_outputs
+from asl_edge.export.graph.logits import Outputs, for_both, keras_outputs, onnx_outputs
 from asl_edge.export.graph.toolchain import load_keras
 from asl_edge.export.source.keras_to_onnx import to_onnx
 
@@ -39,6 +39,21 @@ def test_onnx_gives_the_same_and_is_not_changed(mini_model: Any, mini_run: Any) 
     np.testing.assert_allclose(there.logits, here.logits, atol=1e-4)
     np.testing.assert_allclose(there.probabilities, here.probabilities, atol=1e-5)
     assert model.SerializeToString() == before
+
+
+def test_two_sets_of_images_are_run_at_once_and_told_apart(mini_model: Any, mini_run: Any) -> None:
+    images = np.load(mini_run / "samples/test_images.npy")
+    calls: list[int] = []
+
+    def counted(batch: Any) -> Outputs:
+        calls.append(len(batch))
+        return keras_outputs(mini_model, batch)
+
+    one, other = for_both(counted, images[:40], images[40:45])
+    assert calls == [45]
+    for outputs, its_images in ((one, images[:40]), (other, images[40:45])):
+        np.testing.assert_allclose(outputs.probabilities, mini_model.predict(its_images, verbose=0), atol=1e-6)
+        np.testing.assert_allclose(softmax(outputs.logits), outputs.probabilities, atol=1e-6)
 
 
 def test_logits_tell_apart_what_a_saturated_softmax_hides(make_mini_model: Any, mini_run: Any) -> None:

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from asl_edge.training import networks
-from asl_edge.training.augmentation import Augmentation, get, with_augmentation
+from asl_edge.training.augmentation import Augmentation, get, kernel_fusion, with_augmentation
 from asl_edge.training.augmentation.layer import LastMixing, build_layer
 from asl_edge.training.augmentation.mixup_cutmix import mix_images, mix_labels
 from asl_edge.training.augmentation.pipeline import sample_changes
 from asl_edge.training.loop.resume_state import reseed
 
-MIXED = Augmentation(mixup_probability=0.5, cutmix_probability=0.5)
+MIXED = {"mixup_probability": 0.5, "cutmix_probability": 0.5}
+LIGHT_AND_MIXED = replace(get("light") or Augmentation(), **MIXED)
+EVERYTHING = replace(get("signer-independent") or Augmentation(), **MIXED)
 
 
 @pytest.fixture
@@ -57,11 +59,8 @@ def test_none_needs_no_wrapper(network):
     assert with_augmentation(network, get("none")) is network
 
 
-@pytest.mark.parametrize(
-    "augmentation", [get("light"), get("signer-independent"), MIXED], ids=["light", "signer-independent", "mixed"]
-)
-def test_nothing_happens_outside_training(network, noisy_images, augmentation):
-    model = with_augmentation(network, augmentation)
+def test_nothing_happens_outside_training(network, noisy_images):
+    model = with_augmentation(network, EVERYTHING)
     alone = answers(network, noisy_images, False)
     assert np.array_equal(answers(model, noisy_images, False), alone)
     assert not np.allclose(answers(model, noisy_images, True), alone, atol=1e-4)
@@ -81,8 +80,8 @@ def test_the_network_gets_uint8_and_shares_its_weights(network):
             return images
 
     looking = keras.Sequential([keras.Input((32, 32, 3), dtype="uint8"), Look(dtype="uint8"), *network.layers])
-    model = with_augmentation(looking, get("signer-independent"))
-    model(np.zeros((2, 32, 32, 3), np.uint8), training=True)
+    model = with_augmentation(looking, EVERYTHING)
+    model(np.zeros((7, 32, 32, 3), np.uint8), training=True)
     assert set(seen) == {"uint8"}
     assert [weight.path for weight in model.weights] == [weight.path for weight in network.weights]
     assert all(mine is theirs for mine, theirs in zip(model.weights, network.weights, strict=True))
@@ -90,9 +89,8 @@ def test_the_network_gets_uint8_and_shares_its_weights(network):
 
 
 @pytest.mark.usefixtures("tiny_network")
-@pytest.mark.parametrize("augmentation", [get("signer-independent"), MIXED], ids=["signer-independent", "mixed"])
-def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_images, augmentation):
-    model = with_augmentation(network, augmentation)
+def test_reseeding_reaches_the_generator_and_repeats_the_step(network, noisy_images):
+    model = with_augmentation(network, EVERYTHING)
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     assert len(states) == 1
     reseed(model, 5, 2)
@@ -127,7 +125,7 @@ def test_the_loss_sees_mixed_labels_and_the_metrics_the_labels(network, noisy_im
 
 
 @pytest.mark.parametrize(
-    "augmentation", [get("light"), get("signer-independent"), MIXED], ids=["light", "signer-independent", "mixed"]
+    "augmentation", [LIGHT_AND_MIXED, get("signer-independent")], ids=["light and mixed", "signer-independent"]
 )
 def test_it_trains_compiled_with_a_last_batch_that_is_smaller(network, augmentation):
     """Red, green and blue: learned in spite of everything, to be told apart without it."""
@@ -158,10 +156,7 @@ def test_how_images_were_mixed_is_told_once_and_to_its_own_thread_only():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX always does, PyTorch never")
 def test_it_trains_inside_a_step_that_xla_compiles_whole(network, noisy_images):
     """As on a GPU: the stages, which are compiled by themselves elsewhere, become part of the step."""
-    policy = get("signer-independent")
-    assert policy is not None
-    everything = replace(policy, mixup_probability=0.5, cutmix_probability=0.5)
-    model = with_augmentation(network, everything)
+    model = with_augmentation(network, EVERYTHING)
     model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=True)
     labels = np.eye(3, dtype=np.float32)[np.arange(7) % 3]
     losses = [float(model.train_on_batch(noisy_images, labels)) for _ in range(3)]
@@ -186,15 +181,16 @@ def test_mixed_precision_leaves_the_images_exact(noisy_images):
     """bfloat16 could not count the pixels of a row."""
     from asl_edge.training.compute.backend import dtype_policy
 
-    plain = keras.ops.convert_to_numpy(build_layer(get("signer-independent"))(noisy_images, training=True))
+    plain = keras.ops.convert_to_numpy(build_layer(EVERYTHING)(noisy_images, training=True))
+    kernel_fusion._compiled_for_tensorflow.cache_clear()  # or what the other policy compiled would run again
     with dtype_policy("mixed_bfloat16"):
-        layer = build_layer(get("signer-independent"))
+        layer = build_layer(EVERYTHING)
         mixed = keras.ops.convert_to_numpy(layer(noisy_images, training=True))
     assert np.array_equal(plain, mixed)
 
 
 def test_the_network_is_saved_without_the_wrapper(network, noisy_images, tmp_path):
-    model = with_augmentation(network, get("signer-independent"))
+    model = with_augmentation(network, EVERYTHING)
     model(noisy_images, training=True)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
@@ -202,5 +198,5 @@ def test_the_network_is_saved_without_the_wrapper(network, noisy_images, tmp_pat
 
 
 def test_networks_of_the_registry_can_be_wrapped(tiny_network, noisy_images):
-    model = with_augmentation(networks.build(tiny_network, 3, 32), get("signer-independent"))
+    model = with_augmentation(networks.build(tiny_network, 3, 32), EVERYTHING)
     assert answers(model, noisy_images, True).shape == (7, 3)

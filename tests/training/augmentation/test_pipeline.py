@@ -98,15 +98,15 @@ def test_same_seed_same_change_other_seed_another(noisy_images, augmented, field
 @pytest.mark.parametrize("name", ["light", "strong", "signer-independent"])
 def test_every_image_is_changed_differently_and_every_batch_anew(noisy_images, name):
     layer = build_layer(get(name))
-    same = np.repeat(noisy_images[:1], 6, axis=0)
+    same = np.repeat(noisy_images[:1], 7, axis=0)
     seen = [image for _ in range(2) for image in keras.ops.convert_to_numpy(layer(same, training=True))]
-    assert len({image.tobytes() for image in seen}) == 12
+    assert len({image.tobytes() for image in seen}) == 14
 
 
 @settings(max_examples=12, deadline=None)
-@given(count=st.sampled_from([1, 2, 5]), seed=st.integers(0, 2**31 - 1))
+@given(count=st.sampled_from([1, 7]), seed=st.integers(0, 2**31 - 1))
 def test_any_batch_stays_uint8_of_its_shape(augmented, count, seed):
-    images = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    images = np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     seen = augmented(images, seed, **EVERYTHING)
     assert seen.dtype == np.uint8
     assert seen.shape == images.shape
@@ -115,7 +115,7 @@ def test_any_batch_stays_uint8_of_its_shape(augmented, count, seed):
 def test_black_and_white_do_not_wrap_around(augmented):
     fields = EVERYTHING | {"background_probability": 0, "cut_out_probability": 0, "erasing_probability": 0}
     for value, changed in ((0, lambda seen: np.median(seen) < 100), (255, lambda seen: np.median(seen) > 155)):
-        seen = augmented(np.full((16, 16, 16, 3), value, np.uint8), **fields)
+        seen = augmented(np.full((7, 32, 32, 3), value, np.uint8), **fields)
         assert changed(seen)
 
 

@@ -73,12 +73,12 @@ def test_a_gpu_uses_its_own_convolutions_and_xla_is_tried(monkeypatch: pytest.Mo
 
 def test_xla_is_really_tried(shared_colour_arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU, as if it were a GPU: both ways run, and trying leaves the history as it would have been."""
-    config = recipes.get("default", network="tiny", epochs=2, batch_size=16, precision="float32", xla="off")
+    config = recipes.get("tutorial", network="tiny", epochs=2, batch_size=16, flip_probability=0.5, xla="off")
     plain = train(config, opened(shared_colour_arrays), tmp_path / "plain").history
     monkeypatch.setattr(module, "compile_with_xla", lambda: "auto")
     monkeypatch.setattr(module, "_WORTH_IT", 1e9)  # whatever is faster, without it
     progress = RecordedProgress()
-    config = recipes.get("default", network="tiny", epochs=2, batch_size=16, precision="float32")
+    config = recipes.get("tutorial", network="tiny", epochs=2, batch_size=16, flip_probability=0.5)
     tried = train(config, opened(shared_colour_arrays), tmp_path / "tried", progress=progress).history
     assert any(note.startswith("XLA: off (a step takes") for note in progress.notes)
     assert [row["loss"] for row in tried] == [row["loss"] for row in plain]

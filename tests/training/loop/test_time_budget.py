@@ -65,7 +65,9 @@ def test_the_schedule_ends_with_the_time(colour_arrays, tmp_path, monkeypatch):
     ticks = itertools.count(0, 0.01)
     monkeypatch.setattr("asl_edge.training.loop.time_budget.clock", lambda: next(ticks))
     arrays = PreparedArrays.open(colour_arrays, classes=["A", "B", "C"])
-    wanted = recipes.get("default", network="tiny", precision="float32", batch_size=16, time_budget_minutes=0.02)
+    wanted = recipes.get(
+        "default", network="tiny", precision="float32", batch_size=16, augmentation="none", time_budget_minutes=0.02
+    )
     progress = RecordedProgress()
     result = train(wanted, arrays, tmp_path / "run", progress=progress)
     assert any(note.startswith("Time budget: ") and "epochs of 48 images" in note for note in progress.notes)
