@@ -27,11 +27,11 @@ from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import Image, decode, opencv, read_file, to_square
 from asl_edge.labels import CLASSES, canonical
 from asl_edge.metrics import Floats, expected_calibration_error, softmax, with_temperature
+from asl_edge.runtime.hand_landmarks import bounding_squares
 from benchmarks.harness.report import argument_parser
 from pretrained.dataset import is_augmented
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
 from pretrained.landmarks.network.architecture import CLASSIFICATIONS
-from pretrained.landmarks.network.geometry import bounding_squares
 from pretrained.landmarks.people_calibration import PeopleCalibration, choose, per_person
 from pretrained.landmarks.sources import HELD_OUT_SOURCES, Selection, items
 

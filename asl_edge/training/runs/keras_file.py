@@ -40,6 +40,8 @@ def load_keras_file(path: Path) -> keras.Model:
     """
     import keras
 
+    from asl_edge.training.networks import landmark_layers  # noqa: F401 - lets Keras know them
+
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras, zipfile and h5py raise all kinds of errors for a damaged file
