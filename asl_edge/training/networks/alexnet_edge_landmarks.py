@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from asl_edge.runtime.hand_landmarks import POINTS
-from asl_edge.training.networks.alexnet_edge import build_8
+from asl_edge.training.networks.alexnet_edge import body_8
 from asl_edge.training.networks.registry import Network, register
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def branches(classes: int, input_size: int, *, learns: bool) -> Branches:
     layers = keras.layers
     value = image = keras.Input((input_size, input_size, 3), dtype="uint8", name="image")
     maps: dict[str, Any] = {}
-    for layer in build_8(classes, input_size).layers:
-        if layer.name == "features":
-            break
+    for layer in body_8():
         value = maps[layer.name] = layer(value)
     fine, coarse = maps[_FINE], maps[_COARSE]
     fine_part = layers.Conv2D(DECODER_WIDTH, 1, use_bias=False, name="decode_fine")(fine)
