@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.metrics import Floats
+from asl_edge.spec import LANDMARKS, Fit
 
-POINTS = 21
+POINTS = LANDMARKS
 WRIST, MIDDLE_MCP = 0, 9
 TIPS = (4, 8, 12, 16, 20)
 
@@ -45,6 +46,20 @@ def bounding_squares(points: Floats, margin: float) -> Floats:
     side = (high - low).max(axis=1) * margin
     corner = (low + high) / 2 - side[:, None] / 2
     return np.concatenate([corner, side[:, None]], axis=1).astype(np.float32)
+
+
+def in_pixels(points: Floats, size: tuple[int, int], fit: Fit) -> Floats:
+    """Return points in pixels of an image, float32 (N, 21, 2), from shares of the square that it became.
+
+    Args:
+        points: float32 (N, 21, 2 or more), shares of the square's side.
+        size: height and width of the image.
+        fit: how it became square (see `asl_edge.imaging.preprocess.to_square`).
+    """
+    height, width = size
+    square = min(size) if fit == "crop" else max(size)
+    sides = np.array((width, height) if fit == "stretch" else (square, square), np.float32)
+    return np.asarray(points[:, :, :2] * sides + (np.array((width, height), np.float32) - sides) / 2)
 
 
 def plausible(points: Floats) -> npt.NDArray[np.bool_]:
