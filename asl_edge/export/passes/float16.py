@@ -84,6 +84,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             for names in (node.input, node.output):
                 for place, other in enumerate(names):
                     names[place] = inner if other == name else other
+            node.name = inner if node.name == name else node.name
         nodes.append(onnx.helper.make_node("Cast", [inner], [name], name=name, to=types.FLOAT))
     replaced = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
