@@ -96,8 +96,8 @@ def convert(
     origin = open_source(source, described)
     load_seconds = time.perf_counter() - started
     images = parity_images(origin, data)  # first, since there is no export without them
-    converted = to_onnx(origin.model, name=origin.network)
     calibration, zoom = _calibration(origin), _zoom(origin)
+    converted = to_onnx(origin.model, name=origin.network)
     temperature = 1.0 if calibration is None else calibration.temperature
     graph = converted.model
     apply_temperature(graph, temperature)

@@ -148,12 +148,12 @@ class _LandmarkNetwork:
         import keras
 
         self.size = int(model.input_shape[1])
-        self._model = keras.Model(model.inputs, [model.outputs[0], landmarks, keras.ops.sigmoid(hand)])
+        self._model = keras.Model(model.inputs[0], [model.outputs[0], landmarks, keras.ops.sigmoid(hand)])
 
     def infer(self, images: Image, names: tuple[str, ...] = ()) -> Outputs:
         """Run the network; see `asl_edge.runtime.zoom.Infer`. All outputs are returned, whatever the names."""
         parts = [self._model.predict_on_batch(images[at : at + _BATCH]) for at in range(0, len(images), _BATCH)]
-        columns = [np.concatenate([np.asarray(value, np.float32) for value in column]) for column in zip(*parts, strict=True)]
+        columns = [np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)]
         return dict(zip((OUTPUT_NAME, LANDMARKS_NAME, HAND_NAME), columns, strict=True))
 
     def fitted(self, images: Image, rng: np.random.Generator) -> BoxFinder:

@@ -54,7 +54,7 @@ def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
     """
     keras, tf = load_keras(), load("tensorflow")
     found = landmarks_of(model)
-    whole = model if found is None else keras.Model(model.inputs, [model.outputs[0], found[0]])
+    whole = model if found is None else keras.Model(model.inputs[0], [model.outputs[0], found[0]])
     with _without_softmax(model) as softmax, tf.device("/CPU:0"):
 
         def run(batch: Any) -> tuple[Any, ...]:

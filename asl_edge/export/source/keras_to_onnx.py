@@ -111,7 +111,7 @@ def _outputs(model: keras.Model) -> dict[str, Any]:
 
 def _traced(model: keras.Model, outputs: dict[str, Any], large: list[Any]) -> tuple[Any, list[Any]]:
     keras, tf = load_keras(), load("tensorflow")
-    whole = model if len(outputs) == 1 else keras.Model(model.inputs, outputs, name=model.name)
+    whole = model if len(outputs) == 1 else keras.Model(model.inputs[0], outputs, name=model.name)
     large_ids = {id(variable) for variable in large}
     small = [variable for variable in model.variables if id(variable) not in large_ids]
     values = [variable.numpy() for variable in small]

@@ -34,16 +34,25 @@ HAND_LAYER = "hand_and_side"
 """Its output is the logits of "there is a hand" and of "it is a left hand", (N, 2). Its kernel is zero until it has
 been taught."""
 
-_FINE, _COARSE = "relu5", "relu8"
+
 _FROZEN = ("decode_", HAND_LAYER)
 """How the names of the layers begin that learn from landmarks only."""
+
+
+class Maps(NamedTuple):
+    """What the decoder joins."""
+
+    image: Any
+    """uint8 (N, S, S, 3)."""
+    fine: Any
+    """Feature maps with at least twice as many rows and columns as the last ones, (N, R, C, F)."""
+    coarse: Any
+    """The last feature maps, (N, r, c, K)."""
 
 
 class Branches(NamedTuple):
     """The tensors of the network that something is computed from, or that come out of it."""
 
-    image: Any
-    """uint8 (N, S, S, 3)."""
     pooled: Any
     """Mean of the last feature maps, (N, 256)."""
     hidden: Any
@@ -58,24 +67,35 @@ class Branches(NamedTuple):
     """(N, 2), see `HAND_LAYER`."""
 
 
-def branches(classes: int, input_size: int, *, learns: bool) -> Branches:
-    """Build the layers of the network.
+def maps_of_8(input_size: int) -> Maps:
+    """Build the body of `alexnet-edge-8`.
+
+    Args:
+        input_size: side of the square input in pixels; 128 gives 15 x 15 places of the decoder.
+    """
+    import keras
+
+    value = image = keras.Input((input_size, input_size, 3), dtype="uint8", name="image")
+    maps: dict[str, Any] = {}
+    for layer in body_8():
+        value = maps[layer.name] = layer(value)
+    return Maps(image, maps["relu5"], maps["relu8"])
+
+
+def branches(classes: int, maps: Maps, *, learns: bool) -> Branches:
+    """Build what follows from feature maps.
 
     Args:
         classes: number of classes.
-        input_size: side of the square input in pixels; 128 gives 15 x 15 places.
-        learns: whether the decoder does; False freezes it.
+        maps: see `maps_of_8`.
+        learns: whether the decoder does; False lets no gradient pass through the points.
     """
     import keras
 
     from asl_edge.training.networks import landmark_layers as ours
 
     layers = keras.layers
-    value = image = keras.Input((input_size, input_size, 3), dtype="uint8", name="image")
-    maps: dict[str, Any] = {}
-    for layer in body_8():
-        value = maps[layer.name] = layer(value)
-    fine, coarse = maps[_FINE], maps[_COARSE]
+    _, fine, coarse = maps
     fine_part = layers.Conv2D(DECODER_WIDTH, 1, use_bias=False, name="decode_fine")(fine)
     coarse_part = layers.Conv2D(DECODER_WIDTH, 1, use_bias=False, name="decode_coarse")(coarse)
     coarse_part = ours.Enlarge(fine.shape[1:3], name="decode_enlarge")(coarse_part)
@@ -96,7 +116,7 @@ def branches(classes: int, input_size: int, *, learns: bool) -> Branches:
     looks = layers.Concatenate(name="hand_features", **exact)([pooled, attended])
     sides = layers.Dense(2, kernel_initializer="zeros", name=HAND_LAYER, **exact)(looks)
     fused = layers.Dense(classes, name="fused_logits", **exact)(layers.Dropout(0.3, name="fused_dropout")(both))
-    return Branches(image, pooled, hidden, fused, landmarks, heatmaps, sides)
+    return Branches(pooled, hidden, fused, landmarks, heatmaps, sides)
 
 
 def build(classes: int, input_size: int) -> keras.Model:
@@ -110,15 +130,20 @@ def build(classes: int, input_size: int) -> keras.Model:
         Uncompiled Functional model: uint8 (N, input_size, input_size, 3) RGB to float32 (N, classes) probabilities.
         What finds the hand is part of it: see `landmarks_of`.
     """
+    return classifier(NAME, classes, maps_of_8(input_size))
+
+
+def classifier(name: str, classes: int, maps: Maps) -> keras.Model:
+    """Build a network that classifies, with a frozen decoder, on the maps of any body."""
     import keras
 
     from asl_edge.training.networks import landmark_layers as ours
 
-    parts = branches(classes, input_size, learns=False)
+    parts = branches(classes, maps, learns=False)
     logits = ours.KeepBeside(dtype="float32", name="logits")([parts.hand_and_side, parts.fused])
     # float32 also under mixed precision: half-precision probabilities would round the loss away.
     outputs = keras.layers.Activation("softmax", dtype="float32", name="probabilities")(logits)
-    model = keras.Model(parts.image, outputs, name=NAME)
+    model = keras.Model(maps.image, outputs, name=name)
     for layer in model.layers:
         if layer.name.startswith(_FROZEN):
             layer.trainable = False

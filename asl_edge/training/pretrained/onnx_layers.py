@@ -70,20 +70,20 @@ def _other_network(source: Pretrained, ours: list[str], theirs: list[str]) -> Mo
 
 
 def _by_name(places: list[_Place], stages: list[Stage], weights: Weights, source: Pretrained) -> list[Stage]:
-    """Return the stages in the order of the places, matched by name; the first layer may be named otherwise.
+    """Return the stages in the order of the places, matched by name; those named otherwise are in the same order.
 
-    A frozen layer that the file does not have (one that was never taught) goes to `weights` as it is.
+    (Small kernels may be named after the normalisation that was folded into them.) A frozen layer that the file does
+    not have, one that was never taught, goes to `weights` as it is.
     """
     found = {stage.name: stage for stage in stages[1:]}
-    first = places[1]
-    if first.name not in found and len(stages) > 1:
-        found[first.name] = found.pop(stages[1].name)
     for place in places[1:]:
         if place.layer is not None and not place.layer.trainable and place.name not in found:
             weights[place.name] = [np.asarray(value) for value in place.layer.get_weights()]
     wanted = [place.name for place in places[1:] if place.name not in weights]
-    if set(found) != set(wanted):
+    renamed = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
+    if len(found) != len(wanted):
         raise _other_network(source, wanted, list(found))
+    found.update({ours: found.pop(theirs) for ours, theirs in zip(*renamed, strict=True)})
     return [stages[0], *(found[name] for name in wanted)]
 
 

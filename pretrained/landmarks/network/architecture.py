@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.labels import CLASSES
-from asl_edge.training.networks.alexnet_edge_landmarks import NAME, branches
+from asl_edge.training.networks.alexnet_edge_landmarks import NAME, branches, maps_of_8
 from asl_edge.training.networks.alexnet_edge_landmarks import build as build_classifier
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def build(classes: int = len(CLASSES), input_size: int = 128) -> keras.Model:
     import keras
 
     layers = keras.layers
-    parts = branches(classes, input_size, learns=True)
+    maps = maps_of_8(input_size)
+    parts = branches(classes, maps, learns=True)
     pooled = layers.Dropout(0.3, name="dropout")(parts.pooled)
     sides = parts.hand_and_side
     outputs = {
@@ -52,7 +53,7 @@ def build(classes: int = len(CLASSES), input_size: int = 128) -> keras.Model:
         "hand": sides[:, :1],
         "left": sides[:, 1:],
     }
-    return keras.Model(parts.image, outputs, name=NAME)
+    return keras.Model(maps.image, outputs, name=NAME)
 
 
 def start_from_pretrained(network: keras.Model, start_from: str, images: npt.NDArray[np.uint8]) -> None:
