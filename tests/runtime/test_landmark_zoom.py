@@ -27,6 +27,7 @@ from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.item import Item, centre_square
 from asl_edge.spec import HAND_NAME, LANDMARKS_NAME, METADATA_KEY
 from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
+from asl_edge.training.zoom_fitting import _network_of, _probabilities
 
 SIZE = spots.SIZE
 HEIGHT, WIDTH = 240, 320
@@ -186,6 +187,18 @@ def test_figures_are_those_of_both_passes(model: Path, tmp_path: Path) -> None:
     for source, row in zip(report.sources, report.probabilities, strict=True):
         assert answers[source].confidence == pytest.approx(float(row.max()), abs=1e-5)
     assert (probabilities.shape, features.shape) == ((6, 4), (6, 152))
+
+
+def test_training_and_device_run_the_same_two_passes(model: Path) -> None:
+    network = _network_of(spots.taught())
+    images = np.stack([letterboxed(RIGHT, 3 * SIZE), letterboxed(DARK, 3 * SIZE)])
+    assert network is not None
+    zoom = network.fitted(images, np.random.default_rng(0))
+    one, two = _probabilities(network, zoom, images, spots.CLASSES.index("nothing"))
+    with Predictor(model) as predictor:
+        assert predictor.zoom == zoom
+        np.testing.assert_allclose(two, predictor.probabilities(images), atol=1e-5)
+    assert np.abs(two - one).max(axis=1).tolist() == [pytest.approx(1, abs=0.99), 0]
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp16-weights"])
