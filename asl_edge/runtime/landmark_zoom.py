@@ -34,7 +34,7 @@ class LandmarkZoom:
     """Crops of this share of the image's side or more are not classified: the first pass is as good."""
     share: float = 0.6
     """Weight of the zoom pass in the final probabilities; the first pass has the rest."""
-    small: float = 0.6
+    small: float = 0.45
     """For crops of less than this share of the image's side the zoom pass has all the weight."""
     least_hand: float = 0.5
     """Least probability that there is a hand; below it, there is no zoom pass."""

@@ -166,6 +166,7 @@ def test_a_video_is_searched_beyond_its_guide_box(model: Path) -> None:
     assert single.landmarks is None
     drawn = overlay.draw(whole, prediction)
     mirrored = overlay.draw(whole, prediction, mirror=True)
+    assert prediction.landmarks is not None
     x, y = (round(value) for value in prediction.landmarks[0])
     assert drawn[y, x].min() > 200
     assert mirrored[y, WIDTH - x].min() > 200
