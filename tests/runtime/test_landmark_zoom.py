@@ -336,3 +336,27 @@ def test_the_zoom_pass_decides_alone_where_the_hand_is_small() -> None:
     assert plausible(points).tolist()[:2] == [True, True]
     assert boxes[:, 2] == pytest.approx([0.725, 0.29, boxes[2, 2], 1])
     assert zoom.zoom_weights(boxes).tolist()[:2] == pytest.approx([0.6, 1.0])
+
+
+def test_a_person_can_adapt_it(model: Path, tmp_path: Path) -> None:
+    from asl_edge.data.synthetic.rehearsal_images import stand_ins
+    from asl_edge.runtime.adapt import adapt
+
+    rng = np.random.default_rng(0)
+    for label, radius in (("A", 20), ("B", 30), ("C", 40)):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            frame = spots.spot(HEIGHT, WIDTH, *rng.uniform(50, 190, 2), radius)
+            cv2.imwrite(str(tmp_path / label / f"{number}.png"), frame)
+    images = sorted(tmp_path.rglob("*.png"))
+    with Predictor(model) as predictor:
+        adaptation, _ = adapt(predictor, [tmp_path], draw=stand_ins)
+        before = predictor(images)
+    with Predictor(model, adaptation=adaptation) as adapted:
+        after = adapted(images)
+
+    right = [
+        sum(one.label == path.parent.name for one, path in zip(row, images, strict=True)) for row in (before, after)
+    ]
+    assert right[1] > right[0]
+    assert [one.landmarks for one in after] == [one.landmarks for one in before]
