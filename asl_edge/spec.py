@@ -29,6 +29,13 @@ FEATURES_NAME = "features"
 MAPS_NAME = "class_maps"
 """A further output of models with a zoom pass: the logits at each place, float32 (N, C, rows, columns)."""
 
+LANDMARKS_NAME = "landmarks"
+"""A further output of models that find the hand: float32 (N, 21, 3), the points of `asl_edge.runtime.hand_landmarks`.
+x and y are shares of the side of the image that the network sees, from its left and its top; z is depth, away from the
+camera, in the same unit."""
+HAND_NAME = "hand"
+"""Goes with `landmarks`: float32 (N, 2), the probabilities that there is a hand, and that it is a left one."""
+
 CARD_KEY = "asl_edge.model_card"
 """The key of the ONNX metadata entry that holds a model card as Markdown, if somebody wrote one."""
 
@@ -41,6 +48,7 @@ LARGEST_INPUT = 1024
 """Largest side of the input in pixels, as for `asl-edge data prepare`."""
 MOST_FEATURES = 2**16
 MOST_CLASSES = 1000
+LANDMARKS = 21
 
 _MOST = 2**31
 _LONGEST = 1000
@@ -132,6 +140,8 @@ class ModelSpec:
     """How the weights are stored: fp32, fp16, fp16-weights (stored in half, computed in float32), int8."""
     features: int | None = None
     """Number of features in the graph's second output; None if it has no such output."""
+    landmarks: int | None = None
+    """Number of points in the graph's output `landmarks`, 21; None if it has no such output."""
     temperature: float = 1.0
     """Calibration temperature, already applied inside the graph."""
     reject_threshold: float | None = None
@@ -176,6 +186,8 @@ class ModelSpec:
             raise ModelError(f"reject_threshold must be between 0 and 1. Received: {_shown(threshold)}")
         if self.features is not None:
             _check_whole("features", self.features, MOST_FEATURES)
+        if self.landmarks is not None and (self.landmarks != LANDMARKS or isinstance(self.landmarks, bool)):
+            raise ModelError(f"landmarks must be {LANDMARKS}, or null. Received: {_shown(self.landmarks)}")
         for name in ("calibration", "zoom", "evaluation", "trained_on", "parity", "quantization", "made_with"):
             if not isinstance(getattr(self, name), dict):
                 raise ModelError(f"{name} must be an object. Received: {_shown(getattr(self, name))}")

@@ -44,7 +44,7 @@ def train(
         typer.Option(
             "--network",
             metavar="NAME",
-            help="alexnet, alexnet-edge or alexnet-edge-8.",
+            help="alexnet, alexnet-edge, alexnet-edge-8 or alexnet-edge-8-landmarks.",
             show_default="the recipe's or the model's",
         ),
     ] = None,

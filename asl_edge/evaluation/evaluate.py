@@ -91,7 +91,12 @@ def opened_classifier(
 def wanted_by(classifier: Classifier) -> Wanted:
     """Return what `classifier` needs its images to be."""
     return Wanted(
-        classifier.classes, classifier.input_size, classifier.fit, classifier.fit_known, classifier.image_size
+        classifier.classes,
+        classifier.input_size,
+        classifier.fit,
+        classifier.fit_known,
+        classifier.image_size,
+        classifier.image_fit,
     )
 
 

@@ -36,6 +36,8 @@ class Wanted(NamedTuple):
     fit_known: bool = True
     image_size: int | None = None
     """Side of images that are read from files, where it differs from `input_size`."""
+    image_fit: Fit | None = None
+    """How images that are read from files become square, where it differs from `fit`."""
 
 
 class Batch(NamedTuple):
@@ -259,7 +261,8 @@ class _FolderData:
         source = self._catalogue.shown_path(number)
         try:
             size = self._wanted.image_size or self._wanted.input_size
-            return load(self._catalogue.read(number), size, self._wanted.fit), source, ""
+            fit = self._wanted.image_fit or self._wanted.fit
+            return load(self._catalogue.read(number), size, fit), source, ""
         except ImageError as error:
             return None, source, str(error)
 

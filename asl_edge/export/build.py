@@ -40,7 +40,7 @@ from asl_edge.export.source.open_source import Source
 from asl_edge.export.synthetic_hands import DESCRIBED, calibration_hands, unlike_training
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.runtime.engine.precision import processor
-from asl_edge.spec import CARD_KEY, ModelSpec
+from asl_edge.spec import CARD_KEY, LANDMARKS, MAPS_NAME, ModelSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -194,7 +194,7 @@ def build(
     else:
         graph = copy_of(full)
     features = offer_features(graph, prepared.features)
-    if prepared.zoom is not None:
+    if prepared.zoom is not None and MAPS_NAME in prepared.zoom.outputs:
         offer_maps(graph, last_layer(prepared.graph))
     check(graph)
     seconds = time.perf_counter() - started
@@ -261,6 +261,7 @@ def _spec(
         network=source.network,
         precision=precision,
         features=features,
+        landmarks=None if prepared.expected.landmarks is None else LANDMARKS,
         quantization={} if quantization is None else quantization.to_dict(),
         # An adaptation to one person that was made for the exported file fits this one too: its features are the same.
         weights_sha256=(own_spec.weights_sha256 if own_spec else None) or _digest(source.model),

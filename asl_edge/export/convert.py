@@ -25,7 +25,7 @@ from asl_edge.export.recorded import Recorded, read_recorded
 from asl_edge.export.source.keras_to_onnx import to_onnx
 from asl_edge.export.source.open_source import Described, Source, open_source
 from asl_edge.export.synthetic_hands import unlike_training
-from asl_edge.runtime.zoom import ZoomModel
+from asl_edge.runtime.zoom import BoxFinder
 from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class ConvertedModel:
         return self.recorded.calibration
 
     @property
-    def zoom(self) -> ZoomModel | None:
+    def zoom(self) -> BoxFinder | None:
         """How the hand is located for a zoom pass; None for a model without one."""
         return self.recorded.zoom
 

@@ -32,16 +32,28 @@ class Tolerances:
     """Low-margin images, whose top two probabilities in Keras differ by no more than this, may change their label."""
     max_close_share: float = 0.005
     """Largest share of all images that may do so."""
+    mean_landmark_difference: float = 1e-5
+    """Largest mean distance of a landmark, as a share of the image's side."""
 
 
 TOLERANCES: Mapping[str, Tolerances] = {
     "fp32": Tolerances(max_probability_difference=1e-5, max_logit_relative=1e-3, close_margin=1e-5),
     # Half precision has 11 bits (relative rounding error 5e-4); after eight layers, well under 5% of the largest logit.
-    "fp16": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
+    "fp16": Tolerances(
+        max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01, mean_landmark_difference=2e-3
+    ),
     # Only the weights are rounded; the arithmetic is float32.
-    "fp16-weights": Tolerances(max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01),
+    "fp16-weights": Tolerances(
+        max_probability_difference=None, max_logit_relative=5e-2, close_margin=0.01, mean_landmark_difference=2e-3
+    ),
     # Every layer rounds to 0.4% of a tensor's range: low-margin images may change their label, clear ones may not.
-    "int8": Tolerances(max_probability_difference=None, max_logit_relative=0.3, close_margin=0.3, max_close_share=0.01),
+    "int8": Tolerances(
+        max_probability_difference=None,
+        max_logit_relative=0.3,
+        close_margin=0.3,
+        max_close_share=0.01,
+        mean_landmark_difference=1e-2,
+    ),
 }
 """Precision -> its tolerances."""
 
@@ -108,6 +120,8 @@ class ParityReport:
     ece_keras: float | None
     """Expected calibration error, 15 bins; None if the images have no labels, or a probability is NaN or infinite."""
     ece_onnx: float | None
+    mean_landmark_difference: float | None
+    """Mean distance between the landmarks of both, as a share of the image's side; None without landmarks."""
     tolerances: Tolerances
     failures: tuple[str, ...]
     """A sentence on each tolerance that is exceeded; empty if the models agree."""
@@ -203,7 +217,7 @@ def compare(
         ValueError: there are no images, or the shapes differ.
     """
     tolerances = tolerances_for(precision)
-    shapes = {array.shape for array in (*expected, *exported)}
+    shapes = {array.shape for outputs in (expected, exported) for array in outputs[:2]}
     if shapes != {(len(expected.logits), len(classes))} or not len(expected.logits):
         raise ValueError(f"All outputs must have the shape (N, {len(classes)}), N at least 1. Received: {shapes}")
     with np.errstate(invalid="ignore"):  # infinities are reported below
@@ -246,13 +260,22 @@ def compare(
         accuracy_onnx=None if labels is None else accuracy(exported.probabilities, labels),
         ece_keras=_calibration_error(expected, labels),
         ece_onnx=_calibration_error(exported, labels),
+        mean_landmark_difference=_landmark_difference(expected, exported),
         tolerances=tolerances,
         failures=(),
         worst=worst,
         unlike_training=unlike,
     )
-    finite = all(bool(np.isfinite(array).all()) for array in (*expected, *exported))
+    finite = all(bool(np.isfinite(array).all()) for array in (*expected, *exported) if array is not None)
     return _with_failures(report, finite)
+
+
+def _landmark_difference(expected: Outputs, exported: Outputs) -> float | None:
+    """Return the mean distance between corresponding landmarks; infinity if only one model has them."""
+    if expected.landmarks is None or exported.landmarks is None:
+        return None if expected.landmarks is exported.landmarks else math.inf
+    distances = np.linalg.norm((expected.landmarks - exported.landmarks)[:, :, :2], axis=2)
+    return float(distances.mean())
 
 
 def _calibration_error(outputs: Outputs, labels: npt.NDArray[np.integer] | None) -> float | None:
@@ -297,5 +320,11 @@ def _with_failures(report: ParityReport, finite: bool) -> ParityReport:
         failures.append(
             f"A logit differs by {report.max_logit_relative:.2g}, relative to the largest logit; it must be under "
             f"{limits.max_logit_relative:g}."
+        )
+    difference = report.mean_landmark_difference
+    if difference is not None and not difference < limits.mean_landmark_difference:
+        failures.append(
+            f"Landmarks differ by {difference:.2g} of the image's side on average; it must be under "
+            f"{limits.mean_landmark_difference:g}."
         )
     return replace(report, failures=tuple(failures))

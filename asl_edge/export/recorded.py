@@ -11,7 +11,10 @@ from asl_edge.evaluation.calibration import Calibration, read_calibration
 from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.source.open_source import Source
 from asl_edge.files.earlier_names import current_or_earlier
-from asl_edge.runtime.zoom import ZoomModel
+from asl_edge.runtime.landmark_zoom import LandmarkZoom
+from asl_edge.runtime.zoom import BoxFinder, zoom_from_dict
+from asl_edge.spec import LANDMARKS_NAME
+from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
 from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, MODEL_CARD_FILE, ZOOM_FILE
 
 
@@ -20,7 +23,7 @@ class Recorded:
     """What goes into the exported file along with the graph."""
 
     calibration: Calibration | None
-    zoom: ZoomModel | None
+    zoom: BoxFinder | None
     """How the hand is located for a zoom pass; None for a model without one."""
     card: str | None
     """The model card that a person put into the run, or that is in an exported file; None without one."""
@@ -55,12 +58,22 @@ def _calibration(source: Source) -> Calibration | None:
         raise ModelError(f"The calibration in {source.path} is damaged ({error}). Export its run instead.") from error
 
 
-def _zoom(source: Source) -> ZoomModel | None:
+def _zoom(source: Source) -> BoxFinder | None:
     """Return how a run or an exported file finds the hand for the zoom pass; None without a zoom pass."""
-    if source.run is None:
-        return (
-            None if source.own_spec is None or not source.own_spec.zoom else ZoomModel.from_dict(source.own_spec.zoom)
+    zoom, finds_landmarks = _recorded_zoom(source), landmarks_of(source.model) is not None
+    if zoom is None and source.run is None and source.own_spec is None and finds_landmarks:
+        return LandmarkZoom()  # a file alone, which has no place to record one
+    if zoom is not None and LANDMARKS_NAME in zoom.outputs and not finds_landmarks:
+        raise ModelError(
+            f"The zoom pass of {source.path} needs a network that finds landmarks, such as one that was started from a "
+            "landmark-supervised alexnet-edge-8-landmarks. Remove zoom.json from the run folder."
         )
+    return zoom
+
+
+def _recorded_zoom(source: Source) -> BoxFinder | None:
+    if source.run is None:
+        return None if source.own_spec is None or not source.own_spec.zoom else zoom_from_dict(source.own_spec.zoom)
     path = current_or_earlier(source.run.path / ZOOM_FILE, EARLIER_ZOOM_FILE)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -70,7 +83,7 @@ def _zoom(source: Source) -> ZoomModel | None:
         raise RunError(f"{path} cannot be read ({error}). Fix or delete the file.") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} does not hold a JSON object. Fix or delete the file.")
-    return ZoomModel.from_dict(values)
+    return zoom_from_dict(values)
 
 
 def _card(source: Source) -> str | None:

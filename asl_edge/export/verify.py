@@ -17,7 +17,8 @@ from asl_edge.export.source.open_source import Described, Source, open_source
 from asl_edge.files.regular_file import read_regular
 from asl_edge.runtime.onnx_file.metadata import LARGEST_MODEL
 from asl_edge.runtime.pretrained import resolve
-from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.runtime.zoom import zoom_from_dict
+from asl_edge.spec import FEATURES_NAME, HAND_NAME, INPUT_NAME, LANDMARKS_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 from asl_edge.training.runs.keras_file import enclosing_run
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ def _refuse_differences(path: Path, graph: onnx.ModelProto, spec: ModelSpec, sou
     ]
     types = load("onnx").TensorProto
     outputs = [(OUTPUT_NAME, types.FLOAT, [len(spec.classes)])]
+    if spec.landmarks is not None:
+        outputs += [(LANDMARKS_NAME, types.FLOAT, [spec.landmarks, 3]), (HAND_NAME, types.FLOAT, [2])]
     if spec.features is not None:
         outputs.append((FEATURES_NAME, types.FLOAT, [spec.features]))
-    if spec.zoom:
+    if spec.zoom and MAPS_NAME in zoom_from_dict(spec.zoom).outputs:
         outputs.append((MAPS_NAME, types.FLOAT, [len(spec.classes), 0, 0]))
     specified = (
         (graph.graph.input, INPUT_NAME, [(INPUT_NAME, types.UINT8, [spec.input_size, spec.input_size, 3])]),

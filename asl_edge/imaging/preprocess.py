@@ -91,8 +91,16 @@ def load(source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *
         ImageError: it cannot be read, is not an image, is damaged or too large; the message is the reason.
         MissingPackageError: OpenCV is not installed.
     """
+    return load_with_size(source, size, fit, out=out)[0]
+
+
+def load_with_size(
+    source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Image | None = None
+) -> tuple[Image, tuple[int, int]]:
+    """Read one image as `load` does; return its own upright height and width in pixels too."""
     data = source if isinstance(source, bytes) else read_file(source)
-    return to_square(_decode_rgb(data, size), size, fit, out=out)
+    image, own_size = _decode_rgb(data, size)
+    return to_square(image, size, fit, out=out), own_size
 
 
 def decode(data: bytes) -> Image:
@@ -105,7 +113,7 @@ def decode(data: bytes) -> Image:
     Raises:
         ImageError: the data is not an image, is damaged or too large; the message is the reason.
     """
-    return _decode_rgb(data, None)
+    return _decode_rgb(data, None)[0]
 
 
 def to_square(image: Image, size: int, fit: Fit = "crop", *, out: Image | None = None) -> Image:
@@ -226,8 +234,11 @@ def _resize(image: Image, width: int, height: int, out: Image | None = None) -> 
     return np.asarray(cv2.resize(image, (width, height), dst=out, interpolation=method))
 
 
-def _decode_rgb(data: bytes, size: int | None) -> Image:
-    """Decode to RGB; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8."""
+def _decode_rgb(data: bytes, size: int | None) -> tuple[Image, tuple[int, int]]:
+    """Decode to RGB; with `size`, a baseline JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8.
+
+    Returns the image, and the upright height and width that it has at full size.
+    """
     cv2 = opencv()
     header = check(data, size)
     reduce = _reduction(header, size)
@@ -258,7 +269,11 @@ def _decode_rgb(data: bytes, size: int | None) -> Image:
     _refuse_other_size(image, header, reduce)
     if turn:
         image = exif.upright(image, exif.orientation(data))
-    return np.asarray(image) if rgb else _swap_red_and_blue(_opaque_8_bit(image))
+    height, width = image.shape[:2]
+    if reduce > 1:
+        upright = (height, width) == (-(-header.height // reduce), -(-header.width // reduce))
+        height, width = (header.height, header.width) if upright else (header.width, header.height)
+    return np.asarray(image) if rgb else _swap_red_and_blue(_opaque_8_bit(image)), (height, width)
 
 
 def _imdecode(data: bytes, flags: int, header: Header) -> npt.NDArray[Any] | None:

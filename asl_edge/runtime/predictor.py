@@ -7,23 +7,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 
 from asl_edge.errors import ImageError, ModelError, ReadFailure, UserError
 from asl_edge.imaging.array_input import Arraylike, each_image, to_array
-from asl_edge.imaging.preprocess import Image, load, to_square
+from asl_edge.imaging.preprocess import Image, load, load_with_size, opencv, to_square
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import in_pixels, plausible
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
 from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.streams.prediction import Prediction
 from asl_edge.runtime.streams.prefetch import parallel_batches, prefetch
-from asl_edge.runtime.zoom import DETAIL, Infer, ZoomModel, ZoomPass, zoom_model_of, zoom_pass
-from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.runtime.zoom import BoxFinder, Infer, Outputs, ZoomPass, zoom_model_of, zoom_pass
+from asl_edge.spec import FEATURES_NAME, HAND_NAME, INPUT_NAME, LANDMARKS_NAME, MAPS_NAME, OUTPUT_NAME, Fit, ModelSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from asl_edge.runtime.adaptation import Adaptation
     from asl_edge.runtime.engine.session import OpenedSession
     from asl_edge.runtime.model_options import ModelChanges
-
-    _Prepared = tuple[Item, Image | ImageError, float]
-    """An item, its prepared image (or why there is none), and the seconds that preparing took."""
 
     _Outcome = tuple[Item, Prediction | ImageError]
     """An item and its prediction, or why there is none."""
@@ -49,6 +47,43 @@ _ROUNDING = 0.02
 """How far the probabilities of an image may be from a sum of one: half precision rounds each to 11 bits."""
 _MOST_CERTAIN = 1.001
 """No softmax is negative, or above one by more than rounding: the confidence of a single class is that number."""
+
+
+_FOUND = (LANDMARKS_NAME, HAND_NAME)
+_LEAST_HAND = 0.5
+"""Least probability of a hand whose landmarks a prediction shows."""
+
+
+class _Image(NamedTuple):
+    """An image as `Predictor.prepare` returns it."""
+
+    square: Image
+    size: tuple[int, int] | None
+    """Its own height and width in pixels, or those of its video's frame; None where nothing needs them."""
+    fit: Fit
+    """Which part of it `square` is."""
+
+
+_Prepared = tuple[Item, _Image | ImageError, float]
+"""An item, its prepared image (or why there is none), and the seconds that preparing took."""
+
+
+class _Classified(NamedTuple):
+    """What is known of N images."""
+
+    probabilities: Floats
+    """(N, C)."""
+    crop_boxes: Floats | None = None
+    """Of the zoom pass, see `BoxFinder.crop_boxes`."""
+    landmarks: Floats | None = None
+    """(N, 21, 3), shares of the side of the square; NaN where no hand is."""
+
+    def of(self, row: int) -> _Classified:
+        """Return what is known of one image, without the first axis."""
+        boxes, points = self.crop_boxes, self.landmarks
+        return _Classified(
+            self.probabilities[row], None if boxes is None else boxes[row], None if points is None else points[row]
+        )
 
 
 class Predictor:
@@ -109,8 +144,11 @@ class Predictor:
         self.adaptation = self._checked(adaptation)
         self.zoom = zoom_model_of(self.model, self.spec, opened.session.get_outputs()) if options.zoom else None
         """How the zoom pass finds the hand; None if there is no zoom pass."""
-        self.image_size = self.spec.input_size * (1 if self.zoom is None else DETAIL)
+        self.image_size = self.spec.input_size * (1 if self.zoom is None else self.zoom.detail)
         """Side of the images that `prepare` returns."""
+        self.image_fit: Fit = self.spec.fit if self.zoom is None else self.zoom.fit(self.spec.fit)
+        """How `prepare` makes them square: the spec's `fit`, or what the zoom pass needs to search a whole image."""
+        self._whole = self.zoom is not None and self.zoom.whole
         self.provider_requested = opened.requested
         self.providers_used = opened.used
         self.workers = opened.workers
@@ -186,7 +224,7 @@ class Predictor:
     def _timed(self, item: Item) -> _Prepared:
         started = time.perf_counter()
         try:
-            image: Image | ImageError = self.prepare(item)
+            image: _Image | ImageError = self._prepare(item)
         except ImageError as error:
             image = error
         return item, image, time.perf_counter() - started
@@ -207,7 +245,8 @@ class Predictor:
         self._check_images(images)
         probabilities = np.empty((len(images), len(self.spec.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
-            probabilities[start : start + self.batch_size] = self._run(images[start : start + self.batch_size])[0]
+            batch = self._run(images[start : start + self.batch_size])
+            probabilities[start : start + self.batch_size] = batch.probabilities
         return probabilities
 
     def probabilities_and_features(self, images: Image) -> tuple[Floats, Floats]:
@@ -277,34 +316,46 @@ class Predictor:
         Raises:
             ImageError: it cannot be read.
         """
+        return self._prepare(item).square
+
+    def _prepare(self, item: Item) -> _Image:
         if item.problem is not None:
             raise (ReadFailure if item.failed else ImageError)(item.problem)
-        if isinstance(item.image, (str, bytes, os.PathLike)):
-            return load(item.image, self.image_size, self.spec.fit)
-        if isinstance(item.image, (bytearray, memoryview)):
-            return load(bytes(item.image), self.image_size, self.spec.fit)
-        image = item.image if isinstance(item.image, np.ndarray) else to_array(item.image)
-        return to_square(image, self.image_size, self.spec.fit)
+        fit, given = self.image_fit, item.image
+        if item.whole is not None and self._whole:  # of a video, whose items hold the centre square
+            given = opencv().cvtColor(item.whole, opencv().COLOR_BGR2RGB)
+        if isinstance(given, (bytearray, memoryview)):
+            given = bytes(given)
+        if isinstance(given, (str, bytes, os.PathLike)):
+            if self.spec.landmarks is None:
+                return _Image(load(given, self.image_size, fit), None, fit)
+            return _Image(*load_with_size(given, self.image_size, fit), fit)
+        image = given if isinstance(given, np.ndarray) else to_array(given)
+        square = to_square(image, self.image_size, fit)
+        if item.whole is None:
+            return _Image(square, image.shape[:2], fit)
+        return _Image(square, item.whole.shape[:2], fit if self._whole else "crop")
 
     def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""
         batch = list(prepared)
-        images = [image for _, image, _ in batch if not isinstance(image, ImageError)]
+        images = [image.square for _, image, _ in batch if not isinstance(image, ImageError)]
         started = time.perf_counter()
-        probabilities, crop_boxes = np.empty((0, len(self.spec.classes)), np.float32), None
+        classified = _Classified(np.empty((0, len(self.spec.classes)), np.float32))
         if images:
-            probabilities, crop_boxes = self._run(_stacked(images))
+            classified = self._run(_stacked(images))
         share = (time.perf_counter() - started) / max(len(images), 1)
         row = 0
         for item, image, seconds in batch:
             if isinstance(image, ImageError):
                 yield item, image
             else:
-                crop_box = None if crop_boxes is None else crop_boxes[row]
-                yield item, self._to_prediction(item, probabilities[row], (seconds + share) * 1000, crop_box)
+                yield item, self._to_prediction(item, image, classified.of(row), (seconds + share) * 1000)
                 row += 1
 
-    def _to_prediction(self, item: Item, row: Floats, ms: float, crop_box: Floats | None) -> Prediction:
+    def _to_prediction(self, item: Item, image: _Image, classified: _Classified, ms: float) -> Prediction:
+        """Return the prediction of one image, from its own row of what is known of a batch."""
+        row, crop_box, points = classified
         best = np.argsort(-row, kind="stable")[: self.top_k]
         top = tuple((self.spec.classes[column], float(row[column])) for column in best)
         label, confidence = top[0]
@@ -314,39 +365,44 @@ class Predictor:
             if crop_box is None or crop_box[2] >= 1
             else (float(crop_box[0]), float(crop_box[1]), float(crop_box[2]))
         )
-        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, square)
+        landmarks = None
+        if points is not None and image.size is not None and not np.isnan(points).any():
+            landmarks = tuple((float(x), float(y)) for x, y in in_pixels(points[None], image.size, image.fit)[0])
+        return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, square, landmarks, self._whole)
 
-    def _run(self, images: Image) -> tuple[Floats, Floats | None]:
-        """Return probabilities (N, C), and the crop boxes of the zoom pass (see `ZoomModel.crop_boxes`)."""
-        if self.zoom is None:
-            return self._infer(images)[0], None
-        passes = self._zoom_pass(self._infer, images, self.zoom)
-        return passes.combined(self.zoom.share), passes.crop_boxes
+    def _run(self, images: Image) -> _Classified:
+        """Classify images, with the zoom pass if there is one."""
+        if self.zoom is not None:
+            passes = self._zoom_pass(self._infer, images, self.zoom)
+            found = passes.landmarks() if LANDMARKS_NAME in self.zoom.outputs else None
+            return _Classified(passes.combined(), passes.crop_boxes, None if found is None else _of_hands(*found))
+        if self.spec.landmarks is None:
+            return _Classified(self._infer(images)[OUTPUT_NAME])
+        outputs = self._infer(images, _FOUND)
+        return _Classified(outputs[OUTPUT_NAME], None, _of_hands(*(outputs[name] for name in _FOUND)))
 
     def _last_pass(self, images: Image) -> tuple[Floats, Floats]:
         """Return probabilities and features of each image's last pass, without any adaptation."""
         if self.zoom is None:
-            probabilities, features, _ = self._infer_unadapted(images)
-            return probabilities, features
-        return self._zoom_pass(self._infer_unadapted, images, self.zoom).last()
+            outputs = self._infer_unadapted(images)
+            return outputs[OUTPUT_NAME], outputs[FEATURES_NAME]
+        passes = self._zoom_pass(self._infer_unadapted, images, self.zoom)
+        return passes.last(OUTPUT_NAME), passes.last(FEATURES_NAME)
 
-    def _zoom_pass(self, infer: Infer, images: Image, zoom: ZoomModel) -> ZoomPass:
+    def _zoom_pass(self, infer: Infer, images: Image, zoom: BoxFinder) -> ZoomPass:
         nothing = self.spec.classes.index(NOTHING) if NOTHING in self.spec.classes else None
         return zoom_pass(infer, images, zoom, nothing, self.spec.input_size)
 
-    def _infer(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
-        """Run the network once; see `asl_edge.runtime.zoom.Infer`. Features are empty if nothing needs them."""
-        if self.adaptation is None and not with_maps:
-            (probabilities,) = self._outputs(images, [OUTPUT_NAME])
-            return probabilities, probabilities[:, :0], None
-        probabilities, features, maps = self._infer_unadapted(images, with_maps)
-        return self._adapted(probabilities, features), features, maps
+    def _infer(self, images: Image, names: tuple[str, ...] = ()) -> Outputs:
+        """Run the network once; see `asl_edge.runtime.zoom.Infer`."""
+        if self.adaptation is None:
+            return self._outputs(images, [OUTPUT_NAME, *names])
+        outputs = self._infer_unadapted(images, names)
+        return {**outputs, OUTPUT_NAME: self._adapted(outputs[OUTPUT_NAME], outputs[FEATURES_NAME])}
 
-    def _infer_unadapted(self, images: Image, with_maps: bool = False) -> tuple[Floats, Floats, Floats | None]:
-        """Run the network once without the adaptation; see `asl_edge.runtime.zoom.Infer`."""
-        names = [OUTPUT_NAME, FEATURES_NAME, *([MAPS_NAME] if with_maps else [])]
-        probabilities, features, *maps = self._outputs(images, names)
-        return probabilities, features, maps[0] if maps else None
+    def _infer_unadapted(self, images: Image, names: tuple[str, ...] = ()) -> Outputs:
+        """Run the network once without the adaptation; see `asl_edge.runtime.zoom.Infer`. Features are among it."""
+        return self._outputs(images, [OUTPUT_NAME, *dict.fromkeys((FEATURES_NAME, *names))])
 
     def _adapted(self, probabilities: Floats, features: Floats) -> Floats:
         if self.adaptation is None:
@@ -355,34 +411,38 @@ class Predictor:
         self._refuse_other_than_probabilities(adapted)
         return adapted
 
-    def _outputs(self, images: Image, names: list[str]) -> tuple[Floats, ...]:
+    def _outputs(self, images: Image, names: list[str]) -> dict[str, Floats]:
         opened = self._opened  # held here, so that close() in another thread cannot free it meanwhile
         if opened is None:
             raise ModelError("This predictor is closed. Create a new one.")
         if self.spec.colour == "BGR":
             images = images[..., ::-1]
-        probabilities, *others = opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)})
-        if probabilities.shape != (len(images), len(self.spec.classes)):
+        outputs = dict(zip(names, opened.run(names, {INPUT_NAME: np.ascontiguousarray(images)}), strict=True))
+        count, classes = len(images), len(self.spec.classes)
+        if outputs[OUTPUT_NAME].shape != (count, classes):
             raise ModelError(
-                f"{self.model}: the model's output has shape {probabilities.shape} instead of "
-                f"{(len(images), len(self.spec.classes))}. Export it again."
+                f"{self.model}: the model's output has shape {outputs[OUTPUT_NAME].shape} instead of "
+                f"{(count, classes)}. Export it again."
             )
-        probabilities = np.asarray(probabilities, np.float32)
-        self._refuse_other_than_probabilities(probabilities)
-        for name, values in zip(names[1:], others, strict=True):
-            wanted = (len(images), self.spec.features) if name == FEATURES_NAME else probabilities.shape
-            if (
-                values.shape[:2] != wanted
-                or values.ndim != (2 if name == FEATURES_NAME else 4)
-                or values.size < len(images)
-            ):
+        outputs[OUTPUT_NAME] = np.asarray(outputs[OUTPUT_NAME], np.float32)
+        self._refuse_other_than_probabilities(outputs[OUTPUT_NAME])
+        wanted = {
+            FEATURES_NAME: (count, self.spec.features),
+            MAPS_NAME: (count, classes, None, None),
+            LANDMARKS_NAME: (count, self.spec.landmarks, 3),
+            HAND_NAME: (count, 2),
+        }
+        for name in names[1:]:
+            values, shape = outputs[name], wanted[name]
+            fits = len(values.shape) == len(shape) and all(map(_as_wanted, values.shape, shape))
+            if not fits or values.size < count:
                 raise ModelError(
                     f"{self.model}: the model's output {name} has shape {values.shape}, which its spec contradicts. "
                     "Export it again."
                 )
             if not np.isfinite(values).all():
                 raise ModelError(f"{self.model}: the model's output {name} is NaN or infinite. Export it again.")
-        return probabilities, *others
+        return outputs
 
     def _refuse_other_than_probabilities(self, rows: Floats) -> None:
         """Raise ModelError unless each row sums to one, nothing being negative; NaN fails the comparisons."""
@@ -411,6 +471,17 @@ def _item(image: ImageInput, number: int) -> Item:
     if item.source != source:  # the first image of a folder
         return Item(source, problem="several images, not one; use asl_edge.predict")
     return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
+
+
+def _as_wanted(extent: int, wanted: int | None) -> bool:
+    return wanted is None or extent == wanted
+
+
+def _of_hands(points: Floats, hands: Floats) -> Floats:
+    """Return points (N, 21, 3), NaN where there is no hand: where its probability is low, or it has odd proportions."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        there = (hands[:, 0] >= _LEAST_HAND) & plausible(points)
+    return np.where(there[:, None, None], points, np.float32(np.nan))
 
 
 def _stacked(images: list[Image]) -> Image:

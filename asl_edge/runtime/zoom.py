@@ -1,17 +1,18 @@
 """The zoom pass: where a first pass says that the hand is small, its part of the image is cropped and classified too.
 
-The network's features are the mean over its last feature maps, so every place of the maps can be classified (class
-activation maps: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016). The places that
-speak for a letter and against `nothing` say where the hand is. A line fitted to the features says how large it is.
+Some models find the hand's landmarks (`asl_edge.runtime.landmark_zoom`). In others the features are the mean over the
+last feature maps, so every place of the maps can be classified (class activation maps: Zhou et al., "Learning Deep
+Features for Discriminative Localization", CVPR 2016). The places that speak for a letter and against `nothing` say
+where the hand is. A line fitted to the features says how large it is.
 
 Devices (`asl_edge.runtime.predictor`) and training (`asl_edge.training.zoom_fitting`) both run `zoom_pass`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,9 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError
 from asl_edge.imaging.preprocess import Image, to_square
 from asl_edge.metrics import Floats
-from asl_edge.spec import MAPS_NAME, ModelSpec
-
-DETAIL = 2
-"""For the zoom pass, images are kept at this multiple of the network's input size."""
+from asl_edge.runtime.hand_landmarks import plausible
+from asl_edge.runtime.landmark_zoom import FINDER, LandmarkZoom
+from asl_edge.spec import FEATURES_NAME, HAND_NAME, LANDMARKS_NAME, MAPS_NAME, OUTPUT_NAME, Fit, ModelSpec
 
 _SMALLEST = 0.35
 """Smallest side of a crop, as a share of the image's side: below, it has too few pixels."""
@@ -30,14 +30,58 @@ _SMALLEST = 0.35
 _LARGEST = 1e6
 """Numbers of a zoom model are smaller, so that nothing overflows that is computed from them."""
 
-Infer = Callable[[Image, bool], tuple[Floats, Floats, "Floats | None"]]
-"""Runs a network on uint8 images (N, size, size, 3). Returns probabilities (N, C), features (N, F) and, if the second
-argument is true, class maps (N, C, rows, columns)."""
+Outputs = Mapping[str, Floats]
+"""Outputs of a network for N images, by their names in the spec's contract (`asl_edge.spec`)."""
+
+Infer = Callable[[Image, tuple[str, ...]], Outputs]
+"""Runs a network on uint8 images (N, size, size, 3); returns its probabilities, the further outputs that are named, and
+any others that are needed anyway."""
+
+
+class BoxFinder(Protocol):
+    """How a model finds the hand in an image."""
+
+    @property
+    def detail(self) -> int:
+        """Images are kept at this multiple of the network's input size."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Outputs of the network that `crop_boxes` needs."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the hand is searched in whole images, and not only in their centre squares."""
+
+    def fit(self, own: Fit) -> Fit:
+        """Return how images become square for the first pass of a model with the fit `own`."""
+
+    def crop_boxes(self, outputs: Outputs, nothing: int | None) -> Floats:
+        """Return the part of each image that holds the hand.
+
+        Args:
+            outputs: of the network, at least those in `outputs`.
+            nothing: column of the class without a hand, if there is one.
+
+        Returns:
+            float32 (N, 3): left, top and side of a square, as shares of the image's side. Side 1 means no zoom
+            pass: the hand is large, or none was found.
+        """
+
+    def zoom_weights(self, crop_boxes: Floats) -> Floats:
+        """Return the weight of the zoom pass for each crop box (N, 3), float32 (N,); the first pass has the rest."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values for JSON: the spec's `zoom`."""
+
+
+_IN_BOTH_PASSES = frozenset((LANDMARKS_NAME, HAND_NAME))
+"""Outputs that are wanted of the crops too."""
 
 
 @dataclass(frozen=True)
 class ZoomModel:
-    """How a model finds the hand; part of the spec.
+    """How a model finds the hand by its class activation; part of the spec.
 
     Raises:
         ModelError: on construction, when a field breaks its rule.
@@ -53,6 +97,13 @@ class ZoomModel:
     """Crops of this share of the image's side or more are not classified: the first pass is as good."""
     share: float
     """Weight of the zoom pass in the final probabilities; the first pass has the rest."""
+
+    detail: ClassVar[int] = 2
+    """Images are kept at this multiple of the network's input size."""
+    outputs: ClassVar[tuple[str, ...]] = (FEATURES_NAME, MAPS_NAME)
+    """Outputs of the network that `crop_boxes` needs."""
+    whole: ClassVar[bool] = False
+    """The hand is searched in the centre square."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -83,18 +134,17 @@ class ZoomModel:
         """Return everything as plain values for JSON."""
         return asdict(self) | {"weights": list(self.weights)}
 
-    def crop_boxes(self, features: Floats, maps: Floats, nothing: int | None) -> Floats:
-        """Return the part of each image that holds the hand.
+    def fit(self, own: Fit) -> Fit:
+        """Return how images become square: as for one pass."""
+        return own
 
-        Args:
-            features: float32 (N, F).
-            maps: float32 (N, C, rows, columns), the logits at each place.
-            nothing: column of the class without a hand, if there is one.
+    def zoom_weights(self, crop_boxes: Floats) -> Floats:
+        """Return the weight of the zoom pass for each crop box (N, 3), float32 (N,)."""
+        return np.full(len(crop_boxes), self.share, np.float32)
 
-        Returns:
-            float32 (N, 3): left, top and side of a square, as shares of the image's side. Side 1 means no zoom
-            pass: the hand is large.
-        """
+    def crop_boxes(self, outputs: Outputs, nothing: int | None) -> Floats:
+        """Return the part of each image that holds the hand; see `BoxFinder`."""
+        features, maps = outputs[FEATURES_NAME], outputs[MAPS_NAME]
         roots = np.sqrt(np.maximum(features, 0))
         logs = roots @ np.asarray(self.weights, np.float32) + np.float32(self.bias)
         sides = np.exp(np.minimum(logs, 1)) * np.float32(self.margin)
@@ -104,7 +154,21 @@ class ZoomModel:
         return np.stack([left, top, sides], axis=1)
 
 
-def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomModel | None:
+def zoom_from_dict(values: Mapping[str, Any]) -> BoxFinder:
+    """Return how a model finds the hand, from the spec's `zoom`.
+
+    Raises:
+        ModelError: it is damaged, or a newer asl-edge wrote it.
+    """
+    finder = values.get("finder")
+    if finder == FINDER:
+        return LandmarkZoom.from_dict(values)
+    if finder is not None:
+        raise ModelError(f"The model's zoom has an unknown finder {ascii(finder)[:80]}. Upgrade asl-edge.")
+    return ZoomModel.from_dict(dict(values))
+
+
+def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> BoxFinder | None:
     """Return how a model finds the hand; None for a model without zoom pass.
 
     Args:
@@ -117,8 +181,14 @@ def zoom_model_of(path: str, spec: ModelSpec, outputs: Sequence[Any]) -> ZoomMod
     """
     if not spec.zoom:
         return None
-    zoom = ZoomModel.from_dict(spec.zoom)
-    if len(zoom.weights) != spec.features or MAPS_NAME not in {output.name for output in outputs}:
+    zoom = zoom_from_dict(spec.zoom)
+    names = {output.name for output in outputs}
+    if LANDMARKS_NAME in zoom.outputs and (spec.landmarks is None or not names.issuperset(zoom.outputs)):
+        raise ModelError(
+            f"{path}: its zoom requires the outputs {', '.join(zoom.outputs)}, which its spec or its graph does not "
+            "have. Export it again with `asl-edge export`."
+        )
+    if isinstance(zoom, ZoomModel) and (len(zoom.weights) != spec.features or MAPS_NAME not in names):
         has = ", ".join(output.name for output in outputs)
         raise ModelError(
             f"{path}: its zoom is for {len(zoom.weights)} features and requires the output {MAPS_NAME}; it has "
@@ -164,7 +234,7 @@ def crop(images: Image, crop_boxes: Floats, size: int) -> Image:
 
     Args:
         images: uint8 (N, S, S, 3).
-        crop_boxes: float32 (N, 3), see `ZoomModel.crop_boxes`.
+        crop_boxes: float32 (N, 3), see `BoxFinder.crop_boxes`.
         size: side of the result in pixels.
 
     Returns:
@@ -183,57 +253,66 @@ def crop(images: Image, crop_boxes: Floats, size: int) -> Image:
 class ZoomPass:
     """What the two passes over N images gave, M of them zoomed."""
 
-    probabilities: Floats
-    """Of the first pass, (N, C)."""
-    features: Floats
-    """Of the first pass, (N, F)."""
+    first: Outputs
+    """Of the first pass, N rows each."""
     crop_boxes: Floats
-    """(N, 3), see `ZoomModel.crop_boxes`."""
+    """(N, 3), see `BoxFinder.crop_boxes`."""
     rows: npt.NDArray[np.intp]
     """Which images were zoomed, (M,)."""
-    zoomed_probabilities: Floats
-    """Of the crops, (M, C)."""
-    zoomed_features: Floats
-    """Of the crops, (M, F)."""
+    zoomed: Outputs
+    """Of the crops, M rows each."""
+    weights: Floats
+    """Weight of the zoom pass for each crop, (M,)."""
 
-    def combined(self, share: float) -> Floats:
-        """Return probabilities (N, C): of zoomed images the mean of both passes, `share` the zoom pass's weight."""
-        combined = np.array(self.probabilities)
-        combined[self.rows] += np.float32(share) * (self.zoomed_probabilities - combined[self.rows])
+    def combined(self) -> Floats:
+        """Return probabilities (N, C): of zoomed images the weighted mean of both passes."""
+        combined = np.array(self.first[OUTPUT_NAME])
+        combined[self.rows] += self.weights[:, None] * (self.zoomed[OUTPUT_NAME] - combined[self.rows])
         return combined
 
-    def last(self) -> tuple[Floats, Floats]:
-        """Return probabilities (N, C) and features (N, F) of each image's last pass."""
-        probabilities, features = np.array(self.probabilities), np.array(self.features)
-        probabilities[self.rows], features[self.rows] = self.zoomed_probabilities, self.zoomed_features
-        return probabilities, features
+    def last(self, name: str) -> Floats:
+        """Return an output of each image's last pass."""
+        values = np.array(self.first[name])
+        values[self.rows] = self.zoomed[name]
+        return values
+
+    def landmarks(self) -> tuple[Floats, Floats]:
+        """Return points (N, 21, 3) in each whole image, and hand and side (N, 2), of each image's last pass.
+
+        A crop in which no hand is found leaves those of the first pass.
+        """
+        points, hands = (np.array(self.first[name]) for name in (LANDMARKS_NAME, HAND_NAME))
+        sides = self.crop_boxes[self.rows, 2, None, None]
+        corners = np.pad(self.crop_boxes[self.rows, :2], ((0, 0), (0, 1)))[:, None]
+        closer = self.zoomed[LANDMARKS_NAME] * sides + corners
+        better = (self.zoomed[HAND_NAME][:, 0] >= hands[self.rows, 0] / 2) & plausible(self.zoomed[LANDMARKS_NAME])
+        points[self.rows[better]], hands[self.rows[better]] = closer[better], self.zoomed[HAND_NAME][better]
+        return points, hands
 
 
-def zoom_pass(infer: Infer, images: Image, zoom: ZoomModel, nothing: int | None, size: int) -> ZoomPass:
+def zoom_pass(infer: Infer, images: Image, zoom: BoxFinder, nothing: int | None, size: int) -> ZoomPass:
     """Classify whole images, and the crops of those whose hand is small.
 
     Args:
         infer: runs the network.
-        images: uint8 (N, S, S, 3), S being `size` or, with more detail for the crops, `DETAIL` times `size`.
+        images: uint8 (N, S, S, 3), S being `size` or, with more detail for the crops, `zoom.detail` times `size`.
         zoom: how the model finds the hand.
         nothing: column of the class without a hand, if there is one.
         size: the network's input size in pixels.
 
     Raises:
-        ValueError: `infer` returns no class maps although they were asked for.
-        ModelError: features or class maps are too large.
+        ModelError: features, class maps or landmarks are too large.
     """
-    probabilities, features, maps = infer(downscale(images, size), True)
-    if maps is None:
-        raise ValueError("The zoom pass needs the network's class maps.")
+    first = infer(downscale(images, size), zoom.outputs)
     # The numbers of a dishonest model may be so large that what follows from them is infinite.
     with np.errstate(over="ignore", invalid="ignore"):
-        crop_boxes = zoom.crop_boxes(features, maps, nothing)
+        crop_boxes = zoom.crop_boxes(first, nothing)
     if not np.isfinite(crop_boxes).all():
         raise ModelError("The model's features or class maps are too large. Export it again.")
     rows = rows_to_zoom(crop_boxes)
+    again = tuple(name for name in zoom.outputs if name in _IN_BOTH_PASSES)
     if len(rows):
-        zoomed, zoomed_features, _ = infer(crop(images[rows], crop_boxes[rows], size), False)
+        zoomed = infer(crop(images[rows], crop_boxes[rows], size), again)
     else:
-        zoomed, zoomed_features = probabilities[:0], features[:0]
-    return ZoomPass(probabilities, features, crop_boxes, rows, zoomed, zoomed_features)
+        zoomed = {name: values[:0] for name, values in first.items()}
+    return ZoomPass(first, crop_boxes, rows, zoomed, zoom.zoom_weights(crop_boxes[rows]))

@@ -1,9 +1,10 @@
 """Fits the zoom pass of a trained network: how small a hand is, learnt from its own training images scaled down.
 
-A network whose features are the mean over its last feature maps can locate the hand (`asl_edge.runtime.zoom`). How
-small the hand is follows from the features by a linear regression, which is fitted here: training images are scaled
-down onto other backgrounds, each by a known share. The crop around a hand then looks like the images that the network
-was trained on, with a little margin. No image needs an annotation of where its hand is.
+A network that finds landmarks locates the hand by them. Any other whose features are the mean over its last feature
+maps can locate it too (`asl_edge.runtime.zoom`). How small the hand is follows from the features by a linear
+regression, which is fitted here: training images are scaled down onto other backgrounds, each by a known share. The
+crop around a hand then looks like the images that the network was trained on, with a little margin. No image needs an
+annotation of where its hand is.
 
 The zoom pass is kept where it classifies scaled-down validation images better, beyond chance, and full-size ones no
 worse.
@@ -27,7 +28,10 @@ from asl_edge.files.earlier_names import current_or_earlier
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
-from asl_edge.runtime.zoom import DETAIL, ZoomModel, zoom_pass
+from asl_edge.runtime.landmark_zoom import LandmarkZoom
+from asl_edge.runtime.zoom import BoxFinder, Outputs, ZoomModel, zoom_pass
+from asl_edge.spec import FEATURES_NAME, HAND_NAME, LANDMARKS_NAME, MAPS_NAME, OUTPUT_NAME
+from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
 from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, ZOOM_FILE
 from asl_edge.training.runs.image_samples import stratified_rows
 
@@ -63,7 +67,7 @@ _FITTED_BY = "train"
 class ZoomFit:
     """What was fitted, and its effect on validation images."""
 
-    zoom: ZoomModel
+    zoom: BoxFinder
     images: int
     """Validation images that decided; each scaled down, and at full size."""
     small_without_zoom: int
@@ -92,7 +96,7 @@ class ZoomFit:
         )
 
 
-class _Network:
+class _MapNetwork:
     """A network that also returns its last feature maps."""
 
     def __init__(self, model: keras.Model, pool: keras.layers.Layer, last: keras.layers.Layer) -> None:
@@ -105,7 +109,7 @@ class _Network:
         self._bias = weights[1] if len(weights) > 1 else np.zeros(self._kernel.shape[1], np.float32)
 
     @classmethod
-    def of(cls, model: keras.Model) -> _Network | None:
+    def of(cls, model: keras.Model) -> _MapNetwork | None:
         """Return it if the logits are a linear function of the mean over the last maps; else None."""
         import keras
 
@@ -120,8 +124,8 @@ class _Network:
             return None
         return cls(model, pool, layers[-1])
 
-    def infer(self, images: Image, with_maps: bool = True) -> tuple[Floats, Floats, Floats | None]:
-        """Run the network; see `asl_edge.runtime.zoom.Infer`. Class maps are returned either way."""
+    def infer(self, images: Image, names: tuple[str, ...] = ()) -> Outputs:
+        """Run the network; see `asl_edge.runtime.zoom.Infer`. All outputs are returned, whatever the names."""
         parts = []
         for at in range(0, len(images), _BATCH):
             maps, outputs = (
@@ -129,8 +133,38 @@ class _Network:
             )
             class_maps = (maps @ self._kernel + self._bias).transpose(0, 3, 1, 2)
             parts.append((outputs, maps.mean(axis=(1, 2)), class_maps))
-        probabilities, features, class_maps = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return probabilities, features, class_maps
+        names = (OUTPUT_NAME, FEATURES_NAME, MAPS_NAME)
+        return {name: np.concatenate(column) for name, column in zip(names, zip(*parts, strict=True), strict=True)}
+
+    def fitted(self, images: Image, rng: np.random.Generator) -> BoxFinder:
+        """Return how the hand is found: a regression on the features, fitted to images of hands."""
+        return _fitted(self, images, rng)
+
+
+class _LandmarkNetwork:
+    """A network that also returns landmarks."""
+
+    def __init__(self, model: keras.Model, landmarks: Any, hand: Any) -> None:
+        import keras
+
+        self.size = int(model.input_shape[1])
+        self._model = keras.Model(model.inputs[0], [model.outputs[0], landmarks, keras.ops.sigmoid(hand)])
+
+    def infer(self, images: Image, names: tuple[str, ...] = ()) -> Outputs:
+        """Run the network; see `asl_edge.runtime.zoom.Infer`. All outputs are returned, whatever the names."""
+        parts = [self._model.predict_on_batch(images[at : at + _BATCH]) for at in range(0, len(images), _BATCH)]
+        columns = [np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)]
+        return dict(zip((OUTPUT_NAME, LANDMARKS_NAME, HAND_NAME), columns, strict=True))
+
+    def fitted(self, images: Image, rng: np.random.Generator) -> BoxFinder:
+        """Return how the hand is found; nothing about it depends on the images."""
+        return LandmarkZoom()
+
+
+def _network_of(model: keras.Model) -> _MapNetwork | _LandmarkNetwork | None:
+    """Return a network with what the zoom pass needs of it; None where it cannot locate hands."""
+    found = landmarks_of(model)
+    return _MapNetwork.of(model) if found is None else _LandmarkNetwork(model, *found)
 
 
 def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit | None:
@@ -147,7 +181,7 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     Raises:
         MissingPackageError: scikit-learn is not installed.
     """
-    network = _Network.of(model)
+    network = _network_of(model)
     if network is None:
         return None
     nothing = arrays.classes.index(NOTHING) if NOTHING in arrays.classes else None
@@ -155,10 +189,10 @@ def fit_zoom(model: keras.Model, arrays: PreparedArrays, seed: int) -> ZoomFit |
     deciding, labels = _hands(arrays, "validation", nothing, seed)
     if len(deciding) < _FEWEST or len(training) < _FEWEST:
         return None
-    zoom = _fitted(network, training, np.random.default_rng([seed, 1]))
+    zoom = network.fitted(training, np.random.default_rng([seed, 1]))
     rng = np.random.default_rng([seed, 2])
     rows = np.resize(np.arange(len(deciding)), max(_IMAGES, len(deciding)))
-    detailed = network.size * DETAIL
+    detailed = network.size * zoom.detail
     small = np.stack([scaled_down(deciding[row], rng.uniform(*_SMALL), detailed, rng) for row in rows])
     (small_one, small_two), (whole_one, whole_two) = (
         [values.argmax(axis=1) == labels[rows] for values in _probabilities(network, zoom, images, nothing)]
@@ -245,7 +279,7 @@ def _hands(arrays: PreparedArrays, split: str, nothing: int | None, seed: int) -
     return arrays.rgb(split, rows), labels[rows]
 
 
-def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomModel:
+def _fitted(network: _MapNetwork, images: Image, rng: np.random.Generator) -> ZoomModel:
     """Regress the logarithm of the share that an image takes up on the square roots of the features."""
     try:
         from sklearn.linear_model import RidgeCV
@@ -261,14 +295,16 @@ def _fitted(network: _Network, images: Image, rng: np.random.Generator) -> ZoomM
             scaled_down(images[rng.integers(len(images))], share, network.size, rng)
             for share in shares[at : at + _BATCH]
         ]
-        parts.append(network.infer(np.stack(examples))[1])
+        parts.append(network.infer(np.stack(examples))[FEATURES_NAME])
     features = np.concatenate(parts)
     ridge = RidgeCV(_PENALTIES).fit(np.sqrt(np.maximum(features, 0)), np.log(shares))
     weights = tuple(round(float(value), 6) for value in ridge.coef_)
     return ZoomModel(weights, round(float(ridge.intercept_), 6), _MARGIN, _LIMIT, _SHARE)
 
 
-def _probabilities(network: _Network, zoom: ZoomModel, images: Image, nothing: int | None) -> tuple[Floats, Floats]:
+def _probabilities(
+    network: _MapNetwork | _LandmarkNetwork, zoom: BoxFinder, images: Image, nothing: int | None
+) -> tuple[Floats, Floats]:
     """Return probabilities (N, C) of the first pass alone, and of both passes as a device combines them."""
     passes = zoom_pass(network.infer, images, zoom, nothing, network.size)
-    return passes.probabilities, passes.combined(zoom.share)
+    return passes.first[OUTPUT_NAME], passes.combined()

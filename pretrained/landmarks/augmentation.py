@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.imaging.preprocess import Image, opencv
-from pretrained.landmarks.network.geometry import BONES, POINTS, Floats
+from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import BONES, POINTS
 
 _PALM = (0, 1, 5, 9, 13, 17)
 _NOISE_SIDE = 512

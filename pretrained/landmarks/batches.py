@@ -14,9 +14,10 @@ import numpy.typing as npt
 from asl_edge.data.copy_paste import BackgroundImages, sample_background
 from asl_edge.imaging.preprocess import Image
 from asl_edge.labels import CLASSES, NOTHING
+from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import POINTS
 from pretrained.landmarks.augmentation import Augmentation, augment
 from pretrained.landmarks.image_cache import ImageCache
-from pretrained.landmarks.network.geometry import POINTS, Floats
 from pretrained.landmarks.sources import NO_LETTER
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], float, float]] = {

@@ -1,10 +1,11 @@
 """Evaluate a network on the development sets: by person, by letter, in one pass and with a second one on the hand.
 
-    python -m pretrained.landmarks.dev_evaluation DATA [--weights FILE.weights.h5] [--cache WORK/landmark-cache]
-        [--name NAME] [--log FILE] [--sets dev-webcam ...] [--out FILE.json]
+    python -m pretrained.landmarks.dev_evaluation DATA [--model FILE.onnx | --weights FILE.weights.h5]
+        [--cache WORK/landmark-cache] [--name NAME] [--log FILE] [--sets dev-webcam ...] [--out FILE.json]
 
-Without `--weights` the pretrained model is evaluated as it is shipped, with its zoom pass. Every evaluation is a look
-at images that choices are made by: it becomes a line of the log.
+`--model` is an exported file, evaluated as a device runs it, with its zoom pass; without it and without `--weights`
+that is the pretrained model. Every evaluation is a look at images that choices are made by: it becomes a line of the
+log.
 
 What is written of each set: accuracy, with an interval by bootstrap over people where there are several; the mean over
 people and the worst of them; the letters that are missed most; expected calibration error; coverage at 97% selective
@@ -17,6 +18,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,11 @@ from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import Image, decode, opencv, read_file, to_square
 from asl_edge.labels import CLASSES, canonical
 from asl_edge.metrics import Floats, expected_calibration_error, softmax, with_temperature
+from asl_edge.runtime.hand_landmarks import bounding_squares
 from benchmarks.harness.report import argument_parser
 from pretrained.dataset import is_augmented
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
 from pretrained.landmarks.network.architecture import CLASSIFICATIONS
-from pretrained.landmarks.network.geometry import bounding_squares
 from pretrained.landmarks.people_calibration import PeopleCalibration, choose, per_person
 from pretrained.landmarks.sources import HELD_OUT_SOURCES, Selection, items
 
@@ -199,19 +201,21 @@ def network_infer(network: keras.Model) -> Infer:
     return infer
 
 
-def shipped_outcome(images: list[Image]) -> Outcome:
-    """Classify with the pretrained model as it is shipped, with its zoom pass and without."""
+def file_outcome(model: Path | None, images: list[Image]) -> Outcome:
+    """Classify with an exported file, None for the pretrained model, with its zoom pass and without."""
+    return Outcome({"zoom": classify(model, images), "one pass": classify(model, images, zoom=False)})
+
+
+def classify(model: Path | None, images: list[Image], *, zoom: bool = True) -> Floats:
+    """Return the probabilities of an exported file as a device runs it, float32 (N, classes)."""
     from asl_edge.runtime.predictor import Predictor
 
-    found = {}
-    for kind, zoom in (("zoom", True), ("one pass", False)):
-        with Predictor(zoom=zoom) as predictor:
-            side = predictor.image_size
-            ready = np.stack([to_square(image, side) for image in images])
-            found[kind] = np.concatenate(
-                [predictor.probabilities(ready[at : at + 64]) for at in range(0, len(ready), 64)]
-            )
-    return Outcome(found)
+    with Predictor(model, zoom=zoom) as predictor:
+        parts = []
+        for at in range(0, len(images), 64):
+            ready = [to_square(image, predictor.image_size, predictor.image_fit) for image in images[at : at + 64]]
+            parts.append(predictor.probabilities(np.stack(ready)))
+    return np.concatenate(parts)
 
 
 def evaluate_sets(
@@ -255,6 +259,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path, help="averaged weights of a landmark-supervised training")
+    parser.add_argument("--model", type=Path, help="an exported file")
     parser.add_argument("--name", default="box", help="of the line in the log")
     parser.add_argument("--about", default="", help="what was evaluated, in words")
     parser.add_argument("--sets", choices=SETS, nargs="+", default=list(SETS))
@@ -290,7 +295,7 @@ def calibrated_on(infer: Infer, cache: Path, size: int) -> PeopleCalibration:
 def chosen_outcome(options: argparse.Namespace) -> tuple[Callable[[list[Image]], Outcome], float | None]:
     """Return what classifies images, a network's weights or the pretrained model, and its threshold."""
     if options.weights is None:
-        return shipped_outcome, None
+        return partial(file_outcome, options.model), None
     from pretrained.landmarks.network.architecture import build
     from pretrained.landmarks.network.weights_file import read_weights
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from asl_edge.errors import ImageError
 from asl_edge.files import atomic
 from asl_edge.imaging.preprocess import Image, decode, opencv, read_file
-from pretrained.landmarks.network.geometry import POINTS, Floats, plausible
+from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import POINTS, plausible
 from pretrained.landmarks.sources import Item
 
 LARGEST_SIDE = {"signers-frames": 384, "signers-wide": 208, "signers-whole": 384}

@@ -2,7 +2,7 @@
 
     python -m pretrained.landmarks.release_candidate RUN DATA CACHE --out FILE.onnx [--figures FILE.json] [--name NAME]
 
-RUN is what `appearance_run` wrote. Temperature and threshold are chosen by the exported model's own probabilities, zoom
+RUN is what `run_folder` wrote. Temperature and threshold are chosen by the exported model's own probabilities, zoom
 pass included, on the validation signers of CACHE (see `people_calibration`); no development set has a say in them. Then
 the file is evaluated on the development sets, which adds a line to the log.
 """
@@ -19,28 +19,16 @@ import numpy.typing as npt
 from asl_edge.evaluation import calibration
 from asl_edge.export.export import export_run
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import Image, to_square
-from asl_edge.metrics import Floats
+from asl_edge.imaging.preprocess import Image
+from asl_edge.runtime.onnx_file.metadata import read_spec
 from benchmarks.harness.report import argument_parser
 from pretrained.evaluation_log import LOG, Entry, append, now
-from pretrained.landmarks.dev_evaluation import SETS, Outcome, evaluate_sets, log_figures
+from pretrained.landmarks.dev_evaluation import SETS, Outcome, classify, evaluate_sets, log_figures
 from pretrained.landmarks.image_cache import ImageCache
 from pretrained.landmarks.people_calibration import TARGET, PeopleCalibration, choose
 from pretrained.release import PRECISION
 
 _ABOUT = "webcam signers left out of training; 97% for nine of ten people"
-
-
-def classify(model: Path, images: list[Image]) -> Floats:
-    """Return the probabilities of an exported file with its zoom pass, float32 (N, classes)."""
-    from asl_edge.runtime.predictor import Predictor
-
-    with Predictor(model) as predictor:
-        parts = []
-        for at in range(0, len(images), 64):
-            ready = np.stack([to_square(image, predictor.image_size) for image in images[at : at + 64]])
-            parts.append(predictor.probabilities(ready))
-    return np.concatenate(parts)
 
 
 def calibrated(run: Path, cache: ImageCache, work: Path) -> PeopleCalibration:
@@ -89,7 +77,7 @@ def main() -> None:
     results = evaluate_sets(options.data, options.sets, outcome_of, chosen.threshold)
     if options.figures:
         atomic.write_json(options.figures, results)
-    about = "the plain network of a landmark training, as exported, with its zoom pass"
+    about = f"{read_spec(options.out).network} of a landmark training, as exported, with its zoom pass"
     append(options.log, Entry(now(), options.name, about, "", log_figures(results, "zoom")))
 
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from asl_edge.files import atomic
 from asl_edge.metrics import Floats
+from asl_edge.training.networks.alexnet_edge_landmarks import HIDDEN
 from pretrained.chain import Stage
 from pretrained.landmarks.batches import BatchPlan
 from pretrained.landmarks.image_cache import ImageCache, Landmarks, photographs, write_cache
-from pretrained.landmarks.network.architecture import HIDDEN
 from pretrained.landmarks.network.weights_file import SUFFIX, read_weights
 from pretrained.landmarks.sources import SELECTIONS, items
 from pretrained.landmarks.synthetic_hands import synthetic_hands

@@ -12,8 +12,8 @@ from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import Variety, random_scene
 from asl_edge.imaging.preprocess import opencv
 from asl_edge.labels import CLASSES
+from asl_edge.runtime.hand_landmarks import POINTS
 from pretrained.landmarks.image_cache import Labelled
-from pretrained.landmarks.network.geometry import POINTS
 from pretrained.landmarks.sources import Item
 
 SOURCE = "synthetic"

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from asl_edge.imaging.preprocess import to_square
 from asl_edge.labels import CLASSES
 from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import POINTS
+from asl_edge.training.networks.landmark_geometry import FEATURES
 from pretrained.landmarks.image_cache import ImageCache
-from pretrained.landmarks.network.geometry import FEATURES, POINTS
 from pretrained.landmarks.sources import NO_LETTER
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def points_mlp(hidden: tuple[int, ...], dropout: float = 0.2) -> keras.Model:
     """Return an MLP from points (N, 21, 3) to logits (N, classes); its layers are named as the network's are."""
     import keras
 
-    from pretrained.landmarks.network.layers import GeometryFeatures
+    from asl_edge.training.networks.landmark_layers import GeometryFeatures
 
     layers = keras.layers
     points = keras.Input((POINTS, 3))

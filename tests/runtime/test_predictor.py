@@ -259,14 +259,14 @@ def test_a_fault_in_a_decoder_is_not_swallowed(
     colour_model: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     predictor = Predictor(colour_model, workers=workers)
-    real = predictor.prepare
+    real = predictor._prepare
 
     def fails(item: Item) -> object:
         if item.source.endswith("last"):
             raise RuntimeError("a fault")
         return real(item)
 
-    monkeypatch.setattr(predictor, "prepare", fails)
+    monkeypatch.setattr(predictor, "_prepare", fails)
     items = [*(Item(str(path), path) for path in files), Item("last", files[0])]
     with pytest.raises(RuntimeError, match="a fault"):
         list(predictor.stream(items))

@@ -25,6 +25,7 @@ from asl_edge.runtime.onnx_file.metadata import read_spec
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.streams.sources import Item
 from asl_edge.runtime.zoom import ZoomModel, centres, crop, downscale, rows_to_zoom, zoom_pass
+from asl_edge.spec import FEATURES_NAME, MAPS_NAME, OUTPUT_NAME
 
 CLASSES = ("A", "B", "nothing")
 ZOOM = ZoomModel((0.0,) * 256, float(np.log(0.4)), 1.25, 0.75, 0.5)  # every hand spans two fifths
@@ -132,7 +133,7 @@ def test_a_small_hand_is_looked_at_twice(model: Path, hands: Path) -> None:
     large = np.stack([load(path, 128) for path in paths])
     small = np.stack([to_square(image, 64) for image in large])
     first, features, maps = outputs(model, small)
-    crop_boxes = ZOOM.crop_boxes(features, maps, CLASSES.index("nothing"))
+    crop_boxes = ZOOM.crop_boxes({FEATURES_NAME: features, MAPS_NAME: maps}, CLASSES.index("nothing"))
     np.testing.assert_allclose(crop_boxes[:, 2], 0.5, atol=1e-5)
     second = outputs(model, crop(large, crop_boxes, 64))[0]
     for number, answer in enumerate(answers):
@@ -148,11 +149,11 @@ def test_training_and_device_run_the_same_two_passes(run: Path, model: Path, han
     """Training decides by its own passes whether the device shall zoom; the two must not drift apart."""
     import keras
 
-    from asl_edge.training.zoom_fitting import _Network, _probabilities
+    from asl_edge.training.zoom_fitting import _network_of, _probabilities
 
     paths = sorted(hands.rglob("*.jpg"))
     images = np.stack([load(path, 128) for path in paths])
-    network = _Network.of(keras.models.load_model(run / "best.keras", compile=False))
+    network = _network_of(keras.models.load_model(run / "best.keras", compile=False))
     assert network is not None
     one, two = _probabilities(network, ZOOM, images, CLASSES.index("nothing"))
 
@@ -171,10 +172,11 @@ class TestZoomPass:
 
     ZOOM = ZoomModel((1.0,), -1.0, 1.0, 0.8, 0.25)
 
-    def infer(self, images: Any, with_maps: bool) -> Any:
-        self.seen.append((images.shape, with_maps))
+    def infer(self, images: Any, names: tuple[str, ...]) -> Any:
+        self.seen.append((images.shape, names))
         mean = images.reshape(len(images), -1).mean(axis=1).astype(np.float32)[:, None] / 255
-        return np.hstack([mean, 1 - mean]), mean, np.zeros((len(images), 2, 3, 3), np.float32) if with_maps else None
+        maps = {MAPS_NAME: np.zeros((len(images), 2, 3, 3), np.float32)} if MAPS_NAME in names else {}
+        return {OUTPUT_NAME: np.hstack([mean, 1 - mean]), FEATURES_NAME: mean} | maps
 
     def test_only_images_with_a_small_hand_are_zoomed(self) -> None:
         self.seen: list[Any] = []
@@ -183,7 +185,7 @@ class TestZoomPass:
         passes = zoom_pass(self.infer, images, self.ZOOM, None, 10)
 
         assert passes.rows.tolist() == [0, 2]
-        assert self.seen == [((3, 10, 10, 3), True), ((2, 10, 10, 3), False)]
+        assert self.seen == [((3, 10, 10, 3), (FEATURES_NAME, MAPS_NAME)), ((2, 10, 10, 3), ())]
         assert passes.crop_boxes[:, 2] == pytest.approx([np.exp(-1), 1, np.exp(-1)])
 
     def test_the_passes_are_weighted_by_the_share(self) -> None:
@@ -192,18 +194,11 @@ class TestZoomPass:
         images[:, :5] = images[:, 15:] = 60  # not in the crop, whose centre is the image's
         passes = zoom_pass(self.infer, images, self.ZOOM, None, 10)
 
-        first, zoomed = passes.probabilities[0, 0], passes.zoomed_probabilities[0, 0]
+        first, zoomed = passes.first[OUTPUT_NAME][0, 0], passes.zoomed[OUTPUT_NAME][0, 0]
         assert first > zoomed
-        assert passes.combined(0.25)[0, 0] == pytest.approx(0.75 * first + 0.25 * zoomed)
-        assert passes.last()[0][0, 0] == zoomed
-        assert passes.probabilities[0, 0] == first, "the first pass is left as it was"
-
-    def test_a_network_without_maps_is_refused(self) -> None:
-        values = np.zeros((1, 2), np.float32)
-        with pytest.raises(ValueError, match="class maps"):
-            zoom_pass(
-                lambda _images, _maps: (values, values, None), np.zeros((1, 9, 9, 3), np.uint8), self.ZOOM, None, 9
-            )
+        assert passes.combined()[0, 0] == pytest.approx(0.75 * first + 0.25 * zoomed)
+        assert passes.last(OUTPUT_NAME)[0, 0] == zoomed
+        assert passes.first[OUTPUT_NAME][0, 0] == first, "the first pass is left as it was"
 
 
 def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> None:
@@ -214,7 +209,7 @@ def test_a_prediction_says_where_it_looked_again(model: Path, hands: Path) -> No
         skipping = list(predictor.stream([Item("gone", paths[0].with_name("gone.jpg")), Item("there", paths[1])],
                                          on_skip=lambda *_: None))  # fmt: skip
     _, features, maps = outputs(model, np.stack([to_square(load(path, 128), 64) for path in paths]))
-    expected = ZOOM.crop_boxes(features, maps, CLASSES.index("nothing"))
+    expected = ZOOM.crop_boxes({FEATURES_NAME: features, MAPS_NAME: maps}, CLASSES.index("nothing"))
     for row, batch, alone in zip(expected, answers, one_by_one, strict=True):
         assert batch.crop_box == pytest.approx(tuple(row), abs=1e-4)
         assert alone.crop_box == pytest.approx(tuple(row), abs=1e-4)
@@ -253,7 +248,7 @@ def test_adapting_sees_what_is_answered_last(model: Path, hands: Path) -> None:
     with Predictor(model) as predictor:
         probabilities, features = predictor.probabilities_and_features(images)
     _, first, maps = outputs(model, np.stack([to_square(image, 64) for image in images]))
-    second = outputs(model, crop(images, ZOOM.crop_boxes(first, maps, 2), 64))
+    second = outputs(model, crop(images, ZOOM.crop_boxes({FEATURES_NAME: first, MAPS_NAME: maps}, 2), 64))
     np.testing.assert_allclose(probabilities, second[0], atol=1e-5)
     np.testing.assert_allclose(features, second[1], atol=1e-4)
 
@@ -325,7 +320,7 @@ def test_a_frame_lies_within_the_image(features: list[float], weights: list[floa
     zoom = ZoomModel(tuple(weights), -0.5, 1.3, 0.75, 0.5)
     shaped = np.array(maps, np.float32).reshape(1, 2, 3, 5)
     with np.errstate(over="ignore"):
-        ((left, top, side),) = zoom.crop_boxes(np.array([features], np.float32), shaped, 1)
+        ((left, top, side),) = zoom.crop_boxes({FEATURES_NAME: np.array([features], np.float32), MAPS_NAME: shaped}, 1)
     assert side == 1 or 0.35 <= side < 0.75
     assert 0 <= left <= 1 - side + 1e-6
     assert 0 <= top <= 1 - side + 1e-6

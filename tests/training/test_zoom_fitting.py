@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recorded_progress import RecordedProgress
 
 from asl_edge.data.arrays import PreparedArrays
-from asl_edge.runtime.zoom import ZoomModel
+from asl_edge.runtime.zoom import BoxFinder, ZoomModel
 from asl_edge.training import networks, recipes
 from asl_edge.training.config import read_settings
 from asl_edge.training.zoom_fitting import ZoomFit, fit_zoom, scaled_down, write_zoom
@@ -174,7 +174,7 @@ def run(arrays: PreparedArrays, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return run
 
 
-def exported_zoom(run: Path, fit: ZoomFit | None, folder: Path) -> ZoomModel | None:
+def exported_zoom(run: Path, fit: ZoomFit | None, folder: Path) -> BoxFinder | None:
     """Return the zoom pass of a model that is exported from a copy of a run in which training wrote `fit`."""
     from asl_edge.export.export import export_run
     from asl_edge.runtime.predictor import Predictor

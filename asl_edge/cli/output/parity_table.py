@@ -30,6 +30,9 @@ def print_parity(report: ParityReport, *, worst: bool = False) -> None:
     table.add_row("max probability difference", measured, "none" if largest is None else f"{largest:g}")
     measured = f"{report.max_logit_relative:.2g} ({report.max_logit_difference:.2g} of {report.largest_logit:.3g})"
     table.add_row("max logit difference, relative", measured, f"{limits.max_logit_relative:g}")
+    if report.mean_landmark_difference is not None:
+        shown = f"{report.mean_landmark_difference:.2g}"
+        table.add_row("mean landmark difference, of the side", shown, f"{limits.mean_landmark_difference:g}")
     if report.accuracy_keras is not None and report.accuracy_onnx is not None:
         table.add_row("accuracy of Keras", f"{report.accuracy_keras:.2%}", "")
         table.add_row("accuracy of the export", f"{report.accuracy_onnx:.2%}", "")

@@ -37,6 +37,10 @@ class Classifier(Protocol):
         """How its images are made square."""
 
     @property
+    def image_fit(self) -> Fit:
+        """How images of `image_size` are made square: another way where its zoom pass searches whole images."""
+
+    @property
     def fit_known(self) -> bool:
         """Whether the model records its `fit`; a bare `.keras` file does not, and `crop` is assumed."""
 

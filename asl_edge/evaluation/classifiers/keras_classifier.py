@@ -50,6 +50,7 @@ class KerasClassifier:
         self.classes = classes
         self.input_size = self.image_size = _input_size(path, model)
         self.fit: Fit = fit
+        self.image_fit: Fit = fit
         self.fit_known = fit_known
         self.temperature = temperature
         self.threshold = threshold

@@ -32,6 +32,7 @@ class OnnxClassifier:
         self.input_size = spec.input_size
         self.image_size = self._predictor.image_size
         self.fit: Fit = spec.fit
+        self.image_fit: Fit = self._predictor.image_fit
         self.threshold = spec.reject_threshold
         self.temperature = spec.temperature
 

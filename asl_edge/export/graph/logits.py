@@ -13,7 +13,8 @@ from asl_edge.errors import ModelError
 from asl_edge.export.graph.edit import with_outputs
 from asl_edge.export.graph.toolchain import load, load_keras
 from asl_edge.metrics import softmax
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+from asl_edge.spec import INPUT_NAME, LANDMARKS_NAME, OUTPUT_NAME
+from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
 
 if TYPE_CHECKING:
     import keras
@@ -29,15 +30,21 @@ class Outputs(NamedTuple):
     """float32 array of shape (N, C): the softmax's input."""
     probabilities: npt.NDArray[np.float32]
     """float32 array of shape (N, C)."""
+    landmarks: npt.NDArray[np.float32] | None = None
+    """float32 array of shape (N, 21, 3), of a model that finds hands."""
+
+    def of(self, rows: slice) -> Outputs:
+        """Return the outputs for some of the images."""
+        landmarks = None if self.landmarks is None else self.landmarks[rows]
+        return Outputs(self.logits[rows], self.probabilities[rows], landmarks)
 
 
 def for_both(
     outputs: Callable[[npt.NDArray[np.uint8]], Outputs], one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]
 ) -> tuple[Outputs, Outputs]:
     """Return what a model gives for two sets of images; it is traced, or opened, once for both."""
-    logits, probabilities = outputs(np.concatenate([one, other]))
-    at = len(one)
-    return Outputs(logits[:at], probabilities[:at]), Outputs(logits[at:], probabilities[at:])
+    given = outputs(np.concatenate([one, other]))
+    return given.of(slice(len(one))), given.of(slice(len(one), None))
 
 
 def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
@@ -45,7 +52,7 @@ def at_temperature(outputs: Outputs, temperature: float) -> Outputs:
     if temperature == 1.0:
         return outputs
     logits = outputs.logits / np.float32(temperature)
-    return Outputs(logits, softmax(logits.astype(np.float64)).astype(np.float32))
+    return outputs._replace(logits=logits, probabilities=softmax(logits.astype(np.float64)).astype(np.float32))
 
 
 def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
@@ -58,13 +65,15 @@ def keras_outputs(model: keras.Model, images: npt.NDArray[np.uint8]) -> Outputs:
     Raises:
         ModelError: the model does not end in a softmax.
     """
-    load_keras()
-    tf = load("tensorflow")
+    keras, tf = load_keras(), load("tensorflow")
+    found = landmarks_of(model)
+    whole = model if found is None else keras.Model(model.inputs[0], [model.outputs[0], found[0]])
     with _without_softmax(model) as softmax, tf.device("/CPU:0"):
 
-        def run(batch: Any) -> tuple[Any, Any]:
-            logits = model(batch, training=False)
-            return logits, softmax(logits)
+        def run(batch: Any) -> tuple[Any, ...]:
+            given = whole(batch, training=False)
+            logits, *more = given if isinstance(given, list) else [given]
+            return logits, softmax(logits), *more
 
         signature = [tf.TensorSpec((None, *images.shape[1:]), tf.uint8)]
         traced = tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
@@ -86,7 +95,8 @@ def onnx_outputs(model: onnx.ModelProto, images: npt.NDArray[np.uint8], precisio
     from asl_edge.runtime.engine.session import open_session
 
     opened = open_session(with_outputs(model, [softmax_input(model)]), provider="cpu", precision=precision)
-    names = [softmax_input(model), OUTPUT_NAME]
+    more = [LANDMARKS_NAME] if LANDMARKS_NAME in {value.name for value in model.graph.output} else []
+    names = [softmax_input(model), OUTPUT_NAME, *more]
     parts = [tuple(opened.session.run(names, {INPUT_NAME: batch})) for batch in _batches(images)]
     return _joined(parts)
 
@@ -129,8 +139,7 @@ def _batches(images: npt.NDArray[np.uint8], size: int = BATCH_SIZE) -> Iterator[
 
 
 def _joined(parts: list[tuple[Any, ...]]) -> Outputs:
-    logits, probabilities = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
-    return Outputs(logits, probabilities)
+    return Outputs(*(np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)))
 
 
 @contextlib.contextmanager

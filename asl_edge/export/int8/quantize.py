@@ -101,7 +101,8 @@ def quantization_config(target: str, method: str, keep_float: str = "") -> Quant
 def heavy_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that are worth quantising, in graph order: convolutions and dense layers.
 
-    The last one is left out: it is small, and its rounding errors would go straight into the logits.
+    Those are left out that no other follows on the way to an output, such as the one that makes the logits: they are
+    small, and their rounding errors would go straight into the outputs.
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     names = [
@@ -109,7 +110,25 @@ def heavy_nodes(model: onnx.ModelProto) -> list[str]:
         for node in model.graph.node
         if node.op_type in _HEAVY and len(node.input) > 1 and _is_float(stored.get(node.input[1]))
     ]
-    return names[:-1] if len(names) > 1 else names
+    last = _last_before_outputs(model, set(names))
+    return [name for name in names if name not in last] or names
+
+
+def _last_before_outputs(model: onnx.ModelProto, heavy: set[str]) -> set[str]:
+    """Return the heavy nodes whose results reach an output of the graph without passing another one."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    waiting = [value.name for value in model.graph.output]
+    last, seen = set(), set(waiting)
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None:
+            continue
+        if node.name in heavy:
+            last.add(node.name)
+            continue
+        waiting += [name for name in node.input if name not in seen]
+        seen.update(node.input)
+    return last
 
 
 def calibrate(model: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> dict[str, Range]:

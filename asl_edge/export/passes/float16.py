@@ -18,6 +18,7 @@ import numpy as np
 from asl_edge.errors import ModelError
 from asl_edge.export.graph.edit import infer, without_initializers
 from asl_edge.export.graph.toolchain import load
+from asl_edge.spec import OUTPUT_NAME
 
 if TYPE_CHECKING:
     import onnx
@@ -75,8 +76,16 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         if index in chosen:
             _retype(node, types)
         nodes.append(node)
-    for name in outputs & produced_in_half:
-        raise ModelError(f"The output {name} would be in half precision. The network must end in a softmax.")
+    if OUTPUT_NAME in produced_in_half:
+        raise ModelError(f"The output {OUTPUT_NAME} would be in half precision. The network must end in a softmax.")
+    for name in sorted(outputs & produced_in_half):
+        inner = f"{name}/inner"
+        for node in nodes:
+            for names in (node.input, node.output):
+                for place, other in enumerate(names):
+                    names[place] = inner if other == name else other
+            node.name = inner if node.name == name else node.name
+        nodes.append(onnx.helper.make_node("Cast", [inner], [name], name=name, to=types.FLOAT))
     replaced = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(replaced)

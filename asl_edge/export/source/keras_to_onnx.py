@@ -18,7 +18,8 @@ from asl_edge.export.graph import edit as graph_editing
 from asl_edge.export.graph.toolchain import load, load_keras, load_tf2onnx
 from asl_edge.process.native_stderr import quiet_stderr
 from asl_edge.process.printable import first_line
-from asl_edge.spec import INPUT_NAME, OUTPUT_NAME
+from asl_edge.spec import HAND_NAME, INPUT_NAME, LANDMARKS_NAME, OUTPUT_NAME
+from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +53,8 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
 
     Returns:
         The model: input `image` uint8 (N, S, S, 3), output `probabilities` float32 (N, C), N dynamic; opset 17,
-        IR version 8; checked by `onnx.checker`.
+        IR version 8; checked by `onnx.checker`. A network that was taught to find hands has the outputs `landmarks`,
+        float32 (N, 21, 3), and `hand`, float32 (N, 2), too.
 
     Raises:
         ModelError: the network holds an operation that ONNX or tf2onnx does not know.
@@ -62,14 +64,15 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     convert = load_tf2onnx()
     started = time.perf_counter()
     large = [variable for variable in model.variables if math.prod(variable.shape) >= _LARGE]
-    function, signature = _traced(model, large)
+    outputs = _outputs(model)
+    function, signature = _traced(model, outputs, large)
     try:
         with quiet_stderr():
             proto, _ = convert.from_function(function, input_signature=signature, opset=OPSET)
     except Exception as error:  # tf2onnx raises all kinds of exceptions
         raise ModelError(f"tf2onnx cannot convert this network: {error}") from error
     try:
-        _tidied(proto, model, large, name)
+        _tidied(proto, model, large, outputs, name)
     except load("onnx").shape_inference.InferenceError as error:  # of loops, which recurrent layers become
         raise ModelError(
             f"tf2onnx makes a graph of this network whose shapes are not known: {first_line(error)}"
@@ -77,14 +80,14 @@ def to_onnx(model: keras.Model, *, name: str = "asl_edge") -> Conversion:
     return Conversion(proto, time.perf_counter() - started)
 
 
-def _tidied(proto: onnx.ModelProto, model: keras.Model, large: list[Any], name: str) -> None:
+def _tidied(proto: onnx.ModelProto, model: keras.Model, large: list[Any], outputs: dict[str, Any], name: str) -> None:
     """Put the large weights back into a converted graph, in place, and finish it."""
     weights = {f"weight_{index}": (_weight_name(v, model), v.numpy()) for index, v in enumerate(large)}
     graph_editing.inputs_to_initializers(proto, weights)
     graph_editing.fold_constants(proto)
     graph_editing.fix_shapes(proto)
-    graph_editing.tidy_names(proto, keep={INPUT_NAME, OUTPUT_NAME}, layers=_layer_names(model))
-    _finish(proto, model, name)
+    graph_editing.tidy_names(proto, keep={INPUT_NAME, *outputs}, layers=_layer_names(model))
+    _finish(proto, model, outputs, name)
 
 
 def check(model: onnx.ModelProto) -> None:
@@ -107,8 +110,19 @@ def check(model: onnx.ModelProto) -> None:
         raise ModelError(f"The ONNX graph is not valid: {error}") from error
 
 
-def _traced(model: keras.Model, large: list[Any]) -> tuple[Any, list[Any]]:
+def _outputs(model: keras.Model) -> dict[str, Any]:
+    """Return what the graph shall give, by name, as tensors of Keras; the probabilities first."""
+    outputs = {OUTPUT_NAME: model.outputs[0]}
+    found = landmarks_of(model)
+    if found is not None:
+        landmarks, hand = found
+        outputs |= {LANDMARKS_NAME: landmarks, HAND_NAME: load_keras().ops.sigmoid(hand)}
+    return outputs
+
+
+def _traced(model: keras.Model, outputs: dict[str, Any], large: list[Any]) -> tuple[Any, list[Any]]:
     keras, tf = load_keras(), load("tensorflow")
+    whole = model if len(outputs) == 1 else keras.Model(model.inputs[0], outputs, name=model.name)
     large_ids = {id(variable) for variable in large}
     small = [variable for variable in model.variables if id(variable) not in large_ids]
     values = [variable.numpy() for variable in small]
@@ -118,7 +132,8 @@ def _traced(model: keras.Model, large: list[Any]) -> tuple[Any, list[Any]]:
         constants = [tf.constant(value) for value in values]
         mapping = [*zip(small, constants, strict=True), *zip(large, weights, strict=True)]
         with keras.StatelessScope(state_mapping=mapping):
-            return {OUTPUT_NAME: model(image, training=False)}
+            given = whole(image, training=False)
+        return given if isinstance(given, dict) else {OUTPUT_NAME: given}
 
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name=INPUT_NAME)]
     signature += [tf.TensorSpec(v.shape, v.dtype, name=f"weight_{i}") for i, v in enumerate(large)]
@@ -137,7 +152,7 @@ def _layer_names(model: keras.Model) -> list[str]:
     return names
 
 
-def _finish(proto: onnx.ModelProto, model: keras.Model, name: str) -> None:
+def _finish(proto: onnx.ModelProto, model: keras.Model, outputs: dict[str, Any], name: str) -> None:
     from asl_edge._version import __version__
 
     graph = proto.graph
@@ -149,12 +164,17 @@ def _finish(proto: onnx.ModelProto, model: keras.Model, name: str) -> None:
     kept = [entry for entry in proto.opset_import if entry.domain in used]
     del proto.opset_import[:]
     proto.opset_import.extend(kept)
-    if [value.name for value in graph.input] != [INPUT_NAME] or [value.name for value in graph.output] != [OUTPUT_NAME]:
+    made = {value.name: value for value in graph.output}
+    if [value.name for value in graph.input] != [INPUT_NAME] or set(made) != set(outputs):
         raise ModelError(
-            f"The converted graph must have the input {INPUT_NAME} and the output {OUTPUT_NAME}. Received: "
-            f"{[value.name for value in graph.input]} and {[value.name for value in graph.output]}"
+            f"The converted graph must have the input {INPUT_NAME} and the output {', '.join(outputs)}. Received: "
+            f"{[value.name for value in graph.input]} and {list(made)}"
         )
-    for value, rest in ((graph.input[0], model.input_shape[1:]), (graph.output[0], model.output_shape[1:])):
+    ordered = [type(made[name]).FromString(made[name].SerializeToString()) for name in outputs]
+    del graph.output[:]
+    graph.output.extend(ordered)
+    shapes = [model.input_shape[1:], *(tuple(tensor.shape[1:]) for tensor in outputs.values())]
+    for value, rest in zip((graph.input[0], *graph.output), shapes, strict=True):
         dimensions = value.type.tensor_type.shape.dim
         del dimensions[:]
         dimensions.add().dim_param = BATCH

@@ -14,7 +14,7 @@ from asl_edge.files.regular_file import open_regular
 from asl_edge.imaging.preprocess import PREPROCESS_VERSION
 from asl_edge.process.printable import on_one_line
 from asl_edge.runtime.onnx_file.protobuf import Budget, fields, text
-from asl_edge.spec import FEATURES_NAME, INPUT_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
+from asl_edge.spec import FEATURES_NAME, HAND_NAME, INPUT_NAME, LANDMARKS_NAME, MAPS_NAME, OUTPUT_NAME, ModelSpec
 
 # ModelProto in onnx.proto: ir_version = 1, graph = 7, metadata_props = 14 (StringStringEntryProto: key = 1, value = 2).
 LARGEST_MODEL = 2**30
@@ -97,8 +97,9 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
     """Check a session's inputs and outputs against the spec and the contract of asl-edge models.
 
     The contract: one input `image`, uint8 of shape (N, size, size, 3) with N variable, an output `probabilities`,
-    float32 of shape (N, number of classes), and where the spec says so `features`, float32 of shape (N, F), and
-    `class_maps`, float32 of shape (N, number of classes, rows, columns).
+    float32 of shape (N, number of classes), and where the spec says so `features`, float32 of shape (N, F),
+    `class_maps`, float32 of shape (N, number of classes, rows, columns), `landmarks`, float32 of shape (N, 21, 3), and
+    `hand`, float32 of shape (N, 2).
 
     Raises:
         ModelError: they do not fit; the message says what was expected and what the model has.
@@ -134,6 +135,7 @@ def check_signature(path: str, spec: ModelSpec, inputs: Sequence[Any], outputs: 
         )
     others = {FEATURES_NAME: [spec.features]} if spec.features is not None else {}
     others |= {MAPS_NAME: [classes, 0, 0]} if spec.zoom else {}
+    others |= {LANDMARKS_NAME: [spec.landmarks, 3], HAND_NAME: [2]} if spec.landmarks is not None else {}
     for name, wanted in others.items():
         output = next((item for item in outputs if item.name == name), None)
         if output is None and name == MAPS_NAME:  # which only the zoom pass needs: it says so itself

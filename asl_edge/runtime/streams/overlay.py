@@ -1,10 +1,13 @@
-"""Draws the guide box and the letter on a frame."""
+"""Draws on a frame what a prediction says: the guide box, the hand's landmarks and the letter."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.runtime.hand_landmarks import BONES
 from asl_edge.runtime.streams.item import guide_box
 from asl_edge.runtime.streams.prediction import Prediction
 
@@ -15,22 +18,30 @@ SURE: Colour = (80, 220, 80)
 NOT_SURE: Colour = (80, 180, 240)
 _SEEN: Colour = (250, 250, 250)
 _SHADE = (24, 24, 24)
+_FRACTION = 4
+"""Bits of a pixel's fractions, as OpenCV's drawing takes them."""
+_FAR = 20_000
+"""Pixels."""
 
 
 def draw(frame: Image, prediction: Prediction, *, mirror: bool = False) -> Image:
-    """Draw the guide box, the corners of the zoom pass, the letter and its confidence on a copy of a frame.
+    """Draw the guide box, the zoom pass or the hand's landmarks, the letter and its confidence on a copy of a frame.
+
+    A model that sees whole frames has no guide box.
 
     Args:
         frame: uint8 array of shape (height, width, 3), BGR as OpenCV shows it.
-        prediction: the prediction for the frame's centre square.
+        prediction: the prediction for the frame.
         mirror: show the image as in a mirror, as people expect of themselves; the words stay readable.
 
     Returns:
         uint8 array of the same shape, BGR.
     """
     colour = SURE if prediction.accepted else NOT_SURE
-    canvas = framed(frame, colour, mirror=mirror)
-    if prediction.crop_box is not None:
+    canvas = _copy(frame, mirror=mirror) if prediction.whole else framed(frame, colour, mirror=mirror)
+    if prediction.landmarks is not None:
+        skeleton(canvas, prediction.landmarks, colour, mirror=mirror)
+    elif prediction.crop_box is not None and not prediction.whole:
         corners(canvas, prediction.crop_box, mirror=mirror)
     caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
     return canvas
@@ -38,7 +49,7 @@ def draw(frame: Image, prediction: Prediction, *, mirror: bool = False) -> Image
 
 def framed(frame: Image, colour: Colour, *, mirror: bool = False) -> Image:
     """Return a copy of `frame`, uint8 of shape (height, width, 3), BGR, with the guide box; the rest is darkened."""
-    canvas = np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
+    canvas = _copy(frame, mirror=mirror)
     left, top, side = guide_box(canvas)
     # What lies outside the box is not classified: it is darkened; the box itself is never painted over.
     for outside in (canvas[:, :left], canvas[:, left + side :], canvas[:top], canvas[top + side :]):
@@ -69,6 +80,32 @@ def corners(canvas: Image, crop_box: tuple[float, float, float], *, mirror: bool
                 cv2.line(canvas, (column, row), (column, row + along), shade, width, cv2.LINE_AA)
 
 
+def skeleton(canvas: Image, landmarks: Sequence[tuple[float, float]], colour: Colour, *, mirror: bool = False) -> None:
+    """Draw a hand's 21 points and the bones between them.
+
+    Args:
+        canvas: uint8 array of shape (height, width, 3), BGR; modified.
+        landmarks: x and y in pixels of the frame (see `Prediction.landmarks`).
+        colour: of the bones, BGR.
+        mirror: the canvas shows the image as in a mirror.
+    """
+    cv2 = opencv()
+    # Far outside, where a model that is not to be trusted may put them, OpenCV counts no further.
+    points = np.clip(np.array(landmarks, np.float64), -_FAR, _FAR)
+    if mirror:
+        points[:, 0] = canvas.shape[1] - points[:, 0]
+    fixed = np.rint(points * 2**_FRACTION).astype(int)
+    line = max(1, round(float(np.ptp(points, axis=0).max()) / 90))
+    for shade, extra in ((_SHADE, 2), (colour, 0)):  # visible on light and dark
+        for start, end in BONES:
+            ends = tuple(fixed[start].tolist()), tuple(fixed[end].tolist())
+            cv2.line(canvas, *ends, shade, line + extra, cv2.LINE_AA, _FRACTION)
+    for point in fixed:
+        for shade, radius in ((_SHADE, line + 2), (_SEEN, line + 1)):
+            centre = tuple(point.tolist())
+            cv2.circle(canvas, centre, radius << _FRACTION, shade, cv2.FILLED, cv2.LINE_AA, _FRACTION)
+
+
 def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None:
     """Write on a bar at the bottom of the guide box: `words` on the left, `small_words` on the right.
 
@@ -92,6 +129,10 @@ def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None
     small_words = small_words.encode("ascii", "replace").decode()
     (width, _), _ = cv2.getTextSize(small_words, cv2.FONT_HERSHEY_SIMPLEX, small, thickness)
     _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
+
+
+def _copy(frame: Image, *, mirror: bool) -> Image:
+    return np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
 
 
 def _line(side: int) -> int:

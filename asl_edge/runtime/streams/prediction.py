@@ -29,7 +29,13 @@ class Prediction:
     """Number of the frame in its video, from 0; None for an image."""
     crop_box: tuple[float, float, float] | None = None
     """The square that the zoom pass classified: left, top and side, as shares of the side of the square that the
-    network sees (the guide box of a video). None if there was no zoom pass for this image."""
+    network sees: the centre square (the guide box of a video), or with `whole` the image padded to a square. None if
+    there was no zoom pass for this image."""
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    """The hand's 21 points (see `asl_edge.runtime.hand_landmarks`), x and y in pixels of the upright image or of the
+    video's frame, from its left and top; a point may lie outside. None if the model finds none, or saw no hand."""
+    whole: bool = False
+    """Whether the network saw the whole image, and not only its centre square."""
 
     @property
     def answer(self) -> str:
@@ -39,8 +45,9 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain values for JSON.
 
-        `frame` is present for frames of a video only, `crop_box` only for images with a zoom pass. `region` repeats
-        `crop_box` under its earlier name; it is deprecated and will be dropped in the release after 0.1.
+        `frame` is present for frames of a video only, `crop_box` only for images with a zoom pass, `landmarks` only
+        where a model found a hand's. `region` repeats `crop_box` under its earlier name; it is deprecated and will be
+        dropped in the release after 0.1.
         """
         values: dict[str, Any] = {"source": self.source}
         if self.frame is not None:
@@ -55,4 +62,6 @@ class Prediction:
         if self.crop_box is not None:
             values["crop_box"] = [round(share, 4) for share in self.crop_box]
             values["region"] = values["crop_box"]
+        if self.landmarks is not None:
+            values["landmarks"] = [[round(x, 1), round(y, 1)] for x, y in self.landmarks]
         return values

@@ -2,6 +2,7 @@
 
 from asl_edge.training.networks import alexnet as alexnet
 from asl_edge.training.networks import alexnet_edge as alexnet_edge
+from asl_edge.training.networks import alexnet_edge_landmarks as alexnet_edge_landmarks
 from asl_edge.training.networks.registry import Builder, Network, build, check, get, names, register
 
 __all__ = ["Builder", "Network", "build", "check", "get", "names", "register"]

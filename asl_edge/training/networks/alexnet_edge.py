@@ -25,7 +25,7 @@ def build_5(classes: int, input_size: int) -> keras.Model:
         Uncompiled `keras.Sequential`: uint8 (N, input_size, input_size, 3) RGB to float32 (N, classes) probabilities.
     """
     first = [*_convolution(1, 96, 11, 4), _pool(1), *_convolution(2, 256, 5), _pool(2)]
-    return _network("alexnet-edge", first, classes, input_size)
+    return _network("alexnet-edge", _body(first), classes, input_size)
 
 
 def build_8(classes: int, input_size: int) -> keras.Model:
@@ -43,28 +43,42 @@ def build_8(classes: int, input_size: int) -> keras.Model:
     Returns:
         Uncompiled `keras.Sequential`: uint8 (N, input_size, input_size, 3) RGB to float32 (N, classes) probabilities.
     """
+    return _network("alexnet-edge-8", body_8(), classes, input_size)
+
+
+def body_8() -> list[keras.layers.Layer]:
+    """Return the layers of `alexnet-edge-8` from the image to the last feature maps, not built yet."""
     first = [
         *_convolution(1, 32, 5, 2), _pool(1),
         *_convolution(2, 64), *_convolution(3, 96), _pool(2),
         *_convolution(4, 192), *_convolution(5, 256), _pool(3),
     ]  # fmt: skip
-    return _network("alexnet-edge-8", first, classes, input_size)
+    return _body(first)
 
 
-def _network(name: str, first: list[keras.layers.Layer], classes: int, input_size: int) -> keras.Model:
-    """Add what both networks have in common to the first convolutions."""
+def _body(first: list[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """Add to the first convolutions those that both networks have in common."""
+    import keras
+
+    done = sum(isinstance(layer, keras.layers.Conv2D) for layer in first)
+    return [
+        keras.layers.Rescaling(1 / 127.5, -1.0, name="rescale"),
+        *first,
+        *_convolution(done + 1, 384),
+        *_convolution(done + 2, 384),
+        *_convolution(done + 3, 256),
+    ]
+
+
+def _network(name: str, body: list[keras.layers.Layer], classes: int, input_size: int) -> keras.Model:
+    """Add the classification to a body."""
     import keras
 
     layers = keras.layers
-    done = sum(isinstance(layer, layers.Conv2D) for layer in first)
     return keras.Sequential(
         [
             keras.Input((input_size, input_size, 3), dtype="uint8", name="image"),
-            layers.Rescaling(1 / 127.5, -1.0, name="rescale"),
-            *first,
-            *_convolution(done + 1, 384),
-            *_convolution(done + 2, 384),
-            *_convolution(done + 3, 256),
+            *body,
             layers.GlobalAveragePooling2D(name="features"),
             layers.Dropout(0.5, name="dropout"),
             layers.Dense(classes, name="logits"),

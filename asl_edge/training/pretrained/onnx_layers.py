@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
-from asl_edge.training.pretrained.onnx_weights import Affine, Stage, read_stages
+from asl_edge.training.pretrained.onnx_weights import Affine, Stage, read_branches, read_stages
 
 if TYPE_CHECKING:
     import keras
@@ -29,16 +29,19 @@ def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
         ModelError: the file is damaged, or holds another network.
         MissingPackageError: the package onnx is not installed.
     """
-    places, stages = _places(network), read_stages(source.path)
-    ours = [place.layer.name for place in places if place.layer is not None]
-    theirs = [stage.name for stage in stages[1:]]
-    if len(ours) != len(theirs) or (set(ours) == set(theirs) and ours != theirs):
-        raise ModelError(
-            f"{source.where} is not the {source.network} of this version of asl-edge: its layers are "
-            f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
-        )
-    stages[1] = _for_our_pixels(network, stages[0].direct, stages[1], places[1].layer, source)
+    places = _places(network)
+    branches = any(isinstance(layer.input, list) for layer in network.layers)
     weights: Weights = {}
+    if branches:
+        stages = read_branches(source.path, [place.name for place in places if place.layer is None])
+        stages = _by_name(places, stages, weights, source)
+        places = [place for place in places if place.name not in weights]
+    else:
+        stages = read_stages(source.path)
+        ours, theirs = [place.name for place in places[1:]], [stage.name for stage in stages[1:]]
+        if len(ours) != len(theirs) or (set(ours) == set(theirs) and ours != theirs):
+            raise _other_network(source, ours, theirs)
+    stages[1] = _for_our_pixels(network, stages[0].direct, stages[1], places[1].layer, source)
     for place, stage in zip(places, stages, strict=True):
         name = stage.name if place.layer is None else place.layer.name
         direct = stage.direct
@@ -59,15 +62,46 @@ def from_onnx(network: keras.Model, source: Pretrained) -> Weights:
     return weights
 
 
+def _other_network(source: Pretrained, ours: list[str], theirs: list[str]) -> ModelError:
+    return ModelError(
+        f"{source.where} is not the {source.network} of this version of asl-edge: its layers are "
+        f"{', '.join(theirs) or 'none'}; they must be {', '.join(ours)}."
+    )
+
+
+def _by_name(places: list[_Place], stages: list[Stage], weights: Weights, source: Pretrained) -> list[Stage]:
+    """Return the stages in the order of the places, matched by name; those named otherwise are in the same order.
+
+    (Small kernels may be named after the normalisation that was folded into them.) A frozen layer that the file does
+    not have, one that was never taught, goes to `weights` as it is.
+    """
+    found = {stage.name: stage for stage in stages[1:]}
+    for place in places[1:]:
+        if place.layer is not None and not place.layer.trainable and place.name not in found:
+            weights[place.name] = [np.asarray(value) for value in place.layer.get_weights()]
+    wanted = [place.name for place in places[1:] if place.name not in weights]
+    renamed = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
+    if len(found) != len(wanted):
+        raise _other_network(source, wanted, list(found))
+    found.update({ours: found.pop(theirs) for ours, theirs in zip(*renamed, strict=True)})
+    return [stages[0], *(found[name] for name in wanted)]
+
+
 class _Place(NamedTuple):
     """The part of a network that is one `Stage` of an exported file."""
 
     layer: keras.layers.Layer | None
-    """Has a kernel; None for what is done to the image before the first layer."""
+    """Has a kernel; None for what is done to the image before the first layer, and where branches join."""
     direct: keras.layers.Layer | None
     """Batch normalisation of its result."""
     later: list[keras.layers.Layer]
     """Batch normalisation after an activation or a pooling."""
+
+    @property
+    def name(self) -> str:
+        """Name of the layer, or of the batch normalisation where branches join."""
+        named = self.layer or self.direct
+        return "" if named is None else str(named.name)
 
 
 def _places(network: keras.Model) -> list[_Place]:
@@ -80,7 +114,9 @@ def _places(network: keras.Model) -> list[_Place]:
             places.append(_Place(layer, None, []))
             separated = layer.activation is not keras.activations.linear
         elif isinstance(layer, keras.layers.BatchNormalization) and layer.scale and layer.center and len(places) > 1:
-            if separated or places[-1].direct is not None:
+            if _joins(layer.input):
+                places.append(_Place(None, layer, []))
+            elif separated or places[-1].direct is not None:
                 places[-1].later.append(layer)
             else:
                 places[-1] = places[-1]._replace(direct=layer)
@@ -92,6 +128,11 @@ def _places(network: keras.Model) -> list[_Place]:
         elif not isinstance(layer, keras.layers.Dropout | keras.layers.Rescaling | keras.layers.InputLayer):
             separated = True
     return places
+
+
+def _joins(tensor: Any) -> bool:
+    """Whether a tensor of Keras is made of several others."""
+    return isinstance(tensor._keras_history.operation.input, list)
 
 
 def _as_norm(affine: Affine, norm: keras.layers.Layer, source: Pretrained) -> list[npt.NDArray[Any]]:

@@ -7,6 +7,7 @@ Cast. So the graph is walked from the image to the softmax, and all of these are
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,12 +94,81 @@ def read_stages(path: Path) -> list[Stage]:
                 stage.later[-1] = stage.later[-1].then(node.op_type, value)
         elif node.op_type not in _SAME_VALUES:
             separated = fresh = True
-    last = stages[-1]
+    _without_temperature(stages[-1], temperature)
+    return stages
+
+
+def read_branches(path: Path, joined: Collection[str]) -> list[Stage]:
+    """Read the weights of a network whose layers branch and join; see `read_stages`.
+
+    Its layers are known by their names alone, as asl-edge writes them into a file.
+
+    Args:
+        path: the file.
+        joined: names of layers that only multiply and add, behind a place where branches join.
+
+    Returns:
+        The image, then the layers in the order of the file, without anything in `later`.
+
+    Raises:
+        ModelError, MissingPackageError: see `read_stages`.
+    """
+    model = _load(path)
+    constants = _Constants(model)
+    following = _Following(model, constants, path)
+    stages = [following.completed(Stage("the image"), INPUT_NAME)]
+    known = set[str]()
+    for node in model.graph.node:
+        layer = node.name.split("/")[0]
+        if node.op_type in _PRODUCTS and constants.value(node.input[1]) is not None:
+            stages.append(following.completed(_product(node, constants, path), node.output[0]))
+        elif layer in joined and layer not in known and node.op_type in _AFFINE:
+            known.add(layer)
+            computed = [name for name in node.input if constants.value(name) is None]
+            stages.append(following.completed(Stage(layer), computed[0]))
+    if following.head is not None:
+        _without_temperature(following.head, _temperature(model))
+    return stages
+
+
+class _Following:
+    """Reads what is multiplied and added to a tensor before anything else happens to it."""
+
+    def __init__(self, model: onnx.ModelProto, constants: _Constants, path: Path) -> None:
+        self._constants, self._path = constants, path
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in model.graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+        self.head: Stage | None = None
+        """The stage that ends in the softmax, if the calibration temperature is in its weights."""
+
+    def completed(self, stage: Stage, tensor: str) -> Stage:
+        """Return a stage with what is applied directly to its result, which is `tensor`."""
+        while True:
+            readers = self._readers.get(tensor, [])
+            if [node.op_type for node in readers] == ["Softmax"] and stage.kernel is not None:
+                self.head = stage
+            if len(readers) != 1 or readers[0].op_type not in _AFFINE | _SAME_VALUES:
+                return stage
+            node, tensor = readers[0], str(readers[0].output[0])
+            if node.op_type in _SAME_VALUES:
+                continue
+            if all(self._constants.value(name) is None for name in node.input):
+                return stage  # branches join
+            value = _constant_of(node, self._constants, self._path)
+            after = [reader.op_type for reader in self._readers.get(tensor, [])]
+            if after == ["Softmax"] and node.op_type == "Mul" and value.size == 1:
+                return stage  # the calibration temperature, on its own
+            stage.direct = stage.direct.then(node.op_type, value)
+
+
+def _without_temperature(last: Stage, temperature: float) -> None:
+    """Take the calibration temperature out of the weights of the last layer."""
     if temperature != 1.0 and last.kernel is not None:
         factor = np.float32(temperature)
         last.kernel = last.kernel * factor
         last.direct = replace(last.direct, shift=last.direct.shift * factor)
-    return stages
 
 
 def _temperature(model: onnx.ModelProto) -> float:

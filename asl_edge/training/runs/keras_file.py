@@ -101,6 +101,8 @@ def load_keras_file(path: Path) -> keras.Model:
     """
     import keras
 
+    from asl_edge.training.networks import landmark_layers  # noqa: F401 - lets Keras know them
+
     try:
         if zipfile.is_zipfile(path):
             with open_keras_zip(path):  # Keras unpacks it without a limit

@@ -1,39 +1,30 @@
-"""The network: `alexnet-edge-8`, which also finds the hand's 21 points, and classifies from appearance and points.
+"""`alexnet-edge-8-landmarks` as it is trained: with everything that comes out of it.
 
-Its convolutions are those of `alexnet-edge-8`, so its weights are taken over. A small decoder joins the last feature
-maps with those one pooling before and gives, for every point, a heatmap over 15 x 15 places, and at each place an
-offset and a depth. A point is the mean of places plus offsets under its heatmap (integral regression: Sun et al.,
-"Integral human pose regression", ECCV 2018). The points, freed of place and size (`geometry.features`), pass a small
-MLP; the class is linear in its output, in the mean of the last feature maps, and in their mean where the hand is.
-
-Three classifications come out: by appearance alone (the head of `alexnet-edge-8` as it is), by points alone, and by
-both. All are trained, so that the first can be exported without the decoder.
+The network is that of `asl_edge.training.networks.alexnet_edge_landmarks`. Three classifications come out here: by
+appearance alone (the head of `alexnet-edge-8` as it is), by points alone, and by both. All are trained, so that the
+first can be exported without the decoder.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.labels import CLASSES
-from pretrained.landmarks.network.geometry import POINTS
+from asl_edge.training.networks.alexnet_edge_landmarks import NAME, branches, maps_of_8
+from asl_edge.training.networks.alexnet_edge_landmarks import build as build_classifier
 
 if TYPE_CHECKING:
     import keras
 
-NAME = "alexnet-edge-8-landmarks"
 BODY = "alexnet-edge-8"
-DECODER_WIDTH = 64
-HIDDEN = 128
 OUTPUTS = ("appearance", "geometry", "fused", "landmarks", "heatmaps", "hand", "left")
 """Names of the outputs: three times logits (N, classes); points (N, 21, 3), x and y as shares of the side; logarithms
 of heatmaps (N, places, 21); logits of "there is a hand" and of "it is a left hand" (N, 1)."""
 CLASSIFICATIONS = ("appearance", "geometry", "fused")
-
-_FINE, _COARSE = "relu5", "relu8"
 
 
 def build(classes: int = len(CLASSES), input_size: int = 128) -> keras.Model:
@@ -48,45 +39,21 @@ def build(classes: int = len(CLASSES), input_size: int = 128) -> keras.Model:
     """
     import keras
 
-    from asl_edge.training.networks.alexnet_edge import build_8
-    from pretrained.landmarks.network import layers as ours
-
     layers = keras.layers
-    value = image = keras.Input((input_size, input_size, 3), dtype="uint8", name="image")
-    maps: dict[str, Any] = {}
-    for layer in build_8(classes, input_size).layers:
-        if layer.name == "features":
-            break
-        value = maps[layer.name] = layer(value)
-    fine, coarse = maps[_FINE], maps[_COARSE]
-    fine_part = layers.Conv2D(DECODER_WIDTH, 1, use_bias=False, name="decode_fine")(fine)
-    coarse_part = layers.Conv2D(DECODER_WIDTH, 1, use_bias=False, name="decode_coarse")(coarse)
-    coarse_part = ours.Enlarge(fine.shape[1:3], name="decode_enlarge")(coarse_part)
-    joined = layers.Add(name="decode_add")([fine_part, coarse_part])
-    joined = layers.Activation("relu", name="decode_relu1")(layers.BatchNormalization(name="decode_norm1")(joined))
-    joined = layers.Conv2D(DECODER_WIDTH, 3, padding="same", use_bias=False, name="decode_conv")(joined)
-    joined = layers.Activation("relu", name="decode_relu2")(layers.BatchNormalization(name="decode_norm2")(joined))
-
-    exact: dict[str, Any] = {"dtype": "float32"}  # sums over places, and probabilities, need more digits than bfloat16
-    decoded = layers.Conv2D(POINTS * ours.CHANNELS, 1, name="decode_points", **exact)(joined)
-    landmarks, heatmaps, attention = ours.PointsFromHeatmaps(name="points", **exact)(decoded)
-    pooled = layers.GlobalAveragePooling2D(name="features", **exact)(coarse)
-    attended = ours.AttendedMean(name="attended", **exact)([coarse, attention])
-    hidden = ours.GeometryFeatures(name="geometry", **exact)(landmarks)
-    for number in (1, 2):
-        hidden = layers.Dense(HIDDEN, activation="relu", name=f"geometry_dense{number}", **exact)(hidden)
-    both = layers.Concatenate(name="fused_features", **exact)([pooled, attended, hidden])
-    sides = layers.Dense(2, name="hand_and_side", **exact)(layers.Concatenate(**exact)([pooled, attended]))
+    maps = maps_of_8(input_size)
+    parts = branches(classes, maps, learns=True)
+    pooled = layers.Dropout(0.3, name="dropout")(parts.pooled)
+    sides = parts.hand_and_side
     outputs = {
-        "appearance": layers.Dense(classes, name="logits", **exact)(layers.Dropout(0.3, name="dropout")(pooled)),
-        "geometry": layers.Dense(classes, name="geometry_logits", **exact)(hidden),
-        "fused": layers.Dense(classes, name="fused_logits", **exact)(layers.Dropout(0.3, name="fused_dropout")(both)),
-        "landmarks": landmarks,
-        "heatmaps": heatmaps,
+        "appearance": layers.Dense(classes, name="logits", dtype="float32")(pooled),
+        "geometry": layers.Dense(classes, name="geometry_logits", dtype="float32")(parts.hidden),
+        "fused": parts.fused,
+        "landmarks": parts.landmarks,
+        "heatmaps": parts.heatmaps,
         "hand": sides[:, :1],
         "left": sides[:, 1:],
     }
-    return keras.Model(image, outputs, name=NAME)
+    return keras.Model(maps.image, outputs, name=NAME)
 
 
 def start_from_pretrained(network: keras.Model, start_from: str, images: npt.NDArray[np.uint8]) -> None:
@@ -131,6 +98,18 @@ def appearance_only(network: keras.Model) -> keras.Model:
 
     with dtype_policy("float32"):
         plain = build_8(network.output["appearance"].shape[-1], network.input_shape[1])
+    for layer in plain.layers:
+        if layer.weights:
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return plain
+
+
+def fused_only(network: keras.Model) -> keras.Model:
+    """Return the network that classifies by appearance and points, as it is exported and continued with."""
+    from asl_edge.training.compute.backend import dtype_policy
+
+    with dtype_policy("float32"):
+        plain = build_classifier(network.output["fused"].shape[-1], network.input_shape[1])
     for layer in plain.layers:
         if layer.weights:
             layer.set_weights(network.get_layer(layer.name).get_weights())

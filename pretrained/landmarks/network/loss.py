@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pretrained.landmarks.network.geometry import place_centres
+from asl_edge.training.networks.landmark_geometry import place_centres
 
 
 @dataclass(frozen=True)

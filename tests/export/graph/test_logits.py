@@ -23,7 +23,7 @@ def softmax(logits: Any) -> Any:
 def test_keras_gives_the_logits_behind_its_probabilities(make_mini_model: Any, mini_run: Any, last: str) -> None:
     model = make_mini_model(last=last, sharp=3)
     images = np.load(mini_run / "samples/test_images.npy")[:40]
-    logits, probabilities = keras_outputs(model, images)
+    logits, probabilities, _ = keras_outputs(model, images)
     np.testing.assert_allclose(probabilities, model.predict(images, verbose=0), atol=1e-6)
     np.testing.assert_allclose(softmax(logits), probabilities, atol=1e-6)
     assert np.abs(logits).max() > 2
@@ -59,7 +59,7 @@ def test_two_sets_of_images_are_run_at_once_and_told_apart(mini_model: Any, mini
 def test_logits_tell_apart_what_a_saturated_softmax_hides(make_mini_model: Any, mini_run: Any) -> None:
     model = make_mini_model(sharp=100)
     images = np.load(mini_run / "samples/test_images.npy")[:40]
-    logits, probabilities = keras_outputs(model, images)
+    logits, probabilities, _ = keras_outputs(model, images)
     saturated = probabilities.max(axis=1) > 0.999999
     assert saturated.mean() > 0.9
     assert len(np.unique(logits.max(axis=1))) == len(logits)

@@ -6,8 +6,9 @@ import pytest
 from asl_edge.data.synthetic.drawing import draw_frame
 from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import POINTS
 from pretrained.landmarks.augmentation import Augmentation, augment, hand_region
-from pretrained.landmarks.network.geometry import POINTS, Floats
 
 SIZE = 128
 STILL = Augmentation(photometric=0.0, background_probability=0.0)

@@ -7,9 +7,9 @@ import pytest
 
 from asl_edge.imaging.preprocess import opencv
 from asl_edge.labels import CLASSES
+from asl_edge.runtime.hand_landmarks import POINTS
 from pretrained.evaluation_log import COLUMNS
 from pretrained.landmarks.dev_evaluation import coverage_at, crop_of, describe, log_figures, read_set
-from pretrained.landmarks.network.geometry import POINTS
 
 
 def test_coverage_is_the_largest_share_that_keeps_the_target() -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from asl_edge.data.synthetic.poses import POSES
 from asl_edge.data.synthetic.skeleton import average_build, pose_hand
-from pretrained.landmarks.network.geometry import FEATURES, POINTS, Floats, bounding_squares, features, plausible
+from asl_edge.metrics import Floats
+from asl_edge.runtime.hand_landmarks import POINTS, bounding_squares, plausible
+from asl_edge.training.networks.landmark_geometry import FEATURES, features
 
 
 def hand(letter: str = "L") -> Floats:

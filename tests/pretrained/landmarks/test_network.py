@@ -12,12 +12,12 @@ from asl_edge.labels import CLASSES
 
 keras = pytest.importorskip("keras")
 
+from asl_edge.runtime.hand_landmarks import POINTS  # noqa: E402
+from asl_edge.training.networks import landmark_layers as ours  # noqa: E402
 from pretrained.landmarks.batches import SMOOTHING, Batches, BatchPlan  # noqa: E402
 from pretrained.landmarks.image_cache import ImageCache, Labelled, write_cache  # noqa: E402
-from pretrained.landmarks.network import layers as ours  # noqa: E402
 from pretrained.landmarks.network.architecture import OUTPUTS, appearance_only, build, start_from_pretrained  # noqa: E402
 from pretrained.landmarks.network.fused_norm import make_norms_fused  # noqa: E402
-from pretrained.landmarks.network.geometry import POINTS  # noqa: E402
 from pretrained.landmarks.network.loss import Weights, losses, total  # noqa: E402
 from pretrained.landmarks.network.weights_file import read_weights, write_weights  # noqa: E402
 from pretrained.landmarks.sources import NO_LETTER, Item  # noqa: E402

@@ -35,7 +35,7 @@ from asl_edge.training.runs.train_state import load_state
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
-NETWORKS = ("tiny", "mini", "alexnet-edge", "alexnet-edge-8")
+NETWORKS = ("tiny", "mini", "alexnet-edge", "alexnet-edge-8", "alexnet-edge-8-landmarks")
 """Batch normalisation behind an activation; the same behind a pooling, and dense layers; between kernel and ReLU."""
 
 

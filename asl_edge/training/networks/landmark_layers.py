@@ -1,4 +1,4 @@
-"""The layers of the landmark network that Keras does not have."""
+"""The layers of `alexnet-edge-8-landmarks` that Keras does not have; importing this lets Keras load them from files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from pretrained.landmarks.network.geometry import POINTS, features, place_centres
+from asl_edge.runtime.hand_landmarks import POINTS
+from asl_edge.training.networks.landmark_geometry import features, place_centres
 
 CHANNELS = 4
 """Per point and place: logit of the heatmap, offset in x, offset in y, depth."""
@@ -43,9 +44,15 @@ class Enlarge(keras.layers.Layer):  # type: ignore[misc]
 class PointsFromHeatmaps(keras.layers.Layer):  # type: ignore[misc]
     """Turns (N, R, C, 84) into points (N, 21, 3), log heatmaps (N, R C, 21) and their mean heatmap (N, R C)."""
 
+    def __init__(self, learns: bool = True, **more: Any) -> None:
+        """Take whether gradients pass; without, what reads the points cannot change where they are."""
+        super().__init__(**more)
+        self.learns = learns
+
     def call(self, decoded: Any) -> Any:
         """Integrate."""
         _, rows, columns, _ = decoded.shape
+        decoded = decoded if self.learns else ops.stop_gradient(decoded)
         flat = ops.reshape(decoded, (-1, rows * columns, CHANNELS, POINTS))
         logs = ops.log_softmax(flat[:, :, 0], axis=1)
         heat = ops.exp(logs)
@@ -54,6 +61,10 @@ class PointsFromHeatmaps(keras.layers.Layer):  # type: ignore[misc]
         down = ops.sum(heat * (y + REACH * flat[:, :, 2]), axis=1)
         depth = ops.sum(heat * (REACH * flat[:, :, 3]), axis=1)
         return ops.stack([across, down, depth], axis=2), logs, ops.mean(heat, axis=2)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs."""
+        return {**super().get_config(), "learns": self.learns}
 
 
 @keras.saving.register_keras_serializable("asl_edge")
@@ -73,11 +84,20 @@ class AttendedMean(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("asl_edge")
 class GeometryFeatures(keras.layers.Layer):  # type: ignore[misc]
-    """Turns points (N, 21, 3) into `geometry.features`."""
+    """Turns points (N, 21, 3) into `features`."""
 
     def call(self, points: Any) -> Any:
         """Normalise."""
         return features(points)
+
+
+@keras.saving.register_keras_serializable("asl_edge")
+class KeepBeside(keras.layers.Layer):  # type: ignore[misc]
+    """Returns the last of its inputs; Keras would leave out of a network what no output depends on."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the last input."""
+        return inputs[-1]
 
 
 def interpolation(coarse: int, fine: int) -> npt.NDArray[np.float32]:
