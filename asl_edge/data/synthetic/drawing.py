@@ -73,12 +73,21 @@ def draw_frame(scene: Scene, rng: np.random.Generator, size: int) -> Frame:
     mask = np.zeros((size, size), np.uint8)
     joints = None
     if scene.pose is not None:
-        joints = _draw_hand_over(image, mask, scene, rng, size)
+        joints = _on_its_side(_draw_hand_over(image, mask, scene, rng, size), scene, size)
     if scene.left:
         image, mask = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
-        if joints is not None:
-            joints = np.stack([size - 1 - joints[:, 0], joints[:, 1]], axis=1)
     return Frame(_through_camera(image, scene, rng), mask, joints)
+
+
+def frame_joints(scene: Scene, rng: np.random.Generator, size: int) -> Vectors | None:
+    """Return the joints of the frame that `draw_frame` draws with the same generator, without drawing it."""
+    _look_around(scene.background, rng, size)
+    return None if scene.pose is None else _on_its_side(_posed(scene, rng, size).joints, scene, size)
+
+
+def _on_its_side(joints: Vectors, scene: Scene, size: int) -> Vectors:
+    """Mirror the joints of a left hand."""
+    return np.stack([size - 1 - joints[:, 0], joints[:, 1]], axis=1) if scene.left else joints
 
 
 def _look_around(background: Image, rng: np.random.Generator, size: int) -> Image:
@@ -90,11 +99,7 @@ def _look_around(background: Image, rng: np.random.Generator, size: int) -> Imag
 def _draw_hand_over(
     image: Image, mask: npt.NDArray[np.uint8], scene: Scene, rng: np.random.Generator, size: int
 ) -> Vectors:
-    assert scene.pose is not None
-    hand = pose_hand(scene.build, vary(scene.pose, rng, 1.6))
-    volume = hand_volume(scene.build, hand, _forearm(scene.pose.forearm), scene.arm_length)
-    turn = rotation(*(scene.view + rng.normal(0, 3.0, 3))).T
-    projection, dorsal, joints, scale = _aim(scene, hand, volume, turn, rng, size)
+    volume, projection, dorsal, joints, scale = _posed(scene, rng, size)
     field = height_field(projection, size)
     if field is None:
         return joints
@@ -106,6 +111,26 @@ def _draw_hand_over(
     mask[window] = surface.mask
     _lay_over(image, window, skin, surface.mask)
     return joints
+
+
+class _Posed(NamedTuple):
+    """A hand in front of the camera."""
+
+    volume: HandVolume
+    projection: Projection
+    dorsal: Vectors
+    joints: Vectors
+    """(21, 2) in pixels."""
+    scale: float
+    """Pixels per centimetre."""
+
+
+def _posed(scene: Scene, rng: np.random.Generator, size: int) -> _Posed:
+    assert scene.pose is not None
+    hand = pose_hand(scene.build, vary(scene.pose, rng, 1.6))
+    volume = hand_volume(scene.build, hand, _forearm(scene.pose.forearm), scene.arm_length)
+    turn = rotation(*(scene.view + rng.normal(0, 3.0, 3))).T
+    return _Posed(volume, *_aim(scene, hand, volume, turn, rng, size))
 
 
 def _aim(

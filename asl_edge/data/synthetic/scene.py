@@ -106,7 +106,7 @@ def random_scene(
             variants, turned = _rarer(label, variants, rng)
         weights = np.array([variant.weight for variant in variants])
         pose = vary(variants[int(rng.choice(len(variants), p=weights / weights.sum()))], rng, 4.2 * variety.spread**0.5)
-        view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread + turned
+        view = np.array(pose.view) + rng.normal(0, (11, 8, 10)) * variety.spread * pose.sway + turned
     elif variety.idle and rng.random() < variety.idle:
         pose = vary(idle_pose(rng), rng, 4.2)
         view = np.array(pose.view)

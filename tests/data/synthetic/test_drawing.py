@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
 from asl_edge.data.synthetic import draw_hand
-from asl_edge.data.synthetic.drawing import draw_frame
+from asl_edge.data.synthetic.drawing import draw_frame, frame_joints
 from asl_edge.data.synthetic.scene import random_scene
 from asl_edge.data.synthetic.skeleton import JOINTS
 from asl_edge.errors import DataError
@@ -37,6 +39,20 @@ def test_the_thumb_of_l_points_to_the_right() -> None:
         joints = draw_frame(random_scene("L", rng, 64), rng, 64).joints
         assert joints is not None
         assert joints[JOINTS.index("thumb_tip"), 0] > joints[JOINTS.index("index_mcp"), 0]
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_joints_are_known_without_drawing(left: bool) -> None:
+    scene = dataclasses.replace(random_scene("G", np.random.default_rng(4), 96), left=left)
+    drawn, known = (
+        draw_frame(scene, np.random.default_rng(5), 96).joints,
+        frame_joints(scene, np.random.default_rng(5), 96),
+    )
+    assert drawn is not None
+    assert known is not None
+    np.testing.assert_array_equal(known, drawn)
+    empty = dataclasses.replace(scene, pose=None)
+    assert frame_joints(empty, np.random.default_rng(5), 96) is None
 
 
 @pytest.mark.parametrize("size", [32, 100, 224, 300])
