@@ -18,6 +18,8 @@ MOST_IMAGES = 512
 """Images of a comparison."""
 CALIBRATION_IMAGES = 256
 """Training images for calibration by default."""
+_COMPARED = "An export is verified on real images: name prepared arrays or a folder of labelled images with --data."
+_CALIBRATED = "INT8 is calibrated on training images: name prepared arrays or a folder with --calibration."
 _BATCH = 64
 _NOTES_SHOWN = 5
 
@@ -45,14 +47,14 @@ class ParityImages:
     """What was left out or assumed, in sentences."""
 
 
-def refuse_missing(*paths: str | os.PathLike[str] | None) -> None:
-    """Raise DataError where one of `paths` does not exist; None stands for the run's own images.
+def refuse_missing(data: str | os.PathLike[str] | None, calibration: str | os.PathLike[str] | None = None) -> None:
+    """Raise DataError where images to compare or to calibrate on do not exist; None stands for the run's own.
 
     This needs no model, so it comes before Keras is imported.
     """
-    for path in paths:
+    for path, remedy in ((data, _COMPARED), (calibration, _CALIBRATED)):
         if path is not None and not os.path.lexists(path):
-            raise DataError(f"There is no folder of images or arrays at {os.fspath(path)}. {_remedy()}")
+            raise DataError(f"There is no folder of images or arrays at {os.fspath(path)}. {remedy}")
 
 
 def parity_images(source: Source, data: str | os.PathLike[str] | None = None) -> ParityImages:
@@ -66,7 +68,7 @@ def parity_images(source: Source, data: str | os.PathLike[str] | None = None) ->
         DataError: there are no real images, or they do not fit the model.
         RunError: the run's sample is damaged.
     """
-    return _images(source, data, "test", MOST_IMAGES, _remedy())
+    return _images(source, data, "test", MOST_IMAGES, _COMPARED)
 
 
 def calibration_images(
@@ -85,8 +87,7 @@ def calibration_images(
     """
     if count < 1:
         raise DataError(f"INT8 needs at least one calibration image. Received: {count}")
-    remedy = "INT8 is calibrated on training images: name prepared arrays or a folder with --calibration."
-    return _images(source, data, "train", count, remedy)
+    return _images(source, data, "train", count, _CALIBRATED)
 
 
 def _images(
@@ -106,11 +107,6 @@ def _images(
     if source.colour == "BGR":
         images = np.ascontiguousarray(images[..., ::-1])
     return ParityImages(images, labels, described, notes)
-
-
-def _remedy() -> str:
-    """Return what to do without images to compare on."""
-    return "An export is verified on real images: name prepared arrays or a folder of labelled images with --data."
 
 
 def _from_run(
@@ -183,4 +179,4 @@ def _split_of(arrays: Path) -> str:
                 return name
         except ValueError:  # damaged: opening the arrays reports how
             return name
-    raise DataError(f"{arrays} holds neither test nor validation images. {_remedy()}")
+    raise DataError(f"{arrays} holds neither test nor validation images. {_COMPARED}")
