@@ -15,6 +15,7 @@ from asl_edge.files import atomic
 from benchmarks.harness.report import RESULTS, argument_parser, read_result
 
 SCRIPTS = {
+    "accuracy/quantization-peers-alexnet": "accuracy.quantization_peers",
     "speed/cold-start-peers": "speed.cold_start_peers",
     "speed/hosts-128": "speed.hosts",
     "speed/precisions-alexnet": "speed.precisions",
