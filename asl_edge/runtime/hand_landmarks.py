@@ -43,7 +43,7 @@ def bounding_squares(points: Floats, margin: float) -> Floats:
         float32 (N, 3): left, top and side, in the unit of the points.
     """
     low, high = points[:, :, :2].min(axis=1), points[:, :, :2].max(axis=1)
-    side = (high - low).max(axis=1) * margin
+    side = spans(points) * margin
     corner = (low + high) / 2 - side[:, None] / 2
     return np.concatenate([corner, side[:, None]], axis=1).astype(np.float32)
 

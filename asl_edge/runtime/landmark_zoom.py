@@ -81,12 +81,13 @@ class LandmarkZoom:
     def crop_boxes(self, outputs: Mapping[str, Floats], nothing: int | None) -> Floats:
         """Return the part of each image that holds the hand; see `asl_edge.runtime.zoom.BoxFinder`."""
         points = outputs[LANDMARKS_NAME]
-        boxes = bounding_squares(points, self.margin)
-        sides = np.maximum(boxes[:, 2], np.float32(_SMALLEST))
-        found = (outputs[HAND_NAME][:, 0] >= self.least_hand) & plausible(points) & (sides < self.limit)
-        sides = np.where(found, sides, 1).astype(np.float32)
-        middle = boxes[:, :2] + boxes[:, 2:] / 2
-        corners = np.where(found[:, None], np.clip(middle - sides[:, None] / 2, 0, 1 - sides[:, None]), 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # points may be any finite numbers
+            boxes = bounding_squares(points, self.margin)
+            sides = np.maximum(boxes[:, 2], np.float32(_SMALLEST))
+            found = (outputs[HAND_NAME][:, 0] >= self.least_hand) & plausible(points) & (sides < self.limit)
+            sides = np.where(found, sides, 1).astype(np.float32)
+            middle = boxes[:, :2] + boxes[:, 2:] / 2
+            corners = np.where(found[:, None], np.clip(middle - sides[:, None] / 2, 0, 1 - sides[:, None]), 0)
         return np.concatenate([corners, sides[:, None]], axis=1).astype(np.float32)
 
     def zoom_weights(self, crop_boxes: Floats) -> Floats:
