@@ -177,15 +177,11 @@ class Speller:
 def _decoder(spec: SpellingSpec, classes: tuple[str, ...]) -> Decoder:
     """Return the decoder that a spec names."""
     columns = np.array([column for column, name in enumerate(classes) if name != NOTHING], np.int64)
-    least = {
-        "viterbi": spec.viterbi.hold_seconds,
-        "exponential": spec.exponential.hold_seconds,
-        "majority": 0.0,
-    }[spec.decoder]
     commands = np.array([classes[column] in (SPACE, DELETE) for column in columns], bool)
-    holds = np.where(commands, max(spec.command_seconds, least), least)
     if spec.decoder == "viterbi":
-        return ViterbiDecoder(spec.viterbi, columns, holds)
+        return ViterbiDecoder(spec.viterbi, columns, commands)
+    least = spec.exponential.hold_seconds if spec.decoder == "exponential" else 0.0
+    holds = np.where(commands, max(spec.command_seconds, least), least)
     if spec.decoder == "exponential":
         return ExponentialDecoder(spec.exponential, columns, holds)
     return MajorityDecoder(spec.majority, columns, holds, len(classes))

@@ -4,6 +4,9 @@ States are *between* and one hold per class. The best path into each state is ke
 hold, so that a hold can only be left once it is long enough (explicit durations: Ferguson 1980, Yu 2010,
 doi:10.1016/j.artint.2009.11.011). Scores are relative to *between*, whose evidence is 0. Cumulative evidence `E` makes
 a hold's score one addition: a hold of c that began with score V at time s has V - E[c](s) + E[c](t) at time t.
+
+The paths without a letter since the last commit are kept apart from the others, so that a letter is always compared
+with "nothing new", however good it is.
 """
 
 from __future__ import annotations
@@ -22,8 +25,6 @@ from asl_edge.runtime.spelling.spelling_spec import ViterbiRules
 _NEVER = -math.inf
 _ROUNDING = 1e-6
 """Seconds that do not matter."""
-_FAR = 50.0
-"""Paths behind the best one by more than this are not followed into new holds."""
 
 
 class _Hold(NamedTuple):
@@ -43,12 +44,17 @@ class _Path:
     def __init__(self, holds: tuple[_Hold, ...] = ()) -> None:
         self.holds = holds
 
+    def after(self, committed: int) -> _Path | None:
+        """Return the path without its first hold if that is the committed class, else None."""
+        agrees = bool(self.holds) and self.holds[0].place == committed
+        return _Path(self.holds[1:]) if agrees else None
+
 
 _EMPTY = _Path()
 
 
 class _Between(NamedTuple):
-    """The best path that is between holds now."""
+    """A path that is between holds, or leaves one now."""
 
     score: float = _NEVER
     last: int = -1
@@ -68,18 +74,16 @@ class _Entries(NamedTuple):
     """float64 (C,): the cumulative probability-seconds on entry."""
     seconds: float
     """The cumulative seconds on entry."""
-    paths: npt.NDArray[np.object_]
-    """(C,): what came before."""
-    first: npt.NDArray[np.int64]
-    """(C,): the first class of the path that is not committed, the entered one included."""
+    path: _Path | None
+    """What came before, for every class but `odd`; None if that cannot be any more."""
+    odd: int
+    """The class that came last on that path, so that it cannot simply follow."""
+    odd_path: _Path | None
+    """What came before a hold of `odd`."""
 
-
-class _Group(NamedTuple):
-    """Classes with the same shortest hold, and the holds of them that are too short."""
-
-    seconds: float
-    members: npt.NDArray[np.int64]
-    waiting: deque[_Entries]
+    def before(self, place: int) -> _Path:
+        """Return what came before the hold of a class."""
+        return (self.odd_path if place == self.odd else self.path) or _EMPTY
 
 
 class _Best(NamedTuple):
@@ -101,17 +105,15 @@ class ViterbiDecoder:
     Args:
         rules: the model's numbers.
         columns: columns of the probabilities that can be held.
-        holds: shortest hold of each of these columns, in seconds.
+        commands: which of these columns act (`space`, `del`); bool (C,).
     """
 
-    def __init__(self, rules: ViterbiRules, columns: npt.NDArray[np.int64], holds: Doubles) -> None:
+    def __init__(self, rules: ViterbiRules, columns: npt.NDArray[np.int64], commands: npt.NDArray[np.bool_]) -> None:
         self._rules = rules
         self._columns = columns
-        self._holds = holds
-        self._groups = [
-            _Group(float(seconds), np.flatnonzero(holds == seconds), deque()) for seconds in np.unique(holds)
-        ]
+        self._entry_costs = rules.command_cost * commands
         self._every = np.arange(len(columns))
+        self._floor = max(rules.floor, 1e-9)
         self._log_between = math.log(max(rules.between, 1e-6))
         self.clear()
 
@@ -121,36 +123,39 @@ class ViterbiDecoder:
         self._evidence = np.zeros(count)
         self._sums = np.zeros(count)
         self._seconds = 0.0
-        self._committed = _Between(0.0)
+        self._quiet = _Between(0.0)
         """The best path between holds without a letter since the last commit."""
         self._open = _Between()
         """The best path between holds with one or more."""
-        self._held, self._held_score, self._held_since = -1, _NEVER, _NEVER
+        self._held, self._held_score = -1, _NEVER
         """The class that was committed last and is still held, and that path's score less the evidence."""
         self._scores = np.full(count, _NEVER)
+        """Of the holds that are long enough, less the evidence."""
         self._starts = np.zeros(count)
         self._start_sums = np.zeros(count)
         self._start_seconds = np.zeros(count)
         self._paths = np.empty(count, object)
-        self._paths[:] = _EMPTY
+        self._paths.fill(_EMPTY)
         self._first = self._every.copy()
-        for group in self._groups:
-            group.waiting.clear()
+        """The first class of each of their paths that is not committed."""
+        self._young: deque[_Entries] = deque()
+        """The holds that are not."""
         self._best = _Best(0.0)
         self._time = 0.0
 
     def update(self, frame: Frame) -> list[Commit]:
         """Take one frame; return what it decides."""
         self._time = frame.time
-        if frame.seconds > 0:
-            self._enter(frame.time - frame.seconds)
-            values = frame.probabilities[self._columns]
-            step = np.log(values + max(self._rules.floor, 1e-9)) - self._log_between
-            self._evidence = self._evidence + step * (frame.seconds / max(self._rules.coherence_seconds, 1e-3))
-            self._sums = self._sums + values * frame.seconds
-            self._seconds += frame.seconds
-            self._mature(frame.time)
-            self._leave(frame.time)
+        if frame.seconds <= 0:
+            return []
+        self._enter(frame.time - frame.seconds)
+        values = frame.probabilities[self._columns]
+        step = np.log(values + self._floor) - self._log_between
+        self._evidence = self._evidence + step * (frame.seconds / max(self._rules.coherence_seconds, 1e-3))
+        self._sums = self._sums + values * frame.seconds
+        self._seconds += frame.seconds
+        self._grow(frame.time)
+        self._leave(frame.time)
         return self._commit(last=False)
 
     def finish(self, time: float) -> list[Commit]:
@@ -166,65 +171,70 @@ class ViterbiDecoder:
         best = self._best
         if best.first < 0:
             return None
-        age = (self._time - best.started) / max(float(self._holds[best.first]), 1e-3)
+        age = (self._time - best.started) / max(self._rules.hold_seconds, 1e-3)
         lead = (best.score - best.rival) / max(self._rules.margin, 1e-3)
         return int(self._columns[best.first]), min(max(min(age, lead), 0.0), 1.0)
 
     def _enter(self, time: float) -> None:
-        """Let a hold of every class begin, after the best path that may come before it."""
+        """Let a hold of every class begin, each after the best path that may come before it."""
         rules = self._rules
-        count = len(self._columns)
-        scores = np.full(count, _NEVER)
-        paths = np.empty(count, object)
-        first = self._every
-        before: list[tuple[float, int, float, _Path, bool]] = []
-        for state in (self._committed, self._open):
-            before.append((state.score - rules.letter_cost, state.last, state.since, state.path, True))
+        before = [
+            state._replace(score=state.score - rules.letter_cost)
+            for state in (self._quiet, self._open)
+            if state.score > _NEVER
+        ]
         if self._held >= 0:
             score = self._held_score + self._evidence[self._held]
-            before.append((score - rules.change_cost, self._held, time, _EMPTY, False))
+            before.append(_Between(score - rules.change_cost, self._held, math.inf))
         now = self._scores + self._evidence
-        for column in _two_best(now):
-            before.append((now[column] - rules.change_cost, column, time, self._left(column), False))
-        floor = max(option[0] for option in before) - _FAR
-        for score, last, since, path, rested in before:
-            if not score > floor:
-                continue
-            option = np.full(count, score)
-            if last >= 0:
-                repeats = rested and time - since >= rules.gap_seconds
-                option[last] = score - rules.repeat_cost if repeats else _NEVER
-            better = option > scores
-            scores[better] = option[better]
-            paths[better] = path
-            first = np.where(better, path.holds[0].place if path.holds else self._every, first)
-        entries = _Entries(time, scores - self._evidence, self._sums, self._seconds, paths, first)
-        for group in self._groups:
-            group.waiting.append(entries)
+        for _ in range(2):
+            place = int(now.argmax())
+            if now[place] > _NEVER:
+                before.append(_Between(float(now[place]) - rules.change_cost, place, math.inf, self._left(place)))
+                now[place] = _NEVER
+        best = max(before, key=lambda option: option.score)
+        scores = best.score - self._entry_costs - self._evidence
+        odd_path: _Path | None = None
+        if best.last >= 0:
+            after = [(self._repeated(option, best.last, time), option.path) for option in before]
+            score, odd_path = max(after, key=lambda option: option[0])
+            scores[best.last] += score - best.score
+        self._young.append(_Entries(time, scores, self._sums, self._seconds, best.path, best.last, odd_path))
 
-    def _mature(self, time: float) -> None:
+    def _repeated(self, option: _Between, place: int, time: float) -> float:
+        """Return the score of a path on which a hold of the class begins."""
+        if option.last != place:
+            return option.score
+        # A hold that is left now cannot be followed by itself: its `since` is infinite.
+        return option.score - self._rules.repeat_cost if time - option.since >= self._rules.gap_seconds else _NEVER
+
+    def _grow(self, time: float) -> None:
         """Let holds be left that are long enough."""
-        for seconds, members, waiting in self._groups:
-            while waiting and time - waiting[0].time >= seconds - _ROUNDING:
-                entries = waiting.popleft()
-                places = members[entries.scores[members] > self._scores[members]]
-                self._scores[places] = entries.scores[places]
-                self._starts[places] = entries.time
-                self._start_sums[places] = entries.sums[places]
-                self._start_seconds[places] = entries.seconds
-                self._paths[places] = entries.paths[places]
-                self._first[places] = entries.first[places]
+        while self._young and time - self._young[0].time >= self._rules.hold_seconds - _ROUNDING:
+            young = self._young.popleft()
+            better = young.scores > self._scores
+            self._scores[better] = young.scores[better]
+            self._starts[better] = young.time
+            self._start_sums[better] = young.sums[better]
+            self._start_seconds[better] = young.seconds
+            holds = (young.path or _EMPTY).holds
+            self._paths[better] = young.path or _EMPTY
+            self._first[better] = holds[0].place if holds else self._every[better]
+            if young.odd >= 0 and better[young.odd]:
+                path = young.before(young.odd)
+                self._paths[young.odd] = path
+                self._first[young.odd] = path.holds[0].place if path.holds else young.odd
 
     def _leave(self, time: float) -> None:
         """Let the best holds end now."""
         if self._held >= 0:
-            score = self._held_score + self._evidence[self._held]
-            if score > self._committed.score:
-                self._committed = _Between(score, self._held, time)
+            score = float(self._held_score + self._evidence[self._held])
+            if score > self._quiet.score:
+                self._quiet = _Between(score, self._held, time)
         now = self._scores + self._evidence
-        column = int(now.argmax())
-        if now[column] > self._open.score:
-            self._open = _Between(float(now[column]), column, time, self._left(column))
+        place = int(now.argmax())
+        if now[place] > self._open.score:
+            self._open = _Between(float(now[place]), place, time, self._left(place))
 
     def _left(self, place: int) -> _Path:
         """Return the path of the hold of a class if it ends now."""
@@ -237,7 +247,7 @@ class ViterbiDecoder:
 
     def _commit(self, *, last: bool) -> list[Commit]:
         """Commit what is certain, or with `last` what is on the best path; drop the paths that disagree."""
-        commits = []
+        commits: list[Commit] = []
         while True:
             self._best = best = self._find_best()
             hold = best.hold
@@ -252,74 +262,73 @@ class ViterbiDecoder:
 
     def _find_best(self) -> _Best:
         """Compare all paths."""
-        now = self._scores + self._evidence
-        held = self._held_score + self._evidence[self._held] if self._held >= 0 else _NEVER
-        best = _Best(max(self._committed.score, held))
-        place = int(now.argmax())
-        if now[place] > best.score:
-            holds = self._paths[place].holds
-            hold = holds[0] if holds else self._hold(place)
-            best = _Best(float(now[place]), hold.place, hold, hold.started)
+        nothing_new = self._quiet.score
+        if self._held >= 0:
+            nothing_new = max(nothing_new, float(self._held_score + self._evidence[self._held]))
+        best = _Best(nothing_new)
         if self._open.score > best.score:
             hold = self._open.path.holds[0]
             best = _Best(self._open.score, hold.place, hold, hold.started)
-        short: list[tuple[Doubles, npt.NDArray[np.int64]]] = []
-        for _, members, waiting in self._groups:
-            for entries in waiting:
-                scores = entries.scores[members] + self._evidence[members]
-                first = entries.first[members]
-                short.append((scores, first))
-                place = int(scores.argmax())
-                if scores[place] > best.score:
-                    holds = entries.paths[members[place]].holds
-                    started = holds[0].started if holds else entries.time
-                    best = _Best(float(scores[place]), int(first[place]), holds[0] if holds else None, started)
-        if best.first < 0:
-            return best
-        rival = max(self._committed.score, held)
-        if self._open.path.holds and self._open.path.holds[0].place != best.first:
+        now = self._scores + self._evidence
+        place = int(now.argmax())
+        if now[place] >= best.score and now[place] > nothing_new:
+            holds = self._paths[place].holds
+            hold = holds[0] if holds else self._hold(place)
+            best = _Best(float(now[place]), hold.place, hold, hold.started)
+        short = []
+        for young in self._young:
+            scores = young.scores + self._evidence
+            short.append(scores)
+            place = int(scores.argmax())
+            if scores[place] > best.score:
+                holds = young.before(place).holds
+                best = _Best(float(scores[place]), place, None, young.time)
+                if holds:
+                    best = _Best(best.score, holds[0].place, holds[0], holds[0].started)
+        return best if best.first < 0 else best._replace(rival=self._rival(best.first, nothing_new, now, short))
+
+    def _rival(self, first: int, nothing_new: float, now: Doubles, short: list[Doubles]) -> float:
+        """Return the score of the best path that disagrees with a class."""
+        rival = nothing_new
+        if self._open.path.holds and self._open.path.holds[0].place != first:
             rival = max(rival, self._open.score)
-        for scores, first in [(now, self._first), *short]:
-            rival = max(rival, float(scores[first != best.first].max(initial=_NEVER)))
-        return best._replace(rival=rival)
+        now[self._first == first] = _NEVER
+        rival = max(rival, float(now.max()))
+        for young, scores in zip(self._young, short, strict=True):
+            if young.odd >= 0:
+                holds = young.before(young.odd).holds
+                if (holds[0].place if holds else young.odd) != first:
+                    rival = max(rival, float(scores[young.odd]))
+                scores[young.odd] = _NEVER
+            holds = (young.path or _EMPTY).holds
+            if not holds:
+                scores[first] = _NEVER
+            if not holds or holds[0].place != first:
+                rival = max(rival, float(scores.max()))
+        return rival
 
     def _agree(self, committed: int) -> None:
         """Keep the paths whose first class is the committed one, and take it off them."""
-        current = self._every == committed
-        alone = np.array([not path.holds for path in self._paths])
-        if alone[committed] and self._scores[committed] > _NEVER:
-            self._held, self._held_score = committed, float(self._scores[committed])
-        else:
-            self._held, self._held_score = -1, _NEVER
-        keep = (self._first == committed) & ~(current & alone)
-        self._scores[~keep] = _NEVER
-        self._paths[:] = [
-            _Path(path.holds[1:]) if kept else _EMPTY for path, kept in zip(self._paths, keep, strict=True)
-        ]
-        self._first = np.array([p.holds[0].place if p.holds else n for n, p in enumerate(self._paths)])
-        waiting = {
-            id(entries): self._agreeing(entries, committed) for group in self._groups for entries in group.waiting
-        }
-        for group in self._groups:
-            agreeing = [waiting[id(entries)] for entries in group.waiting]
-            group.waiting.clear()
-            group.waiting.extend(agreeing)
-        holds = self._open.path.holds
-        agrees = bool(holds) and holds[0].place == committed
-        rest = self._open._replace(path=_Path(holds[1:])) if agrees else _Between()
-        self._committed, self._open = (_Between(), rest) if rest.path.holds else (rest, _Between())
+        self._held, self._held_score = -1, _NEVER
+        for place, path in enumerate(self._paths):
+            rest = path.after(committed)
+            if rest is None:
+                if place == committed and not path.holds and self._scores[place] > _NEVER:
+                    self._held, self._held_score = committed, float(self._scores[place])
+                self._scores[place] = _NEVER
+                rest = _EMPTY
+            self._paths[place] = rest
+            self._first[place] = rest.holds[0].place if rest.holds else place
+        self._young = deque(self._agreeing(young, committed) for young in self._young)
+        rest = self._open.path.after(committed)
+        left = _Between() if rest is None else self._open._replace(path=rest)
+        self._quiet, self._open = (_Between(), left) if left.path.holds else (left, _Between())
 
-    def _agreeing(self, entries: _Entries, committed: int) -> _Entries:
-        keep = np.array([bool(path.holds) and path.holds[0].place == committed for path in entries.paths])
-        paths = np.empty(len(keep), object)
-        paths[:] = [_Path(path.holds[1:]) if kept else _EMPTY for path, kept in zip(entries.paths, keep, strict=True)]
-        first = np.array([path.holds[0].place if path.holds else place for place, path in enumerate(paths)])
-        return entries._replace(scores=np.where(keep, entries.scores, _NEVER), paths=paths, first=first)
-
-
-def _two_best(scores: Doubles) -> list[int]:
-    """Return the places of the two highest scores, without those that cannot be."""
-    best = int(scores.argmax())
-    others = scores.copy()
-    others[best] = _NEVER
-    return [place for place in (best, int(others.argmax())) if scores[place] > _NEVER]
+    def _agreeing(self, young: _Entries, committed: int) -> _Entries:
+        path = None if young.path is None else young.path.after(committed)
+        odd_path = None if young.odd_path is None else young.odd_path.after(committed)
+        scores = young.scores if path is not None else np.full(len(young.scores), _NEVER)
+        if young.odd >= 0:
+            scores = scores.copy()
+            scores[young.odd] = _NEVER if odd_path is None else young.scores[young.odd]
+        return young._replace(scores=scores, path=path, odd_path=odd_path)
