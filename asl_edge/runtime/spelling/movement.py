@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asl_edge.metrics import Floats
+from asl_edge.metrics import AnyFloats
 
 _SLOWEST = 0.05
 """Seconds over which movement is measured, so that the noise of single frames is not movement."""
@@ -18,9 +18,9 @@ class Movement:
 
     def clear(self) -> None:
         """Forget the hand."""
-        self._points: list[tuple[float, Floats]] = []
+        self._points: list[tuple[float, AnyFloats]] = []
 
-    def speed(self, landmarks: Floats, time: float) -> float | None:
+    def speed(self, landmarks: AnyFloats, time: float) -> float | None:
         """Return the speed at `time`, None where it is not known.
 
         The span of the hand is the longer side of the box of its points. All points count, so that fingers that move

@@ -10,7 +10,7 @@ import numpy as np
 from asl_edge.errors import UserError
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
-from asl_edge.runtime.spelling.event import Commit, Event, Pending
+from asl_edge.runtime.spelling.event import Commit, Event, EventKind, Pending
 from asl_edge.runtime.spelling.evidence import Evidence, Frame
 from asl_edge.runtime.spelling.movement import Movement
 from asl_edge.runtime.spelling.smoothing import ExponentialDecoder, MajorityDecoder
@@ -79,6 +79,11 @@ class Speller:
         return "".join(self._text)
 
     @property
+    def word(self) -> str:
+        """The letters since the last space: what word help is asked about."""
+        return self.text.rpartition(" ")[2]
+
+    @property
     def pending(self) -> Pending | None:
         """The sign that is being held and not committed; None if there is none."""
         pending = self._decoder.pending
@@ -127,6 +132,11 @@ class Speller:
         """Take back the last character, as a key of a person; return it, empty if there is none."""
         return self._text.pop() if self._text else ""
 
+    def replace_word(self, word: str) -> None:
+        """Write another word instead of `word`, because a person chose it (see `WordList`)."""
+        del self._text[len(self._text) - len(self.word) :]
+        self._text += word
+
     def clear(self) -> None:
         """Forget the text and what is being held."""
         self._text.clear()
@@ -154,7 +164,8 @@ class Speller:
         self._pause = None
         if label == DELETE:
             return Event("delete", self.undo(), time, commit.started, commit.probability)
-        kind, text = ("space", " ") if label == SPACE else ("letter", label)
+        kind: EventKind = "space" if label == SPACE else "letter"
+        text = " " if label == SPACE else label
         self._text.append(text)
         return Event(kind, text, time, commit.started, commit.probability)
 

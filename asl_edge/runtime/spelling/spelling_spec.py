@@ -152,8 +152,8 @@ class SpellingSpec:
     """Speed of the hand, in spans of the hand per second, above which a frame counts less; None ignores movement.
     It needs the landmarks of the hand. At twice this speed and above, a frame counts as one without a hand."""
     command_seconds: float = 0.3
-    """Shortest hold of `space` and `del`, which act, for the simple decoders (`viterbi` has `command_cost`); never shorter
-    than a letter's."""
+    """Shortest hold of `space` and `del`, which act, in the simple decoders (`viterbi` has `command_cost`); never
+    shorter than a letter's."""
     pause_space_seconds: float | None = None
     """A pause without a hand that writes a space by itself, once, after a letter; None writes none."""
     confusion_classes: tuple[str, ...] = ()
