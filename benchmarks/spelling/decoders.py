@@ -64,7 +64,10 @@ def main() -> None:
             for name, decoder in decoders.items()
         },
         "gain": {
-            **{str(rate): [best[rate], paired_bootstrap(scores["viterbi"][rate], scores[best[rate]][rate])] for rate in RATES},
+            **{
+                str(rate): [best[rate], paired_bootstrap(scores["viterbi"][rate], scores[best[rate]][rate])]
+                for rate in RATES
+            },
             "1 to 3": [simple, paired_bootstrap(every["viterbi"], every[simple])],
         },
         "microseconds": {name: microseconds(decoders[name], composed, sequences[2]) for name in OURS},
@@ -113,12 +116,12 @@ def markdown(values: dict[str, Any]) -> str:
     return page(
         "# Decoders for fingerspelling: words of unseen signers",
         "",
-        f"{len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of letters that are confused),",
-        f"composed of stills of {len(values['by_person']['viterbi'])} signers whom neither the training nor the tuning of the "
-        "decoders has seen; the movements",
-        "between letters are composed too (`benchmarks/spelling/frames.py`). It is not video of people who spell: a real",
-        "speller's letters blend into each other. 30 frames per second with jitter, 3% dropped. LER is the letter error rate;",
-        "the frame error is the share of held frames whose most probable class is wrong, without any decoder.",
+        f"{len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of letters that are",
+        f"confused), composed of stills of {len(values['by_person']['viterbi'])} signers whom neither the training",
+        "nor the tuning of the decoders has seen; the movements between letters are composed too",
+        "(`benchmarks/spelling/frames.py`). It is not video of people who spell: a real speller's letters blend",
+        "into each other. 30 frames per second with jitter, 3% dropped. LER is the letter error rate; the frame",
+        "error is the share of held frames whose most probable class is wrong, without any decoder.",
         "",
         "## Letter error rate",
         "",
@@ -135,9 +138,10 @@ def markdown(values: dict[str, Any]) -> str:
         "",
         "## Delay, double letters, rest",
         "",
-        "Delay from the start of the hold to the committed letter, letters that are right, in ms at 2 letters per second.",
-        "Doubles: both letters of a pair are right. False letters are those committed per minute where none is signed:",
-        f"{REST_MINUTES:.0f} minutes of rooms without a hand, and of hands that move from shape to shape.",
+        "Delay from the start of the hold to the committed letter, of the letters that are right, in ms at 2",
+        "letters per second. Doubles: both letters of a pair are right. False letters are those committed per",
+        f"minute where none is signed: {REST_MINUTES:.0f} minutes of rooms without a hand, and of hands that move from",
+        "shape to shape.",
         "",
         *_other_table(values),
         "",
@@ -170,8 +174,9 @@ def _parts(result: dict[str, Any]) -> str:
 
 def _gain_lines(values: dict[str, Any]) -> list[str]:
     return [
-        f"- {rate} letters per second: viterbi makes {gain['gain']:.1%} fewer errors than {simple}, the best simple decoder "
-        f"(95% interval {gain['low']:.1%} to {gain['high']:.1%}, p = {gain['p']:.4f}, paired bootstrap over words)"
+        f"- {rate} letters per second: viterbi makes {gain['gain']:.1%} fewer errors than {simple}, the best simple "
+        f"decoder (95% interval {gain['low']:.1%} to {gain['high']:.1%}, p = {gain['p']:.4f}; "
+        "paired bootstrap over words)"
         for rate, (simple, gain) in values["gain"].items()
     ]
 

@@ -43,7 +43,7 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
         "release": (0.05, 0.6),
         "gap_seconds": (0.001, 0.12),
     },
-    "majority": {"window_seconds": (0.06, 0.4), "enter": (0.4, 1.0), "release": (0.05, 0.8)},
+    "majority": {"window_seconds": (0.06, 0.4), "least": (0.1, 0.9), "enter": (0.4, 1.0), "release": (0.05, 0.8)},
 }
 """Lowest and highest value of every number; drawn evenly in its logarithm."""
 WEIGHTS = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}

@@ -125,8 +125,9 @@ class MajorityDecoder:
         if frame.seconds <= 0:
             return []
         column = int(frame.probabilities.argmax())
-        vote = (frame.time, frame.seconds, int(self._places[column]), float(frame.probabilities[column]))
-        self._votes.append(vote)
+        probability = float(frame.probabilities[column])
+        place = int(self._places[column]) if probability >= self._rules.least else -1
+        self._votes.append((frame.time, frame.seconds, place, probability))
         if self._started is None:
             self._started = frame.time - frame.seconds
         longest = float(self._windows.max(initial=self._rules.window_seconds))

@@ -76,13 +76,16 @@ class ExponentialRules(_Checked):
 class MajorityRules(_Checked):
     """A vote of the last frames, each weighted by its duration.
 
-    The most probable class of each frame has one vote for the time that the frame stands for. A class with the share
+    The most probable class of each frame, if it has the probability `least`, has one vote for the time that the frame
+    stands for; otherwise nobody has it. A class with the share
     `enter` of the last `window_seconds` is committed, and can be committed again after its share fell below `release`,
     or after another class was committed.
     """
 
     window_seconds: float = 0.2
     """The votes of this time are counted; nothing is committed before it has passed."""
+    least: float = 0.5
+    """Least probability of a class that gets a frame's vote."""
     enter: float = 0.7
     """Least share of the votes."""
     release: float = 0.3
