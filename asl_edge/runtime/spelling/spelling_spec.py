@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from asl_edge.errors import ModelError
 from asl_edge.files.strict_json import parse_json, read_json
-from asl_edge.spec import MOST_CLASSES, is_class_name
+from asl_edge.spec import MOST_CLASSES, ModelSpec, is_class_name
 
 SPELLING_VERSION = 1
 
@@ -250,6 +250,15 @@ class SpellingSpec:
         if not isinstance(values, dict):
             raise ModelError("The spelling spec must be a JSON object.")
         return cls.from_dict(values)
+
+    @classmethod
+    def of_model(cls, spec: ModelSpec) -> SpellingSpec:
+        """Return what a model's spec holds, or the defaults if it holds none.
+
+        Raises:
+            ModelError: a field breaks its rule.
+        """
+        return cls.from_dict(spec.spelling)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SpellingSpec:
