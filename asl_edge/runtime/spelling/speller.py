@@ -122,7 +122,7 @@ class Speller:
     def finish(self, time: float) -> list[Event]:
         """Take the end of the frames (a source has ended): a letter that is held long enough is committed.
 
-        The speller goes on with the next frame as after a pause; the text stays.
+        The text stays, and the next frame is taken as after a pause.
         """
         events = [self._act(commit, time) for commit in self._decoder.finish(time)]
         self._forget()
