@@ -21,7 +21,20 @@ from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
 from asl_edge.runtime.predictor import Predictor
 from benchmarks.harness.report import argument_parser
-from benchmarks.spelling.frames import Image, blend, bounce, frames_of, hold, lift, lowered, slide, still, swing, via
+from benchmarks.spelling.frames import (
+    Image,
+    blend,
+    bounce,
+    frames_of,
+    hold,
+    lift,
+    lowered,
+    slide,
+    still,
+    swing,
+    via,
+    wave,
+)
 from benchmarks.spelling.people import Person, dev_people, tuning_people
 from benchmarks.spelling.words import MEASURED, TUNED_ON
 
@@ -112,6 +125,7 @@ def compose(recorder: Recorder, words: list[tuple[str, str]], people: list[Perso
         "words": composed,
         "empty": empty(recorder, people, rng),
         "moving": moving(recorder, people, MOVING[name], rng),
+        "waving": waving(recorder, people, rng),
     }
 
 
@@ -187,6 +201,16 @@ def moving(recorder: Recorder, people: list[Person], count: int, rng: np.random.
         shapes[person.name] = two
         movement = swing(one, two, rng) if rng.random() < 0.3 else blend(one, two, rng)
         found.append(recorder.add(frames_of(movement, rng)))
+    return found
+
+
+def waving(recorder: Recorder, people: list[Person], rng: np.random.Generator) -> list[list[int]]:
+    """Compose hands that wave, each person with a few shapes, four periods each."""
+    found = []
+    for person in people * 3:
+        shape, aside = any_hand(person, rng), rng.uniform(0.25, 0.45)
+        for _ in range(4):
+            found += [recorder.add(frames_of(wave(shape, side), rng)) for side in (aside, -aside)]
     return found
 
 

@@ -138,6 +138,16 @@ def slide(image: Image, aside: float) -> Phase:
     return lambda phase: blurred(moved(image, aside * phase, 0), 0.35 * aside * np.sin(np.pi * phase), 0)
 
 
+def wave(image: Image, aside: float) -> Phase:
+    """Return half a period of a hand that waves: it goes aside and comes back with one shape, and never stops."""
+
+    def frame(phase: float) -> Image:
+        speed = 0.25 * aside * np.cos(np.pi * phase)
+        return blurred(moved(image, aside * np.sin(np.pi * phase), 0, -30 * aside * np.sin(np.pi * phase)), speed, 0)
+
+    return frame
+
+
 def frames_of(movement: Phase, rng: np.random.Generator) -> list[Image]:
     """Return PHASES frames of a movement."""
     return [camera(movement((phase + 0.5) / PHASES), rng) for phase in range(PHASES)]

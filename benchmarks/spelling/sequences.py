@@ -89,6 +89,11 @@ class Composed:
         ranges = self.meta["sets"][name]["empty"]
         return _resting(ranges, minutes, (5.0, 15.0), np.random.default_rng(1), walk=True)
 
+    def waving(self, name: str, minutes: float) -> Sequence:
+        """Return hands that wave, half a period in 0.25 to 0.45 seconds."""
+        ranges = self.meta["sets"][name]["waving"]
+        return _resting(ranges, minutes, (0.25, 0.45), np.random.default_rng(3), walk=False)
+
     def moving(self, name: str, minutes: float) -> Sequence:
         """Return hands that move from shape to shape without holding any, a movement in 0.25 to 0.6 seconds."""
         ranges = self.meta["sets"][name]["moving"]

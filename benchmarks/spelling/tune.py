@@ -48,10 +48,11 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
 """Lowest and highest value of every number; drawn evenly in its logarithm."""
 WEIGHTS = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
 """What the LER at each rate counts."""
-MOST_FALSE = {"empty": 0.5, "moving": 2.0}
+MOST_FALSE = {"empty": 0.5, "waving": 2.0, "moving": 2.0}
 """False letters per minute that cost nothing."""
-PRICE = 0.002
-"""LER that each further one is worth."""
+PRICES = {"empty": 0.002, "waving": 0.0003, "moving": 0.0001}
+"""LER that each further one is worth: most of the time the room is empty, and hands that move through the shapes of
+letters cannot be told from fast spelling."""
 MOST_DELAY, DELAY_PRICE = 0.45, 0.5
 """95% quantile of the delay at 2 letters per second that costs nothing, and the LER that a further second is worth."""
 CONFUSION_PRIOR = 4.0
@@ -98,7 +99,11 @@ def tuned(
     rng = np.random.default_rng(len(decoder))
     every = {rate: composed.words("tuning", rate) for rate in RATES}
     some = {rate: words[::share] for rate, words in every.items()}
-    resting = {"empty": composed.empty("tuning", 0.5), "moving": composed.moving("tuning", 0.5)}
+    resting = {
+        "empty": composed.empty("tuning", 0.5),
+        "waving": composed.waving("tuning", 0.5),
+        "moving": composed.moving("tuning", 0.5),
+    }
     tried: list[tuple[float, SpellingSpec]] = []
     for trial in range(trials):
         if trial < trials // 2:
@@ -157,7 +162,7 @@ def cost(
         if rate == 2 and result["delay_p95"] is not None:
             total += DELAY_PRICE * max(0.0, result["delay_p95"] - MOST_DELAY)
     for name, sequence in resting.items():
-        total += PRICE * max(0.0, false_letters(spec, composed, sequence) - MOST_FALSE[name])
+        total += PRICES[name] * max(0.0, false_letters(spec, composed, sequence) - MOST_FALSE[name])
     return total
 
 
