@@ -205,9 +205,9 @@ def moving(recorder: Recorder, people: list[Person], count: int, rng: np.random.
 
 
 def waving(recorder: Recorder, people: list[Person], rng: np.random.Generator) -> list[list[int]]:
-    """Compose hands that wave, each person with a few shapes, four periods each."""
+    """Compose hands that wave, each person with one shape, four periods."""
     found = []
-    for person in people * 3:
+    for person in people:
         shape, aside = any_hand(person, rng), rng.uniform(0.25, 0.45)
         for _ in range(4):
             found += [recorder.add(frames_of(wave(shape, side), rng)) for side in (aside, -aside)]
