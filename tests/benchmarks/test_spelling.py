@@ -108,7 +108,7 @@ def test_composed_words_become_sequences_of_their_frames() -> None:
         held = (sequence.times > letter.start + 0.01) & (sequence.times < letter.end - 0.01)
         assert held.sum() >= 2
         assert ((sequence.frames[held] >= first) & (sequence.frames[held] < last)).all()
-    assert sequence.letters[2].start - sequence.letters[1].end == pytest.approx(0.12)
+    assert sequence.letters[2].start - sequence.letters[1].end >= 0.12 - 1e-9
     assert composed.empty("measured", 0.1).times[-1] > 5
     assert len(set(composed.moving("measured", 0.1).frames)) == 12
 
