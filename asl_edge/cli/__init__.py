@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # only built when it is asked for.
 COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("asl_edge.cli.predict", "predict"),
+    "live": ("asl_edge.cli.live.live", "live"),
     "demo": ("asl_edge.cli.demo", "demo"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
     "data prepare": ("asl_edge.cli.data.prepare", "prepare"),
@@ -50,7 +51,7 @@ GROUPS = {
     "runs": "List and compare run folders.",
 }
 _PANELS = {  # of `asl-edge --help`
-    "Get started": ("predict", "demo", "doctor"),
+    "Get started": ("predict", "live", "demo", "doctor"),
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
     "Use a model": ("adapt", "verify", "sign", "benchmark", "tune", "model-card"),
 }

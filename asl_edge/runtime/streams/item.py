@@ -30,6 +30,8 @@ class Item:
     """Whether the problem is a failure (a lost connection, a disk) rather than a mistake in what was named."""
     frames_per_second: float | None = None
     """Frame rate of the frame's video; None if unknown."""
+    seconds: float | None = None
+    """When the frame is shown, from the start of its video file; None where that is not known."""
 
 
 def unread(source: str, reason: ImageError, frame: int | None = None) -> Item:

@@ -131,6 +131,22 @@ def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None
     _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
 
 
+def spelled(canvas: Image, text: str) -> None:
+    """Write the end of a text on a bar at the top of a frame, uint8 (height, width, 3), BGR; modified."""
+    if not text:
+        return
+    cv2 = opencv()
+    width = canvas.shape[1]
+    scale = min(canvas.shape[:2]) / 320
+    thickness = max(1, round(scale * 2))
+    height = max(12, round(34 * scale))
+    _shade(canvas, 0, 0, width, height)
+    text = text.encode("ascii", "replace").decode()[-200:]
+    while len(text) > 1 and cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)[0][0] > width - 12:
+        text = text[1:]
+    _write(canvas, text, 6, round(height * 0.75), scale, _SEEN, thickness)
+
+
 def _copy(frame: Image, *, mirror: bool) -> Image:
     return np.ascontiguousarray(frame[:, ::-1] if mirror else frame).copy()
 

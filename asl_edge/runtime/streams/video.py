@@ -97,7 +97,7 @@ def frames(source: str, path: str | None = None, head: bytes = b"", end: float |
             frame = clock.frame
             square = np.ascontiguousarray(centre_square(frame))
             rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
-            yield Item(source, rgb, number, frame, frames_per_second=clock.frames_per_second)
+            yield Item(source, rgb, number, frame, frames_per_second=clock.frames_per_second, seconds=clock.seconds)
             number += 1
             more = clock.next_frame()
         if problem is not None:
@@ -162,6 +162,13 @@ class _Clock:
             if self.count >= self.announced:
                 return False
         return False
+
+    @property
+    def seconds(self) -> float | None:
+        """When the last frame is shown, from the start of the file; None where that is not known."""
+        if not self._file or not self._times or (self.count > 1 and not self._times[-1] > 0):
+            return None
+        return self._times[-1] / 1000
 
     def missing(self, *, exact: bool) -> int:
         """Return how many frames are missing in a file; 0 if it is complete as far as its times show.
@@ -228,7 +235,7 @@ def _file_problem(path: str) -> ImageError | None:
 def _why_silent(place: str, capture: Any, clock: _Clock, end: float, *, camera: bool, remote: bool) -> ImageError:
     """Return why no frame came."""
     if camera:
-        return _no_camera(place)
+        return no_camera(place)
     if remote:
         from asl_edge.runtime.streams.http_source import why_no_video
 
@@ -281,7 +288,7 @@ def _codec(capture: Any) -> str:
     return letters.decode("ascii") if letters.isalnum() else ""
 
 
-def _no_camera(place: str) -> ImageError:
+def no_camera(place: str) -> ImageError:
     """Return why a camera yields no frame."""
     device = Path(f"/dev/video{place}" if place.isdigit() else place)
     with contextlib.suppress(OSError):

@@ -147,13 +147,14 @@ class VideoFileSink:
         if self._frames_per_second is None:
             self._frames_per_second = frames_per_second
 
-    def write(self, prediction: Prediction, frame: Image | None = None) -> None:
-        """Add the frame; a prediction without one is ignored."""
+    def write(self, prediction: Prediction, frame: Image | None = None, text: str = "") -> None:
+        """Add the frame, with `text` at its top; a prediction without a frame is ignored."""
         if frame is None:
             return
         if self._writer is None:
             self._open(frame)
         image = overlay.draw(frame, prediction)
+        overlay.spelled(image, text)
         if (image.shape[1], image.shape[0]) != self._size:
             image = opencv().resize(image, self._size)
         self._writer.write(image)

@@ -1,0 +1,1 @@
+"""Live sources: cameras and streams of which only the newest frame counts."""
