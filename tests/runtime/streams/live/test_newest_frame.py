@@ -81,6 +81,9 @@ def hang_within_frame(connection: socket.socket, number: int) -> None:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")  # noqa: PTH112
 @pytest.mark.parametrize("script", [stop_within_frame, hang_within_frame])
 def test_a_source_that_is_lost_comes_back_without_leaks(script: Script) -> None:
+    with camera(script) as address, LiveSource(address, QUICK) as source:
+        source.next_frame(2)  # what is opened once for the whole process, such as a place for OpenCV's messages
+    time.sleep(0.05)
     with camera(script) as address:
         before = threading.active_count(), descriptors()
         with LiveSource(address, QUICK) as source:
