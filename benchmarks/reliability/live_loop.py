@@ -6,7 +6,7 @@
 
 The loop as it is, with a consumer that is busy for 100 ms with each frame, and with a stream that is cut 20 times. The
 camera is a process of its own on this machine, which draws the time of capture into each frame, as 48 black and white
-blocks in the last rows. Delay is from that time to the drawn preview, so that encoding, sending and decoding count. Both
+blocks in the last rows. Delay is from that time to the drawn preview, so encoding, sending and decoding count. Both
 processes share the cores; the CPU share is the loop's.
 """
 

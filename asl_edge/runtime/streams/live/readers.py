@@ -27,7 +27,7 @@ class LiveOptions:
     """Asked of a camera; None for its own."""
     rotation: int = 0
     """Degrees clockwise: 0, 90, 180 or 270."""
-    silent_seconds: float = 3.0
+    silent_seconds: float = 2.5
     """Without a frame for so long, a source that has sent some counts as lost and is opened again."""
     opening_seconds: float = 10.0
     """How long opening may take until the first frame is there."""
@@ -150,9 +150,9 @@ class _Capture:
             elif is_camera(place):
                 self._capture = self._camera(place, options)
             else:
-                limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * options.opening_seconds))
-                limits += (cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * options.silent_seconds))
-                self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, list(limits))
+                limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(1000 * options.opening_seconds)]
+                limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(1000 * options.silent_seconds)]
+                self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, limits)
             if not self._capture.isOpened():
                 self._capture.release()
                 raise self._not_opened(place)
