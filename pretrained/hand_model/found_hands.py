@@ -33,7 +33,7 @@ class FoundHands:
 
     def of(self, data: Path, paths: Sequence[str]) -> Floats:
         """Return the points in pixels of the hands in images below `data`, float32 (N, 21, 3), NaN where none is."""
-        finder = open_hand_finder(self._hand_model)
+        finder = open_hand_finder(self._hand_model, threads=1)
         missing = [path for path in paths if path not in self._points]
         for number, path in enumerate(missing, 1):
             hand = finder.find(decode(read_file(data / path)))

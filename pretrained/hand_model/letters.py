@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asl_edge.errors import UserError
+from asl_edge.export.graph.edit import drop_unused_domains
 from asl_edge.export.graph.toolchain import load, load_keras, load_tf2onnx
 from asl_edge.files import atomic
 from asl_edge.labels import CLASSES
@@ -76,6 +77,7 @@ def to_onnx(model: keras.Model, mixture: Mixture) -> bytes:
     function = tf.function(call, input_signature=signature, autograph=False)
     with quiet_stderr():
         proto, _ = load_tf2onnx().from_function(function, input_signature=signature, opset=_OPSET)
+    drop_unused_domains(proto)
     proto.ir_version = _IR_VERSION
     proto.producer_name, proto.graph.name, proto.graph.doc_string = "asl-edge", "hand-letters", ""
     entry = proto.metadata_props.add()

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import ModelError
+from asl_edge.export.graph.edit import drop_unused_domains
 from asl_edge.export.graph.toolchain import load, load_keras, load_tf2onnx
 from asl_edge.process.native_stderr import quiet_stderr
 from asl_edge.process.printable import first_line
@@ -69,11 +70,7 @@ def _name(proto: onnx.ModelProto, outputs: Sequence[str | None]) -> None:
     del graph.output[:]
     graph.output.extend(kept)
     del graph.value_info[:]
-    used = {node.domain for node in graph.node} | {""}
-    versions = [entry for entry in proto.opset_import if entry.domain in used]
-    versions = [type(entry).FromString(entry.SerializeToString()) for entry in versions]
-    del proto.opset_import[:]
-    proto.opset_import.extend(versions)
+    drop_unused_domains(proto)
     proto.ir_version = IR_VERSION
 
 

@@ -18,7 +18,6 @@ from asl_edge.metrics import Floats, with_temperature
 from asl_edge.runtime.engine.session import OpenRequest, open_session
 from asl_edge.runtime.hand_landmarks import POINTS, spans
 from asl_edge.runtime.hand_model.folder import open_hand_finder
-from asl_edge.runtime.hand_model.hand_finder import FoundHand
 from asl_edge.runtime.onnx_file.model_file import ModelFile
 
 LETTERS_FILE = Path(__file__).parent.parent.parent / "models" / "hand-letters.onnx"
@@ -123,9 +122,14 @@ class HandModel:
     def _letters(self) -> object:
         return open_session(self._file, OpenRequest(provider="cpu", threads=1)).session
 
-    def find(self, image: Image) -> FoundHand | None:
-        """Return the hand in an image, uint8 RGB (H, W, 3), or None."""
-        return self._finder.find(image)
+    def points_in(self, images: Sequence[Image] | Image) -> Floats:
+        """Return the hand in each image, uint8 RGB (H, W, 3), float32 (N, 21, 3) in its pixels; NaN where there is none."""
+        points = np.full((len(images), POINTS, 3), np.nan, np.float32)
+        for row, image in enumerate(images):
+            hand = self._finder.find(image)
+            if hand is not None:
+                points[row] = hand.points
+        return points
 
     def letters(self, hands: Floats) -> Floats:
         """Return the probabilities of hands' points: the mean of each hand and its mirror image.
@@ -150,12 +154,6 @@ class HandModel:
     def combined(self, own: Floats, hands: Floats) -> Floats:
         """Return a model's probabilities (N, C) mixed with those of hands (N, 21, 3), NaN where there is none."""
         return self.mixture.combined(own, self.letters(hands))
-
-
-def hand_points(hands: Sequence[FoundHand | None]) -> Floats:
-    """Return the points of hands, float32 (N, 21, 3), NaN where there is none."""
-    nothing = np.full((POINTS, 3), np.nan, np.float32)
-    return np.stack([nothing if hand is None else hand.points for hand in hands])
 
 
 def _letters_file() -> ModelFile:
