@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 17, 8
 INPUT_NAME = "image"
 PALM_OUTPUTS = ("boxes", "scores")
-"""Names of the palm detector's outputs, in their order."""
+"""What the palm detector's outputs mean, in the order of the names that they have in TFLite (`Identity`, `Identity_1`)."""
 HAND_OUTPUTS = ("landmarks", "presence", "handedness", None)
 """Those of the landmark network; the last one, points in metres, is left out."""
 
@@ -33,7 +33,7 @@ def converted(path: Path, outputs: Sequence[str | None]) -> bytes:
 
     Args:
         path: the `.tflite` file.
-        outputs: names of its outputs, in their order; None leaves one out.
+        outputs: our names of its outputs, in the order of their own; None leaves one out.
 
     Raises:
         ModelError: tf2onnx cannot convert it, or it has other inputs and outputs.
@@ -57,7 +57,7 @@ def converted(path: Path, outputs: Sequence[str | None]) -> bytes:
 def _name(proto: onnx.ModelProto, outputs: Sequence[str | None]) -> None:
     """Give a graph our names, in place, and leave out what is not used."""
     graph = proto.graph
-    given = list(graph.output)
+    given = sorted(graph.output, key=lambda value: str(value.name))
     names = {value.name: name for value, name in zip(given, outputs, strict=True) if name is not None}
     names[graph.input[0].name] = INPUT_NAME
     for node in graph.node:
@@ -91,7 +91,7 @@ class TfliteNetwork:
             self._interpreter: Any = load("tensorflow").lite.Interpreter(str(path))
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
-        details = self._interpreter.get_output_details()
+        details = sorted(self._interpreter.get_output_details(), key=lambda detail: str(detail["name"]))
         self._outputs = {name: detail["index"] for name, detail in zip(outputs, details, strict=True)}
 
     def run(self, names: Sequence[str], feed: Mapping[str, npt.NDArray[np.float32]]) -> list[npt.NDArray[Any]]:

@@ -34,7 +34,7 @@ from asl_edge.runtime.hand_model.hand_finder import HandFinder
 
 TOLERANCE = 0.005
 """Largest distance of a point between TFLite and ONNX, in spans of the hand."""
-_COMPARED = 16
+_COMPARED = 8
 _SIDE = 384
 _SHOWN_WELL = "BCFLUVWY"
 """Letters whose synthetic hands are usually found."""
@@ -70,7 +70,7 @@ def make_hand_model(
     *,
     wheel: str | None = None,
     overwrite: bool = False,
-    release: Release = MEDIAPIPE,
+    release: Release | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> HandModelReport:
     """Fetch the public hand model, convert it, compare it with its source, and write its folder.
@@ -79,7 +79,7 @@ def make_hand_model(
         out: the folder to make; None for the user's cache, where `--hand-model` looks.
         wheel: path or http(s) address of a wheel of `mediapipe==0.10.21`; None downloads it with pip.
         overwrite: replace an earlier hand model there.
-        release: which wheel.
+        release: which wheel; None for MediaPipe's.
         on_stage: called with what is done next.
 
     Raises:
@@ -87,7 +87,7 @@ def make_hand_model(
         MissingPackageError: pip, tf2onnx, onnx or TensorFlow is not installed.
         ParityError: the converted networks find other points than their sources.
     """
-    folder = default_folder() if out is None else out
+    folder, release = default_folder() if out is None else out, release or MEDIAPIPE
     check_place(folder, overwrite=overwrite, ours=FILES)
     tell = on_stage or (lambda _: None)
     tell("Fetching the wheel" if wheel is None or "://" in wheel else "Reading the wheel")
