@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Union
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from asl_edge.data.prepare.discovery import Catalogue
 
 
-_Hand = Union[npt.NDArray[np.float32], None]
-_Loaded = tuple[Union[npt.NDArray[np.uint8], None], _Hand, str, str]
+_Hand = npt.NDArray[np.float32] | None
+_Loaded = tuple[npt.NDArray[np.uint8] | None, _Hand, str, str]
 """Image or None, the hand in it, its path, the reason if there is no image."""
 
 

@@ -42,9 +42,9 @@ class ModelOptions:
     zoom: bool = True
     """Run the zoom pass on images of small hands, where the model offers one (see `asl_edge.runtime.zoom`)."""
     hand_model: str | os.PathLike[str] | None = None
-    """The folder that `asl-edge data hand-model` made, or `default` for where it puts it; None for the model alone. Where
-    the hand model finds a hand, the letters of its points are mixed with the model's (see `asl_edge.runtime.hand_model`).
-    """
+    """The folder that `asl-edge data hand-model` made, or `default` for where it puts it; None for the model alone.
+    Where the hand model finds a hand, the letters of its points are mixed with the model's own (see
+    `asl_edge.runtime.hand_model`)."""
 
 
 def changed(options: ModelOptions | None, changes: ModelChanges) -> ModelOptions:

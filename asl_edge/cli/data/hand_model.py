@@ -19,7 +19,10 @@ def hand_model(
     wheel: Annotated[
         str | None,
         typer.Option(
-            "--wheel", metavar="FILE", help="A wheel of mediapipe 0.10.21, or its address.", show_default="pip fetches it"
+            "--wheel",
+            metavar="FILE",
+            help="A wheel of mediapipe 0.10.21, or its address.",
+            show_default="pip fetches it",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier hand model.")] = False,

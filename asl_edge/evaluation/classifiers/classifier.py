@@ -13,7 +13,6 @@ import numpy.typing as npt
 from asl_edge.errors import ModelError
 from asl_edge.spec import Fit
 
-
 Prepare = Callable[["str | os.PathLike[str] | bytes"], "tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]"]
 """Path or content of an image file to the square that a model takes, and the hand in it, float32 (21, 3)."""
 

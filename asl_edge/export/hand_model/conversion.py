@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 17, 8
 INPUT_NAME = "image"
 PALM_OUTPUTS = ("boxes", "scores")
-"""What the palm detector's outputs mean, in the order of the names that they have in TFLite (`Identity`, `Identity_1`)."""
+"""Our names of the palm detector's outputs, in the order of their own in TFLite (`Identity`, `Identity_1`)."""
 HAND_OUTPUTS = ("landmarks", "presence", "handedness", None)
 """Those of the landmark network; the last one, points in metres, is left out."""
 

@@ -41,11 +41,12 @@ _SHOWN_WELL = "BCFLUVWY"
 
 _NOTICE = """\
 {palm} and {hand} are the networks palm_detection_full and hand_landmark_full of MediaPipe
-({requirement}, https://github.com/google-ai-edge/mediapipe), Copyright The MediaPipe Authors, licensed under the Apache
-License, Version 2.0 (see {licence}, which came with them).
+({requirement}, https://github.com/google-ai-edge/mediapipe), Copyright The MediaPipe Authors, licensed under the
+Apache License, Version 2.0 (see {licence}, which came with them).
 
-Changed: asl-edge converted them on this machine from TensorFlow Lite to ONNX with tf2onnx, with float32 weights in place
-of float16 ones and other names for inputs and outputs; the output of points in metres was left out. Nothing was trained.
+Changed: asl-edge converted them on this machine from TensorFlow Lite to ONNX with tf2onnx, with float32 weights in
+place of float16 ones and other names for inputs and outputs, and left out the output of points in metres. Nothing was
+trained.
 """
 
 

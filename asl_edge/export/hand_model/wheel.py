@@ -178,7 +178,9 @@ def _by_address(address: str, folder: Path) -> Path:
             while block := answer.read(_BLOCK):
                 file.write(block)
                 if file.tell() > _LARGEST_WHEEL:
-                    raise DataError(f"{address} sends more than {_LARGEST_WHEEL / 1e6:.0f} MB, which no such wheel has.")
+                    raise DataError(
+                        f"{address} sends more than {_LARGEST_WHEEL / 1e6:.0f} MB, which no such wheel has."
+                    )
     except (OSError, urllib.error.URLError, ValueError) as error:
         reason = on_one_line(str(getattr(error, "reason", None) or error))
         raise AslEdgeError(f"{address} cannot be downloaded ({reason}). {_BY_HAND}") from error

@@ -40,9 +40,7 @@ def is_hand_model(path: str | os.PathLike[str]) -> bool:
     return os.path.isfile(os.path.join(path, ABOUT_FILE))  # noqa: PTH113, PTH118 - any text may be a word
 
 
-def open_hand_finder(
-    folder: str | os.PathLike[str], *, threads: int | None = None, workers: int = 1
-) -> HandFinder:
+def open_hand_finder(folder: str | os.PathLike[str], *, threads: int | None = None, workers: int = 1) -> HandFinder:
     """Open the two networks, on the CPU.
 
     Args:

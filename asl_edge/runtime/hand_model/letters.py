@@ -123,7 +123,11 @@ class HandModel:
         return open_session(self._file, OpenRequest(provider="cpu", threads=1)).session
 
     def points_in(self, images: Sequence[Image] | Image) -> Floats:
-        """Return the hand in each image, uint8 RGB (H, W, 3), float32 (N, 21, 3) in its pixels; NaN where there is none."""
+        """Return the hand in each image, float32 (N, 21, 3), in its pixels; NaN where there is none.
+
+        Args:
+            images: N of uint8 RGB (H, W, 3).
+        """
         points = np.full((len(images), POINTS, 3), np.nan, np.float32)
         for row, image in enumerate(images):
             hand = self._finder.find(image)

@@ -1,7 +1,7 @@
 """Palms in an image: the input of the palm detector, and the detections that its outputs mean.
 
-The detector is a single-shot one (Liu et al., "SSD", ECCV 2016; Bazarevsky et al., "BlazeFace", 2019): every anchor says
-where a palm would be relative to it, and how sure it is. Overlapping detections become their weighted mean.
+The detector is a single-shot one (Liu et al., "SSD", ECCV 2016; Bazarevsky et al., "BlazeFace", 2019): every anchor
+says where a palm would be relative to it, and how sure it is. Overlapping detections become their weighted mean.
 """
 
 from __future__ import annotations

@@ -186,12 +186,14 @@ def index(tmp_path, address, monkeypatch):
     folder.mkdir(parents=True)
     inner = packed(folder / name, b"palm", b"hand", dist_info="mediapipe-0.0.1.dist-info")
     with zipfile.ZipFile(folder / name, "a") as archive:
-        archive.writestr("mediapipe-0.0.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: mediapipe\nVersion: 0.0.1\n")
+        archive.writestr(
+            "mediapipe-0.0.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: mediapipe\nVersion: 0.0.1\n"
+        )
         archive.writestr("mediapipe-0.0.1.dist-info/WHEEL", "Wheel-Version: 1.0\n")
     (folder / "index.html").write_text(f'<!DOCTYPE html><a href="{name}">{name}</a>')
     for variable, value in {
-        "PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{address}/simple", "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0",
-        "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "NO_PROXY": "127.0.0.1",
+        "PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{address}/simple", "PIP_NO_CACHE_DIR": "1",
+        "PIP_RETRIES": "0", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "NO_PROXY": "127.0.0.1",
     }.items():  # fmt: skip
         monkeypatch.setenv(variable, value)
     checksum = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -209,7 +211,11 @@ def test_pip_fetches_from_the_index_that_is_configured(index):
     ("changes", "kind", "message"),
     [
         ({"sha256": "0" * 64}, DataError, "SHA-256 differs"),
-        ({"requirement": "mediapipe==0.0.2"}, AslEdgeError, "no network, or the package index does not have it.*--wheel"),
+        (
+            {"requirement": "mediapipe==0.0.2"},
+            AslEdgeError,
+            "no network, or the package index does not have it.*--wheel",
+        ),
     ],
 )
 def test_pip_refuses_or_finds_nothing(index, changes, kind, message):
@@ -220,8 +226,9 @@ def test_pip_refuses_or_finds_nothing(index, changes, kind, message):
 
 def test_without_pip(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(_python_without_pip(tmp_path)))
-    with pytest.raises(MissingPackageError, match="pip is not in this environment"), wheel.opened_wheel(
-        wheel.MEDIAPIPE, None
+    with (
+        pytest.raises(MissingPackageError, match="pip is not in this environment"),
+        wheel.opened_wheel(wheel.MEDIAPIPE, None),
     ):
         pass
 

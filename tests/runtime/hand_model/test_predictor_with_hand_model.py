@@ -141,7 +141,11 @@ def test_the_command_takes_the_folder_or_the_usual_place(
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_hand_model(tmp_path / "cache" / "asl-edge" / "hand-model")
-    option = {"named": ["--hand-model", hand_model], "with =": [f"--hand-model={hand_model}"], "default": ["--hand-model"]}
+    option = {
+        "named": ["--hand-model", hand_model],
+        "with =": [f"--hand-model={hand_model}"],
+        "default": ["--hand-model"],
+    }
     assert run("predict", "--json", "--model", colour_model, *option[where], folder_of_images / "A") == 0
     assert len(json.loads(capsys.readouterr().out)["landmarks"]) == 21
 
