@@ -381,8 +381,8 @@ class Predictor:
         points = self.hand_model.points_in(image[None])[0]
         if size is not None:
             across, down = size[1] / image.shape[1], size[0] / image.shape[0]
-            points = points * np.array((across, down, across), np.float32)
-        return points
+            points *= np.array((across, down, across), np.float32)
+        return np.asarray(points)
 
     def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""

@@ -4,58 +4,51 @@
         [--name NAME] [--sets dev-webcam ...] [--log FILE] [--out FILE.json]
 
 The hands are searched once and kept in WORK, in the images as they are stored, as `asl-edge evaluate --hand-model`
-searches them. What is written of each set: see `pretrained.landmarks.dev_evaluation`; besides, in how many images a
-hand is found, and what the reject threshold accepts.
+searches them; so are the model's own probabilities. What is written of each set: see
+`pretrained.landmarks.dev_evaluation`; besides, in how many images a hand is found, and what the reject threshold
+accepts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asl_edge.files import atomic
-from asl_edge.imaging.preprocess import to_square
-from asl_edge.metrics import Floats
-from asl_edge.runtime.predictor import Predictor
+from asl_edge.runtime.hand_model.letters import HandModel
+from asl_edge.runtime.onnx_file.metadata import read_spec
+from asl_edge.runtime.pretrained import pretrained_model
 from benchmarks.harness.report import argument_parser
 from pretrained.evaluation_log import LOG, Entry, append, now
 from pretrained.hand_model.found_hands import FoundHands
-from pretrained.landmarks.dev_evaluation import DevSet, describe, log_figures, read_set, set_paths
+from pretrained.hand_model.kept_probabilities import kept_probabilities
+from pretrained.landmarks.dev_evaluation import describe, log_figures, read_set, set_paths
 
 SETS = ("dev-wall", "dev-rooms", "dev-webcam", "dev-frames")
 ALONE, BESIDE = "model alone", "with the hand model"
-_BATCH = 64
 
 
-def classified(predictor: Predictor, images: DevSet, hands: Floats | None) -> Floats:
-    """Return probabilities (N, classes) of a set; `hands` for a predictor with a hand model."""
-    parts = []
-    for at in range(0, len(images.labels), _BATCH):
-        some = images.images[at : at + _BATCH]
-        ready = np.stack([to_square(image, predictor.image_size, predictor.image_fit) for image in some])
-        parts.append(predictor.probabilities(ready, None if hands is None else hands[at : at + _BATCH]))
-    return np.concatenate(parts)
-
-
-def evaluated(data: Path, names: list[str], model: Path | None, hand_model: Path, kept: Path) -> dict[str, Any]:
+def evaluated(data: Path, names: list[str], model: Path | None, hand_model: Path, work: Path) -> dict[str, Any]:
     """Return the figures by set, then by `ALONE` and `BESIDE`; print a line for each."""
     results: dict[str, Any] = {}
-    search = FoundHands(hand_model, kept)
-    with Predictor(model) as alone, Predictor(model, hand_model=hand_model) as beside:
-        for name in names:
-            (images,) = read_set(data, name)
-            hands = search.of(data, set_paths(data, name))
-            found = float(np.isfinite(hands).all(axis=(1, 2)).mean())
-            both = {ALONE: (alone, None), BESIDE: (beside, hands)}
-            results[images.name] = {}
-            for kind, (predictor, given) in both.items():
-                probabilities = classified(predictor, images, given)
-                figures = describe(images.labels, images.people, probabilities, predictor.threshold)
-                results[images.name][kind] = figures | {"hands_found": found}
-                print(line(images.name, kind, results[images.name][kind]), flush=True)
+    search = FoundHands(hand_model, work / "dev-hands.npz")
+    spec = read_spec(model or pretrained_model())
+    beside = HandModel(hand_model, spec.classes)
+    for name in names:
+        (images,) = read_set(data, name)
+        hands = search.of(data, set_paths(data, name))
+        own = kept_probabilities(model, name, partial(list, images.images), work)
+        thresholds = {ALONE: spec.reject_threshold, BESIDE: beside.mixture.threshold}
+        found = float(np.isfinite(hands).all(axis=(1, 2)).mean())
+        results[images.name] = {}
+        for kind, probabilities in ((ALONE, own), (BESIDE, beside.combined(own, hands))):
+            figures = describe(images.labels, images.people, probabilities, thresholds[kind])
+            results[images.name][kind] = figures | {"hands_found": found}
+            print(line(images.name, kind, results[images.name][kind]), flush=True)
     return results
 
 
@@ -65,7 +58,8 @@ def line(name: str, kind: str, figures: Mapping[str, Any]) -> str:
     weakest = " ".join(f"{letter} {share:.0%}" for letter, share in figures["weakest"].items())
     return (
         f"{name:17} {kind:20} {figures['accuracy']:.1%}{people}; hands found {figures['hands_found']:.1%}, ECE "
-        f"{figures['ece']:.3f}, coverage at 97% {figures['coverage']:.1%}, accepted {figures['accepted']}; {weakest}"
+        f"{figures['ece']:.3f}, coverage at 97% {figures['coverage']:.1%}, "
+        f"accepted {figures.get('accepted')}; {weakest}"
     )
 
 
@@ -82,8 +76,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=LOG)
     parser.add_argument("--out", type=Path, help="all figures as JSON")
     options = parser.parse_args()
-    kept = options.work / "dev-hands.npz"
-    results = evaluated(options.data, options.sets, options.model, options.hand_model, kept)
+    results = evaluated(options.data, options.sets, options.model, options.hand_model, options.work)
     if options.out:
         atomic.write_json(options.out, results)
     for kind in (ALONE, BESIDE):

@@ -29,7 +29,7 @@ from asl_edge.runtime.hand_landmarks import POINTS
 from asl_edge.runtime.hand_model.letters import LETTERS_FILE, METADATA_KEY, Mixture
 from benchmarks.harness.report import argument_parser
 from pretrained.hand_model.found_hands import FoundHands
-from pretrained.landmarks.dev_evaluation import classify
+from pretrained.hand_model.kept_probabilities import kept_probabilities
 from pretrained.landmarks.image_cache import ImageCache
 from pretrained.landmarks.people_calibration import choose, person_weights
 from pretrained.landmarks.teacher import balanced, fit, points_mlp, softmax, trained_on
@@ -144,7 +144,9 @@ def main() -> None:
     found = hands.of(options.data, [cache.paths[row] for row in rows])
     labels, people = cache.labels[rows].astype(int), cache.people[rows]
     points = probabilities_of(mlp, found)
-    own = classify(options.model, [np.array(cache.image(row)) for row in rows])
+    own = kept_probabilities(
+        options.model, "validation", lambda: [np.array(cache.image(row)) for row in rows], options.work
+    )
     mixture = chosen_mixture(own, points, labels, people)
     seen = np.isfinite(points).all(axis=1)
     mixed = mixture.combined(own, points)

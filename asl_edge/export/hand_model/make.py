@@ -102,7 +102,7 @@ def make_hand_model(
             for name, source, outputs in zip((PALM_FILE, HAND_FILE), sources, (PALM_OUTPUTS, HAND_OUTPUTS), strict=True)
         }
         tell("Comparing")
-        compared, largest = _compared(*networks.values(), *sources)
+        compared, largest = _compared(networks[PALM_FILE], networks[HAND_FILE], sources[0], sources[1])
     about = {
         "version": VERSION,
         "source": release.requirement,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,7 @@ class HandFinder:
         return None
 
     @staticmethod
-    def _run(session: Any, feed: dict[str, Floats], outputs: dict[str, tuple[int, ...]]) -> list[npt.NDArray[Any]]:
+    def _run(session: Any, feed: dict[str, Floats], outputs: Mapping[str, tuple[int, ...]]) -> list[npt.NDArray[Any]]:
         try:
             values = session.run(list(outputs), feed)
         except Exception as error:  # ONNX Runtime's errors have no common base

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.metrics import Floats
@@ -122,7 +123,7 @@ def decode(boxes: Floats, scores: Floats, letterbox: Letterbox, least_score: flo
     ]
 
 
-def merged(scores: Floats, places: Floats, sizes: Floats) -> list[tuple[float, Floats, Floats]]:
+def merged(scores: npt.NDArray[np.floating], places: Floats, sizes: Floats) -> list[tuple[float, Floats, Floats]]:
     """Merge detections of one palm: weighted non-maximum suppression.
 
     Args:

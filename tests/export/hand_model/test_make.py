@@ -30,7 +30,7 @@ def tflite(side, outputs):
     """A TFLite network in float16 with constant outputs, to which the image's mean adds a little."""
     import tensorflow as tf
 
-    class Network(tf.Module):
+    class Network(tf.Module):  # type: ignore[misc]
         def __init__(self):
             super().__init__()
             # As a variable, so that the converter makes a tensor in float16 and DEQUANTIZE of it.
