@@ -18,6 +18,7 @@ from device_environments import Environment, environments
 
 pytest_plugins = [
     "durations",
+    "factories.hand_models",
     "factories.image_data",
     "factories.keras_models",
     "factories.onnx_models",
