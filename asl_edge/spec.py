@@ -152,6 +152,9 @@ class ModelSpec:
     """How temperature and threshold were chosen (see `asl_edge.evaluation.calibration`)."""
     zoom: dict[str, Any] = field(default_factory=dict)
     """How the zoom pass finds the hand (see `asl_edge.runtime.zoom`); empty for models without one."""
+    spelling: dict[str, Any] = field(default_factory=dict)
+    """How the probabilities of frames become text (see `asl_edge.runtime.spelling.spelling_spec`); empty for the
+    defaults."""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """Metrics on each source, as `asl-edge evaluate` with several sources wrote them into the run folder."""
     trained_on: dict[str, Any] = field(default_factory=dict)
@@ -188,7 +191,16 @@ class ModelSpec:
             _check_whole("features", self.features, MOST_FEATURES)
         if self.landmarks is not None and (self.landmarks != LANDMARKS or isinstance(self.landmarks, bool)):
             raise ModelError(f"landmarks must be {LANDMARKS}, or null. Received: {_shown(self.landmarks)}")
-        for name in ("calibration", "zoom", "evaluation", "trained_on", "parity", "quantization", "made_with"):
+        for name in (
+            "calibration",
+            "zoom",
+            "spelling",
+            "evaluation",
+            "trained_on",
+            "parity",
+            "quantization",
+            "made_with",
+        ):
             if not isinstance(getattr(self, name), dict):
                 raise ModelError(f"{name} must be an object. Received: {_shown(getattr(self, name))}")
         if self.zoom and self.features is None:

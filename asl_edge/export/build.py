@@ -270,6 +270,7 @@ def _spec(
         reject_curve=() if calibration is None else calibration.curve,
         calibration={name: kept[name] for name in kept if name not in ("curve", "temperature", "threshold")},
         zoom={} if prepared.zoom is None else prepared.zoom.to_dict(),
+        spelling=prepared.recorded.spelling,
         evaluation=prepared.recorded.evaluation,
         trained_on=source.trained_on,
         parity=parity.summary(),

@@ -12,10 +12,11 @@ from asl_edge.evaluation.source_metrics import read_source_metrics
 from asl_edge.export.source.open_source import Source
 from asl_edge.files.earlier_names import current_or_earlier
 from asl_edge.runtime.landmark_zoom import LandmarkZoom
+from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
 from asl_edge.runtime.zoom import BoxFinder, zoom_from_dict
 from asl_edge.spec import LANDMARKS_NAME
 from asl_edge.training.networks.alexnet_edge_landmarks import landmarks_of
-from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, MODEL_CARD_FILE, ZOOM_FILE
+from asl_edge.training.runs.folder import EARLIER_ZOOM_FILE, MODEL_CARD_FILE, SPELLING_FILE, ZOOM_FILE
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Recorded:
     """The model card that a person put into the run, or that is in an exported file; None without one."""
     evaluation: dict[str, Any]
     """The figures of each source (see `read_source_metrics`)."""
+    spelling: dict[str, Any]
+    """The spelling spec of the run (`spelling.json`) or of the exported file; empty without one."""
 
 
 def read_recorded(source: Source) -> Recorded:
@@ -41,7 +44,7 @@ def read_recorded(source: Source) -> Recorded:
         evaluation = read_source_metrics(source.run.path)
     else:
         evaluation = {} if source.own_spec is None else source.own_spec.evaluation
-    return Recorded(_calibration(source), _zoom(source), _card(source), evaluation)
+    return Recorded(_calibration(source), _zoom(source), _card(source), evaluation, _spelling(source))
 
 
 def _calibration(source: Source) -> Calibration | None:
@@ -84,6 +87,14 @@ def _recorded_zoom(source: Source) -> BoxFinder | None:
     if not isinstance(values, dict):
         raise RunError(f"{path} does not hold a JSON object. Fix or delete the file.")
     return zoom_from_dict(values)
+
+
+def _spelling(source: Source) -> dict[str, Any]:
+    """Return the spelling spec of a run or of an exported file as values of JSON; empty without one."""
+    if source.run is None:
+        return {} if source.own_spec is None else source.own_spec.spelling
+    path = source.run.path / SPELLING_FILE
+    return SpellingSpec.load(path).to_dict() if path.exists() else {}
 
 
 def _card(source: Source) -> str | None:

@@ -43,6 +43,8 @@ ZOOM_FILE = "zoom.json"
 """How the zoom pass locates the hand, as training fitted it; export takes it from here."""
 EARLIER_ZOOM_FILE = "framing.json"
 """What earlier versions called it."""
+SPELLING_FILE = "spelling.json"
+"""How the probabilities of frames become text, as a person tuned it; export takes it from here."""
 MODEL_CARD_FILE = "model-card.md"
 """What a person writes about the model; export puts it into the file."""
 
@@ -50,6 +52,7 @@ _OURS = {
     CONFIG_FILE, ENVIRONMENT_FILE, HISTORY_FILE, RESULTS_FILE, BEST_FILE, CURVES_FILE, CHECKPOINTS_FOLDER,
     SAMPLES_FOLDER, TENSORBOARD_FOLDER, MODEL_JSON_FILE, MODEL_WEIGHTS_FILE, AUGMENTATION_FILE,
     "tracking.json", "wandb", "evaluation", CALIBRATION_FILE, ZOOM_FILE, EARLIER_ZOOM_FILE, MODEL_CARD_FILE,
+    SPELLING_FILE,
 }  # fmt: skip
 
 SampleSet = Literal["test", "train"]
