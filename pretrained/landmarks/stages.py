@@ -31,6 +31,8 @@ from pretrained.landmarks.training import Settings, Validation, run
 if TYPE_CHECKING:
     import keras
 
+APPEARANCE_MODEL = Path(__file__).parents[1] / "checkpoints/alexnet-edge-8.onnx"
+"""What the chain of nine trainings on labels alone made, and what shipped until landmarks were learnt."""
 LANDMARKS_FILE = "landmarks.npz"
 GEOMETRY_FILE = "geometry-head.npz"
 CACHE, TEACHER, TRAINED = "landmark-cache", "landmark-teacher", "landmark-run"
@@ -45,7 +47,7 @@ class Recipe:
     """Name in `sources.SELECTIONS`."""
     synthetic_per_class: int = 400
     seed: int = 21
-    start_from: str = "pretrained"
+    start_from: str = str(APPEARANCE_MODEL)
     """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`, `.npz`)."""
     teacher_epochs: int = 30
     frozen_convolutions: int = 2
@@ -152,11 +154,9 @@ def _present_model(cache: ImageCache, recipe: Recipe) -> Floats:
     """Return the probabilities of the model that training starts from."""
     import onnxruntime
 
-    from asl_edge.runtime.pretrained import pretrained_model
     from pretrained.landmarks import teacher
 
-    path = pretrained_model() if recipe.start_from == "pretrained" else recipe.start_from
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(recipe.start_from, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     output = next(one.name for one in session.get_outputs() if one.name == "probabilities")
 

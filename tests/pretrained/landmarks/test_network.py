@@ -21,6 +21,7 @@ from pretrained.landmarks.network.fused_norm import make_norms_fused  # noqa: E4
 from pretrained.landmarks.network.loss import Weights, losses, total  # noqa: E402
 from pretrained.landmarks.network.weights_file import read_weights, write_weights  # noqa: E402
 from pretrained.landmarks.sources import NO_LETTER, Item  # noqa: E402
+from pretrained.landmarks.stages import APPEARANCE_MODEL  # noqa: E402
 from pretrained.landmarks.training import BEST_WEIGHTS, CHECKPOINT, HISTORY, Settings, Trainer, run  # noqa: E402
 
 SIZE = 64  # gives 7 x 7 places
@@ -66,11 +67,11 @@ def test_starts_as_the_pretrained_model(images: Any) -> None:
 
     rng = np.random.default_rng(2)
     batch = rng.integers(0, 255, (6, 128, 128, 3), np.uint8)
-    with Predictor(zoom=False) as predictor:
+    with Predictor(APPEARANCE_MODEL, zoom=False) as predictor:
         expected = predictor.probabilities(batch)
         temperature = predictor.spec.temperature
     started = build()
-    start_from_pretrained(started, "pretrained", batch)
+    start_from_pretrained(started, str(APPEARANCE_MODEL), batch)
     logits = np.asarray(started(batch)["appearance"]) / temperature
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
 
