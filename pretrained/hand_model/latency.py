@@ -48,8 +48,8 @@ def main() -> None:
         found = sum(np.isfinite(both.hand_model.points_in(image[None])).all() for image in images)
     one, other = np.median(milliseconds, axis=1)
     print(
-        f"{processor_name()}, {len(images)} images, hands found in {found}: alone {np.median(one):.1f} ms, with the hand "
-        f"model {np.median(other):.1f} ms, ratio {np.median(other / one):.2f}"
+        f"{processor_name()}, {len(images)} images, hands found in {found}: alone {np.median(one):.1f} ms, with the "
+        f"hand model {np.median(other):.1f} ms, ratio {np.median(other / one):.2f}"
     )
 
 
