@@ -18,23 +18,34 @@ def tokens_of(spec: SpellingSpec | str, composed: Composed, sequence: Sequence) 
     """Return what a decoder commits: one of ours by its specification, or a rule by its name."""
     if isinstance(spec, str):
         return RULES[spec](composed.probabilities[sequence.frames], sequence.times, composed.classes)
-    speller = Speller(spec, composed.classes)
+    return _spelled(Speller(spec, composed.classes), composed, sequence, 0.0)
+
+
+def _spelled(speller: Speller, composed: Composed, sequence: Sequence, start: float) -> list[Token]:
+    """Show a sequence to a speller, its times `start` seconds later; return what it commits, at times of its own."""
+    spec = speller.spec
     threshold = composed.meta["reject_threshold"]
     points = composed.landmarks if spec.still_speed is not None else None
     events = []
     for time, frame in zip(sequence.times.tolist(), sequence.frames, strict=True):
         row = composed.probabilities[frame]
         accepted = None if threshold is None or spec.not_sure_weight == 1 else bool(row.max() >= threshold)
-        events += speller.update(row, time, accepted, None if points is None else points[frame])
+        events += speller.update(row, start + time, accepted, None if points is None else points[frame])
     if len(sequence.times):
-        events += speller.finish(float(sequence.times[-1]))
+        events += speller.finish(start + float(sequence.times[-1]))
     names = {"letter": None, "space": "space", "delete": "del"}
-    return [Token(names[event.kind] or event.text, event.time) for event in events]
+    return [Token(names[event.kind] or event.text, event.time - start) for event in events]
 
 
 def words_of(spec: SpellingSpec | str, composed: Composed, sequences: Series[Sequence]) -> list[WordScore]:
-    """Score every word."""
-    return [score(sequence, tokens_of(spec, composed, sequence)) for sequence in sequences]
+    """Score every word; one speller sees all of them, one after the other, as of a person who spells on."""
+    if isinstance(spec, str):
+        return [score(sequence, tokens_of(spec, composed, sequence)) for sequence in sequences]
+    speller, start, scores = Speller(spec, composed.classes), 0.0, []
+    for sequence in sequences:
+        scores.append(score(sequence, _spelled(speller, composed, sequence, start)))
+        start += float(sequence.times[-1]) + 1.0
+    return scores
 
 
 def false_letters(spec: SpellingSpec | str, composed: Composed, resting: Sequence) -> float:

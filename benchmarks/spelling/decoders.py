@@ -24,6 +24,9 @@ from benchmarks.spelling.sequences import RATES, Composed, Sequence
 
 OURS: tuple[str, ...] = get_args(DecoderName)
 SIMPLE = ("exponential", "majority")
+UNSEEN = {"bounce", "slide"}
+"""Repetitions of a letter without any change of shape."""
+WITHOUT_PACE = "viterbi, pace ignored"
 REST_MINUTES = 10.0
 
 
@@ -34,9 +37,9 @@ def main() -> None:
     parser.add_argument("spec", type=Path)
     options = parser.parse_args()
     composed, spec = Composed.load(options.composed), SpellingSpec.load(options.spec)
-    decoders: dict[str, SpellingSpec | str] = {
-        name: replace(spec, decoder=cast("DecoderName", name)) for name in OURS
-    } | {name: name for name in RULES}
+    decoders: dict[str, SpellingSpec | str] = {name: replace(spec, decoder=cast("DecoderName", name)) for name in OURS}
+    decoders[WITHOUT_PACE] = replace(spec, decoder="viterbi", viterbi=replace(spec.viterbi, pace_share=0.0))
+    decoders |= {name: name for name in RULES}
     sequences = {rate: composed.words("measured", rate) for rate in RATES}
     scores = {
         name: {rate: words_of(decoder, composed, words) for rate, words in sequences.items()}
@@ -58,6 +61,7 @@ def main() -> None:
         "results": {
             name: {str(rate): summary(items) for rate, items in rates.items()} for name, rates in scores.items()
         },
+        "seen_breaks": seen_breaks(scores, sequences, composed),
         "by_person": {name: _by(scores[name][2], sequences[2], "person") for name in OURS},
         "by_group": {name: _by(scores[name][2], sequences[2], "group") for name in OURS},
         "rest": {
@@ -83,6 +87,19 @@ def main() -> None:
         "machine": describe_machine(),
     }  # fmt: skip
     write_result("spelling/decoders", values, markdown(values), indent=None)
+
+
+def seen_breaks(
+    scores: dict[str, dict[int, list[WordScore]]], sequences: dict[int, list[Sequence]], composed: Composed
+) -> dict[str, dict[str, float]]:
+    """Return LER and error of single frames of the words in which no letter is repeated with an unchanged shape."""
+    found: dict[str, dict[str, float]] = {}
+    for rate, words in sequences.items():
+        kept = [place for place, word in enumerate(words) if not UNSEEN & {letter.movement for letter in word.letters}]
+        found[str(rate)] = {"words": len(kept), "frame_error": frame_error(composed, [words[place] for place in kept])}
+        for name in OURS:
+            found[str(rate)][name] = summary([scores[name][rate][place] for place in kept])["ler"]
+    return found
 
 
 def _errors(scores: list[WordScore]) -> int:
@@ -127,6 +144,17 @@ def markdown(values: dict[str, Any]) -> str:
         "## Letter error rate",
         "",
         *_ler_table(values, rates),
+        "",
+        "The same in the words in which no letter is repeated with an unchanged shape (the hand bobs or slides aside),",
+        "which single frames cannot show:",
+        "",
+        *markdown_table(
+            ["decoder", *(f"{rate} per second" for rate in rates)],
+            [
+                [label, *(f"{values['seen_breaks'][rate][name]:.1%}" for rate in rates)]
+                for label, name in [("(error of single frames)", "frame_error"), *((name, name) for name in OURS)]
+            ],
+        ),
         "",
         "Substitutions, deletions and insertions at 1, 2, 3 and 4 letters per second, in % of the letters:",
         "",

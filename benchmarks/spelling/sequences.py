@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ RATES = (1, 2, 3, 4)
 """Letters per second."""
 TRANSITION = (0.3, 0.5)
 """Share of a letter's time that the movement to it takes."""
+RHYTHM = 0.2
+"""Standard deviation of the logarithm of a letter's time: nobody spells like a metronome."""
 SHORTEST_BREAK = 0.12
 """Seconds between the two holds of a double letter, at least."""
 JITTER = 0.003
@@ -105,13 +108,13 @@ def _sequence(word: dict[str, Any], rate: float, rng: np.random.Generator) -> Se
     letters, now = [], pieces[0][0]
     name = word["word"]
     for place, (move, hold) in enumerate(zip(word["moves"], word["holds"], strict=False)):
-        share = rng.uniform(*TRANSITION)
-        seconds = LIFT if place == 0 else share / rate
+        share, letter_seconds = rng.uniform(*TRANSITION), math.exp(rng.normal(0, RHYTHM)) / rate
+        seconds = LIFT if place == 0 else share * letter_seconds
         if place and name[place] == name[place - 1]:
             seconds = max(seconds, SHORTEST_BREAK)
-        pieces += [(seconds, move["frames"], False), ((1 - share) / rate, hold, True)]
+        pieces += [(seconds, move["frames"], False), ((1 - share) * letter_seconds, hold, True)]
         start = now + seconds
-        now = start + (1 - share) / rate
+        now = start + (1 - share) * letter_seconds
         letters.append(Letter(name[place], start, now, move["kind"]))
     pieces += [(LIFT, word["moves"][-1]["frames"], False), (0.8, word["rest"], True)]
     times, frames = _filmed(pieces, rng)

@@ -44,6 +44,19 @@ def confusion_matrix(spec: SpellingSpec, classes: Sequence[str]) -> Doubles | No
     return matrix
 
 
+def posterior_matrix(spec: SpellingSpec, classes: Sequence[str]) -> Doubles | None:
+    """Return the probability of what is signed given what is predicted, float64 (C, C), or None if they are the same.
+
+    Row: what is signed; column: what is predicted. By Bayes' rule from the confusion matrix, every class being equally
+    likely to be signed: each column adds up to 1.
+    """
+    matrix = confusion_matrix(spec, classes)
+    if matrix is None:
+        return None
+    sums = matrix.sum(axis=0)
+    return np.where(sums > 0, matrix / np.maximum(sums, 1e-12), np.eye(len(classes)))
+
+
 class Evidence:
     """Turns the model's output for each frame into a `Frame`.
 
@@ -54,7 +67,7 @@ class Evidence:
 
     def __init__(self, spec: SpellingSpec, classes: Sequence[str]) -> None:
         self._spec = spec
-        self._matrix = confusion_matrix(spec, classes)
+        self._matrix = posterior_matrix(spec, classes)
         self._nothing = classes.index(NOTHING) if NOTHING in classes else None
         self._time: float | None = None
 

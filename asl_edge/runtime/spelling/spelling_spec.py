@@ -1,5 +1,9 @@
 """SpellingSpec: everything that turns the probabilities of frames into letters, as one small JSON object.
 
+The numbers that are the defaults were tuned on the validation signers (`benchmarks/spelling/tune.py`), but for three:
+`pace_share` is less than what was best there, where the rhythm is more even than people's, and `repeat_cost` and
+`gap_seconds` of `viterbi` are more, so that one bad frame does not double a letter.
+
 A decoder in another language (a browser) that follows the same specification writes the same text. All durations are
 in seconds of the frames' own clock, never in frames.
 """
@@ -18,6 +22,11 @@ from asl_edge.files.strict_json import parse_json, read_json
 from asl_edge.spec import MOST_CLASSES, ModelSpec, is_class_name
 
 SPELLING_VERSION = 1
+
+PACE_LETTERS = 6
+"""Times between letters that are kept."""
+PACE_SECONDS = 1.6
+"""Longer times between letters are pauses and say nothing of the pace."""
 
 DecoderName = Literal["viterbi", "exponential", "majority"]
 
@@ -60,15 +69,15 @@ class ExponentialRules(_Checked):
     below `release` for `gap_seconds`, or after another class was committed.
     """
 
-    time_constant_seconds: float = 0.06
+    time_constant_seconds: float = 0.1157
     """After this time, 63% of a change is in the smoothed probabilities."""
-    enter: float = 0.6
+    enter: float = 0.6266
     """Least smoothed probability of a class that is held."""
-    hold_seconds: float = 0.07
+    hold_seconds: float = 0.0625
     """How long it must be held."""
-    release: float = 0.3
+    release: float = 0.5967
     """Smoothed probability below which a committed class no longer counts as held."""
-    gap_seconds: float = 0.0
+    gap_seconds: float = 0.0147
     """How long it must stay below `release`."""
 
 
@@ -77,18 +86,17 @@ class MajorityRules(_Checked):
     """A vote of the last frames, each weighted by its duration.
 
     The most probable class of each frame, if it has the probability `least`, has one vote for the time that the frame
-    stands for; otherwise nobody has it. A class with the share
-    `enter` of the last `window_seconds` is committed, and can be committed again after its share fell below `release`,
-    or after another class was committed.
+    stands for; otherwise nobody has it. A class with the share `enter` of the last `window_seconds` is committed. It
+    can be committed again after its share fell below `release`, or after another class was committed.
     """
 
-    window_seconds: float = 0.2
+    window_seconds: float = 0.2195
     """The votes of this time are counted; nothing is committed before it has passed."""
-    least: float = 0.5
+    least: float = 0.5181
     """Least probability of a class that gets a frame's vote."""
-    enter: float = 0.7
+    enter: float = 0.7504
     """Least share of the votes."""
-    release: float = 0.3
+    release: float = 0.1292
     """Share below which a committed class no longer counts as held."""
 
 
@@ -101,34 +109,37 @@ class ViterbiRules(_Checked):
 
         evidence = d / coherence_seconds * log((q[c] + floor) / between)
 
-    where q are the frame's probabilities after the confusion matrix (`SpellingSpec.confusion`). Neighbouring frames
+    where q are the frame's probabilities of what is signed (see `SpellingSpec.confusion`). Neighbouring frames
     are nearly the same image, so evidence grows with time, not with the number of frames. The decoder keeps the best
     path into each state (Viterbi) and commits the first letter on which it differs from what is committed as soon as
     the best path beats every path that disagrees by `margin`, or when the letter began `lag_seconds` ago. From then
     on, only paths with that letter live: what is committed never changes.
     """
 
-    coherence_seconds: float = 0.05
+    coherence_seconds: float = 0.0457
     """The time in which frames count as one observation."""
-    between: float = 0.4
+    between: float = 0.5315
     """Probability at which a class speaks neither for nor against being held."""
-    floor: float = 0.02
+    floor: float = 0.0476
     """Added to every probability, so that no frame has infinite weight."""
-    hold_seconds: float = 0.08
-    """Shortest hold."""
-    letter_cost: float = 1.5
+    hold_seconds: float = 0.1188
+    """Shortest hold, however fast somebody spells."""
+    pace_share: float = 0.4
+    """Shortest hold as a share of the time per letter: the median of the last `PACE_LETTERS` times from one letter to
+    the next. Who spells slowly passes slowly through other shapes too. 0 ignores the pace."""
+    letter_cost: float = 0.5326
     """Evidence that a hold must bring, to be assumed after *between*."""
-    change_cost: float = 2.0
+    change_cost: float = 5.268
     """The same for a hold that follows another letter's at once, with nothing between."""
-    repeat_cost: float = 2.0
+    repeat_cost: float = 0.8
     """Further evidence for the letter that came last: a double letter."""
     command_cost: float = 3.0
     """Further evidence for `space` and `del`, which act."""
-    gap_seconds: float = 0.06
+    gap_seconds: float = 0.07
     """Shortest time between two holds of the same letter."""
-    margin: float = 2.0
+    margin: float = 0.3035
     """Evidence by which the best path must beat the paths that disagree, to commit at once."""
-    lag_seconds: float = 0.3
+    lag_seconds: float = 0.2
     """A letter of the best path is committed when its hold began this long ago, whatever the margin."""
 
 
@@ -162,8 +173,9 @@ class SpellingSpec:
     confusion_classes: tuple[str, ...] = ()
     """Classes of the rows and columns of `confusion`."""
     confusion: tuple[tuple[float, ...], ...] = ()
-    """Row: what is signed; column: what a model predicts; each row adds up to 1. Empty: every class is predicted as
-    itself. Classes that are not among `confusion_classes` are predicted as themselves."""
+    """Row: what is signed; column: what a model predicts; each row adds up to 1. From it and a frame's probabilities
+    follow those of what is signed, by Bayes' rule: each column is divided by its sum, and multiplied by the frame's
+    probability of it. Empty: every class is predicted as itself, as are those not among `confusion_classes`."""
     version: int = SPELLING_VERSION
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from asl_edge.runtime.spelling.event import Commit
 from asl_edge.runtime.spelling.evidence import Doubles, Frame
-from asl_edge.runtime.spelling.spelling_spec import ViterbiRules
+from asl_edge.runtime.spelling.spelling_spec import PACE_LETTERS, PACE_SECONDS, ViterbiRules
 
 _NEVER = -math.inf
 _ROUNDING = 1e-6
@@ -118,7 +118,14 @@ class ViterbiDecoder:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything; the letter that came last too."""
+        """Forget everything; the letter that came last and the pace too."""
+        self._intervals: deque[float] = deque(maxlen=PACE_LETTERS)
+        self._last_start: float | None = None
+        self._shortest = self._rules.hold_seconds
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget everything but the pace."""
         count = len(self._columns)
         self._evidence = np.zeros(count)
         self._sums = np.zeros(count)
@@ -162,7 +169,7 @@ class ViterbiDecoder:
         """Take the end of the frames; return what the best path holds that is not committed."""
         self._time = max(time, self._time)
         commits = self._commit(last=True)
-        self.clear()
+        self._forget()
         return commits
 
     @property
@@ -171,7 +178,7 @@ class ViterbiDecoder:
         best = self._best
         if best.first < 0:
             return None
-        age = (self._time - best.started) / max(self._rules.hold_seconds, 1e-3)
+        age = (self._time - best.started) / max(self._shortest, 1e-3)
         lead = (best.score - best.rival) / max(self._rules.margin, 1e-3)
         return int(self._columns[best.first]), min(max(min(age, lead), 0.0), 1.0)
 
@@ -210,7 +217,7 @@ class ViterbiDecoder:
 
     def _grow(self, time: float) -> None:
         """Let holds be left that are long enough."""
-        while self._young and time - self._young[0].time >= self._rules.hold_seconds - _ROUNDING:
+        while self._young and time - self._young[0].time >= self._shortest - _ROUNDING:
             young = self._young.popleft()
             better = young.scores > self._scores
             self._scores[better] = young.scores[better]
@@ -259,6 +266,16 @@ class ViterbiDecoder:
                 return commits
             commits.append(Commit(int(self._columns[hold.place]), hold.started, hold.probability))
             self._agree(hold.place)
+            self._keep_pace(hold.started)
+
+    def _keep_pace(self, started: float) -> None:
+        """Learn how fast letters follow each other, and how long a hold must be."""
+        if self._last_start is not None and 0 < started - self._last_start <= PACE_SECONDS:
+            self._intervals.append(started - self._last_start)
+        self._last_start = started
+        if self._intervals:
+            middle = sorted(self._intervals)[len(self._intervals) // 2]
+            self._shortest = max(self._rules.hold_seconds, self._rules.pace_share * middle)
 
     def _find_best(self) -> _Best:
         """Compare all paths."""

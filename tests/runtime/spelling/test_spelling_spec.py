@@ -50,7 +50,7 @@ def test_what_is_missing_has_its_default_and_what_is_unknown_is_ignored() -> Non
         ({"confusion": 1}, "a row and a column"),
     ],
 )
-def test_fields_that_break_a_rule_are_named(values: dict, message: str) -> None:
+def test_fields_that_break_a_rule_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         SpellingSpec.from_json(json.dumps(values))
 
