@@ -132,15 +132,7 @@ def markdown(values: dict[str, Any]) -> str:
     """Return the results as a page."""
     results, rates = values["results"], [str(rate) for rate in RATES]
     return page(
-        "# Decoders for fingerspelling: words of unseen signers",
-        "",
-        f"{len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of letters that are",
-        f"confused), composed of stills of {len(values['by_person']['viterbi'])} signers whom neither the training",
-        "nor the tuning of the decoders has seen; the movements between letters are composed too",
-        "(`benchmarks/spelling/frames.py`). It is not video of people who spell: a real speller's letters blend",
-        "into each other. 30 frames per second with jitter, 3% dropped. LER is the letter error rate; the frame",
-        "error is the share of held frames whose most probable class is wrong, without any decoder.",
-        "",
+        *_head_lines(values),
         "## Letter error rate",
         "",
         *_ler_table(values, rates),
@@ -191,6 +183,20 @@ def markdown(values: dict[str, Any]) -> str:
         "",
         machine_line(values["machine"]),
     )
+
+
+def _head_lines(values: dict[str, Any]) -> list[str]:
+    return [
+        "# Decoders for fingerspelling: words of unseen signers",
+        "",
+        f"{len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of letters that are",
+        f"confused), composed of stills of {len(values['by_person']['viterbi'])} signers whom neither the training",
+        "nor the tuning of the decoders has seen; the movements between letters are composed too",
+        "(`benchmarks/spelling/frames.py`). It is not video of people who spell: a real speller's letters blend",
+        "into each other. 30 frames per second with jitter, 3% dropped. LER is the letter error rate; the frame",
+        "error is the share of held frames whose most probable class is wrong, without any decoder.",
+        "",
+    ]
 
 
 def _ler_table(values: dict[str, Any], rates: list[str]) -> list[str]:
