@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from asl_edge.cli.options import AsJson
+from asl_edge.cli.options import AsJson, Overwrite
 
 
 def hand_model(
@@ -25,7 +25,7 @@ def hand_model(
             show_default="pip fetches it",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier hand model.")] = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch MediaPipe's hand model for --hand-model (36 MB).
@@ -37,7 +37,7 @@ def hand_model(
 
     Examples:
         asl-edge data hand-model
-        asl-edge data hand-model --out hand-model --wheel mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl
+        asl-edge data hand-model --out hands --wheel mediapipe.whl
     """
     from asl_edge.cli.output import console
     from asl_edge.export.hand_model.make import make_hand_model
