@@ -128,7 +128,7 @@ def recipe(name: str | None = None, **changes: Any) -> TrainConfig:
 
     Example:
         >>> asl_edge.recipe("finetune", start_from="pretrained", epochs=5).network
-        'alexnet-edge-8'
+        'alexnet-edge-8-landmarks'
     """
     from asl_edge.training import recipes
 

@@ -199,7 +199,8 @@ def chain_settings(options: argparse.Namespace) -> dict[str, str]:
     """Return what the command line chooses about the chain, beyond the images and the scale."""
     if options.chain == "appearance":
         return {}
-    return {"chain": options.chain, "selection": options.selection, "start_from": options.start_from or "pretrained"}
+    start_from = options.start_from or Recipe().start_from
+    return {"chain": options.chain, "selection": options.selection, "start_from": start_from}
 
 
 def chosen_stages(options: argparse.Namespace) -> list[Stage]:

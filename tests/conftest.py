@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ from device_environments import Environment, environments
 
 pytest_plugins = [
     "durations",
+    "factories.hand_models",
     "factories.image_data",
     "factories.keras_models",
     "factories.onnx_models",
@@ -41,6 +43,14 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # Begun in the background by a shell, a process ignores SIGINT and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    """Save what coverage has measured: the end of a test process may be hurried."""
+    coverage = sys.modules.get("coverage")
+    measured = coverage.Coverage.current() if coverage else None
+    if measured is not None:
+        measured.save()
 
 
 @pytest.fixture(scope="session")

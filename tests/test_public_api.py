@@ -126,7 +126,7 @@ def test_predict_refuses_what_never_ends(source: str, colour_model: Path) -> Non
 def test_recipe_takes_the_network_of_the_model_that_it_starts_from() -> None:
     config = asl_edge.recipe(start_from="pretrained", epochs=2)
 
-    assert (config.recipe, config.network, config.epochs) == ("finetune", "alexnet-edge-8", 2)
+    assert (config.recipe, config.network, config.epochs) == ("finetune", "alexnet-edge-8-landmarks", 2)
     with pytest.raises(UserError, match="Unknown recipe"):
         asl_edge.recipe("nonsense")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from asl_edge.cli.options import EARLIER_FLAGS
+from asl_edge.cli.options import EARLIER_FLAGS, HAND_MODEL, with_hand_model_named
 from asl_edge.errors import AslEdgeError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data capture": ("asl_edge.cli.data.capture", "capture"),
     "data synthesize": ("asl_edge.cli.data.synthesize", "synthesize"),
     "data download": ("asl_edge.cli.data.download", "download"),
+    "data hand-model": ("asl_edge.cli.data.hand_model", "hand_model"),
     "train": ("asl_edge.cli.train", "train"),
     "evaluate": ("asl_edge.cli.evaluate", "evaluate"),
     "calibrate": ("asl_edge.cli.calibrate", "calibrate"),
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model-card": ("asl_edge.cli.model_card", "model_card"),
 }
 GROUPS = {
-    "data": "Prepare, capture, synthesize or download images of hands.",
+    "data": "Prepare, capture, synthesize or download images of hands; fetch the hand model.",
     "runs": "List and compare run folders.",
 }
 _PANELS = {  # of `asl-edge --help`
@@ -254,7 +255,8 @@ class _Command(TyperCommand):
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         earlier = {old: new for old, new in EARLIER_FLAGS.items() if new in flags}
         paths = {flag for option in self.params if _takes_path(option) for flag in option.opts}
-        return super().parse_args(ctx, [_home_expanded(earlier.get(word, word), paths) for word in args])
+        args = [_home_expanded(earlier.get(word, word), paths) for word in args]
+        return super().parse_args(ctx, with_hand_model_named(args) if HAND_MODEL in flags else args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         option: Any

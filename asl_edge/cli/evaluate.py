@@ -14,6 +14,7 @@ from asl_edge.cli.options import (
     PROVIDERS,
     ArraysBgr,
     AsJson,
+    HandModel,
     InputFit,
     OutputClasses,
     Strict,
@@ -70,6 +71,7 @@ def evaluate(
     as_json: AsJson = False,
     threshold: Threshold = None,
     zoom: Zoom = True,
+    hand_model: HandModel = None,
     provider: Annotated[
         str | None,
         typer.Option(
@@ -119,7 +121,7 @@ def evaluate(
         threshold=threshold,
         mirrored=mirrored,
     )
-    runtime = model_options(provider=provider or "cpu", strict=strict, zoom=zoom)
+    runtime = model_options(provider=provider or "cpu", strict=strict, zoom=zoom, hand_model=hand_model)
     if len(data) == 1:
         reports: Sequence[EvaluationReport] = [_evaluate_one(model, data[0], options, runtime, out, as_json)]
     else:

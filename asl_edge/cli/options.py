@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EARLIER_FLAGS = {"--second-look": "--zoom", "--no-second-look": "--no-zoom"}
 """What flags were called in earlier versions, and their names now. Accepted for one release, and not listed."""
 
+HAND_MODEL = "--hand-model"
+"""An option whose value may be left out (see `with_hand_model_named`)."""
+
 # Headings of the panels that options are grouped in, where a command has more than a few.
 CLASSIFICATION = "Classification"
 DATA = "Data"
@@ -64,6 +67,15 @@ Zoom = Annotated[
         "--zoom/--no-zoom",
         help="Crop small hands and classify them again, if the model can.",
         show_default=False,
+        rich_help_panel=CLASSIFICATION,
+    ),
+]
+HandModel = Annotated[
+    Path | None,
+    typer.Option(
+        HAND_MODEL,
+        metavar="[FOLDER]",
+        help="Also use the hand model in FOLDER, or where `data hand-model` puts it.",
         rich_help_panel=CLASSIFICATION,
     ),
 ]
@@ -149,6 +161,7 @@ def model_options(
     threads: int | None = None,
     provider_options: Sequence[str] = (),
     zoom: bool = True,
+    hand_model: Path | None = None,
 ) -> ModelOptions:
     """Return the options of a command that runs a model as the library takes them.
 
@@ -159,6 +172,7 @@ def model_options(
         threads: value of `--threads`.
         provider_options: values of `--provider-option`, each `NAME=VALUE`.
         zoom: value of `--zoom`.
+        hand_model: value of `--hand-model`.
 
     Raises:
         UserError: a provider option is not of the form `NAME=VALUE`.
@@ -173,7 +187,25 @@ def model_options(
         threads=threads,
         provider_options=parse_options(provider_options),
         zoom=zoom,
+        hand_model=hand_model,
     )
+
+
+def with_hand_model_named(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with a value for every `--hand-model` that has none.
+
+    The value may be left out, which no option of Typer allows. The next word is the value if it is the folder of a hand
+    model, and it is anything else (a source, another option) if it is not. `--hand-model=FOLDER` always has one.
+    """
+    if HAND_MODEL not in words:
+        return list(words)
+    from asl_edge.runtime.hand_model.folder import DEFAULT, is_hand_model
+
+    named = list[str]()
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        alone = word == HAND_MODEL and not is_hand_model(following)
+        named.append(f"{HAND_MODEL}={DEFAULT}" if alone else word)
+    return named
 
 
 def described(classes: str | None, fit: str | None, bgr: bool | None, pixels: str, weights: Path | None) -> Described:

@@ -13,6 +13,7 @@ import typer
 from asl_edge.cli.options import (
     CLASSIFICATION,
     HARDWARE,
+    HandModel,
     Model,
     Provider,
     Strict,
@@ -56,6 +57,7 @@ def predict(
     ] = 3,
     threshold: Threshold = None,
     zoom: Zoom = True,
+    hand_model: HandModel = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show video in a window, with the guide box.", rich_help_panel=_VIDEO)
     ] = False,
@@ -108,7 +110,12 @@ def predict(
     if as_json and as_csv:
         raise UserError("--json and --csv exclude each other. Choose one.")
     options = model_options(
-        provider=provider, strict=strict, threads=threads, provider_options=provider_option or (), zoom=zoom
+        provider=provider,
+        strict=strict,
+        threads=threads,
+        provider_options=provider_option or (),
+        zoom=zoom,
+        hand_model=hand_model,
     )
     config = PredictConfig(batch_size=batch_size, threshold=threshold, top_k=top_k, adaptation=adapted)
     with ExitStack() as stack:

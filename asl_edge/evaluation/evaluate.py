@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asl_edge import metrics
-from asl_edge.errors import DataError, MissingPackageError, ModelError
+from asl_edge.errors import DataError, MissingPackageError, ModelError, UserError
 from asl_edge.evaluation.classifiers.classifier import Classifier
 from asl_edge.evaluation.classifiers.open_classifier import open_classifier
 from asl_edge.evaluation.evaluation_options import EvaluationOptions, combined
@@ -79,6 +79,8 @@ def opened_classifier(
     model: str | os.PathLike[str], options: EvaluationOptions, model_options: ModelOptions
 ) -> Iterator[tuple[Classifier, list[str]]]:
     """Open a model (see `open_classifier`) and close it in the end; yields it with the warnings of opening it."""
+    if options.mirrored and model_options.hand_model is not None:
+        raise UserError("Mirrored images are classified without the hand model only. Leave one of the two out.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         classifier = open_classifier(model, model_options, classes=options.classes, fit=options.fit)
@@ -97,6 +99,7 @@ def wanted_by(classifier: Classifier) -> Wanted:
         classifier.fit_known,
         classifier.image_size,
         classifier.image_fit,
+        classifier.prepare,
     )
 
 
@@ -150,7 +153,7 @@ def _classify(
     sources, correct_mirrored = list[str](), 0
     skipped_before = len(labelled.skipped)
     for batch in labelled.batches(options.batch_size):
-        probabilities.append(classifier.probabilities(batch.images))
+        probabilities.append(classifier.probabilities(batch.images, batch.hands))
         labels.append(batch.labels)
         sources += batch.sources
         if options.mirrored:

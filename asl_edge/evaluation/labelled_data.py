@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from asl_edge.data.arrays import FILES, MANIFEST_FILE, ArraySplit, PreparedArrays
 from asl_edge.errors import DataError, ImageError
+from asl_edge.evaluation.classifiers.classifier import Prepare
 from asl_edge.imaging.preprocess import load
 from asl_edge.labels import CLASSES
 from asl_edge.runtime.machine import available_cores
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from asl_edge.data.prepare.discovery import Catalogue
 
 
-_Loaded = tuple[npt.NDArray[np.uint8] | None, str, str]  # image or None, its path, the reason if None
+_Hand = npt.NDArray[np.float32] | None
+_Loaded = tuple[npt.NDArray[np.uint8] | None, _Hand, str, str]
+"""Image or None, the hand in it, its path, the reason if there is no image."""
 
 
 class Wanted(NamedTuple):
@@ -38,6 +41,8 @@ class Wanted(NamedTuple):
     """Side of images that are read from files, where it differs from `input_size`."""
     image_fit: Fit | None = None
     """How images that are read from files become square, where it differs from `fit`."""
+    prepare: Prepare | None = None
+    """How images are read from files where more is needed of them than a square."""
 
 
 class Batch(NamedTuple):
@@ -49,6 +54,8 @@ class Batch(NamedTuple):
     """int64 array of shape (n,): columns of the model."""
     sources: tuple[str, ...]
     """Where each image came from."""
+    hands: npt.NDArray[np.float32] | None = None
+    """float32 array of shape (n, 21, 3): what `Wanted.prepare` found in each; None without it."""
 
 
 class LabelledData(Protocol):
@@ -244,17 +251,21 @@ class _FolderData:
         """Wait for the images of a batch; those that cannot be read are listed as skipped."""
         read = []
         for future, label in zip(loading, labels, strict=True):
-            image, source, reason = future.result()
+            image, hand, source, reason = future.result()
             if image is None:
                 self.skipped.append((source, reason))
             else:
-                read.append((image, label, source))
+                read.append((image, label, source, hand))
         size = self._wanted.image_size or self._wanted.input_size
         images = np.empty((len(read), size, size, 3), np.uint8)
-        for row, (image, _, _) in enumerate(read):
+        for row, (image, *_) in enumerate(read):
             images[row] = image
+        hands = [hand for *_, hand in read if hand is not None]
         return Batch(
-            images, np.array([label for _, label, _ in read], np.int64), tuple(source for _, _, source in read)
+            images,
+            np.array([label for _, label, _, _ in read], np.int64),
+            tuple(source for _, _, source, _ in read),
+            np.stack(hands) if hands else None,
         )
 
     def _load(self, number: int) -> _Loaded:
@@ -262,9 +273,11 @@ class _FolderData:
         try:
             size = self._wanted.image_size or self._wanted.input_size
             fit = self._wanted.image_fit or self._wanted.fit
-            return load(self._catalogue.read(number), size, fit), source, ""
+            if self._wanted.prepare is not None:
+                return *self._wanted.prepare(self._catalogue.read(number)), source, ""
+            return load(self._catalogue.read(number), size, fit), None, source, ""
         except ImageError as error:
-            return None, source, str(error)
+            return None, None, source, str(error)
 
 
 def _columns(names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -98,9 +98,22 @@ def load_with_size(
     source: str | os.PathLike[str] | bytes, size: int, fit: Fit = "crop", *, out: Image | None = None
 ) -> tuple[Image, tuple[int, int]]:
     """Read one image as `load` does; return its own upright height and width in pixels too."""
-    data = source if isinstance(source, bytes) else read_file(source)
-    image, own_size = _decode_rgb(data, size)
+    image, own_size = load_whole(source, size)
     return to_square(image, size, fit, out=out), own_size
+
+
+def load_whole(source: str | os.PathLike[str] | bytes, size: int) -> tuple[Image, tuple[int, int]]:
+    """Read one image as it is: not square, upright, RGB; return its own height and width in pixels too.
+
+    Args:
+        source: path of an image file, or its content.
+        size: a JPEG may come at 1/2, 1/4 or 1/8 of its size, but its shorter side stays twice this many pixels at
+            least.
+
+    Raises:
+        ImageError: as for `load`.
+    """
+    return _decode_rgb(source if isinstance(source, bytes) else read_file(source), size)
 
 
 def decode(data: bytes) -> Image:

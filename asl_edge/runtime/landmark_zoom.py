@@ -30,7 +30,7 @@ class LandmarkZoom:
 
     margin: float = 1.45
     """Side of the crop, in spans of the hand."""
-    limit: float = 0.9
+    limit: float = 0.6
     """Crops of this share of the image's side or more are not classified: the first pass is as good."""
     share: float = 0.6
     """Weight of the zoom pass in the final probabilities; the first pass has the rest."""

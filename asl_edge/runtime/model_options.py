@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         workers: int
         provider_options: Mapping[str, str] | None
         zoom: bool
+        hand_model: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class ModelOptions:
     """Handed to the provider that is named, as ONNX Runtime documents them."""
     zoom: bool = True
     """Run the zoom pass on images of small hands, where the model offers one (see `asl_edge.runtime.zoom`)."""
+    hand_model: str | os.PathLike[str] | None = None
+    """The folder that `asl-edge data hand-model` made, or `default` for where it puts it; None for the model alone.
+    Where the hand model finds a hand, the letters of its points are mixed with the model's own (see
+    `asl_edge.runtime.hand_model`)."""
 
 
 def changed(options: ModelOptions | None, changes: ModelChanges) -> ModelOptions:

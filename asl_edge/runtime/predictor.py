@@ -13,10 +13,10 @@ import numpy as np
 
 from asl_edge.errors import ImageError, ModelError, ReadFailure, UserError
 from asl_edge.imaging.array_input import Arraylike, each_image, to_array
-from asl_edge.imaging.preprocess import Image, load, load_with_size, opencv, to_square
+from asl_edge.imaging.preprocess import Image, load, load_whole, load_with_size, opencv, to_square
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
-from asl_edge.runtime.hand_landmarks import in_pixels, plausible
+from asl_edge.runtime.hand_landmarks import POINTS, in_pixels, plausible
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from asl_edge.runtime.adaptation import Adaptation
     from asl_edge.runtime.engine.session import OpenedSession
+    from asl_edge.runtime.hand_model.letters import HandModel
     from asl_edge.runtime.model_options import ModelChanges
 
     _Outcome = tuple[Item, Prediction | ImageError]
@@ -49,9 +50,13 @@ _MOST_CERTAIN = 1.001
 """No softmax is negative, or above one by more than rounding: the confidence of a single class is that number."""
 
 
+_HAND_DETAIL = 320
+"""A JPEG in which the hand model searches keeps twice this many pixels on its shorter side, if it has them."""
+
 _FOUND = (LANDMARKS_NAME, HAND_NAME)
 _LEAST_HAND = 0.5
 """Least probability of a hand whose landmarks a prediction shows."""
+_NO_HAND = np.full((POINTS, 3), np.nan, np.float32)
 
 
 class _Image(NamedTuple):
@@ -62,6 +67,9 @@ class _Image(NamedTuple):
     """Its own height and width in pixels, or those of its video's frame; None where nothing needs them."""
     fit: Fit
     """Which part of it `square` is."""
+    hand: Floats | None = None
+    """The points that the hand model finds, float32 (21, 3), in pixels of the image or frame; NaN where it finds none,
+    None without a hand model."""
 
 
 _Prepared = tuple[Item, _Image | ImageError, float]
@@ -142,6 +150,10 @@ class Predictor:
         self.threshold = self.spec.reject_threshold if threshold is None else threshold
         check_signature(self.model, self.spec, opened.session.get_inputs(), opened.session.get_outputs())
         self.adaptation = self._checked(adaptation)
+        self.hand_model = _hand_model(self.spec, options, opened.workers)
+        """The public hand model beside this one; None if it was not asked for."""
+        if self.hand_model is not None and threshold is None:
+            self.threshold = self.hand_model.mixture.threshold
         self.zoom = zoom_model_of(self.model, self.spec, opened.session.get_outputs()) if options.zoom else None
         """How the zoom pass finds the hand; None if there is no zoom pass."""
         self.image_size = self.spec.input_size * (1 if self.zoom is None else self.zoom.detail)
@@ -229,12 +241,14 @@ class Predictor:
             image = error
         return item, image, time.perf_counter() - started
 
-    def probabilities(self, images: Image) -> Floats:
+    def probabilities(self, images: Image, hands: Floats | None = None) -> Floats:
         """Return the probabilities of prepared images.
 
         Args:
             images: uint8 array of shape (N, S, S, 3), RGB, prepared by `asl_edge.imaging.preprocess`; S is
                 `image_size` or the model's `input_size`. A memory-mapped one is read batch by batch.
+            hands: float32 array of shape (N, 21, 3), from `prepare_with_hand`. With a hand model and without these,
+                the hands are searched in `images`, which are small.
 
         Returns:
             float32 array of shape (N, C), columns in the order of `spec.classes`.
@@ -245,8 +259,12 @@ class Predictor:
         self._check_images(images)
         probabilities = np.empty((len(images), len(self.spec.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
-            batch = self._run(images[start : start + self.batch_size])
-            probabilities[start : start + self.batch_size] = batch.probabilities
+            batch = images[start : start + self.batch_size]
+            row = self._run(batch).probabilities
+            if self.hand_model is not None:
+                given = None if hands is None else hands[start : start + self.batch_size]
+                row = self.hand_model.combined(row, self.hand_model.points_in(batch) if given is None else given)
+            probabilities[start : start + self.batch_size] = row
         return probabilities
 
     def probabilities_and_features(self, images: Image) -> tuple[Floats, Floats]:
@@ -318,6 +336,17 @@ class Predictor:
         """
         return self._prepare(item).square
 
+    def prepare_with_hand(self, item: Item) -> tuple[Image, Floats | None]:
+        """Return an item's image and its hand, as `probabilities` takes both; the hand is searched in the whole image.
+
+        The hand is float32 (21, 3), NaN where none is found; None if this predictor has no hand model.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        prepared = self._prepare(item)
+        return prepared.square, prepared.hand
+
     def _prepare(self, item: Item) -> _Image:
         if item.problem is not None:
             raise (ReadFailure if item.failed else ImageError)(item.problem)
@@ -327,14 +356,33 @@ class Predictor:
         if isinstance(given, (bytearray, memoryview)):
             given = bytes(given)
         if isinstance(given, (str, bytes, os.PathLike)):
+            if self.hand_model is not None:
+                whole, size = load_whole(given, max(self.image_size, _HAND_DETAIL))
+                return _Image(to_square(whole, self.image_size, fit), size, fit, self._hand_in(whole, size))
             if self.spec.landmarks is None:
                 return _Image(load(given, self.image_size, fit), None, fit)
             return _Image(*load_with_size(given, self.image_size, fit), fit)
         image = given if isinstance(given, np.ndarray) else to_array(given)
         square = to_square(image, self.image_size, fit)
         if item.whole is None:
-            return _Image(square, image.shape[:2], fit)
-        return _Image(square, item.whole.shape[:2], fit if self._whole else "crop")
+            return _Image(square, image.shape[:2], fit, self._hand_in(image))
+        frame = None if self.hand_model is None else opencv().cvtColor(item.whole, opencv().COLOR_BGR2RGB)
+        return _Image(square, item.whole.shape[:2], fit if self._whole else "crop", self._hand_in(frame))
+
+    def _hand_in(self, image: Image | None, size: tuple[int, int] | None = None) -> Floats | None:
+        """Return the hand that the hand model finds, see `_Image.hand`.
+
+        Args:
+            image: uint8 RGB (H, W, 3), the whole one.
+            size: the height and width that it has at full size, where it was decoded smaller.
+        """
+        if self.hand_model is None or image is None:
+            return None
+        points = self.hand_model.points_in(image[None])[0]
+        if size is not None:
+            across, down = size[1] / image.shape[1], size[0] / image.shape[0]
+            points *= np.array((across, down, across), np.float32)
+        return np.asarray(points)
 
     def _classify(self, prepared: Iterable[_Prepared]) -> Iterator[_Outcome]:
         """Classify one batch; what could not be read keeps its place, with its error."""
@@ -344,6 +392,11 @@ class Predictor:
         classified = _Classified(np.empty((0, len(self.spec.classes)), np.float32))
         if images:
             classified = self._run(_stacked(images))
+            if self.hand_model is not None:
+                hands = [image.hand for _, image, _ in batch if not isinstance(image, ImageError)]
+                given = np.stack([_NO_HAND if hand is None else hand for hand in hands])
+                probabilities = self.hand_model.combined(classified.probabilities, given)
+                classified = classified._replace(probabilities=probabilities)
         share = (time.perf_counter() - started) / max(len(images), 1)
         row = 0
         for item, image, seconds in batch:
@@ -366,7 +419,9 @@ class Predictor:
             else (float(crop_box[0]), float(crop_box[1]), float(crop_box[2]))
         )
         landmarks = None
-        if points is not None and image.size is not None and not np.isnan(points).any():
+        if image.hand is not None and not np.isnan(image.hand).any():
+            landmarks = tuple((float(x), float(y)) for x, y, _ in image.hand)
+        elif points is not None and image.size is not None and not np.isnan(points).any():
             landmarks = tuple((float(x), float(y)) for x, y in in_pixels(points[None], image.size, image.fit)[0])
         return Prediction(item.source, label, confidence, top, ms, accepted, item.frame, square, landmarks, self._whole)
 
@@ -471,6 +526,14 @@ def _item(image: ImageInput, number: int) -> Item:
     if item.source != source:  # the first image of a folder
         return Item(source, problem="several images, not one; use asl_edge.predict")
     return item if item.frame is None else Item(source, problem="a video, not an image; use asl_edge.predict")
+
+
+def _hand_model(spec: ModelSpec, options: ModelOptions, workers: int) -> HandModel | None:
+    if options.hand_model is None:
+        return None
+    from asl_edge.runtime.hand_model.letters import HandModel  # few use it
+
+    return HandModel(options.hand_model, spec.classes, threads=options.threads, workers=workers)
 
 
 def _as_wanted(extent: int, wanted: int | None) -> bool:

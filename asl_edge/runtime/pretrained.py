@@ -12,7 +12,7 @@ PRETRAINED = "pretrained"
 _EARLIER_NAME = "box"
 """What earlier versions called it; accepted for one release."""
 
-MODEL_FILE = "alexnet-edge-8.onnx"
+MODEL_FILE = "alexnet-edge-8-landmarks.onnx"
 
 _RUN_MODEL = "best.keras"
 """The file that makes a folder a run folder."""

@@ -95,7 +95,7 @@ def main() -> None:
         sets["tuning"]["stills"] = stills(recorder, tuning_people(options.data))
         recorder.flush()
         meta = {
-            "model": predictor.model,
+            "model": Path(predictor.model).name,
             "classes": predictor.spec.classes,
             "reject_threshold": predictor.spec.reject_threshold,
             "sets": sets,

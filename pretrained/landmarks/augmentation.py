@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,10 @@ from asl_edge.runtime.hand_landmarks import BONES, POINTS
 
 _PALM = (0, 1, 5, 9, 13, 17)
 _NOISE_SIDE = 512
+_GRID = 24
+"""Places per side at which the displacement of a reshaped hand is computed."""
+_FAR_SCALE = 0.55
+"""Of pixels of a crop to pixels of the result; below it, the hand is far."""
 _LEAST_DETAIL = 1 / 1.7
 """An image is enlarged at most by the inverse of this, unless the hand would be smaller than that anyway."""
 
@@ -30,9 +34,9 @@ class Augmentation:
 
     near: tuple[float, float] = (0.55, 1.0)
     """Share of the side that a near hand spans."""
-    far: tuple[float, float] = (0.2, 0.55)
+    far: tuple[float, float] = (0.13, 0.55)
     """The same for a far one."""
-    far_probability: float = 0.35
+    far_probability: float = 0.4
     rotation_degrees: float = 22.0
     aspect: float = 0.15
     shear: float = 0.1
@@ -42,6 +46,12 @@ class Augmentation:
     """How often a background fills what the image does not cover; otherwise its edges are continued."""
     paste_probability: float = 0.2
     """How often the surroundings of the hand, as its landmarks outline it, are replaced by a background."""
+    far_paste_probability: float = 0.6
+    """The same for a far hand, whose image would else be a rectangle on a background, which is easier to find."""
+    decoy_probability: float = 0.35
+    """How often a far hand's background has a rectangle of another one."""
+    reshape_probability: float = 0.5
+    """How often fingers become longer or shorter and turn at their base, and joints move: another person's hand."""
     photometric: float = 1.0
     """Factor on all changes of light and colour."""
 
@@ -133,8 +143,15 @@ def augment(
         source = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         at = np.concatenate([matrix[:, :2] * 2, matrix[:, 2:]], axis=1)
     behind = None
-    if backgrounds and rng.random() < how.background_probability:
+    # Far hands mostly have one: continued edges look like no room.
+    far = scale <= _FAR_SCALE
+    probability = how.background_probability
+    if far and probability:
+        probability = max(probability, 0.85)
+    if backgrounds and rng.random() < probability:
         behind = background(rng, backgrounds, size)
+        if far and rng.random() < how.decoy_probability:
+            behind = with_decoy(rng, behind, background(rng, backgrounds, size))
     border = cv2.BORDER_CONSTANT if rng.random() < 0.15 else cv2.BORDER_REPLICATE
     border = cv2.BORDER_REFLECT_101 if points is None else border
     warped = cv2.warpAffine(source, at, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -147,12 +164,56 @@ def augment(
         covered[:edge], covered[-edge:], covered[:, :edge], covered[:, -edge:] = 0, 0, 0, 0
         weight = cv2.warpAffine(covered, at, (size, size), flags=cv2.INTER_LINEAR)
         weight = cv2.GaussianBlur(weight, (0, 0), rng.uniform(1.0, 3.5))
-        if moved is not None and rng.random() < how.paste_probability:
+        paste = how.far_paste_probability if far else how.paste_probability
+        if moved is not None and rng.random() < paste:
             weight = cv2.min(weight, hand_region(moved, size, rng.uniform(0.10, 0.2)))
         share = weight.astype(np.float32) / np.float32(255)
         warped = cv2.blendLinear(warped, behind, share, 1 - share)
+    if moved is not None and rng.random() < how.reshape_probability:
+        warped, moved = reshaped(rng, np.asarray(warped), moved)
     result = points_as_shares(points, moved, scale, size)
     return Sample(photometric(rng, np.asarray(warped), how.photometric), result, bool(np.linalg.det(matrix[:, :2]) < 0))
+
+
+def reshaped(rng: np.random.Generator, image: Image, points: Floats) -> tuple[Image, Floats]:
+    """Return a hand of other proportions: fingers scaled and turned about their base, every joint moved a little.
+
+    The image follows its points smoothly; what is further from the hand than a fifth of its span stays.
+
+    Args:
+        rng: the source of chance.
+        image: uint8 (S, S, 3).
+        points: (21, 2) in its pixels.
+
+    Returns:
+        The image, and where the points are in it.
+    """
+    cv2 = opencv()
+    size = image.shape[0]
+    span = float((points.max(axis=0) - points.min(axis=0)).max()) + 1e-6
+    wanted = points + rng.normal(0, 0.012 * span, points.shape)
+    for base in range(1, POINTS, 4):
+        angle, factor = rng.normal(0, np.radians(4)), 1 + rng.normal(0, 0.07)
+        turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        finger = slice(base, base + 4)
+        wanted[finger] += (points[finger] - points[base]) @ (turn - np.eye(2)).T
+    moves = wanted - points
+
+    def field(at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        away = ((at[:, None] - wanted[None]) ** 2).sum(axis=2) / (0.09 * span) ** 2
+        weights = np.exp(-away / 2)
+        return np.asarray(weights @ moves / (weights.sum(axis=1, keepdims=True) + 0.3))
+
+    places = (np.arange(_GRID) + 0.5) * size / _GRID - 0.5
+    across, down = np.meshgrid(places, places)
+    coarse = field(np.stack([across.ravel(), down.ravel()], axis=1)).reshape(_GRID, _GRID, 2).astype(np.float32)
+    fine = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32)
+    changed = cv2.remap(image, x - fine[..., 0], y - fine[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # A pixel at `p` is taken from `p - field(p)`: a point moves to where that is the point.
+    moved = points + field(wanted)
+    moved = points + field(moved)
+    return np.asarray(changed), moved.astype(np.float32)
 
 
 def points_as_shares(points: Floats | None, moved: Floats | None, scale: float, size: int) -> Floats:
@@ -184,6 +245,18 @@ def hand_region(points: Floats, size: int, thickness: float) -> npt.NDArray[np.u
     arm = whole[0] + (whole[0] - whole[9]) * 2
     cv2.line(mask, whole[0].tolist(), arm.tolist(), 255, int(wide * 1.8))
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(1.0, wide / 4)))
+
+
+def with_decoy(rng: np.random.Generator, image: Image, other: Image) -> Image:
+    """Return an image with a turned rectangle of another one, softly bordered, uint8 (S, S, 3)."""
+    cv2 = opencv()
+    size = image.shape[0]
+    mask = np.zeros((size, size), np.uint8)
+    middle, sides = rng.uniform(0, size, 2), size * rng.uniform(0.15, 0.5, 2)
+    corners = cv2.boxPoints((middle.tolist(), sides.tolist(), float(rng.normal(0, 11))))
+    cv2.fillConvexPoly(mask, np.round(corners).astype(np.int32), 255)
+    share = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1.0, 3.5)).astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.blendLinear(np.ascontiguousarray(other), np.ascontiguousarray(image), share, 1 - share))
 
 
 def background(rng: np.random.Generator, backgrounds: Sequence[Image], size: int) -> Image:

@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.data.copy_paste import BackgroundImages, sample_background
-from asl_edge.imaging.preprocess import Image
+from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.labels import CLASSES, NOTHING
 from asl_edge.metrics import Floats
 from asl_edge.runtime.hand_landmarks import POINTS
-from pretrained.landmarks.augmentation import Augmentation, augment
+from pretrained.landmarks.augmentation import Augmentation, augment, hand_region
 from pretrained.landmarks.image_cache import ImageCache
 from pretrained.landmarks.sources import NO_LETTER
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
-    "signers": (("signers",), 0.42, 0.5),
-    "wide": (("signers-wide", "signers-whole", "signers-frames"), 0.10, 0.5),
-    "extra": (("signers-extra",), 0.015, 1.0),
-    "old": (("kaggle", "phone", "phone-outdoor", "studio", "signer-r", "signer-m", "signer-l"), 0.285, 0.42),
+    "signers": (("signers",), 0.40, 0.5),
+    "wide": (("signers-wide", "signers-whole", "signers-frames"), 0.16, 0.5),
+    "extra": (("signers-extra",), 0.02, 1.0),
+    "old": (("kaggle", "phone", "phone-outdoor", "studio", "signer-r", "signer-m", "signer-l"), 0.24, 0.42),
     "synthetic": (("synthetic",), 0.18, 1.0),
 }
 """Sources, share of the batch, and the power of a person's number of images by which people are sampled."""
@@ -32,6 +32,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
 SMOOTHING = 0.05
 _NOTHING = CLASSES.index(NOTHING)
 _BACKGROUND_SIDE = 160
+_PAINTED_OVER = 700
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,10 @@ class Batches:
 
 
 def make_backgrounds(cache: ImageCache, count: int, seed: int = 5) -> list[Image]:
-    """Return images without a hand: synthetic rooms, parts of photographs of the class `nothing`, bystanders."""
+    """Return images without a hand: synthetic rooms, photographs of `nothing` or with the hand painted over.
+
+    Photographs of signers from further away hold faces and rooms, which is what a hand has to be told from.
+    """
     rng = np.random.default_rng(seed)
     empty = cache.rows("train")
     empty = empty[(cache.labels[empty] == _NOTHING) & ~cache.found[empty] & (cache.sources[empty] != "synthetic")]
@@ -176,5 +180,26 @@ def make_backgrounds(cache: ImageCache, count: int, seed: int = 5) -> list[Image
         image = cache.image(row)
         side = min(image.shape[:2])
         rooms.append(np.ascontiguousarray(image[:side, :side]))
-    photographs = BackgroundImages(empty_rooms=rooms, inpainted=rooms)
+    wide = cache.rows("train", GROUPS["wide"][0])
+    wide = rng.permutation(wide[cache.found[wide]])[:_PAINTED_OVER]
+    painted = [without_hand(cache.image(row), cache.points[row]) for row in wide]
+    photographs = BackgroundImages(empty_rooms=rooms, inpainted=painted or rooms)
     return [sample_background(rng, photographs, _BACKGROUND_SIDE) for _ in range(count)]
+
+
+def without_hand(image: Image, points: Floats) -> Image:
+    """Return the middle square of an image, the hand that landmarks outline painted over, uint8 (S, S, 3).
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        points: (21, 3) in its pixels.
+    """
+    cv2 = opencv()
+    height, width = image.shape[:2]
+    side = max(height, width)
+    mask = hand_region(points[:, :2], side, 0.3)[:height, :width]
+    hand = np.where(mask > 8, 255, 0).astype(np.uint8)
+    painted = cv2.inpaint(np.ascontiguousarray(image), hand, 3, cv2.INPAINT_TELEA)
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    return np.asarray(cv2.resize(painted[top : top + least, left : left + least], (_BACKGROUND_SIDE, _BACKGROUND_SIDE)))

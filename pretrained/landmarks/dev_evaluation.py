@@ -80,6 +80,15 @@ def read_set(data: Path, name: str) -> list[DevSet]:
             )
             for source in HELD_OUT_SOURCES
         ]
+    return [_decoded({"dev-rooms": "dev-rooms, clean"}.get(name, name), _listed(data, name))]
+
+
+def set_paths(data: Path, name: str) -> list[str]:
+    """Return the paths below `data` of the images of a set other than `held-out`, in the order of `read_set`."""
+    return [path.relative_to(data).as_posix() for path, _, _ in _listed(data, name)]
+
+
+def _listed(data: Path, name: str) -> list[tuple[Path, int, str]]:
     listed = []
     people = sorted((data / name).iterdir()) if name in BY_PERSON else [data / name]
     for person in people:
@@ -90,7 +99,7 @@ def read_set(data: Path, name: str) -> list[DevSet]:
             for path in sorted(folder.iterdir()):
                 if not is_augmented(path):
                     listed.append((path, CLASSES.index(label), person.name))
-    return [_decoded({"dev-rooms": "dev-rooms, clean"}.get(name, name), listed)]
+    return listed
 
 
 def _decoded(name: str, listed: list[tuple[Path, int, str]]) -> DevSet:

@@ -31,6 +31,8 @@ from pretrained.landmarks.training import Settings, Validation, run
 if TYPE_CHECKING:
     import keras
 
+APPEARANCE_MODEL = Path(__file__).parents[1] / "checkpoints/alexnet-edge-8.onnx"
+"""What the chain of nine trainings on labels alone made, and what shipped until landmarks were learnt."""
 LANDMARKS_FILE = "landmarks.npz"
 GEOMETRY_FILE = "geometry-head.npz"
 CACHE, TEACHER, TRAINED = "landmark-cache", "landmark-teacher", "landmark-run"
@@ -45,12 +47,12 @@ class Recipe:
     """Name in `sources.SELECTIONS`."""
     synthetic_per_class: int = 400
     seed: int = 21
-    start_from: str = "pretrained"
+    start_from: str = str(APPEARANCE_MODEL)
     """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`, `.npz`)."""
     teacher_epochs: int = 30
-    frozen_convolutions: int = 3
+    frozen_convolutions: int = 2
     """So many of the first convolutions keep the weights that training starts from, with their normalisation: what
-    they see is the same for every hand, and a step takes a third less time."""
+    they see is the same for every hand, and a step takes a third less time with three of them."""
     with_present_model: bool = False
     """Whether the model that training starts from is part of the teacher; without it, landmarks alone teach."""
     backgrounds: int = 1500
@@ -133,7 +135,7 @@ def started_network(cache: ImageCache, batches: Any, teacher_folder: Path, recip
 
     network = build(input_size=recipe.size)
     if recipe.start_from.endswith((".weights.h5", SUFFIX)):
-        read_weights(network, Path(recipe.start_from))
+        read_weights(network, Path(recipe.start_from), grown=True)
         return network
     images = np.concatenate([batches.batch(number)["images"] for number in range(_CALIBRATION_IMAGES // 64)])
     start_from_pretrained(network, recipe.start_from, images)
@@ -152,11 +154,9 @@ def _present_model(cache: ImageCache, recipe: Recipe) -> Floats:
     """Return the probabilities of the model that training starts from."""
     import onnxruntime
 
-    from asl_edge.runtime.pretrained import pretrained_model
     from pretrained.landmarks import teacher
 
-    path = pretrained_model() if recipe.start_from == "pretrained" else recipe.start_from
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(recipe.start_from, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     output = next(one.name for one in session.get_outputs() if one.name == "probabilities")
 

@@ -160,7 +160,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Validation:
-    """Images of people that are not trained on, placed as crops place them, once near and once far."""
+    """Images of people that are not trained on, the hand once as large as in a crop, once as in a webcam's frame."""
 
     near: Floats
     far: Floats
@@ -169,7 +169,7 @@ class Validation:
     points: dict[str, Floats]
 
     @classmethod
-    def of(cls, cache: ImageCache, size: int, limit: int = 900) -> Validation:
+    def of(cls, cache: ImageCache, size: int, limit: int = 700) -> Validation:
         """Take up to `limit` images of the validation signers."""
         rows = cache.rows("validation", ("signers",))
         rows = rows[cache.labels[rows] != NO_LETTER]
@@ -178,7 +178,7 @@ class Validation:
         plain |= {"background_probability": 0.0}
         images: dict[str, Any] = {}
         points: dict[str, Floats] = {}
-        for name, span in (("near", (0.69, 0.7)), ("far", (0.4, 0.41))):
+        for name, span in (("near", (0.69, 0.7)), ("far", (0.26, 0.27))):
             how = Augmentation(near=span, far=span, **plain)
             samples = []
             for row in rows:

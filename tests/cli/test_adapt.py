@@ -215,7 +215,7 @@ def test_the_pretrained_model_is_small_calibrated_and_carries_its_card(capsys: p
     with Predictor() as predictor:
         spec = predictor.spec
     assert spec.precision == "fp16-weights"
-    assert spec.features == 256
+    assert spec.features == 640
     assert spec.reject_threshold is not None
     assert 0 < spec.reject_threshold < 1
     assert spec.evaluation

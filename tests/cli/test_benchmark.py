@@ -161,7 +161,7 @@ def test_the_plot_without_matplotlib(
 def test_without_a_model_the_pretrained_one_is_measured(run: Run) -> None:
     code, out, _ = run("--rounds", "1", "--runs", "2", "--json")
     assert code == 0
-    assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge-8.onnx"]
+    assert [Path(result["model"]).name for result in json.loads(out)["results"]] == ["alexnet-edge-8-landmarks.onnx"]
 
 
 def test_compared_with_an_earlier_one(run: Run, colour_model: Path, tmp_path: Path) -> None:

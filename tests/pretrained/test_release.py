@@ -27,12 +27,12 @@ def test_a_file_without_a_temperature_says_what_writes_one(tmp_path: Path, conte
         read_temperature(path)
 
 
-def test_the_committed_experiment_holds_the_temperature_of_the_shipped_model() -> None:
+def test_the_committed_experiment_holds_the_temperature_of_the_model_trained_on_labels_alone() -> None:
     from asl_edge.runtime.onnx_file.metadata import read_spec
-    from asl_edge.runtime.pretrained import pretrained_model
     from pretrained.experiments.leave_one_source_out import RESULTS
+    from pretrained.landmarks.stages import APPEARANCE_MODEL
 
-    shipped = read_spec(pretrained_model()).temperature
+    shipped = read_spec(APPEARANCE_MODEL).temperature
     assert read_temperature(RESULTS / "leave-one-source-out.json") == pytest.approx(shipped, abs=1e-12)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,9 @@ import numpy.typing as npt
 
 from asl_edge.errors import ModelError
 from asl_edge.spec import Fit
+
+Prepare = Callable[["str | os.PathLike[str] | bytes"], "tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]"]
+"""Path or content of an image file to the square that a model takes, and the hand in it, float32 (21, 3)."""
 
 
 class Classifier(Protocol):
@@ -52,11 +56,18 @@ class Classifier(Protocol):
     def temperature(self) -> float:
         """By which its logits have been divided; 1 where it is not calibrated."""
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    @property
+    def prepare(self) -> Prepare | None:
+        """How images are read from files where more is needed of them than a square; None elsewhere."""
+
+    def probabilities(
+        self, images: npt.NDArray[np.uint8], hands: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Classify a batch.
 
         Args:
             images: uint8 array of shape (N, S, S, 3), RGB; S is `input_size` or `image_size`.
+            hands: float32 array of shape (N, 21, 3), what `prepare` returned of each; None where there is no `prepare`.
 
         Returns:
             float32 array of shape (N, C), each row adding up to 1.

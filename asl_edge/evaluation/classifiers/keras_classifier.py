@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.errors import MissingPackageError, ModelError
-from asl_edge.evaluation.classifiers.classifier import check_input, refuse_contradictions
+from asl_edge.evaluation.classifiers.classifier import Prepare, check_input, refuse_contradictions
 from asl_edge.metrics import with_temperature
 from asl_edge.spec import Fit
 
@@ -34,6 +34,8 @@ class KerasClassifier:
         temperature: its logits are divided by this.
         threshold: reject threshold, below which its prediction is "not sure".
     """
+
+    prepare: Prepare | None = None
 
     def __init__(
         self,
@@ -60,8 +62,10 @@ class KerasClassifier:
                 f"{path} has {model.output_shape[-1]} outputs. Received {len(classes)} class names: {','.join(classes)}"
             )
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """See `Classifier.probabilities`; any number of images, also a memory map."""
+    def probabilities(
+        self, images: npt.NDArray[np.uint8], hands: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """See `Classifier.probabilities`; any number of images, also a memory map. There are no `hands` here."""
         check_input(images, self.input_size)
         probabilities = np.empty((len(images), len(self.classes)), np.float32)
         with _plain_float32():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from asl_edge.evaluation.classifiers.classifier import Prepare
 from asl_edge.runtime.model_options import ModelOptions
 from asl_edge.spec import Fit
 
@@ -33,12 +35,26 @@ class OnnxClassifier:
         self.image_size = self._predictor.image_size
         self.fit: Fit = spec.fit
         self.image_fit: Fit = self._predictor.image_fit
-        self.threshold = spec.reject_threshold
+        self.threshold = self._predictor.threshold
         self.temperature = spec.temperature
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    @property
+    def prepare(self) -> Prepare | None:
+        """See `Classifier.prepare`: the hand model searches whole images."""
+        return None if self._predictor.hand_model is None else self._prepared
+
+    def _prepared(
+        self, source: str | os.PathLike[str] | bytes
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+        from asl_edge.runtime.streams.item import Item
+
+        return self._predictor.prepare_with_hand(Item("", source))
+
+    def probabilities(
+        self, images: npt.NDArray[np.uint8], hands: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
         """See `Classifier.probabilities`."""
-        return np.asarray(self._predictor.probabilities(images), dtype=np.float32)
+        return np.asarray(self._predictor.probabilities(images, hands), dtype=np.float32)
 
     def close(self) -> None:
         """Close the session."""

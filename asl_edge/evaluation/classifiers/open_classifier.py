@@ -47,6 +47,8 @@ def open_classifier(
         classifier = OnnxClassifier(path, model_options or ModelOptions(provider="cpu"))
         refuse_contradictions(path, classifier.classes, classifier.fit, classes, fit)
         return classifier
+    if model_options is not None and model_options.hand_model is not None:
+        raise ModelError(f"The hand model works beside .onnx files and bundles. Export {path} first, or leave it out.")
     if path.is_dir() or suffix == ".keras":
         # Imported here: an .onnx file is evaluated without Keras.
         from asl_edge.evaluation.classifiers.keras_classifier import open_keras_classifier

@@ -278,3 +278,11 @@ def _role(node: onnx.NodeProto, index: int) -> str:
     if node.op_type == "Add":
         return "bias" if "BiasAdd" in node.output[0] else "shift"
     return {"Mul": "scale", "Reshape": "shape"}.get(node.op_type, "")
+
+
+def drop_unused_domains(model: onnx.ModelProto) -> None:
+    """Leave out, in place, the operator sets of domains that no node is of; tf2onnx names one that it never uses."""
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [type(entry).FromString(entry.SerializeToString()) for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)

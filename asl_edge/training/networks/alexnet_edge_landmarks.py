@@ -103,6 +103,10 @@ def branches(classes: int, maps: Maps, *, learns: bool) -> Branches:
     joined = layers.Activation("relu", name="decode_relu1")(layers.BatchNormalization(name="decode_norm1")(joined))
     joined = layers.Conv2D(DECODER_WIDTH, 3, padding="same", use_bias=False, name="decode_conv")(joined)
     joined = layers.Activation("relu", name="decode_relu2")(layers.BatchNormalization(name="decode_norm2")(joined))
+    # A residual that begins with no weight, so that the weights of a decoder without it can be continued from.
+    residual = layers.Conv2D(DECODER_WIDTH, 3, padding="same", use_bias=False, name="decode_conv2")(joined)
+    residual = layers.BatchNormalization(gamma_initializer="zeros", name="decode_norm3")(residual)
+    joined = layers.Activation("relu", name="decode_relu3")(layers.Add(name="decode_add2")([joined, residual]))
 
     exact: dict[str, Any] = {"dtype": "float32"}  # sums over places, and probabilities, need more digits than bfloat16
     decoded = layers.Conv2D(POINTS * ours.CHANNELS, 1, name="decode_points", **exact)(joined)
@@ -120,7 +124,7 @@ def branches(classes: int, maps: Maps, *, learns: bool) -> Branches:
 
 
 def build(classes: int, input_size: int) -> keras.Model:
-    """Build the network that classifies; 3.9 million parameters, 383 million multiply-adds with 29 classes at 128x128.
+    """Build the network that classifies; 3.9 million parameters, 391 million multiply-adds with 29 classes at 128x128.
 
     Args:
         classes: number of outputs.

@@ -17,8 +17,8 @@ class Weights:
 
     fused: float = 1.0
     appearance: float = 0.8
-    geometry: float = 0.4
-    points: float = 4.0
+    geometry: float = 0.6
+    points: float = 8.0
     depth: float = 0.5
     heatmaps: float = 0.15
     hand: float = 0.1

@@ -30,8 +30,13 @@ def write_weights(network: keras.Model, path: Path) -> None:
         np.savez(file, **values)
 
 
-def read_weights(network: keras.Model, path: Path) -> None:
+def read_weights(network: keras.Model, path: Path, *, grown: bool = False) -> None:
     """Give a network the weights of a file that `write_weights` or Keras (`.weights.h5`) wrote.
+
+    Args:
+        network: changed in place.
+        path: of the file.
+        grown: whether the network may have layers that a `.npz` lacks; they keep the weights that they have.
 
     Raises:
         ModelError: the file is missing, or is of another network.
@@ -43,12 +48,13 @@ def read_weights(network: keras.Model, path: Path) -> None:
         return
     with np.load(path) as stored:
         wanted = {f"{layer.name}/{n}" for layer in network.layers for n in range(len(layer.get_weights()))}
-        if set(stored.files) != wanted:
-            others = ", ".join(sorted(wanted ^ set(stored.files))[:3])
-            raise ModelError(f"{path} holds the weights of another network: {others} are not in both.")
+        others = set(stored.files) - wanted if grown else wanted ^ set(stored.files)
+        if others:
+            names = ", ".join(sorted(others)[:3])
+            raise ModelError(f"{path} holds the weights of another network: {names} are not in both.")
         for layer in network.layers:
             count = len(layer.get_weights())
-            if count:
+            if count and f"{layer.name}/0" in stored:
                 layer.set_weights([stored[f"{layer.name}/{n}"].astype(np.float32) for n in range(count)])
 
 

@@ -14,13 +14,14 @@ keras = pytest.importorskip("keras")
 
 from asl_edge.runtime.hand_landmarks import POINTS  # noqa: E402
 from asl_edge.training.networks import landmark_layers as ours  # noqa: E402
-from pretrained.landmarks.batches import SMOOTHING, Batches, BatchPlan  # noqa: E402
+from pretrained.landmarks.batches import SMOOTHING, Batches, BatchPlan, without_hand  # noqa: E402
 from pretrained.landmarks.image_cache import ImageCache, Labelled, write_cache  # noqa: E402
 from pretrained.landmarks.network.architecture import OUTPUTS, appearance_only, build, start_from_pretrained  # noqa: E402
 from pretrained.landmarks.network.fused_norm import make_norms_fused  # noqa: E402
 from pretrained.landmarks.network.loss import Weights, losses, total  # noqa: E402
 from pretrained.landmarks.network.weights_file import read_weights, write_weights  # noqa: E402
 from pretrained.landmarks.sources import NO_LETTER, Item  # noqa: E402
+from pretrained.landmarks.stages import APPEARANCE_MODEL  # noqa: E402
 from pretrained.landmarks.training import BEST_WEIGHTS, CHECKPOINT, HISTORY, Settings, Trainer, run  # noqa: E402
 
 SIZE = 64  # gives 7 x 7 places
@@ -66,11 +67,11 @@ def test_starts_as_the_pretrained_model(images: Any) -> None:
 
     rng = np.random.default_rng(2)
     batch = rng.integers(0, 255, (6, 128, 128, 3), np.uint8)
-    with Predictor(zoom=False) as predictor:
+    with Predictor(APPEARANCE_MODEL, zoom=False) as predictor:
         expected = predictor.probabilities(batch)
         temperature = predictor.spec.temperature
     started = build()
-    start_from_pretrained(started, "pretrained", batch)
+    start_from_pretrained(started, str(APPEARANCE_MODEL), batch)
     logits = np.asarray(started(batch)["appearance"]) / temperature
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
 
@@ -88,7 +89,7 @@ def test_fused_normalisation_computes_the_same(images: Any, training: bool) -> N
     outputs = [np.asarray(network(images, training=training)["fused"]) for network in (plain, fused)]
     moving = [network.get_layer("norm3").get_weights()[2] for network in (plain, fused)]
 
-    assert len(names) == 10
+    assert len(names) == 11
     assert np.allclose(outputs[0], outputs[1], atol=1e-3)
     assert np.allclose(moving[0], moving[1], atol=1e-4)
 
@@ -214,6 +215,34 @@ def test_weights_of_another_network_are_refused(network: Any, tmp_path: Path) ->
         read_weights(network, tmp_path / "other.npz")
     with pytest.raises(ModelError, match="no weights"):
         read_weights(network, tmp_path / "missing.npz")
+
+
+def test_a_network_that_grew_keeps_the_weights_of_what_is_new(network: Any, images: Any, tmp_path: Path) -> None:
+    write_weights(network, tmp_path / "all.npz")
+    with np.load(tmp_path / "all.npz") as stored:
+        smaller = {
+            name: stored[name] for name in stored.files if not name.startswith(("decode_conv2/", "decode_norm3/"))
+        }
+    np.savez(tmp_path / "smaller.npz", **smaller)
+    grown = build(input_size=SIZE)
+    read_weights(grown, tmp_path / "smaller.npz", grown=True)
+
+    assert np.allclose(np.asarray(grown(images)["fused"]), np.asarray(network(images)["fused"]), atol=0.02)
+    with pytest.raises(ModelError, match="another network"):
+        read_weights(grown, tmp_path / "smaller.npz")
+
+
+def test_a_hand_is_painted_over() -> None:
+    image = np.full((60, 80, 3), 90, np.uint8)
+    points = np.zeros((POINTS, 3), np.float32)
+    points[:, :2] = np.random.default_rng(1).uniform(30, 45, (POINTS, 2))
+    for x, y in np.round(points[:, :2]).astype(int):
+        image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    room = without_hand(image, points)
+
+    assert room.shape == (160, 160, 3)
+    assert (image > 200).mean() > 0.02
+    assert not (room > 200).any()
 
 
 def test_a_folder_without_checkpoint_is_named(tmp_path: Path, network: Any) -> None:

@@ -17,7 +17,7 @@ from asl_edge.runtime.engine.session import open_session
 def test_all_nodes_of_the_model_in_the_box_run_on_the_cpu() -> None:
     found = placement(provider="cpu", threads=1)
     assert set(found.nodes) == {"cpu"}
-    assert 10 <= found.nodes["cpu"] <= 25
+    assert found.nodes["cpu"] >= 10
     assert found.on_cpu == {}  # it was asked for
     assert in_words(found).endswith(f"(fp16-weights): {found.nodes['cpu']} nodes, {found.nodes['cpu']} on cpu")
 
