@@ -17,6 +17,7 @@ from asl_edge.imaging.preprocess import Image, load, load_whole, load_with_size,
 from asl_edge.labels import NOTHING
 from asl_edge.metrics import Floats
 from asl_edge.runtime.hand_landmarks import POINTS, in_pixels, plausible
+from asl_edge.runtime.landmark_zoom import LandmarkZoom
 from asl_edge.runtime.model_loading import open_model
 from asl_edge.runtime.model_options import ModelOptions, changed
 from asl_edge.runtime.onnx_file.metadata import check_signature
@@ -54,8 +55,6 @@ _HAND_DETAIL = 320
 """A JPEG in which the hand model searches keeps twice this many pixels on its shorter side, if it has them."""
 
 _FOUND = (LANDMARKS_NAME, HAND_NAME)
-_LEAST_HAND = 0.5
-"""Least probability of a hand whose landmarks a prediction shows."""
 _NO_HAND = np.full((POINTS, 3), np.nan, np.float32)
 
 
@@ -430,11 +429,11 @@ class Predictor:
         if self.zoom is not None:
             passes = self._zoom_pass(self._infer, images, self.zoom)
             found = passes.landmarks() if LANDMARKS_NAME in self.zoom.outputs else None
-            return _Classified(passes.combined(), passes.crop_boxes, None if found is None else _of_hands(*found))
+            return _Classified(passes.combined(), passes.crop_boxes, None if found is None else self._of_hands(*found))
         if self.spec.landmarks is None:
             return _Classified(self._infer(images)[OUTPUT_NAME])
         outputs = self._infer(images, _FOUND)
-        return _Classified(outputs[OUTPUT_NAME], None, _of_hands(*(outputs[name] for name in _FOUND)))
+        return _Classified(outputs[OUTPUT_NAME], None, self._of_hands(*(outputs[name] for name in _FOUND)))
 
     def _last_pass(self, images: Image) -> tuple[Floats, Floats]:
         """Return probabilities and features of each image's last pass, without any adaptation."""
@@ -443,6 +442,13 @@ class Predictor:
             return outputs[OUTPUT_NAME], outputs[FEATURES_NAME]
         passes = self._zoom_pass(self._infer_unadapted, images, self.zoom)
         return passes.last(OUTPUT_NAME), passes.last(FEATURES_NAME)
+
+    def _of_hands(self, points: Floats, hands: Floats) -> Floats:
+        """Return points (N, 21, 3), NaN where there is no hand: its probability is low, or it has odd proportions."""
+        least = self.zoom.least_hand if isinstance(self.zoom, LandmarkZoom) else LandmarkZoom.least_hand
+        with np.errstate(over="ignore", invalid="ignore"):
+            there = (hands[:, 0] >= least) & plausible(points)
+        return np.where(there[:, None, None], points, np.float32(np.nan))
 
     def _zoom_pass(self, infer: Infer, images: Image, zoom: BoxFinder) -> ZoomPass:
         nothing = self.spec.classes.index(NOTHING) if NOTHING in self.spec.classes else None
@@ -538,13 +544,6 @@ def _hand_model(spec: ModelSpec, options: ModelOptions, workers: int) -> HandMod
 
 def _as_wanted(extent: int, wanted: int | None) -> bool:
     return wanted is None or extent == wanted
-
-
-def _of_hands(points: Floats, hands: Floats) -> Floats:
-    """Return points (N, 21, 3), NaN where there is no hand: where its probability is low, or it has odd proportions."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        there = (hands[:, 0] >= _LEAST_HAND) & plausible(points)
-    return np.where(there[:, None, None], points, np.float32(np.nan))
 
 
 def _stacked(images: list[Image]) -> Image:

@@ -30,6 +30,7 @@ from asl_edge.imaging.preprocess import Image, decode, opencv, read_file, to_squ
 from asl_edge.labels import CLASSES, canonical
 from asl_edge.metrics import Floats, expected_calibration_error, softmax, with_temperature
 from asl_edge.runtime.hand_landmarks import bounding_squares
+from asl_edge.runtime.landmark_zoom import LandmarkZoom
 from benchmarks.harness.report import argument_parser
 from pretrained.dataset import is_augmented
 from pretrained.evaluation_log import LOG, Entry, Figure, append, now
@@ -44,9 +45,9 @@ SETS = ("dev-wall", "dev-rooms", "dev-webcam", "dev-frames", "held-out")
 BY_PERSON = ("dev-webcam", "dev-frames")
 MEAN_OVER_PEOPLE = "dev-webcam"
 """The set that is logged as a mean over people; in `dev-frames` most of its people have a handful of images."""
-CROP_MARGIN = 1.45
+CROP_MARGIN = LandmarkZoom.margin
 """Side of the second pass's crop in spans of the hand, that of the crops in `signers`."""
-SECOND_SHARE = 0.6
+SECOND_SHARE = LandmarkZoom.share
 """Weight of the second pass."""
 SELECTIVE = 0.97
 _LEAST_CROP = 24

@@ -360,3 +360,10 @@ def test_a_person_can_adapt_it(model: Path, tmp_path: Path) -> None:
     ]
     assert right[1] > right[0]
     assert [one.landmarks for one in after] == [one.landmarks for one in before]
+
+
+def test_what_is_shown_as_a_hand_follows_the_models_own_rule(model: Path, tmp_path: Path) -> None:
+    lax = changed(model, tmp_path / "lax.onnx", zoom=LandmarkZoom(least_hand=0.0).to_dict())
+    with Predictor(model) as usual, Predictor(lax) as other:
+        assert usual([DARK])[0].landmarks is None, "nothing is there"
+        assert other([DARK])[0].landmarks is not None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class HandModel:
         self._file = file
 
     @cached_property
-    def _letters(self) -> object:
+    def _letters(self) -> Any:
         return open_session(self._file, OpenRequest(provider="cpu", threads=1)).session
 
     def points_in(self, images: Sequence[Image] | Image) -> Floats:
@@ -150,7 +151,7 @@ class HandModel:
             return result
         given = normalised(hands[found])
         both = np.concatenate([given, given * np.array((-1, 1, 1), np.float32)])
-        (values,) = self._letters.run(["probabilities"], {"points": both})  # type: ignore[attr-defined]
+        (values,) = self._letters.run(["probabilities"], {"points": both})
         mean = values.reshape(2, -1, values.shape[1]).mean(axis=0)[:, self._columns]
         result[found] = mean / np.maximum(mean.sum(axis=1, keepdims=True), 1e-9)
         return result

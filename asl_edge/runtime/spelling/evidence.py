@@ -13,6 +13,8 @@ from asl_edge.metrics import Floats
 from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
 
 Doubles = npt.NDArray[np.float64]
+ROUNDING = 1e-6
+"""Seconds that do not matter."""
 
 
 class Frame(NamedTuple):

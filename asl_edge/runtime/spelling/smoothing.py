@@ -9,11 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.runtime.spelling.event import Commit
-from asl_edge.runtime.spelling.evidence import Doubles, Frame
+from asl_edge.runtime.spelling.evidence import ROUNDING, Doubles, Frame
 from asl_edge.runtime.spelling.spelling_spec import ExponentialRules, MajorityRules
-
-_ROUNDING = 1e-6
-"""Seconds that do not matter."""
 
 
 class ExponentialDecoder:
@@ -61,7 +58,7 @@ class ExponentialDecoder:
             self._sum = self._seconds = 0.0
         self._sum += float(values[place]) * frame.seconds
         self._seconds += frame.seconds
-        held = frame.time - self._since >= self._holds[place] - _ROUNDING
+        held = frame.time - self._since >= self._holds[place] - ROUNDING
         if not held or place == self._committed:
             return []
         self._committed, self._below = place, None
@@ -77,7 +74,7 @@ class ExponentialDecoder:
             return
         if self._below is None:
             self._below = frame.time
-        if frame.time - self._below >= self._rules.gap_seconds - _ROUNDING:
+        if frame.time - self._below >= self._rules.gap_seconds - ROUNDING:
             self._committed = -1
 
     def finish(self, time: float) -> list[Commit]:
@@ -131,7 +128,7 @@ class MajorityDecoder:
         if self._started is None:
             self._started = frame.time - frame.seconds
         longest = float(self._windows.max(initial=self._rules.window_seconds))
-        while self._votes and self._votes[0][0] <= frame.time - longest - _ROUNDING:
+        while self._votes and self._votes[0][0] <= frame.time - longest - ROUNDING:
             self._votes.popleft()
         if self._committed >= 0 and self._share(self._committed, self._rules.window_seconds)[0] < self._rules.release:
             self._committed = -1
@@ -141,7 +138,7 @@ class MajorityDecoder:
             return []
         window = float(self._windows[place])
         share, started, probability = self._share(place, window)
-        enough = frame.time - self._started >= window - _ROUNDING
+        enough = frame.time - self._started >= window - ROUNDING
         if not (enough and share >= self._rules.enter):
             self._pending = int(self._columns[place]), min(share / max(self._rules.enter, 1e-3), 1.0)
             return []
@@ -153,7 +150,7 @@ class MajorityDecoder:
         shares: dict[int, float] = {}
         since = self._votes[-1][0] - self._rules.window_seconds
         for time, seconds, place, _ in self._votes:
-            if time > since + _ROUNDING and place >= 0:
+            if time > since + ROUNDING and place >= 0:
                 shares[place] = shares.get(place, 0.0) + seconds
         return max(shares, key=shares.__getitem__, default=-1)
 
@@ -162,7 +159,7 @@ class MajorityDecoder:
         now = self._votes[-1][0]
         total, own, weighted, started = 0.0, 0.0, 0.0, now
         for time, seconds, voted, probability in self._votes:
-            if time <= now - window + _ROUNDING:
+            if time <= now - window + ROUNDING:
                 continue
             total += seconds
             if voted == place:

@@ -19,12 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from asl_edge.runtime.spelling.event import Commit
-from asl_edge.runtime.spelling.evidence import Doubles, Frame
+from asl_edge.runtime.spelling.evidence import ROUNDING, Doubles, Frame
 from asl_edge.runtime.spelling.spelling_spec import PACE_LETTERS, PACE_SECONDS, ViterbiRules
 
 _NEVER = -math.inf
-_ROUNDING = 1e-6
-"""Seconds that do not matter."""
 
 
 class _Hold(NamedTuple):
@@ -217,7 +215,7 @@ class ViterbiDecoder:
 
     def _grow(self, time: float) -> None:
         """Let holds be left that are long enough."""
-        while self._young and time - self._young[0].time >= self._shortest - _ROUNDING:
+        while self._young and time - self._young[0].time >= self._shortest - ROUNDING:
             young = self._young.popleft()
             better = young.scores > self._scores
             self._scores[better] = young.scores[better]
@@ -261,7 +259,7 @@ class ViterbiDecoder:
             if hold is None:
                 return commits
             certain = best.score - best.rival >= self._rules.margin
-            old = self._time - hold.started >= self._rules.lag_seconds - _ROUNDING
+            old = self._time - hold.started >= self._rules.lag_seconds - ROUNDING
             if not (certain or old or last):
                 return commits
             commits.append(Commit(int(self._columns[hold.place]), hold.started, hold.probability))
