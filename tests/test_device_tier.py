@@ -57,7 +57,7 @@ def ended(device: Environment, colour_model: Path, images: Path) -> dict[str, su
     benchmark = ("benchmark", *model, "--batch-size", "1,4", "--rounds", "1", "--runs", "3")
     commands: dict[str, tuple[object, ...]] = {
         "table": ("predict", image, *model),
-        "video": ("predict", video, *model, "--csv", "--save-video", device.folder / "out.avi"),
+        "video": ("predict", video, *model, "--csv", "--save", device.folder / "out.avi"),
         "doctor --json": ("doctor", "--json"),
         "doctor": ("doctor",),
         "benchmark": (*benchmark, "--json"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from asl_edge.cli.options import EARLIER_FLAGS, HAND_MODEL, with_hand_model_named
+from asl_edge.cli.options import EARLIER_FLAGS, HAND_MODEL, SAVE, with_files_saved, with_hand_model_named
 from asl_edge.errors import AslEdgeError
 
 if TYPE_CHECKING:
@@ -255,7 +255,8 @@ class _Command(TyperCommand):
         flags = {flag for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         earlier = {old: new for old, new in EARLIER_FLAGS.items() if new in flags}
         paths = {flag for option in self.params if _takes_path(option) for flag in option.opts}
-        args = [_home_expanded(earlier.get(word, word), paths) for word in args]
+        args = [_home_expanded(_renamed(word, earlier), paths) for word in args]
+        args = with_files_saved(args) if SAVE in flags else args
         return super().parse_args(ctx, with_hand_model_named(args) if HAND_MODEL in flags else args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -272,6 +273,12 @@ class _Command(TyperCommand):
         if examples:
             typer.secho(" Examples:", bold=True)
             typer.echo("".join(f"   {line}\n" for line in examples.splitlines()))
+
+
+def _renamed(word: str, earlier: dict[str, str]) -> str:
+    """Return a word of a command with today's name of its flag, also in `--flag=value`."""
+    flag, equals, value = word.partition("=")
+    return f"{earlier.get(flag, flag)}{equals}{value}"
 
 
 def _takes_path(option: Any) -> bool:

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from asl_edge.export.source.open_source import Described
     from asl_edge.runtime.model_options import ModelOptions
 
-EARLIER_FLAGS = {"--second-look": "--zoom", "--no-second-look": "--no-zoom"}
+EARLIER_FLAGS = {"--second-look": "--zoom", "--no-second-look": "--no-zoom", "--save-video": "--save"}
 """What flags were called in earlier versions, and their names now. Accepted for one release, and not listed."""
 
 HAND_MODEL = "--hand-model"
 """An option whose value may be left out (see `with_hand_model_named`)."""
+
+SAVE = "--save"
+SAVED_TEXT = {"--json": ".jsonl", "--csv": ".csv"}
+"""Options that print, and the suffix of what they write if a file follows (see `with_files_saved`)."""
 
 # Headings of the panels that options are grouped in, where a command has more than a few.
 CLASSIFICATION = "Classification"
@@ -206,6 +210,19 @@ def with_hand_model_named(words: Sequence[str]) -> list[str]:
         alone = word == HAND_MODEL and not is_hand_model(following)
         named.append(f"{HAND_MODEL}={DEFAULT}" if alone else word)
     return named
+
+
+def with_files_saved(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with `--save FILE` for `--json FILE.jsonl` and `--csv FILE.csv`.
+
+    Both print where no such file follows, so that `--json hand.jpg` never replaces an image.
+    """
+    saved = list(words)
+    for place in range(len(saved) - 1):
+        suffix = SAVED_TEXT.get(saved[place])
+        if suffix is not None and saved[place + 1].lower().endswith(suffix):
+            saved[place] = SAVE
+    return saved
 
 
 def described(classes: str | None, fit: str | None, bgr: bool | None, pixels: str, weights: Path | None) -> Described:

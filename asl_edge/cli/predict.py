@@ -13,6 +13,7 @@ import typer
 from asl_edge.cli.options import (
     CLASSIFICATION,
     HARDWARE,
+    SAVE,
     HandModel,
     Model,
     Provider,
@@ -61,10 +62,12 @@ def predict(
     show: Annotated[
         bool, typer.Option("--show", help="Show video in a window, with the guide box.", rich_help_panel=_VIDEO)
     ] = False,
-    save_video: Annotated[
-        Path | None,
+    save: Annotated[
+        list[Path] | None,
         typer.Option(
-            "--save-video", metavar="FILE", help="Write video with guide box and letter.", rich_help_panel=_VIDEO
+            "--save",
+            metavar="FILE",
+            help="Write a video with letters (.mp4, .avi), or predictions (.jsonl, .csv). Repeatable.",
         ),
     ] = None,
     provider: Provider = "auto",
@@ -96,7 +99,7 @@ def predict(
         asl-edge predict hand.jpg
         asl-edge predict photos/ "more/*.png" --json
         asl-edge predict 0 --show
-        asl-edge predict clip.mp4 --model model.onnx --save-video out.mp4
+        asl-edge predict clip.mp4 --save annotated.mp4 --save letters.csv
     """
     import warnings
 
@@ -123,7 +126,7 @@ def predict(
             from asl_edge.runtime.diagnostics.node_placement import in_words, placement
 
             _tell(in_words(placement(model, options)), quiet=True)
-        sinks = _video_sinks(stack, sources, show, save_video)
+        sinks = _saved(stack, sources, show, save or [])
         sinks.append(stack.enter_context(_text_sink(as_json, as_csv)))
         stack.enter_context(warnings.catch_warnings())
         for category in (ProviderWarning, EngineBuildNotice):
@@ -163,20 +166,28 @@ def _text_sink(as_json: bool, as_csv: bool) -> TextSink:
     return CsvSink(sys.stdout) if as_csv else TableSink(sys.stdout)
 
 
-def _video_sinks(stack: ExitStack, sources: list[str], show: bool, save_video: Path | None) -> list[Sink]:
-    """Open the window and the video file, if they were asked for."""
-    from asl_edge.runtime.streams.sources import is_camera, is_video
+def _saved(stack: ExitStack, sources: list[str], show: bool, paths: list[Path]) -> list[Sink]:
+    """Open the window and the files that were asked for."""
+    from asl_edge.cli.output.saved_files import kinds_of_files
+    from asl_edge.runtime.streams.sinks import CsvSink, JsonLinesSink, refuse_to_replace, text_file
+    from asl_edge.runtime.streams.sources import given_files, is_camera, is_video
     from asl_edge.runtime.streams.video_sinks import VideoFileSink, WindowSink
 
-    if (show or save_video) and not any(is_video(source) for source in sources):
+    kinds = kinds_of_files(paths, (".jsonl", ".csv"))
+    if (show or "video" in kinds) and not any(is_video(source) for source in sources):
         raise UserError(
-            "--show and --save-video are for videos and cameras, and there is none among the sources. Leave them out."
+            "--show and saving a video are for videos and cameras, and there is none among the sources. Leave them out."
         )
     sinks: list[Sink] = []
     if show:
         sinks.append(stack.enter_context(WindowSink(mirror=any(is_camera(source) for source in sources))))
-    if save_video:
-        sinks.append(stack.enter_context(VideoFileSink(save_video)))
+    for path, kind in zip(paths, kinds, strict=True):
+        refuse_to_replace(path, given_files(sources), SAVE)
+        if kind == "video":
+            sinks.append(stack.enter_context(VideoFileSink(path)))
+        else:
+            file = stack.enter_context(text_file(path, SAVE))
+            sinks.append(stack.enter_context(JsonLinesSink(file) if kind == ".jsonl" else CsvSink(file)))
     return sinks
 
 

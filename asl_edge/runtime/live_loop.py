@@ -13,6 +13,7 @@ from asl_edge.metrics import Floats
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.spelling.event import Event
 from asl_edge.runtime.spelling.speller import Speller
+from asl_edge.runtime.spelling.word_list import WordHelp
 from asl_edge.runtime.streams.item import Item, centre_square
 from asl_edge.runtime.streams.live.frame import Frame, Region, resized, rotated
 from asl_edge.runtime.streams.live.readers import LiveOptions
@@ -26,7 +27,7 @@ _FRAMES_PER_SECOND = 30.0
 
 @dataclass(frozen=True)
 class View:
-    """How frames are seen."""
+    """What the model gets of each frame."""
 
     region: Region = field(default_factory=Region)
     left_hand: bool = False
@@ -62,6 +63,7 @@ def spell_frames(
     *,
     view: View | None = None,
     keys: Callable[[], bool] | None = None,
+    words: WordHelp | None = None,
 ) -> str:
     """Read fingerspelling from frames until they end; return the text.
 
@@ -70,8 +72,9 @@ def spell_frames(
         predictor: with `top_k` of all its classes.
         speller: its classes are the predictor's.
         sinks: receive each step.
-        view: region and hand; None for the centre square as it is.
+        view: region and hand; None for whole frames as they are.
         keys: called after each frame, to act on keys; True ends the loop.
+        words: suggests words for what is being spelled; only suggests.
 
     Raises:
         ImageError: a frame cannot be used, or a recorded source cannot be read.
@@ -85,6 +88,8 @@ def spell_frames(
             start = frame.time if start is None else start
             time = frame.time - start
             step = _step(frame, time, predictor, speller, view)
+            if words is not None:
+                step = step._replace(suggestions=tuple(one.word for one in words.suggestions))
             for sink in sinks:
                 sink.write(step)
             if keys is not None and keys():

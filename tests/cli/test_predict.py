@@ -135,7 +135,7 @@ def test_a_video(run: Run, colour_model: Path, tmp_path: Path) -> None:
         writer.write(frame)
     writer.release()
 
-    code, out, _ = run(path, "--model", colour_model, "--json", "--save-video", tmp_path / "out.avi")
+    code, out, _ = run(path, "--model", colour_model, "--json", "--save", tmp_path / "out.avi")
 
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -144,8 +144,38 @@ def test_a_video(run: Run, colour_model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.avi").stat().st_size > 1000
 
 
+def test_predictions_are_saved_beside_what_is_printed(
+    run: Run, colour_model: Path, video: Path, tmp_path: Path
+) -> None:
+    lines, rows = tmp_path / "out.jsonl", tmp_path / "out.csv"
+    code, out, _ = run(video, "--model", colour_model, "--json", lines, "--save", rows)
+
+    assert code == 0
+    assert out.startswith("letter"), "the table is printed as without files"
+    assert len(lines.read_text().splitlines()) == len(rows.read_text().splitlines()) - 1 == len(out.splitlines()) - 1
+    assert json.loads(lines.read_text().splitlines()[0])["frame"] == 0
+
+
+def test_json_before_an_image_prints_and_never_replaces_it(run: Run, colour_model: Path, tmp_path: Path) -> None:
+    image = tmp_path / "hand.png"
+    cv2.imwrite(str(image), np.full((32, 32, 3), 90, np.uint8))
+    before = image.read_bytes()
+    code, out, _ = run("--json", image, "--model", colour_model)
+    assert (code, json.loads(out)["source"]) == (0, str(image))
+    assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["csi://0", "gst:videotestsrc ! appsink", "csi://front"])
+def test_cameras_without_a_number(run: Run, colour_model: Path, source: str) -> None:
+    if cv2.CAP_GSTREAMER in cv2.videoio_registry.getBackends():
+        pytest.skip("this OpenCV has GStreamer")
+    code, out, err = run(source, "--model", colour_model)
+    assert (code, out) == (2, "")
+    assert "GStreamer" in err or "csi:// takes the number" in err
+
+
 def test_a_saved_video_plays_as_fast_as_its_source(run: Run, colour_model: Path, video: Path, tmp_path: Path) -> None:
-    code, _, _ = run(video, "--model", colour_model, "--save-video", tmp_path / "out.mp4")
+    code, _, _ = run(video, "--model", colour_model, "--save", tmp_path / "out.mp4")
 
     assert code == 0
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(10)
@@ -154,7 +184,7 @@ def test_a_saved_video_plays_as_fast_as_its_source(run: Run, colour_model: Path,
 def test_a_video_is_not_saved_over_itself(run: Run, colour_model: Path, video: Path) -> None:
     before = video.read_bytes()
 
-    code, out, err = run(video, "--model", colour_model, "--save-video", video)
+    code, out, err = run(video, "--model", colour_model, "--save", video)
 
     assert (code, out) == (2, "")
     assert err.startswith(f"Error: {video} is the same file as the source")
@@ -169,7 +199,7 @@ def test_a_video_where_none_can_be_written(
 ) -> None:
     (tmp_path / "afile").touch()
     with read_only(tmp_path / "ro"):
-        code, out, err = run(video, "--model", colour_model, "--save-video", tmp_path / place)
+        code, out, err = run(video, "--model", colour_model, "--save", tmp_path / place)
 
     assert (code, out) == (2, "")
     assert message in err
@@ -237,8 +267,8 @@ def test_libraries_say_nothing_of_damaged_files(colour_model: Path, images: Path
         (["--json", "--csv"], "--json and --csv exclude each other"),
         (["--provider", "tpu"], "Unknown provider 'tpu'"),
         (["--provider", "xnnpack"], "has no xnnpack; it has"),
-        (["--show"], "--show and --save-video are for videos"),
-        (["--save-video", "x.mp4"], "--show and --save-video are for videos"),
+        (["--show"], "--show and saving a video are for videos"),
+        (["--save", "x.mp4"], "--show and saving a video are for videos"),
     ],
 )
 def test_options_that_cannot_be(run: Run, colour_model: Path, words: list[str], message: str) -> None:

@@ -127,7 +127,7 @@ def test_a_source_is_never_replaced(
     before = video.read_bytes()
 
     with (
-        pytest.raises(UserError, match="is the same file as the source .* Name another file with --save-video"),
+        pytest.raises(UserError, match="is the same file as the source .* Name another file with --save"),
         VideoFileSink(out) as sink,
     ):
         predict_sources(["missing.jpg", source], [sink], model=colour_model)

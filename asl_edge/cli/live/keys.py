@@ -10,8 +10,15 @@ from typing import Any, TextIO
 
 from asl_edge.cli.live.platform_programs import copy, speak
 from asl_edge.runtime.spelling.speller import Speller
+from asl_edge.runtime.spelling.word_list import WordHelp
 
 HELP = "Keys: Backspace or u undo, c clear, y copy, s speak, q quit"
+HELP_WITH_WORDS = f"{HELP}; Tab or 1, 2, 3 take a suggestion"
+_QUIT = frozenset("qQ\x1b")
+_NO_PROGRAM = {
+    copy: "No program for the clipboard was found: install wl-clipboard, xclip or xsel.",
+    speak: "No program that speaks was found: install espeak-ng or speech-dispatcher.",
+}
 _UNDO = frozenset("u\b\x7f")
 
 
@@ -49,14 +56,20 @@ class TerminalKeys:
         return list(os.read(self._file.fileno(), 64).decode("ascii", "ignore"))
 
 
-def act(key: str, speller: Speller) -> bool:
-    """Do what a key asks for; whether it asks to quit."""
+def act(key: str, speller: Speller, words: WordHelp | None = None) -> str | None:
+    """Do what a key asks for, if it asks for anything but to quit; return what to tell the user, None for nothing."""
     if key in _UNDO:
         speller.undo()
     elif key in "cC":
         speller.clear()
-    elif key in "yY":
-        copy(speller.text)
-    elif key in "sS":
-        speak(speller.text)
-    return key in "qQ\x1b"
+    elif key in "yYsS" and speller.text:
+        program = copy if key in "yY" else speak
+        return None if program(speller.text) else _NO_PROGRAM[program]
+    elif key in "\t123" and words is not None:
+        words.take(0 if key == "\t" else int(key) - 1)
+    return None
+
+
+def quits(key: str) -> bool:
+    """Whether a key ends the command."""
+    return key in _QUIT

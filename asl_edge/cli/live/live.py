@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asl_edge.cli.options import Model, Provider, Strict, Threads, Threshold, Zoom, model_options
+from asl_edge.cli.options import SAVE, HandModel, Model, Provider, Strict, Threads, Threshold, Zoom, model_options
 from asl_edge.errors import UserError
 
 if TYPE_CHECKING:
     from asl_edge.runtime.spelling.speller import Speller
+    from asl_edge.runtime.spelling.word_list import WordHelp
     from asl_edge.runtime.streams.live.frame import Frame
     from asl_edge.runtime.streams.live.newest_frame import LiveSource
     from asl_edge.runtime.streams.live.readers import LiveOptions
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from asl_edge.runtime.streams.live.step import LiveSink
 
 _SOURCE, _OUTPUT = "Source", "Output"
+_LIVE_RATE = 30.0
+"""Frames per second of a video saved from a camera."""
 
 
 def live(
@@ -35,6 +38,10 @@ def live(
     model: Model = None,
     adapted: Annotated[
         Path | None, typer.Option("--adapted", metavar="FILE", help="The signer's file from `asl-edge adapt`.")
+    ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option("--words", metavar="FILE", help="Suggest words of this list: a word and its count per line."),
     ] = None,
     spelling: Annotated[
         Path | None,
@@ -62,10 +69,10 @@ def live(
         typer.Option(
             "--roi",
             metavar="BOX",
-            help="x,y,w,h in pixels, center, or auto: the model finds the hand.",
+            help="auto: the model finds the hand; center; or x,y,w,h in pixels.",
             rich_help_panel=_SOURCE,
         ),
-    ] = "center",
+    ] = "auto",
     left_hand: Annotated[
         bool, typer.Option("--left-hand", help="Mirror frames before they are classified.", rich_help_panel=_SOURCE)
     ] = False,
@@ -81,11 +88,17 @@ def live(
         bool, typer.Option("--mirror", help="Show the window as a mirror.", rich_help_panel=_OUTPUT)
     ] = False,
     save: Annotated[
-        Path | None,
-        typer.Option("--save", metavar="FILE", help="Write a video with letters and text.", rich_help_panel=_OUTPUT),
+        list[Path] | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Write a video with letters (.mp4, .avi), events (.jsonl, .csv) or the text (.txt). Repeatable.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     threshold: Threshold = None,
     zoom: Zoom = True,
+    hand_model: HandModel = None,
     provider: Provider = "auto",
     strict: Strict = False,
     threads: Threads = None,
@@ -94,18 +107,20 @@ def live(
 
     It reads fingerspelling, letter by letter; it does not translate sign language. Of a camera or a stream the newest
     frame is used, and one that is lost is opened again; of a video every frame, as fast as it can be read. Keys, in the
-    terminal or the window: Backspace or u takes back a letter, c clears, y copies, s speaks, q quits.
+    terminal or the window: Backspace or u takes back a letter, c clears, y copies, s speaks, q quits; with --words, Tab
+    takes the first suggestion.
 
     Examples:
         asl-edge live
         asl-edge live 0 --show --mirror
-        asl-edge live clip.mp4 --text
+        asl-edge live clip.mp4 --text --save annotated.mp4
         asl-edge live http://camera.local/stream --json
     """
     from asl_edge.runtime.live_loop import View, spell_frames
     from asl_edge.runtime.predictor import Predictor
     from asl_edge.runtime.spelling.speller import Speller
     from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
+    from asl_edge.runtime.spelling.word_list import WordHelp, WordList
     from asl_edge.runtime.streams.live.frame import ROTATIONS, Region
     from asl_edge.runtime.streams.live.readers import LiveOptions
     from asl_edge.spec import MOST_CLASSES
@@ -116,23 +131,24 @@ def live(
         raise UserError(f"--rotate must be 0, 90, 180 or 270. Received: {rotate}")
     view = View(Region.parse(roi), left_hand)
     asked = LiveOptions(_size(size), fps, rotate)
-    options = model_options(provider=provider, strict=strict, threads=threads, zoom=zoom)
+    options = model_options(provider=provider, strict=strict, threads=threads, zoom=zoom, hand_model=hand_model)
     with ExitStack() as stack:
         sinks: list[LiveSink] = [_text_sink(as_json, as_csv, as_text)]
         window = _window(stack, mirror != left_hand) if show else None
         if window is not None:
             sinks.append(window)
-        if save is not None:
-            sinks.append(_video(stack, save, source, fps))
+        live_only = _is_live(source)
+        sinks += _saved(stack, save or [], source, (fps or _LIVE_RATE) if live_only else fps)
         predictor = stack.enter_context(
             Predictor(model, options, batch_size=1, threshold=threshold, top_k=MOST_CLASSES, adaptation=adapted)
         )
         spec = SpellingSpec.of_model(predictor.spec) if spelling is None else SpellingSpec.load(spelling)
         speller = Speller(spec, predictor.spec.classes)
+        help_with = None if words is None else WordHelp(WordList.load(words, spec), speller)
         frames, opened = _frames(stack, source, asked)
-        keys = _keys(stack, speller, window)
+        keys = _keys(stack, speller, sinks, help_with)
         try:
-            spell_frames(frames, predictor, speller, sinks, view=view, keys=keys)
+            spell_frames(frames, predictor, speller, sinks, view=view, keys=keys, words=help_with)
         except BrokenPipeError:
             from asl_edge.cli import discard
 
@@ -147,13 +163,18 @@ def _frames(stack: ExitStack, source: str, asked: LiveOptions) -> tuple[Iterable
     """Return the frames of a source, and the source itself where it is a live one."""
     from asl_edge.runtime.live_loop import recorded_frames
     from asl_edge.runtime.streams.live.newest_frame import LiveSource
-    from asl_edge.runtime.streams.live.readers import is_live_only
 
-    # Any number is a camera's, so that a wrong one is told as such.
-    if not (is_live_only(source) or (source.isascii() and source.isdigit() and not Path(source).exists())):
+    if not _is_live(source):
         return recorded_frames(source, asked), None
     opened = stack.enter_context(LiveSource(source, asked))
     return opened, opened
+
+
+def _is_live(source: str) -> bool:
+    from asl_edge.runtime.streams.live.readers import is_live_only
+
+    # Any number is a camera's, so that a wrong one is told as such.
+    return is_live_only(source) or (source.isascii() and source.isdigit() and not Path(source).exists())
 
 
 def _text_sink(as_json: bool, as_csv: bool, as_text: bool) -> LiveSink:
@@ -175,26 +196,41 @@ def _window(stack: ExitStack, mirror: bool) -> LiveWindow:
     return LiveWindow(stack.enter_context(closing(Window("asl-edge live (q to quit)"))), mirror=mirror)
 
 
-def _video(stack: ExitStack, path: Path, source: str, fps: float | None) -> LiveSink:
-    from asl_edge.runtime.streams.live.sinks import LiveVideo
+def _saved(stack: ExitStack, paths: list[Path], source: str, rate: float | None) -> Iterator[LiveSink]:
+    """Yield the sinks of the files that were asked for, opened."""
+    from asl_edge.cli.output.saved_files import kinds_of_files
+    from asl_edge.runtime.streams.live.sinks import FinalText, LiveCsv, LiveJsonLines, LiveVideo
+    from asl_edge.runtime.streams.sinks import refuse_to_replace, text_file
+    from asl_edge.runtime.streams.sources import given_files
     from asl_edge.runtime.streams.video_sinks import VideoFileSink
 
-    file = stack.enter_context(VideoFileSink(path, frames_per_second=fps))
-    file.refuse_to_replace([source])
-    return LiveVideo(file)
+    text = {".jsonl": LiveJsonLines, ".csv": LiveCsv, ".txt": FinalText}
+    for path, kind in zip(paths, kinds_of_files(paths, list(text)), strict=True):
+        refuse_to_replace(path, given_files([source]), SAVE)
+        if kind == "video":
+            yield LiveVideo(stack.enter_context(VideoFileSink(path, frames_per_second=rate)), rate)
+        else:
+            yield text[kind](stack.enter_context(text_file(path, SAVE)))
 
 
-def _keys(stack: ExitStack, speller: Speller, window: LiveWindow | None) -> Callable[[], bool]:
-    """Return what acts on keys, and says whether to quit."""
-    from asl_edge.cli.live.keys import HELP, TerminalKeys, act
+def _keys(stack: ExitStack, speller: Speller, sinks: Sequence[LiveSink], words: WordHelp | None) -> Callable[[], bool]:
+    """Return what acts on keys of the terminal and of windows, and says whether to quit."""
+    from asl_edge.cli.live.keys import HELP, HELP_WITH_WORDS, TerminalKeys, act, quits
+    from asl_edge.runtime.streams.live.sinks import LiveWindow, TerminalLine
 
     terminal = stack.enter_context(TerminalKeys())
+    line = next((sink for sink in sinks if isinstance(sink, TerminalLine)), None)
+    windows = [sink for sink in sinks if isinstance(sink, LiveWindow)]
     if sys.stdin.isatty() and sys.stderr.isatty():
-        typer.secho(HELP, err=True, dim=True)
+        typer.secho(HELP if words is None else HELP_WITH_WORDS, err=True, dim=True)
 
     def pressed() -> bool:
-        keys = terminal.keys() + ([] if window is None else window.keys())
-        return bool(sum(act(key, speller) for key in keys))  # each of them acts
+        keys = terminal.keys() + [key for window in windows for key in window.keys()]  # noqa: SIM118
+        for key in keys:
+            message = act(key, speller, words)
+            if message is not None and line is not None:
+                line.note(message)
+        return any(map(quits, keys))
 
     return pressed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from asl_edge.files.regular_file import read_regular
 from asl_edge.labels import LETTERS
 from asl_edge.runtime.spelling.evidence import Doubles, confusion_matrix
 from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
+
+if TYPE_CHECKING:
+    from asl_edge.runtime.spelling.speller import Speller
 
 MOST_WORDS = 500_000
 LONGEST_WORD = 40
@@ -34,6 +37,36 @@ class Suggestion(NamedTuple):
     """In capitals."""
     share: float
     """Its likelihood among all words of the list, 0 to 1."""
+
+
+class WordHelp:
+    """The suggestions for the word that is being spelled, as it grows.
+
+    Args:
+        words: the list.
+        speller: whose `word` is meant.
+    """
+
+    def __init__(self, words: WordList, speller: Speller) -> None:
+        self._words = words
+        self._speller = speller
+        self._known: tuple[str, tuple[Suggestion, ...]] = ("", ())
+
+    @property
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        """What may have been meant, best first; empty between words, and where it is what was signed."""
+        word = self._speller.word
+        if word != self._known[0]:
+            found = tuple(self._words.suggestions(word))
+            self._known = word, () if [one.word for one in found[:1]] == [word] else found
+        return self._known[1]
+
+    def take(self, number: int) -> bool:
+        """Write suggestion `number`, from 0, instead of the word, because a person chose it; whether there is one."""
+        if not 0 <= number < len(self.suggestions):
+            return False
+        self._speller.replace_word(self.suggestions[number].word)
+        return True
 
 
 class WordList:

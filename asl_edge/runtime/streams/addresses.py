@@ -12,6 +12,13 @@ def is_address(source: str) -> bool:
     return known and scheme.lower() != "file" and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
 
 
+def is_pipeline(source: str) -> bool:
+    """Whether `source` is a camera that has no number: `csi://N`, `gst:PIPELINE`, or `picamera2`."""
+    if source == "picamera2":
+        return not os.path.lexists(source)
+    return source.startswith(("csi://", "gst:"))
+
+
 def is_http(source: str) -> bool:
     """Whether `source` is an address that answers one request: an image, a video file, or a stream of JPEGs."""
     return source[:8].lower().startswith(("http://", "https://"))

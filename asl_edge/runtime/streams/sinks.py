@@ -1,13 +1,21 @@
-"""Sinks for predictions: a table for people, JSON lines or CSV for programs. Each line is flushed at once."""
+"""Sinks for predictions: a table for people, JSON lines or CSV for programs. Each line is flushed at once.
+
+Text sinks write to an open file; `text_file` opens one that is written whole or not at all.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TextIO
 
+from asl_edge.errors import UserError
 from asl_edge.imaging.preprocess import Image
 from asl_edge.process.printable import json_for_terminals, on_one_line, valid_text
 from asl_edge.runtime.streams.prediction import Prediction
@@ -24,6 +32,53 @@ class Sink(Protocol):
 
     def write(self, prediction: Prediction, frame: Image | None = None) -> None:
         """Receive one prediction and, for a video, its whole frame (uint8, BGR)."""
+
+
+@contextlib.contextmanager
+def text_file(path: Path, option: str) -> Iterator[TextIO]:
+    """Open a file for the lines of a sink; it gets its name at the end, whole or not at all.
+
+    What was written until Ctrl-C is kept: that is how a camera ends.
+
+    Args:
+        path: the file.
+        option: the option that named it, for messages.
+
+    Raises:
+        UserError: no file can be written there.
+    """
+    from asl_edge.files import atomic
+    from asl_edge.files.writable import refuse_unwritable_file
+
+    refuse_unwritable_file(path, option)
+    interrupt = None
+    with atomic.replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        try:
+            yield file
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
+
+
+def refuse_to_replace(path: Path, sources: Iterable[str], option: str) -> None:
+    """Refuse to overwrite one of `sources`, under any name or link, since it is read while this is written.
+
+    Args:
+        path: the file to be written.
+        sources: paths, or anything else that is no path.
+        option: the option that named the file, for the message.
+
+    Raises:
+        UserError: the file is one of them.
+    """
+    for source in sources:
+        with contextlib.suppress(OSError, ValueError):  # does not exist, or is not a path
+            if os.path.samefile(path, source):  # noqa: PTH121
+                raise UserError(
+                    f"{path} is the same file as the source {source}, which would be replaced. "
+                    f"Name another file with {option}."
+                )
 
 
 class TextSink(ABC):

@@ -11,9 +11,12 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from asl_edge.errors import ImageError
+import numpy as np
+
+from asl_edge.errors import ImageError, ReadFailure
 from asl_edge.imaging.file_kind import MOTION_JPEG_SUFFIXES, VIDEO_SUFFIXES, kind_of_file, suffix_of
-from asl_edge.runtime.streams.addresses import is_address, is_http, local_path
+from asl_edge.imaging.preprocess import opencv
+from asl_edge.runtime.streams.addresses import is_address, is_http, is_pipeline, local_path
 from asl_edge.runtime.streams.folders import Found, LeftOut, images_in, natural_key
 from asl_edge.runtime.streams.item import STANDARD_INPUT, Item, centre_square, guide_box, unread
 from asl_edge.runtime.streams.video import frames, is_camera
@@ -41,7 +44,7 @@ __all__ = [
 
 def is_live(source: str) -> bool:
     """Whether `source` yields its items one by one and may wait for a prediction before the next."""
-    return source == STANDARD_INPUT or is_address(source) or is_camera(source)
+    return source == STANDARD_INPUT or is_address(source) or is_pipeline(source) or is_camera(source)
 
 
 def is_endless(source: str) -> bool:
@@ -58,7 +61,7 @@ def is_endless(source: str) -> bool:
 
 def is_video(source: str) -> bool:
     """Whether `source` yields frames, or may do so: a video file, an address, a camera."""
-    if is_address(source) or is_camera(source):
+    if is_address(source) or is_pipeline(source) or is_camera(source):
         return True
     path = local_path(source)
     if os.path.isdir(path) or _is_pattern(path):  # noqa: PTH112  (a Path of an odd text can raise)
@@ -85,7 +88,8 @@ def items(
     Args:
         sources: paths of images; folders (see `asl_edge.runtime.streams.folders.images_in`); patterns with `*`, `?` or
             `**`, which Windows' shell does not expand; `-` for standard input (see `named_on`); paths of videos;
-            addresses of images, videos and streams (`file://`, `http://`, `rtsp://`, ...); numbers of cameras.
+            addresses of images, videos and streams (`file://`, `http://`, `rtsp://`, ...); numbers of cameras, and
+            `csi://N`, `gst:PIPELINE` and `picamera2`, of which the newest frame is taken.
         standard_input: where `-` reads from; None for `sys.stdin`.
         left_out: counts what folders hold and is not yielded; None if nobody wants to know.
 
@@ -100,6 +104,8 @@ def items(
     for source in sources:
         if source == STANDARD_INPUT:
             yield from _on_standard_input(standard_input)
+        elif is_pipeline(source):
+            yield from _newest(source)
         elif is_camera(source):
             yield from frames(source)
         else:
@@ -140,6 +146,19 @@ def _named(source: str, left_out: LeftOut) -> Iterator[Item]:
         yield from _matches(path, left_out)
     else:
         yield from _file(source)
+
+
+def _newest(source: str) -> Iterator[Item]:
+    """Yield the newest frames of a camera, for as long as it is asked."""
+    from asl_edge.runtime.streams.live.newest_frame import LiveSource
+
+    try:
+        with LiveSource(source) as camera:
+            for frame in camera:
+                rgb = opencv().cvtColor(np.ascontiguousarray(centre_square(frame.image)), opencv().COLOR_BGR2RGB)
+                yield Item(source, rgb, frame.number, frame.image)
+    except ImageError as error:
+        yield Item(source, problem=str(error).removeprefix(f"{source}: "), failed=isinstance(error, ReadFailure))
 
 
 def _matches(pattern: str, left_out: LeftOut) -> Iterator[Item]:

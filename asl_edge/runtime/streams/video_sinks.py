@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -15,16 +14,18 @@ from asl_edge.errors import AslEdgeError, UserError
 from asl_edge.imaging.preprocess import Image, opencv
 from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.prediction import Prediction
+from asl_edge.runtime.streams.sinks import refuse_to_replace
 from asl_edge.runtime.streams.video import quiet
 
 QUIT_KEYS = frozenset((ord("q"), ord("Q"), 27))
 """Codes of the keys that close a window; 27 is Esc."""
 
 _TITLE = "asl-edge (q to quit)"
-_OPTION = "--save-video"
+_OPTION = "--save"
 _USUAL_FRAMES_PER_SECOND = 25.0
 _LAST_FRAMES = 250
-_CONTAINERS = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
+CONTAINERS = frozenset((".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".mjpeg", ".ogv"))
+"""Suffixes of video files."""
 
 
 class Window:
@@ -76,7 +77,7 @@ class WindowSink:
     """
 
     def __init__(self, *, mirror: bool = False) -> None:
-        self._window = Window(_TITLE, "leave out --show (--save-video out.mp4 writes a file)")
+        self._window = Window(_TITLE, "leave out --show (--save out.mp4 writes a file)")
         self._mirror = mirror
         self.closed = False
         """Whether the user has closed the window or pressed q or Esc."""
@@ -123,32 +124,22 @@ class VideoFileSink:
     def __enter__(self) -> VideoFileSink:
         from asl_edge.files.writable import refuse_unwritable_file
 
-        if self._path.suffix.lower() not in _CONTAINERS:
+        if self._path.suffix.lower() not in CONTAINERS:
             raise self._cannot_be_written()
         refuse_unwritable_file(self._path, _OPTION)
         return self
 
     def refuse_to_replace(self, sources: Iterable[str]) -> None:
-        """Refuse to overwrite one of `sources`, under any name or link, since it is read while this is written.
-
-        Raises:
-            UserError: the file is one of them.
-        """
-        for source in sources:
-            with contextlib.suppress(OSError, ValueError):  # does not exist, or is not a path
-                if self._path.samefile(source):
-                    raise UserError(
-                        f"{self._path} is the same file as the source {source}, which would be replaced. "
-                        f"Name another file with {_OPTION}."
-                    )
+        """See `asl_edge.runtime.streams.sinks.refuse_to_replace`."""
+        refuse_to_replace(self._path, sources, _OPTION)
 
     def follow(self, frames_per_second: float | None) -> None:
         """Take over the frame rate of the first source that is written; None if unknown."""
         if self._frames_per_second is None:
             self._frames_per_second = frames_per_second
 
-    def write(self, prediction: Prediction, frame: Image | None = None, text: str = "") -> None:
-        """Add the frame, with `text` at its top; a prediction without a frame is ignored."""
+    def write(self, prediction: Prediction, frame: Image | None = None, text: str = "", times: int = 1) -> None:
+        """Add the frame, with `text` at its top, so many times; a prediction without a frame is ignored."""
         if frame is None:
             return
         if self._writer is None:
@@ -157,8 +148,9 @@ class VideoFileSink:
         overlay.spelled(image, text)
         if (image.shape[1], image.shape[0]) != self._size:
             image = opencv().resize(image, self._size)
-        self._writer.write(image)
-        self._written += 1
+        for _ in range(times):
+            self._writer.write(image)
+        self._written += times
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

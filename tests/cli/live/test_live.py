@@ -15,12 +15,14 @@ import pytest
 from factories.videos import mp4
 
 from asl_edge.cli import main
-from asl_edge.cli.live.keys import TerminalKeys, act
+from asl_edge.cli.live.keys import TerminalKeys, act, quits
 from asl_edge.runtime.spelling.speller import Speller
 from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
-from asl_edge.runtime.streams.live.sinks import TerminalLine
+from asl_edge.runtime.spelling.word_list import WordHelp, WordList
+from asl_edge.runtime.streams.live.sinks import LiveVideo, TerminalLine
 from asl_edge.runtime.streams.live.step import Step
 from asl_edge.runtime.streams.prediction import Prediction
+from asl_edge.runtime.streams.video_sinks import VideoFileSink
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -70,6 +72,48 @@ def test_json_and_an_annotated_video(run: Run, colour_model: Path, video: Path, 
     assert values[-1] == {"event": "end", "text": "ABC"}
     capture = cv2.VideoCapture(str(saved))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 39
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(25, abs=0.1)
+    capture.release()
+
+
+def test_several_files_at_once(run: Run, colour_model: Path, video: Path, tmp_path: Path) -> None:
+    text, events, rows = (tmp_path / f"out{suffix}" for suffix in (".txt", ".jsonl", ".csv"))
+    words = ("--save", text, "--json", events, "--csv", rows)
+    code, out, _ = run(video, "--model", colour_model, *words)
+    assert (code, out) == (0, "ABC\n")
+    assert text.read_text() == "ABC\n"
+    assert json.loads(events.read_text().splitlines()[-1]) == {"event": "end", "text": "ABC"}
+    assert [line.split(",")[1] for line in rows.read_text().splitlines()] == ["letter", "A", "B", "C"]
+
+
+def test_words_are_suggested_and_taken_by_a_key(run: Run, colour_model: Path, video: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("ABA 5\nCAB 1\n")
+    _, out, _ = run(video, "--model", colour_model, "--json", "--words", words)
+    suggested = [value["suggestions"] for line in out.splitlines() if "suggestions" in (value := json.loads(line))]
+    assert suggested[0][0] == "ABA"
+    assert json.loads(out.splitlines()[-1])["text"] == "ABC", "nothing is replaced by itself"
+
+    speller = Speller(SpellingSpec(), ["A", "B", "nothing"])
+    for number in range(12):
+        speller.update(np.array([0.98, 0.01, 0.01], np.float32), number / 30)
+    helper = WordHelp(WordList.load(words), speller)
+    assert act("2", speller, helper) is None
+    assert act("\t", speller, helper) is None
+    assert speller.text in ("ABA", "CAB")
+
+
+def test_a_saved_video_keeps_the_pace_of_a_camera(tmp_path: Path) -> None:
+    saved = tmp_path / "out.avi"
+    prediction = Prediction("live", "A", 0.9, (), 1.0, frame=0)
+    with VideoFileSink(saved, frames_per_second=20) as file:
+        sink = LiveVideo(file, 20)
+        for number, time in enumerate((0.0, 0.01, 0.02, 0.5, 1.0)):  # three at once, then a gap
+            image = np.full((64, 64, 3), 40 * number, np.uint8)
+            sink.write(Step(prediction, time, "", None, (), image))
+        sink.finish("", ())
+    capture = cv2.VideoCapture(str(saved))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 21
     capture.release()
 
 
@@ -88,6 +132,9 @@ def test_csv(run: Run, colour_model: Path, video: Path) -> None:
         (("--size", "huge"), "--size"),
         (("--roi", "x"), "--roi"),
         (("--roi", "500,0,9,9"), "outside the frame"),
+        (("--save", "out.gif"), ".mp4 or .avi for a video, .jsonl for JSON lines"),
+        (("--save", "out.txt", "--save", "out.txt"), "twice"),
+        (("--words", "no-such-list.txt"), "no-such-list.txt"),
     ],
 )
 def test_mistakes(run: Run, colour_model: Path, video: Path, words: tuple[object, ...], message: str) -> None:
@@ -122,6 +169,7 @@ def test_the_line_and_the_keys_in_a_terminal() -> None:
             end = time.monotonic() + 2
             while len(pressed) < 2 and time.monotonic() < end:
                 pressed += keys.keys()
-        assert [act(key, speller) for key in pressed] == [False, True]
+        assert [quits(key) for key in pressed] == [False, True]
+        assert [act(key, speller) for key in pressed] == [None, None]
         assert speller.text == ""
     os.close(controller)

@@ -105,7 +105,7 @@ def test_a_place_that_is_lost_before_the_first_frame(tmp_path: Path) -> None:
             (tmp_path / "new").touch()
             sink.write(prediction(0), FRAME)
 
-    with pytest.raises(UserError, match=r"cannot be written \(.*--save-video"):
+    with pytest.raises(UserError, match=r"cannot be written \(.*--save"):
         film()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from asl_edge.errors import UserError
 from asl_edge.imaging.preprocess import Image, opencv
+from asl_edge.runtime.streams.item import centre_square
 
 ROTATIONS = (0, 90, 180, 270)
 
@@ -26,9 +27,9 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Region:
-    """Which part of each frame is used: `center`, `auto`, or `x,y,w,h` in pixels of the rotated frame."""
+    """Which part of each frame is used: `auto`, `center`, or `x,y,w,h` in pixels of the rotated frame."""
 
-    kind: str = "center"
+    kind: str = "auto"
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     @classmethod
@@ -40,33 +41,29 @@ class Region:
         """
         word = text.strip().lower()
         if word in ("center", "centre"):
-            return cls()
+            return cls("center")
         if word == "auto":
-            return cls("auto")
+            return cls()
         parts = word.split(",")
         if len(parts) == 4 and all(part.strip().isascii() and part.strip().isdigit() for part in parts):
             x, y, width, height = (int(part) for part in parts)
             if width > 0 and height > 0:
                 return cls("box", (x, y, width, height))
-        raise UserError(f"--roi must be x,y,w,h (in pixels), center or auto. Received: {text!a:.80}")
+        raise UserError(f"--roi must be auto, center or x,y,w,h in pixels. Received: {text!a:.80}")
 
     def of(self, frame: Image) -> Image:
-        """Return the part of a frame, uint8 (height, width, 3), whose centre square is classified.
+        """Return the part of a frame, uint8 (height, width, 3), that the model gets.
 
-        `auto` pads the frame to a square, in which the model's zoom pass looks for the hand.
+        `auto` is the whole frame: a model that finds hands searches all of it, any other sees its centre square.
 
         Raises:
             UserError: the box lies outside the frame.
         """
         height, width = frame.shape[:2]
         if self.kind == "auto":
-            side = max(height, width)
-            square = np.zeros((side, side, 3), np.uint8)
-            top, left = (side - height) // 2, (side - width) // 2
-            square[top : top + height, left : left + width] = frame
-            return square
-        if self.kind == "center":
             return frame
+        if self.kind == "center":
+            return centre_square(frame)
         x, y, wide, high = self.box
         part = frame[y : y + high, x : x + wide]
         if not part.size:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from asl_edge.errors import ImageError, MissingPackageError, ReadFailure, UserError
 from asl_edge.imaging.preprocess import Image, opencv
-from asl_edge.runtime.streams.addresses import is_address, is_http
+from asl_edge.runtime.streams.addresses import is_address, is_http, is_pipeline
 from asl_edge.runtime.streams.item import Item
 from asl_edge.runtime.streams.video import is_camera, quiet
 
@@ -51,7 +51,7 @@ class Reader(Protocol):
 
 def is_live_only(source: str) -> bool:
     """Whether `source` is one of which only the newest frame counts: a camera, a pipeline, a stream."""
-    return source == "picamera2" or source.startswith("gst:") or is_address(source) or is_camera(source)
+    return is_pipeline(source) or is_address(source) or is_camera(source)
 
 
 def csi_pipeline(sensor: int, options: LiveOptions) -> str:

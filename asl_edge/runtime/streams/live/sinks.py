@@ -14,6 +14,7 @@ from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.live.step import Step, event_values
 from asl_edge.runtime.streams.video_sinks import VideoFileSink, Window
 
+_FRAMES_PER_SECOND = 30.0
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -32,12 +33,22 @@ class TerminalLine:
         line = f"> {step.text}"
         if step.pending is not None:
             line += f" [{step.pending.label} {step.pending.progress:.0%}]"
+        elif not step.prediction.accepted:
+            line += " [not sure]"
+        if step.suggestions:
+            line += "   Tab: " + ", ".join(step.suggestions)
         width = shutil.get_terminal_size().columns - 1
         line = line if len(line) <= width else "..." + line[3 - width :]  # a longer one would not be rewritten
         if line != self._last:
             self._file.write(_CLEAR_LINE + line)
             self._file.flush()
             self._last = line
+
+    def note(self, message: str) -> None:
+        """Write a message in place of the line, which comes again below it."""
+        self._file.write((_CLEAR_LINE if self._rewrites else "") + message + "\n")
+        self._file.flush()
+        self._last = ""
 
     def finish(self, text: str, events: tuple[Event, ...]) -> None:
         """Leave the text on the line."""
@@ -115,17 +126,43 @@ class LiveCsv:
 
 
 class LiveVideo:
-    """Writes frames with guide box, letter and text into a video file."""
+    """Writes frames with letter and text into a video file, which keeps the pace of their times.
 
-    def __init__(self, file: VideoFileSink) -> None:
+    Frames of a camera come unevenly, and those that are dropped leave gaps: a frame is shown until the next one is due.
+
+    Args:
+        file: an open file.
+        frames_per_second: of the file; None for the pace of the first two frames, as of a recording.
+    """
+
+    def __init__(self, file: VideoFileSink, frames_per_second: float | None = None) -> None:
         self._file = file
+        self._rate = frames_per_second
+        self._held: Step | None = None
+        self._written = 0
 
     def write(self, step: Step) -> None:
-        """Add the frame."""
-        self._file.write(step.prediction, step.image, step.text)
+        """Add the frame before this one, up to the time of this one."""
+        before, self._held = self._held, step
+        if before is None:
+            return
+        if self._rate is None:
+            apart = step.time - before.time
+            self._rate = min(max(1 / apart, 1.0), 240.0) if apart > 0 else _FRAMES_PER_SECOND
+        if self._written == 0:
+            self._file.follow(self._rate)
+        self._add(before, round(step.time * self._rate))
+
+    def _add(self, step: Step, until: int) -> None:
+        times = until - self._written
+        if times > 0:
+            self._file.write(step.prediction, step.image, step.text, times)
+            self._written = until
 
     def finish(self, text: str, events: tuple[Event, ...]) -> None:
-        """Do nothing; the file is completed when it is closed."""
+        """Add the last frame, with the final text; the file is completed when it is closed."""
+        if self._held is not None:
+            self._add(self._held._replace(text=text), self._written + 1)
 
 
 class LiveWindow:

@@ -22,7 +22,9 @@ class Step(NamedTuple):
     events: tuple[Event, ...]
     """What this frame committed; their times are in seconds since the first frame."""
     image: Image
-    """What is shown, uint8 (height, width, 3), BGR; its centre square was classified."""
+    """What the model got, uint8 (height, width, 3), BGR; shown by windows and videos."""
+    suggestions: tuple[str, ...] = ()
+    """Words that may have been meant, best first."""
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return plain values for JSON: one object for the frame, and one for each event."""
@@ -38,6 +40,8 @@ class Step(NamedTuple):
         if self.pending is not None:
             frame["pending"] = self.pending.label
             frame["progress"] = round(self.pending.progress, 3)
+        if self.suggestions:
+            frame["suggestions"] = list(self.suggestions)
         return [frame, *(event_values(event, self.text) for event in self.events)]
 
 
