@@ -200,7 +200,7 @@ def test_an_earlier_flag_means_the_same_and_is_not_listed(help_of: Help, path: s
 def test_an_earlier_option_takes_its_value() -> None:
     for words in (["--save-video", "x.mp4"], ["--save-video=x.mp4"]):
         parameters: dict[str, Any] = command_of("predict").make_context("predict", ["a.mp4", *words]).params
-        assert [path.name for path in parameters["save"]] == ["x.mp4"]
+        assert [str(path) for path in parameters["save"]] == ["x.mp4"]
 
 
 def test_an_earlier_flag_of_another_command_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -204,7 +204,7 @@ def _saved(stack: ExitStack, paths: list[Path], source: str, rate: float | None)
     from asl_edge.runtime.streams.sources import given_files
     from asl_edge.runtime.streams.video_sinks import VideoFileSink
 
-    text = {".jsonl": LiveJsonLines, ".csv": LiveCsv, ".txt": FinalText}
+    text: dict[str, Callable[[TextIO], LiveSink]] = {".jsonl": LiveJsonLines, ".csv": LiveCsv, ".txt": FinalText}
     for path, kind in zip(paths, kinds_of_files(paths, list(text)), strict=True):
         refuse_to_replace(path, given_files([source]), SAVE)
         if kind == "video":
