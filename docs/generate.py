@@ -2,8 +2,9 @@
 
     python docs/generate.py
 
-writes docs/cli.md, docs/images/prediction.png, and the output below every `<!-- output of: COMMAND -->` in README.md
-and docs/*.md. `; after: COMMAND` names commands that run before it; all those of a page run in one empty folder.
+writes docs/cli.md, docs/images/prediction.png and live.png, and the output below every
+`<!-- output of: COMMAND -->` in README.md and docs/*.md. `; after: COMMAND` names commands that run before it; all
+those of a page run in one empty folder.
 
 The pages are committed, so that reading the documentation needs no build; tests/test_docs.py checks them.
 """
@@ -30,10 +31,15 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 CLI_PAGE = DOCS / "cli.md"
 PREDICTION_IMAGE = DOCS / "images" / "prediction.png"
+LIVE_IMAGE = DOCS / "images" / "live.png"
 
 _SHOWN = (("Y", 4), ("L", 10), ("E", 11))
 """Letters and seeds of the synthetic hands in the image: recognised, recognised after a zoom pass, and not sure."""
 _SIDE = 320
+_SPELLED = (("A", 1), ("S", 3), ("L", 10))
+"""Letters and seeds of the synthetic hands that are spelled in the image of `asl-edge live`."""
+_HOLD = 15
+"""Frames of each."""
 
 _HEAD = """\
 # Command-line reference
@@ -134,6 +140,52 @@ def prediction_image() -> Any:
     return np.hstack(shown)
 
 
+def live_image() -> Any:
+    """Return frames of the video that `asl-edge live --save` writes of three synthetic hands: uint8 (H, 3 * W, 3), BGR.
+
+    The last frame of each hold is shown.
+    """
+    import numpy as np
+
+    import asl_edge
+    from asl_edge.data.synthetic.drawing import draw_hand
+    from asl_edge.imaging.preprocess import opencv
+    from asl_edge.runtime.live_loop import spell_frames
+    from asl_edge.runtime.spelling.speller import Speller
+    from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
+    from asl_edge.runtime.streams import overlay
+    from asl_edge.runtime.streams.live.frame import Frame
+
+    wide = _SIDE * 4 // 3
+    side = (wide - _SIDE) // 2
+    hands = [draw_hand(letter, np.random.default_rng(seed), _SIDE)[..., ::-1] for letter, seed in _SPELLED]
+    rooms = [opencv().copyMakeBorder(hand, 0, 0, side, side, opencv().BORDER_REFLECT) for hand in hands]
+    frames = [
+        Frame(room, (number * _HOLD + at) / 30, number * _HOLD + at)
+        for number, room in enumerate(rooms)
+        for at in range(_HOLD)
+    ]
+    shown: list[Any] = []
+
+    class Lasts:
+        """Keeps the last frame of every hold, as a saved video shows it."""
+
+        def write(self, step: Any) -> None:
+            if step.prediction.frame % _HOLD == _HOLD - 1:
+                canvas = overlay.draw(step.image, step.prediction)
+                overlay.spelled(canvas, step.text)
+                shown.append(canvas)
+
+        def finish(self, text: str, events: Any) -> None:
+            """Do nothing."""
+
+    with asl_edge.Predictor(top_k=1000) as predictor:
+        spell_frames(
+            frames, predictor, Speller(SpellingSpec.of_model(predictor.spec), predictor.spec.classes), [Lasts()]
+        )
+    return np.hstack(shown)
+
+
 _OUTPUT = re.compile(r"(<!-- output of: (.*?)(?:; after: (.*?))? -->\n```\w*\n)(.*?)(```)", re.DOTALL)
 
 
@@ -181,6 +233,7 @@ def main() -> None:
 
     atomic.write_text(CLI_PAGE, cli_page())
     atomic.write_bytes(PREDICTION_IMAGE, opencv().imencode(".png", prediction_image())[1].tobytes())
+    atomic.write_bytes(LIVE_IMAGE, opencv().imencode(".png", live_image())[1].tobytes())
     for page in pages_with_output():
         atomic.write_text(page, with_output(page.read_text(encoding="utf-8")))
 

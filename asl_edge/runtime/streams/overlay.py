@@ -43,7 +43,7 @@ def draw(frame: Image, prediction: Prediction, *, mirror: bool = False) -> Image
         skeleton(canvas, prediction.landmarks, colour, mirror=mirror)
     elif prediction.crop_box is not None and not prediction.whole:
         corners(canvas, prediction.crop_box, mirror=mirror)
-    caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour)
+    caption(canvas, prediction.answer, f"{prediction.confidence:.0%}", colour, whole=prediction.whole)
     return canvas
 
 
@@ -106,7 +106,7 @@ def skeleton(canvas: Image, landmarks: Sequence[tuple[float, float]], colour: Co
             cv2.circle(canvas, centre, radius << _FRACTION, shade, cv2.FILLED, cv2.LINE_AA, _FRACTION)
 
 
-def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None:
+def caption(canvas: Image, words: str, small_words: str, colour: Colour, *, whole: bool = False) -> None:
     """Write on a bar at the bottom of the guide box: `words` on the left, `small_words` on the right.
 
     Args:
@@ -114,21 +114,24 @@ def caption(canvas: Image, words: str, small_words: str, colour: Colour) -> None
         words: the letter, or a few words.
         small_words: a few more, smaller and in white.
         colour: of `words`, BGR.
+        whole: the bar is as wide as the frame, which has no guide box.
     """
     cv2 = opencv()
     left, top, side = guide_box(canvas)
     line = _line(side)
+    left, wide = (0, canvas.shape[1]) if whole else (left + line, side - 2 * line)
+    right = left + wide
     scale = side / (220 if len(words) == 1 else 420)
     height = max(10, round(side * (0.2 if len(words) == 1 else 0.12)))
-    bar_top = top + side - height - line
-    _shade(canvas, left + line, bar_top, side - 2 * line, height)
+    bar_top = canvas.shape[0] - height if whole else top + side - height - line
+    _shade(canvas, left, bar_top, wide, height)
     baseline = bar_top + round(height * 0.78)
     _write(canvas, words, left + side // 24, baseline, scale, colour, max(1, round(scale * 2)))
     small = side / 420
     thickness = max(1, round(small * 2))
     small_words = small_words.encode("ascii", "replace").decode()
     (width, _), _ = cv2.getTextSize(small_words, cv2.FONT_HERSHEY_SIMPLEX, small, thickness)
-    _write(canvas, small_words, left + side - side // 24 - width, baseline, small, (240, 240, 240), thickness)
+    _write(canvas, small_words, right - side // 24 - width, baseline, small, (240, 240, 240), thickness)
 
 
 def spelled(canvas: Image, text: str) -> None:
