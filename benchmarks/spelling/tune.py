@@ -36,6 +36,7 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
         "gap_seconds": (0.07, 0.12),
         "margin": (0.3, 5.0),
         "lag_seconds": (0.2, 0.45),
+        "still_speed": (0.6, 3.0),
     },
     "exponential": {
         "time_constant_seconds": (0.01, 0.2),
@@ -46,7 +47,9 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "majority": {"window_seconds": (0.06, 0.4), "least": (0.1, 0.9), "enter": (0.4, 1.0), "release": (0.05, 0.8)},
 }
-"""Lowest and highest value of every number; drawn evenly in its logarithm."""
+"""Lowest and highest value of every number; drawn evenly in its logarithm. `still_speed` belongs to the specification,
+not to the decoder, and needs landmarks."""
+STILL = "still_speed"
 WEIGHTS = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
 """What the LER at each rate counts."""
 MOST_FALSE = {"empty": 0.5, "waving": 2.0, "moving": 2.0}
@@ -56,6 +59,8 @@ PRICES = {"empty": 0.002, "waving": 0.0003, "moving": 0.0001}
 letters cannot be told from fast spelling."""
 MOST_DELAY, DELAY_PRICE = 0.45, 0.5
 """95% quantile of the delay at 2 letters per second that costs nothing, and the LER that a further second is worth."""
+MOST_WRONG_DOUBLES, DOUBLES_PRICE = 0.1, 0.05
+"""Share of double letters that costs nothing, and the LER that all further ones are worth."""
 CONFUSION_PRIOR = 4.0
 """Images per class by which every class is taken to be predicted as itself, against small counts."""
 
@@ -143,12 +148,16 @@ def changed(spec: SpellingSpec, decoder: str, rng: np.random.Generator) -> Spell
 def numbers(spec: SpellingSpec, decoder: str) -> dict[str, float]:
     """Return the numbers of a decoder."""
     rules = getattr(spec, decoder)
-    return {item.name: getattr(rules, item.name) for item in fields(rules)}
+    found = {item.name: getattr(rules, item.name) for item in fields(rules)}
+    return found if STILL not in SPACES[decoder] else found | {STILL: spec.still_speed or SPACES[decoder][STILL][1]}
 
 
 def with_numbers(spec: SpellingSpec, decoder: str, values: dict[str, float]) -> SpellingSpec:
     """Return the specification with other numbers for a decoder."""
-    changes: dict[str, Any] = {decoder: replace(getattr(spec, decoder), **values)}
+    rules = {name: value for name, value in values.items() if name != STILL}
+    changes: dict[str, Any] = {decoder: replace(getattr(spec, decoder), **rules)}
+    if STILL in values:
+        changes[STILL] = values[STILL]
     return replace(spec, decoder=cast("DecoderName", decoder), **changes)
 
 
@@ -160,6 +169,9 @@ def cost(
     for rate, sequences in words.items():
         result = summary(words_of(spec, composed, sequences))
         total += WEIGHTS[rate] * result["ler"] / sum(WEIGHTS.values())
+        if rate == 2 and result["doubles"]:
+            wrong = 1 - result["doubles_right"]
+            total += DOUBLES_PRICE * max(0.0, wrong - MOST_WRONG_DOUBLES)
         if rate == 2 and result["delay_p95"] is not None:
             total += DELAY_PRICE * max(0.0, result["delay_p95"] - MOST_DELAY)
     for name, sequence in resting.items():

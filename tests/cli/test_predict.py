@@ -20,6 +20,7 @@ from read_only import read_only
 
 from asl_edge.cli import main
 from asl_edge.labels import CLASSES
+from asl_edge.runtime.streams.live.readers import has_gstreamer
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -167,7 +168,7 @@ def test_json_before_an_image_prints_and_never_replaces_it(run: Run, colour_mode
 
 @pytest.mark.parametrize("source", ["csi://0", "gst:videotestsrc ! appsink", "csi://front"])
 def test_cameras_without_a_number(run: Run, colour_model: Path, source: str) -> None:
-    if cv2.CAP_GSTREAMER in cv2.videoio_registry.getBackends():
+    if has_gstreamer():
         pytest.skip("this OpenCV has GStreamer")
     code, out, err = run(source, "--model", colour_model)
     assert (code, out) == (2, "")

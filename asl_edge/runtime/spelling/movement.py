@@ -7,7 +7,8 @@ import numpy as np
 from asl_edge.metrics import AnyFloats
 
 _SLOWEST = 0.05
-"""Seconds over which movement is measured, so that the noise of single frames is not movement."""
+"""Seconds over which movement is measured, so that the noise of single frames is not movement. The speed since the last
+frame counts where it is lower, so that a hand that stops is still at once."""
 
 
 class Movement:
@@ -37,11 +38,18 @@ class Movement:
         while len(self._points) > 1 and time - self._points[1][0] >= _SLOWEST:
             self._points.pop(0)
         speed = None
-        if self._points and time - self._points[0][0] >= _SLOWEST:
-            before, earlier = self._points[0]
-            span = float((points.max(axis=0) - points.min(axis=0)).max())
-            if span > 0:
-                distance = float(np.median(np.linalg.norm(points - earlier, axis=1)))
-                speed = distance / span / (time - before)
+        span = float((points.max(axis=0) - points.min(axis=0)).max())
+        if self._points and time - self._points[0][0] >= _SLOWEST and span > 0:
+            speed = min(_distance(points, one) / span / (time - since) for since, one in self._since(time))
         self._points.append((time, points))
         return speed
+
+    def _since(self, time: float) -> list[tuple[float, AnyFloats]]:
+        """Return the points and times that movement up to `time` is measured from."""
+        last = self._points[-1]
+        return [self._points[0], last] if last[0] < time else [self._points[0]]
+
+
+def _distance(points: AnyFloats, earlier: AnyFloats) -> float:
+    """Return the median of how far points (21, 2) have moved."""
+    return float(np.median(np.linalg.norm(points - earlier, axis=1)))

@@ -54,6 +54,14 @@ def is_live_only(source: str) -> bool:
     return is_pipeline(source) or is_address(source) or is_camera(source)
 
 
+def has_gstreamer() -> bool:
+    """Whether this OpenCV can open GStreamer pipelines; that it lists the backend does not say so."""
+    cv2 = opencv()
+    if hasattr(cv2.videoio_registry, "hasBackend"):  # since OpenCV 4.5.2
+        return bool(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER))
+    return cv2.CAP_GSTREAMER in cv2.videoio_registry.getBackends()
+
+
 def csi_pipeline(sensor: int, options: LiveOptions) -> str:
     """Return the GStreamer pipeline of a Jetson's CSI camera; the appsink holds one frame and drops older ones."""
     width, height = options.size or (1280, 720)
@@ -141,7 +149,7 @@ class _Capture:
         self._cv2 = cv2 = opencv()
         with quiet(cv2):
             if gstreamer:
-                if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+                if not has_gstreamer():
                     raise UserError(
                         "This OpenCV was built without GStreamer, which csi:// and gst: need. On a Jetson use the "
                         "system's OpenCV (python3-opencv), not the one from pip."

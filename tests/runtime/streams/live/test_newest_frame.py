@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from factories.videos import jpeg
@@ -18,7 +17,7 @@ from factories.videos import jpeg
 from asl_edge.errors import ImageError, ReadFailure, UserError
 from asl_edge.runtime.streams.live.frame import Region, rotated
 from asl_edge.runtime.streams.live.newest_frame import LiveSource
-from asl_edge.runtime.streams.live.readers import LiveOptions, csi_pipeline, open_reader
+from asl_edge.runtime.streams.live.readers import LiveOptions, csi_pipeline, has_gstreamer, open_reader
 
 QUICK = LiveOptions(silent_seconds=0.15, opening_seconds=1.0, shortest_wait=0.02, longest_wait=0.05)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
@@ -204,7 +203,7 @@ def test_pipelines() -> None:
     assert pipeline.endswith("appsink drop=true max-buffers=1 sync=false")
     with pytest.raises(UserError, match="csi://"):
         open_reader("csi://front", QUICK)
-    if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+    if not has_gstreamer():
         with pytest.raises(UserError, match="without GStreamer"):
             open_reader("csi://0", QUICK)
     else:
