@@ -197,6 +197,8 @@ class ViterbiDecoder:
             if now[place] > _NEVER:
                 before.append(_Between(float(now[place]) - rules.change_cost, place, math.inf, self._left(place)))
                 now[place] = _NEVER
+        if not before:  # after a commit, only holds that are too short to be left agree with it
+            return
         best = max(before, key=lambda option: option.score)
         scores = best.score - self._entry_costs - self._evidence
         odd_path: _Path | None = None

@@ -314,3 +314,25 @@ def test_random_frames_never_change_what_is_committed_and_cost_little(decoder: s
 
     assert len(speller.text) > 10
     assert seconds / len(rows) < 1e-3  # measured: 0.06 ms; the rest is room for a busy machine
+
+
+@pytest.mark.parametrize("seed", [3, 18, 29])
+def test_a_commit_that_only_a_hold_too_short_to_be_left_agrees_with(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rules = ViterbiRules(
+        coherence_seconds=0.0378, between=0.3337, floor=0.0495, hold_seconds=0.1374, pace_share=0.0708,
+        letter_cost=4.915, change_cost=0.3051, repeat_cost=2.8626, gap_seconds=0.1083, margin=0.4408,
+        lag_seconds=0.2809,
+    )  # fmt: skip
+    speller = Speller(SpellingSpec(viterbi=rules), ["A", "B", "C", "nothing"])
+    probabilities = rng.dirichlet([0.5] * 4)
+    for number in range(200):
+        if rng.random() < 0.35:
+            probabilities = rng.dirichlet([0.5] * 4)
+        speller.update(probabilities.astype(np.float32), number / 30)
+    before = speller.text
+    assert len(before) > 5
+    for number in range(200, 230):
+        speller.update(np.float32([0.97, 0.01, 0.01, 0.01]), number / 30)
+    assert speller.text.startswith(before)
+    assert speller.text[-1] == "A", "it spells on"
