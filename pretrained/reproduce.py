@@ -31,7 +31,7 @@ from pretrained.chain import TOY, Chain, Scale, Stage
 from pretrained.evaluation_log import now
 from pretrained.landmarks import stages as landmark_stages
 from pretrained.landmarks.sources import SELECTIONS
-from pretrained.landmarks.stages import Recipe
+from pretrained.landmarks.stages import recipe_of
 
 DONE, STALE, UNFINISHED, WAITING = "done", "stale", "unfinished", "waiting"
 """States of a stage: complete; complete, but an input was made again since; begun; not begun."""
@@ -199,7 +199,7 @@ def chain_settings(options: argparse.Namespace) -> dict[str, str]:
     """Return what the command line chooses about the chain, beyond the images and the scale."""
     if options.chain == "appearance":
         return {}
-    start_from = options.start_from or Recipe().start_from
+    start_from = options.start_from or recipe_of(options.selection).start_from
     return {"chain": options.chain, "selection": options.selection, "start_from": start_from}
 
 
@@ -207,8 +207,9 @@ def chosen_stages(options: argparse.Namespace) -> list[Stage]:
     """Return the stages of the chain that the command line names."""
     if options.chain == "appearance":
         return Chain(options.data, options.work, TOY if options.toy else Scale()).stages()
-    recipe = landmark_stages.TOY if options.toy else landmark_stages.with_minutes(Recipe(), options.minutes)
-    recipe = replace(recipe, selection=options.selection, start_from=options.start_from or recipe.start_from)
+    usual = recipe_of(options.selection)
+    recipe = landmark_stages.TOY if options.toy else landmark_stages.with_minutes(usual, options.minutes)
+    recipe = replace(recipe, selection=options.selection, start_from=options.start_from or usual.start_from)
     return landmark_stages.stages(options.data, options.work, recipe)
 
 

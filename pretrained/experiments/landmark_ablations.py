@@ -1,6 +1,6 @@
-"""What each part of the landmark-supervised training brings, with the same time for each variant.
+"""What each part of the landmark-supervised training brings, with the same number of steps for each variant.
 
-    python -m pretrained.experiments.landmark_ablations DATA --work WORK [--minutes 60] [--log FILE]
+    python -m pretrained.experiments.landmark_ablations DATA --work WORK [--steps 400] [--log FILE]
 
 WORK is the work folder of `python -m pretrained.reproduce --chain landmarks`, whose cache and teacher are used. Every
 variant starts from the pretrained model's weights, continues where it was interrupted, and is evaluated on the
@@ -24,7 +24,7 @@ from pretrained.landmarks.dev_evaluation import SETS, evaluate_network, evaluate
 from pretrained.landmarks.image_cache import ImageCache
 from pretrained.landmarks.network.loss import Weights
 from pretrained.landmarks.sources import SIGNER_SOURCES, VALIDATION_SIGNERS
-from pretrained.landmarks.stages import CACHE, TEACHER, Recipe, train_on, with_minutes
+from pretrained.landmarks.stages import CACHE, TEACHER, Recipe, train_on, with_steps
 from pretrained.landmarks.training import BEST_WEIGHTS
 
 RESULT = FOLDER / "results" / "landmark-ablations.json"
@@ -55,11 +55,11 @@ VARIANTS = (
 )
 
 
-def train_variant(variant: Variant, work: Path, minutes: float) -> Path:
+def train_variant(variant: Variant, work: Path, steps: int) -> Path:
     """Train a variant, or continue; return its run folder."""
     folder = work / f"ablation-{variant.name}"
     if not (folder / "done").exists():
-        recipe = with_minutes(Recipe(), minutes)
+        recipe = with_steps(Recipe(), steps)
         plan = replace(recipe.settings.plan, soft_share=variant.soft_share)
         recipe = replace(recipe, settings=replace(recipe.settings, weights=variant.weights, plan=plan))
         cache = ImageCache.open(work / CACHE).reassigned(
@@ -98,19 +98,19 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60, help="time for each variant")
+    parser.add_argument("--steps", type=int, default=400, help="of each variant's training")
     parser.add_argument("--log", type=Path, default=LOG)
     options = parser.parse_args()
     results = {}
     for variant in VARIANTS:
         print(f"{variant.name}: {variant.about}", flush=True)
-        folder = train_variant(variant, options.work, options.minutes)
+        folder = train_variant(variant, options.work, options.steps)
         results[variant.name] = evaluate_variant(variant, folder, options.data, options.log)
-    atomic.write_json(RESULT, {"minutes": options.minutes, "variants": results})
-    atomic.write_text(RESULT.with_suffix(".md"), markdown(options.minutes, results))
+    atomic.write_json(RESULT, {"steps": options.steps, "variants": results})
+    atomic.write_text(RESULT.with_suffix(".md"), markdown(options.steps, results))
 
 
-def markdown(minutes: float, results: Mapping[str, Any]) -> str:
+def markdown(steps: int, results: Mapping[str, Any]) -> str:
     """Return the results as a page."""
     sets = list(next(iter(results.values())))
     rows = []
@@ -123,8 +123,8 @@ def markdown(minutes: float, results: Mapping[str, Any]) -> str:
     return page(
         "# What each part of the landmark-supervised training brings",
         "",
-        f"Every variant was trained for {minutes:.0f} minutes from the same weights. One pass on the centre square; "
-        "where a set has several people, the mean over them.",
+        f"Every variant was trained for {steps} steps of 64 images from the same weights. One pass on the centre "
+        "square; where a set has several people, the mean over them.",
         "",
         *markdown_table(["variant", "what", *sets], rows, "ll" + "r" * len(sets)),
     )

@@ -47,6 +47,8 @@ class BatchPlan:
     """Share of the teacher in the target, where there is one."""
     groups: tuple[str, ...] = tuple(GROUPS)
     """Names in `GROUPS`; the shares of the others are spread over these."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """Of a batch by group, where they are not those of `GROUPS`."""
 
 
 Batch = dict[str, npt.NDArray[Any]]
@@ -75,7 +77,7 @@ class Batches:
         self._cache, self._soft, self._plan = cache, soft, plan
         self._backgrounds = backgrounds
         rows, chances = [], []
-        shares = {name: GROUPS[name][1] for name in plan.groups}
+        shares = {name: plan.shares.get(name, GROUPS[name][1]) for name in plan.groups}
         for name in plan.groups:
             sources, _, exponent = GROUPS[name]
             mine = cache.rows("train", sources)

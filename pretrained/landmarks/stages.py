@@ -35,6 +35,8 @@ APPEARANCE_MODEL = Path(__file__).parents[1] / "checkpoints/alexnet-edge-8.onnx"
 """What the chain of nine trainings on labels alone made, and what shipped until landmarks were learnt."""
 LANDMARKS_FILE = "landmarks.npz"
 GEOMETRY_FILE = "geometry-head.npz"
+SCRATCH = "scratch"
+"""Where a training starts from no other's weights."""
 CACHE, TEACHER, TRAINED = "landmark-cache", "landmark-teacher", "landmark-run"
 _CALIBRATION_IMAGES = 512
 
@@ -48,7 +50,8 @@ class Recipe:
     synthetic_per_class: int = 400
     seed: int = 21
     start_from: str = str(APPEARANCE_MODEL)
-    """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`, `.npz`)."""
+    """A trained `alexnet-edge-8`; of a landmark-supervised training its averaged weights (`.weights.h5`, `.npz`); or
+    `SCRATCH` for random weights."""
     teacher_epochs: int = 30
     frozen_convolutions: int = 2
     """So many of the first convolutions keep the weights that training starts from, with their normalisation: what
@@ -104,7 +107,7 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
         folder: of the run.
         recipe: the choices.
     """
-    from asl_edge.training.compute.backend import dtype_policy, load_keras
+    from asl_edge.training.compute.backend import choose_precision, dtype_policy, load_keras
     from asl_edge.training.compute.fast_convolution import make_fast
     from pretrained.landmarks.batches import Batches, make_backgrounds
     from pretrained.landmarks.network.fused_norm import make_norms_fused
@@ -118,7 +121,7 @@ def train_on(cache: ImageCache, soft: Floats | None, teacher_folder: Path, folde
 
     backgrounds = _kept(folder.with_name(f"{folder.name}-backgrounds.npy"), rooms)
     batches = Batches(cache, soft, list(backgrounds), settings.plan)
-    with dtype_policy("mixed_bfloat16"):
+    with dtype_policy(choose_precision("auto").policy):
         network = started_network(cache, batches, teacher_folder, recipe)
         for number in range(1, recipe.frozen_convolutions + 1):
             for kind in ("conv", "norm"):
@@ -137,11 +140,13 @@ def started_network(cache: ImageCache, batches: Any, teacher_folder: Path, recip
     if recipe.start_from.endswith((".weights.h5", SUFFIX)):
         read_weights(network, Path(recipe.start_from), grown=True)
         return network
-    images = np.concatenate([batches.batch(number)["images"] for number in range(_CALIBRATION_IMAGES // 64)])
-    start_from_pretrained(network, recipe.start_from, images)
     layers = teacher.initial_geometry(cache, (HIDDEN, HIDDEN), teacher_folder / GEOMETRY_FILE)
     for name, values in layers.items():
         network.get_layer(name).set_weights(values)
+    if recipe.start_from == SCRATCH:
+        return network
+    images = np.concatenate([batches.batch(number)["images"] for number in range(_CALIBRATION_IMAGES // 64)])
+    start_from_pretrained(network, recipe.start_from, images)
     # The joint head starts as the appearance head: what else it sees begins with no weight.
     kernel, bias = network.get_layer("logits").get_weights()
     joint = np.zeros(network.get_layer("fused_logits").kernel.shape, np.float32)
@@ -182,6 +187,29 @@ def atomic_save(path: Path, values: Any) -> None:
 def with_minutes(recipe: Recipe, minutes: float) -> Recipe:
     """Return the recipe with another time for the training."""
     return replace(recipe, settings=replace(recipe.settings, minutes=minutes))
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """Return the recipe with a number of steps for the training instead of a time."""
+    return replace(recipe, settings=replace(recipe.settings, steps=steps, warmup_steps=max(1, steps // 10)))
+
+
+def recipe_of(selection: str) -> Recipe:
+    """Return the choices for the images of a selection.
+
+    The permissive one starts from random weights, since those of the other trainings were learnt from images without a
+    permissive licence, and has more synthetic hands, since it has a fifth of the photographs.
+    """
+    if selection != "permissive":
+        return Recipe(selection)
+    plan = BatchPlan(shares={"signers": 0.32, "wide": 0.12, "extra": 0.02, "old": 0.2, "synthetic": 0.34})
+    return Recipe(
+        selection,
+        synthetic_per_class=1000,
+        start_from=SCRATCH,
+        frozen_convolutions=0,
+        settings=Settings(learning_rate=1.2e-3, plan=plan),
+    )
 
 
 TOY = Recipe(

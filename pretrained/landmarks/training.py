@@ -1,7 +1,7 @@
-"""The training loop: ends at a set time, keeps a checkpoint per epoch, and continues where it was stopped.
+"""The training loop: ends at a set time or step, keeps a checkpoint per epoch, and continues where it was stopped.
 
-The learning rate follows the time that has passed, not the number of steps, since the machine may be busy with other
-work. The weights that are kept are an exponential moving average.
+The learning rate follows the time that has passed, since the machine may be busy with other work; trainings that are
+compared follow the number of steps. The weights that are kept are an exponential moving average.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Settings:
 
     minutes: float = 600.0
     """Time for it, above 0, pauses included; of a resumed training the time that is left."""
+    steps: int | None = None
+    """So many steps instead, however long they take: trainings that are compared have the same budget by them."""
     learning_rate: float = 8e-4
     """The peak."""
     warmup_steps: int = 200
@@ -74,7 +76,7 @@ class Trainer:
         self.average = [tf.Variable(variable.value) for variable in network.weights]
         self.step = 0
         self.passed = 0.0
-        """Share of the time that has passed, 0 to 1."""
+        """Share of the budget that is used, 0 to 1."""
         self._train = tf.function(self._step, reduce_retracing=True)
 
     def train(self, batch: Batch) -> dict[str, float]:
@@ -87,7 +89,7 @@ class Trainer:
         return {name: float(value) for name, value in parts.items()}
 
     def rate(self) -> float:
-        """Return the learning rate now: warm-up by steps, then a cosine by time, to a hundredth."""
+        """Return the learning rate now: warm-up by steps, then a cosine over the budget, to a hundredth."""
         peak = self.settings.learning_rate
         warm = min(1.0, (self.step + 1) / self.settings.warmup_steps)
         return float(warm * peak * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(1.0, self.passed)))))
@@ -206,10 +208,24 @@ class Validation:
         return results
 
 
+def used(settings: Settings, step: int, seconds: float, start_at: float) -> float:
+    """Return the share of the budget that is used.
+
+    Args:
+        settings: the choices.
+        step: number of steps, those before an interruption included.
+        seconds: since this process began.
+        start_at: share that was used when it began.
+    """
+    if settings.steps is not None:
+        return min(1.0, step / settings.steps)
+    return min(1.0, start_at + (1 - start_at) * seconds / (60 * settings.minutes))
+
+
 def run(
     network: keras.Model, batches: Batches, validation: Validation | None, folder: Path, settings: Settings
 ) -> None:
-    """Train until the time is over; continue if the folder holds a checkpoint.
+    """Train until the budget is used; continue if the folder holds a checkpoint.
 
     Args:
         network: see `network.build`.
@@ -224,7 +240,7 @@ def run(
     if (folder / CHECKPOINT).is_dir() or (folder / f"{CHECKPOINT}.old").is_dir():
         trainer.load(folder)
         start_at = trainer.passed
-        print(f"continues at step {trainer.step}, {start_at:.0%} of the time", flush=True)
+        print(f"continues at step {trainer.step}, {start_at:.0%} of the budget", flush=True)
     atomic.write_json(folder / "settings.json", asdict(settings))
     started = time.monotonic()
     stream: Iterator[Batch] = batches(trainer.step)
@@ -234,8 +250,7 @@ def run(
             parts = trainer.train(next(stream))
             sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
             steps += 1
-            elapsed = (time.monotonic() - started) / (60 * settings.minutes)
-            trainer.passed = min(1.0, start_at + (1 - start_at) * elapsed)
+            trainer.passed = used(settings, trainer.step, time.monotonic() - started, start_at)
             if steps % 50 == 0 and "VERBOSE" in os.environ:
                 print(steps, {name: round(value / steps, 3) for name, value in sums.items()}, flush=True)
             if trainer.passed >= 1.0:

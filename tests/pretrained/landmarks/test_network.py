@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from pretrained.landmarks.network.fused_norm import make_norms_fused  # noqa: E4
 from pretrained.landmarks.network.loss import Weights, losses, total  # noqa: E402
 from pretrained.landmarks.network.weights_file import read_weights, write_weights  # noqa: E402
 from pretrained.landmarks.sources import NO_LETTER, Item  # noqa: E402
-from pretrained.landmarks.stages import APPEARANCE_MODEL  # noqa: E402
+from pretrained.landmarks.stages import APPEARANCE_MODEL, SCRATCH, recipe_of  # noqa: E402
 from pretrained.landmarks.training import BEST_WEIGHTS, CHECKPOINT, HISTORY, Settings, Trainer, run  # noqa: E402
 
 SIZE = 64  # gives 7 x 7 places
@@ -196,6 +198,32 @@ def test_a_training_continues_where_it_stopped(tmp_path: Path, untraced: None) -
     assert resumed.passed == 1.0
     assert (tmp_path / "run" / HISTORY).read_text().count("\n") == 1
     assert np.allclose(network.get_layer("conv1").get_weights()[0], resumed.average[0].numpy())
+
+
+def test_a_training_by_steps_takes_so_many_and_ends_at_the_lowest_rate(tmp_path: Path, untraced: None) -> None:
+    batches = Batches(drawn_cache(tmp_path / "cache"), None, (), PLAN)
+    settings = Settings(minutes=1e-6, steps=3, epoch_steps=2, warmup_steps=1, plan=PLAN)
+    run(build(input_size=SIZE), batches, None, tmp_path / "run", settings)
+    rows = [json.loads(line) for line in (tmp_path / "run" / HISTORY).read_text().splitlines()]
+
+    assert [row["step"] for row in rows] == [2, 3]
+    assert rows[-1]["rate"] == pytest.approx(settings.learning_rate / 100)
+
+
+@pytest.mark.parametrize(("share", "there"), [(0.0, False), (0.98, True)])
+def test_a_plan_may_share_batches_otherwise(tmp_path: Path, share: float, there: bool) -> None:
+    plan = replace(PLAN, batch=40, shares={"extra": share})
+    targets = Batches(drawn_cache(tmp_path / "cache"), None, (), plan).batch(0)["targets"]
+
+    assert (targets.max(axis=1) < 0.9).any() == there, "hands in no letter are those of `extra`"
+
+
+def test_permissive_weights_start_from_nothing_that_other_images_taught() -> None:
+    recipe = recipe_of("permissive")
+
+    assert recipe.start_from == SCRATCH
+    assert recipe.frozen_convolutions == 0
+    assert recipe_of("all").start_from == str(APPEARANCE_MODEL)
 
 
 def test_weights_in_half_precision_classify_the_same(network: Any, images: Any, tmp_path: Path) -> None:
