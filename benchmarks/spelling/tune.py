@@ -37,6 +37,7 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
         "margin": (0.3, 5.0),
         "lag_seconds": (0.2, 0.45),
         "still_speed": (0.6, 3.0),
+        "not_sure_weight": (0.3, 1.0),
     },
     "exponential": {
         "time_constant_seconds": (0.01, 0.2),
@@ -47,9 +48,9 @@ SPACES: dict[str, dict[str, tuple[float, float]]] = {
     },
     "majority": {"window_seconds": (0.06, 0.4), "least": (0.1, 0.9), "enter": (0.4, 1.0), "release": (0.05, 0.8)},
 }
-"""Lowest and highest value of every number; drawn evenly in its logarithm. `still_speed` belongs to the specification,
-not to the decoder, and needs landmarks."""
-STILL = "still_speed"
+"""Lowest and highest value of every number; drawn evenly in its logarithm."""
+OF_SPEC = ("still_speed", "not_sure_weight")
+"""Numbers that belong to the specification, not to the decoder; `still_speed` needs landmarks."""
 WEIGHTS = {1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5}
 """What the LER at each rate counts."""
 MOST_FALSE = {"empty": 0.5, "waving": 2.0, "moving": 2.0}
@@ -149,15 +150,15 @@ def numbers(spec: SpellingSpec, decoder: str) -> dict[str, float]:
     """Return the numbers of a decoder."""
     rules = getattr(spec, decoder)
     found = {item.name: getattr(rules, item.name) for item in fields(rules)}
-    return found if STILL not in SPACES[decoder] else found | {STILL: spec.still_speed or SPACES[decoder][STILL][1]}
+    space = SPACES[decoder]
+    return found | {name: getattr(spec, name) or space[name][1] for name in OF_SPEC if name in space}
 
 
 def with_numbers(spec: SpellingSpec, decoder: str, values: dict[str, float]) -> SpellingSpec:
     """Return the specification with other numbers for a decoder."""
-    rules = {name: value for name, value in values.items() if name != STILL}
+    rules = {name: value for name, value in values.items() if name not in OF_SPEC}
     changes: dict[str, Any] = {decoder: replace(getattr(spec, decoder), **rules)}
-    if STILL in values:
-        changes[STILL] = values[STILL]
+    changes |= {name: values[name] for name in OF_SPEC if name in values}
     return replace(spec, decoder=cast("DecoderName", decoder), **changes)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ from asl_edge.runtime.spelling.evidence import ROUNDING, Doubles, Frame
 from asl_edge.runtime.spelling.spelling_spec import PACE_LETTERS, PACE_SECONDS, ViterbiRules
 
 _NEVER = -math.inf
+_PASSED = 3
+"""So many shapes in a row that are held, but not for as long as the pace asks for, are letters at a faster pace. A slow
+hand passes fewer on its way from one letter to the next."""
 
 
 class _Hold(NamedTuple):
@@ -120,6 +124,10 @@ class ViterbiDecoder:
         self._intervals: deque[float] = deque(maxlen=PACE_LETTERS)
         self._last_start: float | None = None
         self._shortest = self._rules.hold_seconds
+        self._shape, self._shape_start = -1, 0.0
+        """The class that frames show now, -1 for none, and since when."""
+        self._passed: list[float] = []
+        """When the shapes began that were held since the last commit."""
         self._forget()
 
     def _forget(self) -> None:
@@ -159,6 +167,7 @@ class ViterbiDecoder:
         self._evidence = self._evidence + step * (frame.seconds / max(self._rules.coherence_seconds, 1e-3))
         self._sums = self._sums + values * frame.seconds
         self._seconds += frame.seconds
+        self._see_shape(int(step.argmax()) if step.max() > 0 else -1, frame.time - frame.seconds)
         self._grow(frame.time)
         self._leave(frame.time)
         return self._commit(last=False)
@@ -273,9 +282,31 @@ class ViterbiDecoder:
         if self._last_start is not None and 0 < started - self._last_start <= PACE_SECONDS:
             self._intervals.append(started - self._last_start)
         self._last_start = started
+        self._passed.clear()
+        self._follow_pace()
+
+    def _follow_pace(self) -> None:
         if self._intervals:
             middle = sorted(self._intervals)[len(self._intervals) // 2]
             self._shortest = max(self._rules.hold_seconds, self._rules.pace_share * middle)
+
+    def _see_shape(self, place: int, time: float) -> None:
+        """Note which class the frames show since `time`, and follow somebody who begins to spell faster.
+
+        Without this, who was slow once and is fast now would write nothing: no hold is long enough for the old pace,
+        and without letters no other pace is learnt.
+        """
+        if place == self._shape:
+            return
+        if self._shape >= 0 and time - self._shape_start >= self._rules.hold_seconds - ROUNDING:
+            self._passed.append(self._shape_start)
+            if len(self._passed) > _PASSED:
+                self._intervals.clear()
+                self._intervals.extend(later - one for one, later in pairwise(self._passed))
+                self._last_start = None
+                self._passed.clear()
+                self._follow_pace()
+        self._shape, self._shape_start = place, time
 
     def _find_best(self) -> _Best:
         """Compare all paths."""
