@@ -70,7 +70,7 @@ def scene_of(side: int) -> np.ndarray:
     scene = cv2.GaussianBlur(scene, (31, 31), 0)
     top, left = (HEIGHT - BLOCK - side) // 2, (WIDTH - side) // 2
     scene[top : top + side, left : left + side] = hand
-    return scene
+    return np.asarray(scene)
 
 
 def stamped(image: np.ndarray, microseconds: int) -> np.ndarray:
