@@ -15,7 +15,7 @@ from asl_edge.errors import MissingPackageError, UserError
 from asl_edge.process.environment import for_importing_keras, use_our_keras_settings
 from asl_edge.process.native_stderr import quiet_stderr
 from asl_edge.process.printable import first_line
-from asl_edge.training.compute.memory import reuse_host_memory
+from asl_edge.training.compute.host_memory import reuse_host_memory
 from asl_edge.training.config import Precision
 
 _BACKENDS = ("tensorflow", "jax", "torch")
