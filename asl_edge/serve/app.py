@@ -65,7 +65,7 @@ class Server:
         if kind != "multipart/form-data":
             (outcome,) = outcomes
             if isinstance(outcome, ImageError):
-                raise RefusedError(400, f"The image {outcome}.")
+                raise RefusedError(400, f"image: {outcome}")
             return JSONResponse(_values(outcome))
         return JSONResponse({"predictions": [_values(one) for one in outcomes]})
 
@@ -78,7 +78,7 @@ class Server:
         predictions: list[Prediction] = []
         for outcome in await self.batcher.classify(asked.images):
             if isinstance(outcome, ImageError):
-                raise ProtocolError(f"An image {outcome}.")
+                raise ProtocolError(f"image: {outcome}")
             predictions.append(outcome)
         content, length = asked.respond(self.name, self.predictor.spec.classes, predictions)
         if length is None:
@@ -199,7 +199,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _files(request: Request) -> list[bytes]:
     """Return the contents of a form's files."""
     async with request.form(max_files=_MOST_FILES, max_fields=_MOST_FILES) as form:
-        files = [value for value in form.values() if not isinstance(value, str)]
+        files = [value for _, value in form.multi_items() if not isinstance(value, str)]
         images = [await file.read() for file in files]
     if not images:
         raise RefusedError(400, "The form holds no file.")
@@ -208,7 +208,7 @@ async def _files(request: Request) -> list[bytes]:
 
 def _values(outcome: Prediction | ImageError) -> dict[str, Any]:
     if isinstance(outcome, ImageError):
-        return {"error": f"The image {outcome}."}
+        return {"error": f"image: {outcome}"}
     values = outcome.to_dict()
     del values["source"]
     values.pop("region", None)
