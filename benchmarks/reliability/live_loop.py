@@ -91,8 +91,9 @@ def now() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
-def camera(server: socket.socket, scene: np.ndarray, cutting: Any, sent: Any) -> None:
+def camera(server: socket.socket, hand: int, cutting: Any, sent: Any) -> None:
     """Send frames to each connection at the camera's pace; while `cutting` is set, close what is open."""
+    scene = scene_of(hand)
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -165,10 +166,10 @@ def cut(cutting: Any, times: int, cuts: list[tuple[float, float]]) -> None:
 
 def measure(scenario: Scenario) -> dict[str, Any]:
     """Run the loop and return what was measured; times in milliseconds unless their names say otherwise."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork has no threads of OpenCV, but waits for them
     cutting, sent = context.Event(), context.Value("q", 0, lock=False)
     server = socket.create_server(("127.0.0.1", 0))
-    process = context.Process(target=camera, args=(server, scene_of(scenario.hand), cutting, sent), daemon=True)
+    process = context.Process(target=camera, args=(server, scenario.hand, cutting, sent), daemon=True)
     process.start()
     address = f"http://127.0.0.1:{server.getsockname()[1]}/"
     server.close()

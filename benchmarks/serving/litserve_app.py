@@ -14,7 +14,7 @@ from fastapi import Request
 from asl_edge import Predictor
 
 
-class Letters(litserve.LitAPI):
+class Letters(litserve.LitAPI):  # type: ignore[misc]
     """POST /predict: the bytes of an image to a prediction."""
 
     def setup(self, device: str) -> None:
@@ -23,7 +23,8 @@ class Letters(litserve.LitAPI):
 
     async def decode_request(self, request: Request) -> bytes:
         """Return the image."""
-        return await request.body()
+        content: bytes = await request.body()
+        return content
 
     def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
         """Classify what has come together."""

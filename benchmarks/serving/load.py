@@ -77,9 +77,8 @@ def markdown(values: dict[str, Any]) -> str:
     servers = list(dict.fromkeys(run["server"] for run in values["runs"]))
 
     def median(server: str, clients: int, what: str) -> float:
-        return statistics.median(
-            run[what] for run in values["runs"] if (run["server"], run["clients"]) == (server, clients)
-        )
+        runs = [run for run in values["runs"] if (run["server"], run["clients"]) == (server, clients)]
+        return float(statistics.median(run[what] for run in runs))
 
     rows = []
     for clients in CLIENTS:
