@@ -127,6 +127,8 @@ class Guard:
         origin = headers.get(b"origin")
         if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
             raise RefusedError(403, "Pages of other sites are refused (Origin).")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise RefusedError(415, "Compressed bodies are not taken.")
         if self._settings.token is not None and scope["path"] not in OPEN_ROUTES:
             self._check_token(scope, headers, self._settings.token)
         if self._rates is not None and scope["type"] == "http" and scope["method"] == "POST":

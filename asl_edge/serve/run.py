@@ -20,26 +20,62 @@ from asl_edge.spec import MOST_CLASSES
 
 _ENDING_SECONDS = 5
 _HEAD_SECONDS = 10.0
+_LONGEST_HEAD = 2**16
 _WAITING_CONNECTIONS = 2048
 _LONGEST_MESSAGE = 2**16
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which closes a connection whose first request does not come within ten seconds."""
+    """uvicorn's HTTP protocol, which closes a connection where the head of a request is too slow or too large.
+
+    uvicorn itself limits neither.
+    """
 
     def connection_made(self, transport: Any) -> None:
-        """Start the clock."""
+        """Wait for the first request."""
         super().connection_made(transport)
-        self._clock = asyncio.get_running_loop().call_later(_HEAD_SECONDS, self._give_up)
+        self._clock: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._wait_for_head()
 
-    def _give_up(self) -> None:
-        if getattr(self, "cycle", None) is None and not self.transport.is_closing():
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        super().data_received(data)
+        if self._clock is None:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _LONGEST_HEAD:
+            self._give_up()
+
+    def on_message_begin(self) -> None:
+        """Wait for the head of a further request."""
+        super().on_message_begin()
+        if self._clock is None:
+            self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._stop_waiting()
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
-        self._clock.cancel()
+        """Nothing more will come."""
+        self._stop_waiting()
         super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._head_bytes = 0
+        self._clock = asyncio.get_running_loop().call_later(_HEAD_SECONDS, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _give_up(self) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.close()
 
 
 def listen(settings: ServeSettings) -> socket.socket:

@@ -3,7 +3,7 @@
     python -m benchmarks.spelling.synthetic OUT [--model MODEL]
     python -m benchmarks.spelling.decoders OUT SPEC --name decoders-synthetic
 
-OUT is an `.npz` file as `benchmarks.spelling.compose` writes it. Each word is one drawn person in one room; between two
+OUT is an `.npz` file as `benchmarks.spelling.compose` writes it. Each word is one synthetic person in one room; between two
 letters every joint turns from one pose to the other, as a real hand does and stills cannot. The model was trained on
 synthetic hands too, so their letter error rate says nothing about people: it shows what the decoder makes of movements.
 """
@@ -29,11 +29,11 @@ from benchmarks.spelling.frames import PHASES, SIDE, VARIANTS, Image
 from benchmarks.spelling.words import MEASURED
 
 PEOPLE = 10
-"""Drawn people who wave."""
+"""Synthetic people who wave."""
 
 
 class Signer:
-    """One drawn person in one room; every letter has its own pose, the same whenever it is signed."""
+    """One synthetic person in one room; every letter has its own pose, the same whenever it is signed."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng

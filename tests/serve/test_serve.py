@@ -385,6 +385,31 @@ def test_a_connection_on_which_nothing_is_asked(colour_model: Path, monkeypatch:
         assert raw.recv(10) == b""
 
 
+def test_a_head_without_end(client: Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.port), timeout=20) as raw:
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        with contextlib.suppress(OSError):
+            for number in range(200):
+                raw.sendall(f"X-{number}: {'x' * 1000}\r\n".encode())
+            assert raw.recv(10) == b""
+    assert client.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_second_request_that_does_not_come(colour_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[ImpatientProtocol.__module__], "_HEAD_SECONDS", 0.2)
+    with running(colour_model) as one, socket.create_connection(("127.0.0.1", one.port), timeout=20) as raw:
+        raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(4096).startswith(b"HTTP/1.1 200")
+        raw.sendall(b"GET /hea")
+        assert raw.recv(4096) == b""
+
+
+def test_compressed_bodies(client: Client) -> None:
+    status, values, _ = client.post("/predict", b"x", Content_Type="image/jpeg", Content_Encoding="gzip")
+    assert status == 415
+    assert "Compressed" in values["error"]
+
+
 def test_with_a_token(colour_model: Path) -> None:
     with running(colour_model, replace(SETTINGS, token=TOKEN)) as one:
         assert one.ask("GET", "/healthz")[0] == 200
