@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("asl_edge.cli.predict", "predict"),
     "live": ("asl_edge.cli.live.live", "live"),
-    "serve": ("asl_edge.cli.serve", "serve"),
+    "serve": ("asl_edge.cli.live.serve", "serve"),
     "demo": ("asl_edge.cli.demo", "demo"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
     "data prepare": ("asl_edge.cli.data.prepare", "prepare"),

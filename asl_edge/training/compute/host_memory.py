@@ -17,7 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def reuse_host_memory() -> None:
-    """Let training on a CPU use memory again, instead of asking the system anew for every large tensor.
+    """Let training on a CPU use memory again, instead of asking the system for it with every large tensor.
 
     By default TensorFlow and the C library return large blocks to the system, which hands them out again page by page:
     a million page faults per step of AlexNet, and 38% of the processor's time (measured on two cores with AVX2, see
