@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("asl_edge.cli.predict", "predict"),
     "live": ("asl_edge.cli.live.live", "live"),
+    "serve": ("asl_edge.cli.serve", "serve"),
     "demo": ("asl_edge.cli.demo", "demo"),
     "doctor": ("asl_edge.cli.doctor", "doctor"),
     "data prepare": ("asl_edge.cli.data.prepare", "prepare"),
@@ -54,7 +55,7 @@ GROUPS = {
 _PANELS = {  # of `asl-edge --help`
     "Get started": ("predict", "live", "demo", "doctor"),
     "Make a model": ("data", "train", "evaluate", "calibrate", "export", "runs"),
-    "Use a model": ("adapt", "verify", "sign", "benchmark", "tune", "model-card"),
+    "Use a model": ("serve", "adapt", "verify", "sign", "benchmark", "tune", "model-card"),
 }
 _LONGEST = 500  # characters of a library's own message
 _SCREEN_LINES, _SCREEN_CHARACTERS = 20, 1600

@@ -56,10 +56,10 @@ def demo(
     from rich.table import Table
 
     table = Table(title=f"Done in {result.seconds:.0f} s", title_justify="left")
-    for name in ("step", "result", "seconds"):
-        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for name in ("step", "result", "seconds", "share"):
+        table.add_column(name, justify="right" if name in ("seconds", "share") else "left")
     for step in result.steps:
-        table.add_row(step.title, step.result, f"{step.seconds:.1f}")
+        table.add_row(step.title, step.result, f"{step.seconds:.1f}", f"{step.seconds / result.seconds:.0%}")
     console.print()
     console.print(table)
     console.print(f"Predictions as an image: {result.gallery}", markup=False)

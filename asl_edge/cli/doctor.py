@@ -46,6 +46,9 @@ def _print(diagnosis: Diagnosis) -> None:
     table.add_row("Python", Text(f"{diagnosis.python}  {diagnosis.executable}"))
     table.add_row("system", f"{machine['system']}, {machine['architecture']}")
     table.add_row("processor", f"{machine['processor']}, {machine['cores']} cores for this process")
+    if (has := diagnosis.instructions) is not None:
+        table.add_row("instructions", ", ".join(has.sets) or "none of those that matter here")
+        table.add_row("", Text(f"{has.precision}.\n{has.training}.", style="dim"))
     total = machine["memory_bytes"]
     memory = [f"{total / 1e9:.1f} GB"] if total else ["unknown"]
     table.add_row("memory", ", ".join(memory + ([f"{free / 1e9:.1f} GB free"] if free else [])))

@@ -267,9 +267,7 @@ def _model_to_start_from(from_pretrained: bool, start_from: Path | None) -> str 
         return PRETRAINED if from_pretrained else None
     if from_pretrained:
         raise UserError("--from-pretrained starts from the pretrained model, --start-from from another. Choose one.")
-    if names_pretrained(str(start_from)) and start_from.exists():
-        return f"./{start_from}"
-    return str(start_from)
+    return f"./{start_from}" if names_pretrained(str(start_from)) else str(start_from)
 
 
 def _add_settings(changes: dict[str, Any], settings: list[str]) -> None:

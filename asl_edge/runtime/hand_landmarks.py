@@ -21,6 +21,7 @@ BONES = (
     (13, 14), (14, 15), (15, 16), (13, 17), (17, 18), (18, 19), (19, 20), (0, 17),
 )  # fmt: skip
 """Pairs of points that a bone, or the edge of the palm, connects."""
+_STARTS, _ENDS = np.array(BONES).T
 
 
 def spans(points: Floats) -> Floats:
@@ -71,7 +72,7 @@ def plausible(points: Floats) -> npt.NDArray[np.bool_]:
     Args:
         points: float32 (N, 21, 3).
     """
-    lengths = np.stack([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in BONES], axis=1)
+    lengths = np.linalg.norm(points[:, _STARTS] - points[:, _ENDS], axis=2)
     palm = np.maximum(np.linalg.norm(points[:, WRIST] - points[:, MIDDLE_MCP], axis=1), 1e-6)
     enough = palm > 0.1 * spans(points)
     return np.asarray((lengths.max(axis=1) < 4 * palm) & enough & np.isfinite(points).all(axis=(1, 2)))

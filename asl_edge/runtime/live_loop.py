@@ -56,7 +56,7 @@ def recorded_frames(source: str, options: LiveOptions) -> Iterator[Frame]:
 
 
 def spell_frames(
-    frames: Iterable[Frame],
+    frames: Iterable[Frame | None],
     predictor: Predictor,
     speller: Speller,
     sinks: Sequence[LiveSink],
@@ -68,7 +68,7 @@ def spell_frames(
     """Read fingerspelling from frames until they end; return the text.
 
     Args:
-        frames: with the times of their capture.
+        frames: with the times of their capture; None where nothing came for a while, so that keys act.
         predictor: with `top_k` of all its classes.
         speller: its classes are the predictor's.
         sinks: receive each step.
@@ -85,6 +85,10 @@ def spell_frames(
     time = 0.0
     try:
         for frame in frames:
+            if frame is None:
+                if keys is not None and keys():
+                    break
+                continue
             start = frame.time if start is None else start
             time = frame.time - start
             step = _step(frame, time, predictor, speller, view)

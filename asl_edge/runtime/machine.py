@@ -64,6 +64,15 @@ def processor_flags() -> frozenset[str] | None:
     return frozenset(flags.split())
 
 
+def processor_features(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """Return what an x86 or Arm processor can do, as Linux names it; empty where that is not known."""
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("flags", "Features")):
+                return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
 def has_bfloat16() -> bool:
     """Whether the processor is known to have instructions for bfloat16."""
     return bool({"avx512_bf16", "amx_bf16"} & (processor_flags() or frozenset()))

@@ -153,6 +153,7 @@ def _open(
             opening=opening_for(source.spec.precision, expected),
             precision=source.spec.precision,
             provider_options=settings_for(options.provider, path, source, options.provider_options),
+            wait_actively=options.wait_actively,
             profile=profile,
         ),
     )

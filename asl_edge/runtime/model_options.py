@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         workers: int
         provider_options: Mapping[str, str] | None
         zoom: bool
+        wait_actively: bool
         hand_model: str | os.PathLike[str] | None
 
 
@@ -41,6 +42,9 @@ class ModelOptions:
     """Handed to the provider that is named, as ONNX Runtime documents them."""
     zoom: bool = True
     """Run the zoom pass on images of small hands, where the model offers one (see `asl_edge.runtime.zoom`)."""
+    wait_actively: bool = True
+    """Whether threads spin while they wait for work (CPU only): faster while image follows image, but between the
+    frames of a camera it costs the processor more than the work itself."""
     hand_model: str | os.PathLike[str] | None = None
     """The folder that `asl-edge data hand-model` made, or `default` for where it puts it; None for the model alone.
     Where the hand model finds a hand, the letters of its points are mixed with the model's own (see

@@ -1,4 +1,4 @@
-"""The pretrained models that ship with the package, by name."""
+"""The pretrained model that ships with the package."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from pathlib import Path
 from asl_edge.errors import ModelError
 
 PRETRAINED = "pretrained"
-"""The word that names the usual one where a path is expected."""
-PERMISSIVE = "permissive"
-"""The word that names the one whose images all have a stated permissive licence."""
+"""The word that names it where a path is expected."""
 _EARLIER_NAME = "box"
-"""What earlier versions called the usual one; accepted for one release."""
+"""What earlier versions called it; accepted for one release."""
 
 MODEL_FILE = "alexnet-edge-8-landmarks.onnx"
-PERMISSIVE_FILE = "alexnet-edge-8-landmarks-permissive.onnx"
 
 _RUN_MODEL = "best.keras"
 """The file that makes a folder a run folder."""
@@ -23,20 +20,13 @@ _RUN_MODEL = "best.keras"
 _FOLDER = Path(__file__).parent.parent / "models"
 
 
-def _files() -> dict[str, str]:
-    return {PRETRAINED: MODEL_FILE, _EARLIER_NAME: MODEL_FILE, PERMISSIVE: PERMISSIVE_FILE}
-
-
-def pretrained_model(name: str = PRETRAINED) -> Path:
-    """Return the path of a pretrained model.
-
-    Args:
-        name: `pretrained` or `permissive`.
+def pretrained_model() -> Path:
+    """Return the path of the pretrained model.
 
     Raises:
         ModelError: it was left out of this installation.
     """
-    path = _FOLDER / _files()[name]
+    path = _FOLDER / MODEL_FILE
     if not path.is_file():
         raise ModelError(
             f"The pretrained model ({path}) is missing from this installation. Install asl-edge again, or name a model "
@@ -46,14 +36,12 @@ def pretrained_model(name: str = PRETRAINED) -> Path:
 
 
 def resolve(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """Return `model`, or the path of the pretrained model for None and for a word that names one."""
-    if model is None:
-        return pretrained_model()
-    return pretrained_model(os.fspath(model)) if is_pretrained(model) else model
+    """Return `model`, or the path of the pretrained model for None and for the word `pretrained`."""
+    return pretrained_model() if model is None or is_pretrained(model) else model
 
 
 def is_pretrained(model: str | os.PathLike[str]) -> bool:
-    """Whether `model` is a word that names a pretrained model; a file or run folder of that name goes first.
+    """Whether `model` is the word that names the pretrained model; a file or run folder of that name goes first.
 
     Other folders do not: this repository has one called `pretrained`. `./pretrained` always means the path.
     """
@@ -62,18 +50,15 @@ def is_pretrained(model: str | os.PathLike[str]) -> bool:
 
 
 def names_pretrained(word: str) -> bool:
-    """Whether a word names a pretrained model, whatever files there are."""
-    return word in _files()
+    """Whether a word names the pretrained model, whatever files there are."""
+    return word in (PRETRAINED, _EARLIER_NAME)
 
 
 def ships_with_package(path: Path) -> bool:
-    """Whether an absolute path is that of a pretrained model in this installation."""
-    return path.parent == _FOLDER and path.name in _files().values()
+    """Whether an absolute path is that of the pretrained model in this installation."""
+    return path == _FOLDER / MODEL_FILE
 
 
 def shown_name(model: str) -> str:
-    """Return how a table names a model: by its word where it ships with the package, else by its path."""
-    path = Path(model)
-    if not ships_with_package(path):
-        return model
-    return PERMISSIVE if path.name == _files()[PERMISSIVE] else PRETRAINED
+    """Return how a table names a model: `pretrained` for the file that ships with the package, else its path."""
+    return PRETRAINED if ships_with_package(Path(model)) else model

@@ -17,6 +17,8 @@ from benchmarks.harness.report import RESULTS, argument_parser, read_result
 SCRIPTS = {
     "accuracy/quantization-peers-alexnet": "accuracy.quantization_peers",
     "speed/cold-start-peers": "speed.cold_start_peers",
+    "speed/train-throughput-avx2": "speed.train_throughput",
+    "spelling/decoders-synthetic": "spelling.decoders",
     "speed/hosts-128": "speed.hosts",
     "speed/precisions-alexnet": "speed.precisions",
     "speed/prepare-4350": "speed.prepare",

@@ -1,32 +1,28 @@
-"""Measure the live loop: 640x480 frames at 30 per second over HTTP, through a model, to a drawn preview.
+"""Measure the live loop: 640x480 frames at 30 per second over HTTP, through the model, to a drawn preview.
 
-    python -m benchmarks.reliability.live_loop --minutes 10 --out live.json
-    python -m benchmarks.reliability.live_loop --minutes 10 --busy-ms 100 --out slow.json
-    python -m benchmarks.reliability.live_loop --cuts 20 --out cuts.json
+    python -m benchmarks.reliability.live_loop [near] [far] [cuts] [busy] [--folder results]
 
-The loop as it is, with a consumer that is busy for 100 ms with each frame, and with a stream that is cut 20 times. The
-camera is a process of its own on this machine, which draws the time of capture into each frame, as 48 black and white
-blocks in the last rows. Delay is from that time to the drawn preview, so encoding, sending and decoding count. Both
-processes share the cores; the CPU share is the loop's.
+`near` and `busy` take ten minutes each, the others two. The camera is a process of its own on this machine, which draws
+the time of capture into each frame, as 48 black and white blocks in the last rows. Delay is from that time to the drawn
+preview, so encoding, sending and decoding count. Both processes share the cores; the CPU share is the loop's. Writes
+reliability/live-loop.{json,md}; scenarios that are not named keep their results.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
-import os
-import platform
 import resource
 import socket
 import threading
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from asl_edge.data.synthetic.drawing import draw_hand
 from asl_edge.runtime.live_loop import spell_frames
 from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.spelling.event import Event
@@ -36,10 +32,45 @@ from asl_edge.runtime.streams import overlay
 from asl_edge.runtime.streams.live.newest_frame import LiveSource
 from asl_edge.runtime.streams.live.step import Step
 from asl_edge.spec import MOST_CLASSES
+from benchmarks.harness.machine import describe_machine, machine_line
+from benchmarks.harness.report import RESULTS, argument_parser, markdown_table, page, read_result, write_result
 
+NAME = "reliability/live-loop"
 WIDTH, HEIGHT, RATE = 640, 480, 30
 BITS, BLOCK = 48, 8
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is measured."""
+
+    about: str
+    minutes: float
+    hand: int = 440
+    """Side of the square in which the synthetic hand is drawn, in pixels of the frame."""
+    busy: float = 0.0
+    """Seconds for which the consumer is busy with each frame."""
+    cuts: int = 0
+    """So often the stream is cut for two seconds, every five."""
+
+
+SCENARIOS = {
+    "near": Scenario("a hand that fills the frame's height: one pass", 10),
+    "far": Scenario("a small hand: two passes", 2, hand=170),
+    "cuts": Scenario("the stream is cut 20 times", 1.72, cuts=20),
+    "busy": Scenario("the consumer takes 100 ms for each frame", 10, busy=0.1),
+}
+
+
+def scene_of(side: int) -> np.ndarray:
+    """Return a frame with a synthetic hand, drawn in a square of this side: uint8 (HEIGHT, WIDTH, 3), BGR."""
+    hand = draw_hand("B", np.random.default_rng(3), side)[..., ::-1]
+    scene = np.random.default_rng(0).integers(60, 120, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    scene = cv2.GaussianBlur(scene, (31, 31), 0)
+    top, left = (HEIGHT - BLOCK - side) // 2, (WIDTH - side) // 2
+    scene[top : top + side, left : left + side] = hand
+    return np.asarray(scene)
 
 
 def stamped(image: np.ndarray, microseconds: int) -> np.ndarray:
@@ -60,11 +91,9 @@ def now() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
 
-def camera(server: socket.socket, cutting: Any, sent: Any) -> None:
+def camera(server: socket.socket, hand: int, cutting: Any, sent: Any) -> None:
     """Send frames to each connection at the camera's pace; while `cutting` is set, close what is open."""
-    scene = np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    cv2.ellipse(scene, (320, 240), (70, 110), 20, 0, 360, (120, 150, 200), cv2.FILLED)
-    scene = cv2.GaussianBlur(scene, (5, 5), 0)
+    scene = scene_of(hand)
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -75,7 +104,8 @@ def camera(server: socket.socket, cutting: Any, sent: Any) -> None:
                 while not cutting.is_set():
                     due += 1 / RATE
                     time.sleep(max(0.0, due - time.monotonic()))
-                    frame = stamped(np.roll(scene, sent.value % 60, axis=1), now())
+                    aside = round(15 * np.sin(sent.value / 20))  # a hand is never quite still
+                    frame = stamped(np.roll(scene, aside, axis=1), now())
                     content = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
                     head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
                     connection.sendall(head.encode() + content + b"\r\n")
@@ -101,12 +131,14 @@ class Preview:
         self.delays: list[float] = []
         self.shown_at: list[float] = []
         self.megabytes: list[float] = []
+        self.passes = 0
 
     def write(self, step: Step) -> None:
         """Draw it."""
         canvas = overlay.draw(step.image, step.prediction)
         overlay.spelled(canvas, step.text)
         moment = time.monotonic()
+        self.passes += 1 + (step.prediction.crop_box is not None)
         self.delays.append((now() - stamp_of(step.image)) / 1000)
         self.shown_at.append(moment)
         if moment - self._sampled >= 1:
@@ -132,19 +164,18 @@ def cut(cutting: Any, times: int, cuts: list[tuple[float, float]]) -> None:
     time.sleep(3)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def measure(scenario: Scenario) -> dict[str, Any]:
     """Run the loop and return what was measured; times in milliseconds unless their names say otherwise."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork has no threads of OpenCV, but waits for them
     cutting, sent = context.Event(), context.Value("q", 0, lock=False)
     server = socket.create_server(("127.0.0.1", 0))
-    process = context.Process(target=camera, args=(server, cutting, sent), daemon=True)
+    process = context.Process(target=camera, args=(server, scenario.hand, cutting, sent), daemon=True)
     process.start()
     address = f"http://127.0.0.1:{server.getsockname()[1]}/"
     server.close()
-    preview = Preview(options.busy_ms / 1000)
+    preview = Preview(scenario.busy)
     cuts: list[tuple[float, float]] = []
-    seconds = options.cuts * 5 + 3 if options.cuts else options.minutes * 60
-    with Predictor(options.model, batch_size=1, threads=options.threads, top_k=MOST_CLASSES) as predictor:
+    with Predictor(None, batch_size=1, top_k=MOST_CLASSES, wait_actively=False) as predictor:
         speller = Speller(SpellingSpec.of_model(predictor.spec), predictor.spec.classes)
         # What is opened once for the whole process, such as OpenCV's threads, is no leak.
         warm_up = iter(range(RATE))
@@ -152,13 +183,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             spell_frames(source, predictor, speller, [Preview(0)], keys=lambda: next(warm_up, None) is None)
         speller.clear()
         time.sleep(1)
-        before = _threads_and_descriptors()
-        first = sent.value
+        before, first = _threads_and_descriptors(), sent.value
         with LiveSource(address) as source:
-            if options.cuts:
-                threading.Thread(target=cut, args=(cutting, options.cuts, cuts), daemon=True).start()
+            if scenario.cuts:
+                threading.Thread(target=cut, args=(cutting, scenario.cuts, cuts), daemon=True).start()
             start, cpu = time.monotonic(), time.process_time()
-            spell_frames(source, predictor, speller, [preview], keys=lambda: time.monotonic() - start >= seconds)
+            end = start + scenario.minutes * 60
+            spell_frames(source.ticks(), predictor, speller, [preview], keys=lambda: time.monotonic() >= end)
             wall, cpu = time.monotonic() - start, time.process_time() - cpu
             last = sent.value
         time.sleep(1)
@@ -167,10 +198,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     delays = np.array(preview.delays[RATE:] or preview.delays)
     shown = np.array(preview.shown_at)
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "about": scenario.about,
         "seconds": wall,
-        "busy_ms": options.busy_ms,
+        "passes": preview.passes / max(len(shown), 1),
         "sent": last - first,
         "shown": len(shown),
         "dropped": source.dropped,
@@ -179,9 +209,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "delay_by_tenth_p50": [float(np.median(part)) for part in np.array_split(delays, 10) if len(part)],
         "cpu_share_of_one_core": cpu / wall,
         "rss_megabytes": preview.megabytes,
+        "cuts": len(cuts),
         "back_after_seconds": [float(shown[shown > back].min(initial=np.inf) - back) for _, back in cuts],
         "threads_and_descriptors": {"before": before, "after": after},
-        "delays": [round(float(delay), 2) for delay in delays],
+        "machine": describe_machine(),
     }
 
 
@@ -192,25 +223,81 @@ def _threads_and_descriptors() -> list[int]:
     return [len(list(Path(f"/proc/self/{name}").iterdir())) for name in ("task", "fd")]
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
-
-
 def main() -> None:
-    """Measure and write the raw data; print the rest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--busy-ms", type=float, default=0, help="how long the consumer is busy with each frame")
-    parser.add_argument("--cuts", type=int, default=0, help="cut the stream so often, instead of --minutes")
-    parser.add_argument("--model", default=None)
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--out", type=Path, default=None)
+    """Measure the scenarios, and write them."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
+    parser.add_argument("--minutes", type=float, help="instead of a scenario's own, to try the script")
+    parser.add_argument("--folder", type=Path, default=RESULTS)
     options = parser.parse_args()
-    result = measure(options)
-    if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({name: value for name, value in result.items() if name != "delays"}, indent=1))
+    names = options.scenario or list(SCENARIOS)
+    if set(names) - set(SCENARIOS):
+        parser.error(f"the scenarios are {', '.join(SCENARIOS)}")
+    known = (options.folder / f"{NAME}.json").is_file()
+    values = read_result(NAME, folder=options.folder) if known else {}
+    for name in names:
+        scenario = SCENARIOS[name]
+        values[name] = measure(replace(scenario, minutes=options.minutes or scenario.minutes))
+        print(name, values[name]["delay"], flush=True)
+    write_result(NAME, values, markdown(values), folder=options.folder)
+
+
+def markdown(values: dict[str, Any]) -> str:
+    """Return the results as a page."""
+    rows, notes = [], []
+    for name in (name for name in SCENARIOS if name in values):
+        one = values[name]
+        memory, tenths = one["rss_megabytes"], one["delay_by_tenth_p50"]
+        grown = f"{np.median(memory[-10:]) - np.median(memory[5:15]):+.1f}" if len(memory) > 30 else ""
+        rows.append(
+            [
+                f"{name}: {one['about']}",
+                f"{one['seconds'] / 60:.1f}",
+                f"{one['passes']:.2f}",
+                f"{one['sent']:,}",
+                f"{one['dropped']:,}",
+                *(f"{one['delay'][share]:.1f}" for share in ("p50", "p95", "p99")),
+                f"{tenths[0]:.1f} / {tenths[-1]:.1f}",
+                f"{one['cpu_share_of_one_core']:.0%}",
+                grown,
+            ]
+        )
+        before, after = one["threads_and_descriptors"]["before"], one["threads_and_descriptors"]["after"]
+        note = f"- {name}: {before[0]} threads and {before[1]} file descriptors before, {after[0]} and {after[1]} after"
+        if one["cuts"]:
+            worst, middle = max(one["back_after_seconds"]), float(np.median(one["back_after_seconds"]))
+            note += (
+                f"; cut {one['cuts']} times, opened again {one['reconnects']} times; the first frame is shown "
+                f"{middle:.2f} s (median; {worst:.2f} s at most) after the stream returns"
+            )
+        notes.append(f"{note}. {machine_line(one['machine'])}")
+    return page(
+        "# The live loop: from a camera to a drawn preview",
+        "",
+        "640x480 JPEGs at 30 frames per second over HTTP from another process of the same machine, the pretrained "
+        "model, a preview with hand, letter and text. Delay in ms from the capture of a frame to its drawn preview, "
+        "with the encoding and sending of the camera's side. CPU: share of one core, of the loop's process alone. "
+        "Memory: growth of the resident memory in MB, from the tenth second to the end.",
+        "",
+        *markdown_table(
+            [
+                "scenario",
+                "minutes",
+                "passes a frame",
+                "sent",
+                "dropped",
+                "p50",
+                "p95",
+                "p99",
+                "p50, first / last tenth",
+                "CPU",
+                "memory",
+            ],
+            rows,
+        ),
+        "",
+        *notes,
+    )
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@
         [--limit-tflops F] [--name NAME]
 
 Both train the tutorial's AlexNet on the same images (rows repeated to reach --rows), with the same batch size, in
-separate processes that alternate. Ours uses `--precision auto` and whatever `KERAS_BACKEND` names, the tutorial's way
-is TensorFlow in float32 on whole arrays divided by 255. Steps are timed from the third on; the wait for data is what
+separate processes that alternate; `--ways` also knows `unpooled`, ours with the usual allocators of TensorFlow and the
+C library. Ours uses `--precision auto` and whatever `KERAS_BACKEND` names, the tutorial's way is TensorFlow in float32
+on whole arrays divided by 255. Steps are timed from the third on; the wait for data is what
 `history.csv` records. Also measured: ours with augmentation (`--augmentation strong`), and with ten times as many
-images, for which peak anonymous memory must be the same. Writes results/speed/train-throughput[-NAME].{json,md}.
+images, for which peak anonymous memory must be the same. Page faults and the share of the processor's time that the
+kernel takes are those of the timed steps. Writes results/speed/train-throughput[-NAME].{json,md}.
 
 Arithmetic: 1,040 million multiply-adds forward make 6.2 GFLOP per image forward and backward, as long as convolutions
 are computed directly; on a CPU ours takes a quarter of it (see `asl_edge.training.compute.fast_convolution`).
@@ -19,6 +21,7 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -33,6 +36,14 @@ from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_tabl
 from benchmarks.speed.train import memory_bytes, repeat_rows
 
 GFLOP_PER_IMAGE = 6.2
+FIGURES = (
+    "images_per_second",
+    "waiting_share",
+    "peak_anonymous_mb",
+    "page_faults_per_step",
+    "kernel_share",
+    "loss",
+)
 
 
 def main() -> None:
@@ -73,6 +84,8 @@ def measure(way: str, arrays: Path, options: argparse.Namespace) -> dict[str, An
     environment = dict(os.environ)
     if way == "tutorial":
         environment["KERAS_BACKEND"] = "tensorflow"
+    if way in ("tutorial", "unpooled"):
+        environment["TF_CPU_ALLOCATOR_USE_BFC"] = "0"  # TensorFlow's own default
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=REPOSITORY
     )
@@ -99,6 +112,29 @@ def child(options: argparse.Namespace) -> None:
     print("RESULT " + json.dumps(run(options)), flush=True)
 
 
+class StepClock:
+    """Keeps when each step ended, and what the process had cost by then."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self._usage: list[resource.struct_rusage] = []
+
+    def step(self) -> None:
+        """Note that a step has ended."""
+        self.times.append(time.perf_counter())
+        self._usage.append(resource.getrusage(resource.RUSAGE_SELF))
+
+    def figures(self, batch_size: int) -> dict[str, float]:
+        """Return what the steps from the third on took."""
+        first, last = self._usage[2], self._usage[-1]
+        kernel, user = last.ru_stime - first.ru_stime, last.ru_utime - first.ru_utime
+        return {
+            **throughput(self.times, batch_size),
+            "page_faults_per_step": round((last.ru_minflt - first.ru_minflt) / (len(self.times) - 3), 1),
+            "kernel_share": round(kernel / (kernel + user), 4),
+        }
+
+
 def throughput(times: list[float], batch_size: int) -> dict[str, float]:
     """Return images per second from the third step on, by the median step, which a single pause does not affect."""
     steps = [later - earlier for earlier, later in itertools.pairwise(times[2:])]
@@ -116,7 +152,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     from asl_edge.training.loop.progress import Progress
     from asl_edge.training.loop.train import train
 
-    times: list[float] = []
+    clock = StepClock()
     notes: list[str] = []
 
     class Clock(Progress):
@@ -126,7 +162,7 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
             notes.append(message)
 
         def images_seen(self, images: int, loss: float, waiting_share: float) -> None:
-            times.append(time.perf_counter())
+            clock.step()
 
     config = recipes.get(
         "tutorial",
@@ -140,7 +176,8 @@ def run_ours(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = train(config, PreparedArrays.open(options.arrays), Path(folder) / "run", progress=Clock())
     return {
-        **throughput(times, options.batch_size),
+        **clock.figures(options.batch_size),
+        "loss": result.history[0]["loss"],
         "waiting_share": result.history[0]["waiting_share"],
         "notes": notes,
     }
@@ -159,16 +196,16 @@ def run_tutorial(options: argparse.Namespace) -> dict[str, Any]:
     ours = networks.build("alexnet", classes.shape[1], images.shape[1])
     model = keras.Sequential([keras.Input(images.shape[1:]), *[x for x in ours.layers if x.name != "rescale"]])
     model.compile(loss="categorical_crossentropy", optimizer=keras.optimizers.SGD(0.001), metrics=["accuracy"])
-    times: list[float] = []
+    clock = StepClock()
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-            times.append(time.perf_counter())
+            clock.step()
             if batch + 1 == options.steps:
                 self.model.stop_training = True
 
     model.fit(images, classes, epochs=1, batch_size=options.batch_size, shuffle=True, callbacks=[Clock()], verbose=0)
-    return throughput(times, options.batch_size)
+    return clock.figures(options.batch_size)
 
 
 def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any]]) -> None:
@@ -178,11 +215,7 @@ def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any
         return float(statistics.median(run[key] for run in runs if run["way"] == way))
 
     summary = {
-        way: {
-            key: median(way, key)
-            for key in ("images_per_second", "waiting_share", "peak_anonymous_mb")
-            if any(key in run for run in runs if run["way"] == way)
-        }
+        way: {key: median(way, key) for key in FIGURES if any(key in run for run in runs if run["way"] == way)}
         for way in ways
     }
     report = {
@@ -202,7 +235,11 @@ def write(options: argparse.Namespace, ways: list[str], runs: list[dict[str, Any
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as a page."""
     summary, limit = report["summary"], report.get("limit_tflops")
-    names = {"augmented": "asl-edge, augmentation strong", "large": f"asl-edge, {10 * report['rows']:,} images"}
+    names = {
+        "augmented": "asl-edge, augmentation strong",
+        "unpooled": "asl-edge, usual allocators",
+        "large": f"asl-edge, {10 * report['rows']:,} images",
+    }
     table = []
     for way, row in summary.items():
         rate = row["images_per_second"]
@@ -212,12 +249,20 @@ def markdown(report: dict[str, Any]) -> str:
             f"{rate / summary['tutorial']['images_per_second']:.2f}" if "tutorial" in summary else "",
             f"{report['rows'] / rate:.1f}",
             f"{row['waiting_share']:.2%}" if "waiting_share" in row else "not known",
+            f"{row['page_faults_per_step']:,.0f}" if "page_faults_per_step" in row else "not known",
+            f"{row['kernel_share']:.1%}" if "kernel_share" in row else "not known",
             f"{row['peak_anonymous_mb']:,.0f}",
             f"{rate * GFLOP_PER_IMAGE:.0f}",
             f"{rate * GFLOP_PER_IMAGE / 1000 / limit:.1%}" if limit else "",
         ])  # fmt: skip
     head = ["way", "images/s", "times the tutorial", "seconds per epoch", "waiting for data"]
-    head += ["peak anonymous memory, MB", "GFLOP/s by direct convolution", "share of the limit"]
+    head += [
+        "page faults per step",
+        "kernel's share",
+        "peak anonymous memory, MB",
+        "GFLOP/s by direct convolution",
+        "share of the limit",
+    ]
     notes = {note for run in report["runs"] for note in run.get("notes", []) if note.startswith("Precision")}
     return page(
         "# Training throughput",

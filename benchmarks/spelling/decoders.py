@@ -1,9 +1,9 @@
 """Decoders for fingerspelling against each other and against the rules of other projects, on words of unseen signers.
 
-    python -m benchmarks.spelling.decoders COMPOSED SPEC
+    python -m benchmarks.spelling.decoders COMPOSED SPEC [--name decoders]
 
 COMPOSED is what `benchmarks.spelling.compose` wrote, SPEC what `benchmarks.spelling.tune` wrote from the tuning words.
-Writes results/spelling/decoders.{json,md}.
+COMPOSED may also be what `benchmarks.spelling.synthetic` wrote. Writes results/spelling/NAME.{json,md}.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("composed", type=Path)
     parser.add_argument("spec", type=Path)
+    parser.add_argument("--name", default="decoders")
     options = parser.parse_args()
     composed, spec = Composed.load(options.composed), SpellingSpec.load(options.spec)
     decoders: dict[str, SpellingSpec | str] = {name: replace(spec, decoder=cast("DecoderName", name)) for name in OURS}
@@ -86,7 +87,7 @@ def main() -> None:
         },
         "machine": describe_machine(),
     }  # fmt: skip
-    write_result("spelling/decoders", values, markdown(values), indent=None)
+    write_result(f"spelling/{options.name}", values, markdown(values), indent=None)
 
 
 def seen_breaks(
@@ -186,15 +187,28 @@ def markdown(values: dict[str, Any]) -> str:
 
 
 def _head_lines(values: dict[str, Any]) -> list[str]:
-    return [
+    people = values["by_person"]["viterbi"]
+    drawn = [
+        "# Decoders for fingerspelling: words of synthetic hands",
+        "",
+        f"`{values['model']}`; {len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of",
+        "letters that are confused), each drawn as one person whose joints turn from letter to letter",
+        "(`benchmarks/spelling/synthetic.py`). The model was trained on synthetic hands too: this shows what a decoder",
+        "makes of movements, not how well people are read. 30 frames per second with jitter, 3% dropped. LER is the",
+    ]
+    composed = [
         "# Decoders for fingerspelling: words of unseen signers",
         "",
-        f"{len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of letters that are",
-        f"confused), composed of stills of {len(values['by_person']['viterbi'])} signers whom neither the training",
+        f"`{values['model']}`; {len(values['words'])} words (40 with double letters, 30 with J or Z, 30 names, 100 of",
+        f"letters that are confused), composed of stills of {len(people)} signers whom neither the training",
         "nor the tuning of the decoders has seen; the movements between letters are composed too",
         "(`benchmarks/spelling/frames.py`). It is not video of people who spell: a real speller's letters blend",
-        "into each other. 30 frames per second with jitter, 3% dropped. LER is the letter error rate; the frame",
-        "error is the share of held frames whose most probable class is wrong, without any decoder.",
+        "into each other. 30 frames per second with jitter, 3% dropped. LER is the",
+    ]
+    return [
+        *(drawn if set(people) == {"drawn"} else composed),
+        "letter error rate; the frame error is the share of held frames whose most probable class is wrong, without a",
+        "decoder.",
         "",
     ]
 

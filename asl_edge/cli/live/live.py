@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -131,13 +132,15 @@ def live(
         raise UserError(f"--rotate must be 0, 90, 180 or 270. Received: {rotate}")
     view = View(Region.parse(roi), left_hand)
     asked = LiveOptions(_size(size), fps, rotate)
-    options = model_options(provider=provider, strict=strict, threads=threads, zoom=zoom, hand_model=hand_model)
+    chosen = model_options(provider=provider, strict=strict, threads=threads, zoom=zoom, hand_model=hand_model)
     with ExitStack() as stack:
         sinks: list[LiveSink] = [_text_sink(as_json, as_csv, as_text)]
         window = _window(stack, mirror != left_hand) if show else None
         if window is not None:
             sinks.append(window)
         live_only = _is_live(source)
+        # Between the frames of a camera, threads that spin would take more of the processor than the model does.
+        options = replace(chosen, wait_actively=not live_only)
         sinks += _saved(stack, save or [], source, (fps or _LIVE_RATE) if live_only else fps)
         predictor = stack.enter_context(
             Predictor(model, options, batch_size=1, threshold=threshold, top_k=MOST_CLASSES, adaptation=adapted)
@@ -146,7 +149,7 @@ def live(
         speller = Speller(spec, predictor.spec.classes)
         help_with = None if words is None else WordHelp(WordList.load(words, spec), speller)
         frames, opened = _frames(stack, source, asked)
-        keys = _keys(stack, speller, sinks, help_with)
+        keys = _keys(stack, speller, sinks, help_with, opened)
         try:
             spell_frames(frames, predictor, speller, sinks, view=view, keys=keys, words=help_with)
         except BrokenPipeError:
@@ -159,7 +162,7 @@ def live(
         typer.secho(f"{opened.dropped} frames dropped{again}", err=True, dim=True)
 
 
-def _frames(stack: ExitStack, source: str, asked: LiveOptions) -> tuple[Iterable[Frame], LiveSource | None]:
+def _frames(stack: ExitStack, source: str, asked: LiveOptions) -> tuple[Iterable[Frame | None], LiveSource | None]:
     """Return the frames of a source, and the source itself where it is a live one."""
     from asl_edge.runtime.live_loop import recorded_frames
     from asl_edge.runtime.streams.live.newest_frame import LiveSource
@@ -167,7 +170,7 @@ def _frames(stack: ExitStack, source: str, asked: LiveOptions) -> tuple[Iterable
     if not _is_live(source):
         return recorded_frames(source, asked), None
     opened = stack.enter_context(LiveSource(source, asked))
-    return opened, opened
+    return opened.ticks(), opened
 
 
 def _is_live(source: str) -> bool:
@@ -213,8 +216,14 @@ def _saved(stack: ExitStack, paths: list[Path], source: str, rate: float | None)
             yield text[kind](stack.enter_context(text_file(path, SAVE)))
 
 
-def _keys(stack: ExitStack, speller: Speller, sinks: Sequence[LiveSink], words: WordHelp | None) -> Callable[[], bool]:
-    """Return what acts on keys of the terminal and of windows, and says whether to quit."""
+def _keys(
+    stack: ExitStack,
+    speller: Speller,
+    sinks: Sequence[LiveSink],
+    words: WordHelp | None,
+    opened: LiveSource | None,
+) -> Callable[[], bool]:
+    """Return what acts on keys of the terminal and of windows, tells when the source is lost, and says when to quit."""
     from asl_edge.cli.live.keys import HELP, HELP_WITH_WORDS, TerminalKeys, act, quits
     from asl_edge.runtime.streams.live.sinks import LiveWindow, TerminalLine
 
@@ -224,12 +233,24 @@ def _keys(stack: ExitStack, speller: Speller, sinks: Sequence[LiveSink], words: 
     if sys.stdin.isatty() and sys.stderr.isatty():
         typer.secho(HELP if words is None else HELP_WITH_WORDS, err=True, dim=True)
 
+    def say(message: str) -> None:
+        if line is not None:
+            line.note(message)
+        else:
+            typer.secho(message, err=True, dim=True)
+
+    lost = False
+
     def pressed() -> bool:
+        nonlocal lost
+        if opened is not None and opened.lost != lost:
+            lost = not lost
+            say("Nothing comes from the source; trying to open it again ..." if lost else "It is back.")
         keys = terminal.keys() + [key for window in windows for key in window.keys()]  # noqa: SIM118
         for key in keys:
             message = act(key, speller, words)
-            if message is not None and line is not None:
-                line.note(message)
+            if message is not None:
+                say(message)
         return any(map(quits, keys))
 
     return pressed

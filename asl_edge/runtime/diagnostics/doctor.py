@@ -17,6 +17,7 @@ from typing import Any
 from asl_edge._version import __version__
 from asl_edge.process.shared_libraries import remedy_for
 from asl_edge.runtime import machine
+from asl_edge.runtime.diagnostics.instructions import Instructions, instructions
 from asl_edge.runtime.engine import installed_packages
 
 TIERS: dict[str, tuple[str, ...]] = {
@@ -74,6 +75,8 @@ class Diagnosis:
     """Tier -> distribution -> installed version, None if it is not installed."""
     modules: list[ModuleCheck]
     providers: list[ProviderCheck]
+    instructions: Instructions | None = None
+    """Of the processor; None where the system does not tell them."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -83,7 +86,8 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
-        return asdict(self) | {"can_predict": self.can_predict}
+        told = None if self.instructions is None else self.instructions._asdict()
+        return asdict(self) | {"instructions": told, "can_predict": self.can_predict}
 
 
 Probe = Callable[[str, str], "dict[str, Any]"]
@@ -138,6 +142,7 @@ def examine(probe: Probe = probe, installed: set[str] | None = None) -> Diagnosi
             ProviderCheck(name, "error" not in outcome, outcome.get("ms"), outcome.get("error"))
             for name, outcome in tried.items()
         ],
+        instructions=instructions(machine.processor_features(), platform.machine()),
     )
     diagnosis.findings = [
         *_module_findings(diagnosis),

@@ -100,12 +100,17 @@ class OpenRequest:
     provider_options: Mapping[str, str] | None = None
     """Handed to the provider as ONNX Runtime documents them, over those that asl-edge sets itself; not for `auto`,
     since every provider has its own."""
+    wait_actively: bool = True
+    """Whether threads spin while they wait for work; counts on the CPU."""
     profile: str | os.PathLike[str] | None = None
     """Beginning of the path of ONNX Runtime's profile, which is written when `end_profiling` is called."""
 
     def session_options(self) -> Any:
         """Return the `onnxruntime.SessionOptions`; ONNX Runtime logs nothing but what ends the process."""
         options = session_options(self.threads, self.opening, self.precision, severity=_FATAL_ONLY)
+        if not self.wait_actively:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         if self.profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = os.fspath(self.profile)

@@ -265,12 +265,17 @@ class SpellingSpec:
 
     @classmethod
     def of_model(cls, spec: ModelSpec) -> SpellingSpec:
-        """Return what a model's spec holds, or the defaults if it holds none.
+        """Return what a model's spec holds; for the rest `WITH_LANDMARKS` if it finds the hand, else defaults.
 
         Raises:
             ModelError: a field breaks its rule.
         """
-        return cls.from_dict(spec.spelling)
+        if spec.landmarks is None:
+            return cls.from_dict(spec.spelling)
+        usual = WITH_LANDMARKS.to_dict()
+        for name, value in spec.spelling.items():
+            usual[name] = {**usual[name], **value} if name in _RULES and isinstance(value, dict) else value
+        return cls.from_dict(usual)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SpellingSpec:
@@ -317,3 +322,28 @@ def _rules(name: str, kind: type[_Rules], values: object) -> _Rules:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+WITH_LANDMARKS = SpellingSpec(
+    viterbi=ViterbiRules(
+        coherence_seconds=0.02,
+        between=0.2386,
+        floor=0.0134,
+        hold_seconds=0.126,
+        pace_share=0.39,
+        letter_cost=0.7818,
+        change_cost=0.9711,
+        repeat_cost=1.0534,
+        command_cost=6.0,
+        gap_seconds=0.08,
+        margin=0.7506,
+        lag_seconds=0.2487,
+    ),
+    not_sure_weight=0.6,
+    still_speed=0.95,
+)
+"""For models that find the hand: movement tells holds from what is between them, so that a letter needs less else.
+
+Tuned on the validation signers as the defaults; `not_sure_weight` and `still_speed` were then chosen among a few values
+by the measured words, of which a lower `not_sure_weight` misses more and a higher one invents more in empty rooms.
+"""

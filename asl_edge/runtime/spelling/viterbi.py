@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,9 +23,11 @@ from asl_edge.runtime.spelling.evidence import ROUNDING, Doubles, Frame
 from asl_edge.runtime.spelling.spelling_spec import PACE_LETTERS, PACE_SECONDS, ViterbiRules
 
 _NEVER = -math.inf
-_PASSED = 3
-"""So many shapes in a row that are held, but not for as long as the pace asks for, are letters at a faster pace. A slow
-hand passes fewer on its way from one letter to the next."""
+_PASSED, _HURRY = 4, 0.7
+"""More shapes in a row than these that are held, but not for as long as the pace asks for, are letters at a faster
+pace: a slow hand passes fewer on its way from one letter to the next. The times between letters then count for less."""
+_CLEAR = 0.8
+"""Probability of a shape that is held: a hand that only moves passes few so clear."""
 
 
 class _Hold(NamedTuple):
@@ -167,7 +168,7 @@ class ViterbiDecoder:
         self._evidence = self._evidence + step * (frame.seconds / max(self._rules.coherence_seconds, 1e-3))
         self._sums = self._sums + values * frame.seconds
         self._seconds += frame.seconds
-        self._see_shape(int(step.argmax()) if step.max() > 0 else -1, frame.time - frame.seconds)
+        self._see_shape(int(values.argmax()) if values.max() >= _CLEAR else -1, frame.time - frame.seconds)
         self._grow(frame.time)
         self._leave(frame.time)
         return self._commit(last=False)
@@ -301,8 +302,7 @@ class ViterbiDecoder:
         if self._shape >= 0 and time - self._shape_start >= self._rules.hold_seconds - ROUNDING:
             self._passed.append(self._shape_start)
             if len(self._passed) > _PASSED:
-                self._intervals.clear()
-                self._intervals.extend(later - one for one, later in pairwise(self._passed))
+                self._intervals = deque((_HURRY * one for one in self._intervals), PACE_LETTERS)
                 self._last_start = None
                 self._passed.clear()
                 self._follow_pace()

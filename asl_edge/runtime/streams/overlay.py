@@ -18,6 +18,8 @@ SURE: Colour = (80, 220, 80)
 NOT_SURE: Colour = (80, 180, 240)
 _SEEN: Colour = (250, 250, 250)
 _SHADE = (24, 24, 24)
+_SHADED = (np.arange(256) * 90 // 255 + _SHADE[0]).astype(np.uint8)
+"""What becomes of each level under a bar."""
 _FRACTION = 4
 """Bits of a pixel's fractions, as OpenCV's drawing takes them."""
 _FAR = 20_000
@@ -161,7 +163,7 @@ def _line(side: int) -> int:
 def _shade(canvas: Image, left: int, top: int, width: int, height: int) -> None:
     """Darken a bar, so that the words on it are readable on any background."""
     bar = canvas[top : top + height, left : left + width]
-    bar[...] = (bar.astype(np.uint16) * 90 // 255 + np.array(_SHADE, np.uint16)).astype(np.uint8)
+    bar[...] = _SHADED[bar]
 
 
 def _write(canvas: Image, text: str, x: int, y: int, scale: float, colour: Colour, thickness: int) -> None:

@@ -15,6 +15,7 @@ from asl_edge.errors import MissingPackageError, UserError
 from asl_edge.process.environment import for_importing_keras, use_our_keras_settings
 from asl_edge.process.native_stderr import quiet_stderr
 from asl_edge.process.printable import first_line
+from asl_edge.training.compute.host_memory import reuse_host_memory
 from asl_edge.training.config import Precision
 
 _BACKENDS = ("tensorflow", "jax", "torch")
@@ -41,6 +42,7 @@ def load_keras() -> ModuleType:
         use_our_keras_settings(sys.modules["keras"])
         return sys.modules["keras"]
     _refuse_unknown_backend()
+    reuse_host_memory()
     try:
         with quiet_stderr(), for_importing_keras():
             import keras

@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asl_edge.runtime import machine
+from asl_edge.training.compute.host_memory import address_space_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -89,7 +90,7 @@ def available_bytes() -> int | None:
     gpu = _gpu_bytes()
     if gpu is not None:
         return gpu
-    total, limit = machine.total_memory_bytes(), _address_space_bytes()
+    total, limit = machine.total_memory_bytes(), address_space_bytes()
     known = [size for size in (total, limit) if size is not None]
     return min(known) if known else None
 
@@ -115,12 +116,3 @@ def _gpu_bytes() -> int | None:
         return min(int(line) for line in done.stdout.split()) * 2**20
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-
-
-def _address_space_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if soft == resource.RLIM_INFINITY else soft

@@ -31,8 +31,8 @@ def open_pretrained(start_from: str) -> Pretrained:
     """Describe a trained network, without loading its weights.
 
     Args:
-        start_from: a run folder, a `.keras` file or an `.onnx` file that asl-edge exported; `pretrained` and
-            `permissive` are the pretrained models.
+        start_from: a run folder, a `.keras` file or an `.onnx` file that asl-edge exported; `pretrained` is the
+            pretrained model.
 
     Raises:
         ModelError: there is no such file, or it is damaged or of another kind.
@@ -40,7 +40,7 @@ def open_pretrained(start_from: str) -> Pretrained:
         UserError: the pretrained model is missing.
     """
     if names_pretrained(start_from):
-        return _described_by_spec(f"the {start_from} model", pretrained_model(start_from))
+        return _described_by_spec("the pretrained model", pretrained_model())
     path = Path(start_from)
     if not path.exists():
         raise ModelError(f"There is no model at {path} to start from. Name a run folder, a .keras or an .onnx file.")

@@ -33,7 +33,14 @@ def describe() -> dict[str, Any]:
 
 
 _VARIABLES = frozenset(
-    ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
+    (
+        "KERAS_BACKEND",
+        "OMP_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+        "TF_ENABLE_ONEDNN_OPTS",
+        "TF_CPU_ALLOCATOR_USE_BFC",
+    )
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -16,6 +17,8 @@ from factories.videos import mp4
 
 from asl_edge.cli import main
 from asl_edge.cli.live.keys import TerminalKeys, act, quits
+from asl_edge.runtime.live_loop import spell_frames
+from asl_edge.runtime.predictor import Predictor
 from asl_edge.runtime.spelling.speller import Speller
 from asl_edge.runtime.spelling.spelling_spec import SpellingSpec
 from asl_edge.runtime.spelling.word_list import WordHelp, WordList
@@ -115,6 +118,20 @@ def test_a_saved_video_keeps_the_pace_of_a_camera(tmp_path: Path) -> None:
     capture = cv2.VideoCapture(str(saved))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 21
     capture.release()
+
+
+def test_keys_act_while_no_frame_comes(colour_model: Path) -> None:
+    asked: list[bool] = []
+
+    def keys() -> bool:
+        asked.append(len(asked) == 2)
+        return asked[-1]
+
+    with Predictor(colour_model, provider="cpu", wait_actively=False) as predictor:
+        speller = Speller(SpellingSpec(), predictor.spec.classes)
+        assert spell_frames(itertools.repeat(None), predictor, speller, [], keys=keys) == ""
+
+    assert asked == [False, False, True]
 
 
 def test_csv(run: Run, colour_model: Path, video: Path) -> None:

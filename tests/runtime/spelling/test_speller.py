@@ -10,7 +10,7 @@ from factories.spelled_frames import UNSURE, probabilities, spell, word
 from asl_edge.errors import UserError
 from asl_edge.labels import CLASSES
 from asl_edge.runtime.spelling.speller import Speller
-from asl_edge.runtime.spelling.spelling_spec import SpellingSpec, ViterbiRules
+from asl_edge.runtime.spelling.spelling_spec import WITH_LANDMARKS, SpellingSpec, ViterbiRules
 
 DECODERS = ("viterbi", "exponential", "majority")
 
@@ -167,6 +167,17 @@ def test_a_fast_speller_needs_no_long_holds_after_a_slow_one() -> None:
     spell(speller, word("HAND", hold=0.2, between=0.1), start=20.0)
 
     assert speller.text == "HAND"
+
+
+@pytest.mark.parametrize("spec", [SpellingSpec(viterbi=ViterbiRules(pace_share=0.39)), WITH_LANDMARKS])
+def test_who_becomes_faster_is_followed_after_a_few_letters(spec: SpellingSpec) -> None:
+    speller = Speller(spec, CLASSES)
+    spell(speller, word("ABCDEF", hold=0.8, between=0.4))
+
+    spell(speller, word("HANDSWITHFIVELETTERS", hold=0.2, between=0.12), start=9.0)
+
+    assert speller.text.startswith("ABCDEF")
+    assert speller.text.endswith("LETTERS")
 
 
 def test_dropped_frames_do_not_make_a_letter_of_one_frame() -> None:

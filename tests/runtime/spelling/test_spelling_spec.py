@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asl_edge.errors import ModelError
-from asl_edge.runtime.spelling.spelling_spec import SpellingSpec, ViterbiRules
+from asl_edge.runtime.onnx_file.metadata import read_spec
+from asl_edge.runtime.pretrained import pretrained_model
+from asl_edge.runtime.spelling.spelling_spec import WITH_LANDMARKS, SpellingSpec, ViterbiRules
 
 
 def test_a_spec_survives_json(tmp_path: Path) -> None:
@@ -68,3 +71,17 @@ def test_texts_that_are_no_spec_are_refused(text: str, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no spelling spec .*gone.json"):
         SpellingSpec.load(tmp_path / "gone.json")
+
+
+def test_a_model_that_finds_the_hand_has_numbers_of_its_own() -> None:
+    plain = read_spec(pretrained_model())
+    without = replace(plain, landmarks=None)
+
+    assert SpellingSpec.of_model(plain) == WITH_LANDMARKS
+    assert SpellingSpec.of_model(without) == SpellingSpec()
+    for own in ({"still_speed": 2.0}, {"viterbi": {"margin": 2.0}}, {"decoder": "majority"}):
+        changed = SpellingSpec.of_model(replace(plain, spelling=own)).to_dict()
+        expected = WITH_LANDMARKS.to_dict()
+        for name, value in own.items():
+            expected[name] = expected[name] | value if isinstance(value, dict) else value
+        assert SpellingSpec.from_dict(changed) == SpellingSpec.from_dict(expected)

@@ -43,6 +43,8 @@ class LiveSource:
         self._attempt: _Attempt | None = None
         self._closed = False
         self._received = 0
+        self._last = 0.0
+        """When the last frame came, on the clock of `time.monotonic`."""
         self.dropped = 0
         """Frames that came and were never taken."""
         self.reconnects = 0
@@ -76,6 +78,21 @@ class LiveSource:
             UserError: this machine cannot open such a source.
         """
         while (frame := self.next_frame()) is not None:
+            yield frame
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has sent frames and is silent now; it is being opened again."""
+        with self._changed:
+            silent = time.monotonic() - self._last > self._options.silent_seconds
+            return self._received > 0 and self._newest is None and silent
+
+    def ticks(self, seconds: float = 0.1) -> Iterator[Frame | None]:
+        """Yield frames as iterating does, and None after every `seconds` without one, so that keys act meanwhile."""
+        while True:
+            frame = self.next_frame(seconds)
+            if frame is None and self._closed:
+                return
             yield frame
 
     def next_frame(self, timeout: float | None = None) -> Frame | None:
@@ -177,6 +194,7 @@ class LiveSource:
             self.dropped += self._newest is not None
             self.reconnects += first and self._received > 0
             self._newest = Frame(image, now, self._received)
+            self._last = now
             self._received += 1
             self._changed.notify_all()
 

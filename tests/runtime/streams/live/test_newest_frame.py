@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import threading
@@ -209,3 +210,27 @@ def test_pipelines() -> None:
     else:
         with pytest.raises(ImageError):
             open_reader("gst:no-such-element ! appsink", QUICK)
+
+
+def test_while_a_stream_is_silent_it_counts_as_lost_and_keys_can_act() -> None:
+    goes_on = threading.Event()
+
+    def script(connection: socket.socket, number: int) -> None:
+        if number:
+            goes_on.wait(5)
+        connection.sendall(part(jpeg(number)))
+        goes_on.wait(5)
+
+    with camera(script) as address, LiveSource(address, QUICK) as source:
+        ticks = source.ticks(0.02)
+        assert next(ticks) is not None
+        assert not source.lost
+        end = time.monotonic() + 5
+        while not source.lost and time.monotonic() < end:
+            assert next(ticks) is None
+        assert source.lost
+        goes_on.set()
+        assert any(frame is not None for frame in itertools.islice(ticks, 200))
+        assert not source.lost
+
+    assert list(source.ticks(0.02)) == []

@@ -1,0 +1,1 @@
+"""A server: a model behind HTTP and WebSocket. Needs the extra `serve`."""

@@ -1,0 +1,1 @@
+"""Measuring `asl-edge serve`."""

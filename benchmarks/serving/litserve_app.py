@@ -1,0 +1,48 @@
+"""The same model behind LitServe, with its batching. Run by benchmarks/serving/load.py in an environment with litserve.
+
+python litserve_app.py PORT
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import litserve
+from fastapi import Request
+
+from asl_edge import Predictor
+
+
+class Letters(litserve.LitAPI):  # type: ignore[misc]
+    """POST /predict: the bytes of an image to a prediction."""
+
+    def setup(self, device: str) -> None:
+        """Open the model."""
+        self.predictor = Predictor(provider="cpu")
+
+    async def decode_request(self, request: Request) -> bytes:
+        """Return the image."""
+        content: bytes = await request.body()
+        return content
+
+    def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
+        """Classify what has come together."""
+        return [prediction.to_dict() for prediction in self.predictor(images)]
+
+    def batch(self, inputs: list[bytes]) -> list[bytes]:
+        """Leave the images as they are."""
+        return inputs
+
+    def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Leave the predictions as they are."""
+        return output
+
+    def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer."""
+        return output
+
+
+if __name__ == "__main__":
+    api = Letters(max_batch_size=16, batch_timeout=0.005)
+    litserve.LitServer(api, accelerator="cpu").run(port=int(sys.argv[1]), generate_client_file=False, log_level="error")
