@@ -17,10 +17,10 @@ from asl_edge.imaging.preprocess import to_square
 from asl_edge.runtime.landmark_zoom import LandmarkZoom
 
 PAGE = Path(asl_edge.__file__).parent / "export/targets/browser/page"
-NODE = shutil.which("node")
+NODE = shutil.which("node") or ""
 FITS = ("crop", "pad", "stretch")
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
+pytestmark = pytest.mark.skipif(not NODE, reason="node is not installed")
 
 
 def see(told: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def test_squares_are_opencvs(width: int, height: int, size: int, most: int) -> N
 def test_crop_boxes_are_pythons() -> None:
     random = np.random.default_rng(3)
     shape = random.normal(0, 0.25, (300, 21, 3)) * random.uniform(0.05, 1, (300, 1, 1))
-    points = np.float32(shape + random.uniform(0, 1, (300, 1, 3)))
-    hand = np.float32(random.uniform(0.3, 1, (300, 2)))
+    points = (shape + random.uniform(0, 1, (300, 1, 3))).astype(np.float32)
+    hand = random.uniform(0.3, 1, (300, 2)).astype(np.float32)
     zoom = LandmarkZoom()
     hands = [{"landmarks": p.ravel().tolist(), "hand": h.tolist()} for p, h in zip(points, hand, strict=True)]
 

@@ -14,13 +14,13 @@ import pytest
 import asl_edge
 from asl_edge.labels import CLASSES
 from asl_edge.runtime.spelling.speller import Speller
-from asl_edge.runtime.spelling.spelling_spec import SpellingSpec, ViterbiRules
+from asl_edge.runtime.spelling.spelling_spec import WITH_LANDMARKS, SpellingSpec, ViterbiRules
 
 PAGE = Path(asl_edge.__file__).parent / "export/targets/browser/page"
 WORDS = 200
-NODE = shutil.which("node")
+NODE = shutil.which("node") or ""
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
+pytestmark = pytest.mark.skipif(not NODE, reason="node is not installed")
 
 
 def confused() -> SpellingSpec:
@@ -73,7 +73,9 @@ def read_by_python(spec: SpellingSpec, frames: list[dict[str, Any]]) -> tuple[st
     return speller.text, events
 
 
-@pytest.mark.parametrize("spec", [SpellingSpec(), confused()], ids=["default", "every rule"])
+@pytest.mark.parametrize(
+    "spec", [SpellingSpec(), WITH_LANDMARKS, confused()], ids=["default", "landmarks", "every rule"]
+)
 def test_text_equals_pythons_on_200_words(spec: SpellingSpec) -> None:
     random = np.random.default_rng(21)
     words = [word(random) for _ in range(WORDS)]

@@ -4,7 +4,9 @@
 import { ROUNDING } from "./evidence.mjs";
 
 const NEVER = -Infinity;
-const PASSED = 3; // so many shapes in a row, held but not for as long as the pace asks, are letters at a faster pace
+const PASSED = 4; // more shapes in a row, held but not for as long as the pace asks, are letters at a faster pace
+const HURRY = 0.7; // what the times between letters then count
+const CLEAR = 0.8; // probability of a shape that is held
 const PACE_LETTERS = 6; // times between letters that are kept
 const PACE_SECONDS = 1.6; // longer times between letters are pauses
 const EMPTY = Object.freeze([]); // a path: the holds since the last commit that have ended
@@ -92,8 +94,8 @@ export class ViterbiDecoder {
     this.evidence = this.evidence.map((sum, i) => sum + step[i] * scale);
     this.sums = this.sums.map((sum, i) => sum + values[i] * frame.seconds);
     this.seconds += frame.seconds;
-    const shape = argmax(step);
-    this.seeShape(step[shape] > 0 ? shape : -1, frame.time - frame.seconds);
+    const shape = argmax(values);
+    this.seeShape(values[shape] >= CLEAR ? shape : -1, frame.time - frame.seconds);
     this.grow(frame.time);
     this.leave(frame.time);
     return this.commit(false);
@@ -225,7 +227,7 @@ export class ViterbiDecoder {
     if (this.shape >= 0 && time - this.shapeStart >= this.rules.hold_seconds - ROUNDING) {
       this.passed.push(this.shapeStart);
       if (this.passed.length > PASSED) {
-        this.intervals = this.passed.slice(1).map((later, i) => later - this.passed[i]).slice(-PACE_LETTERS);
+        this.intervals = this.intervals.map((one) => HURRY * one);
         this.lastStart = null;
         this.passed = [];
         this.followPace();
