@@ -54,6 +54,7 @@ class Server:
 
     async def predict(self, request: Request) -> Response:
         """Classify an image, or the files of a form."""
+        self.batcher.refuse_if_full()  # before the body is read: a refusal must cost little
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             images = await _files(request)
@@ -72,6 +73,7 @@ class Server:
     async def infer(self, request: Request) -> Response:
         """Classify as the Open Inference Protocol asks."""
         self._check_name(request)
+        self.batcher.refuse_if_full()
         header = request.headers.get(inference_protocol.LENGTH_HEADER)
         body = await request.body()
         asked = InferRequest(body, header, self.predictor.spec.input_size, self.settings.queue)

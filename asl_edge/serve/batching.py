@@ -77,6 +77,15 @@ class Batcher:
         """Images that wait now."""
         return self._waiting
 
+    def refuse_if_full(self) -> None:
+        """Refuse what has not been read yet.
+
+        Raises:
+            QueueFullError: nothing more may wait.
+        """
+        if self._waiting >= self._most_waiting:
+            raise QueueFullError(f"{self._waiting} images wait already. Try again.")
+
     async def classify(self, images: Sequence[bytes | Image]) -> list[Outcome]:
         """Return the outcome of each image: a prediction, or why it cannot be read.
 

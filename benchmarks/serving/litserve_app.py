@@ -5,26 +5,25 @@ python litserve_app.py PORT
 
 from __future__ import annotations
 
+import base64
 import sys
 from typing import Any
 
 import litserve
-from fastapi import Request
 
 from asl_edge import Predictor
 
 
 class Letters(litserve.LitAPI):  # type: ignore[misc]
-    """POST /predict: the bytes of an image to a prediction."""
+    """POST /predict: an image in JSON, as base64, to a prediction."""
 
     def setup(self, device: str) -> None:
         """Open the model."""
         self.predictor = Predictor(provider="cpu")
 
-    async def decode_request(self, request: Request) -> bytes:
+    def decode_request(self, request: dict[str, str]) -> bytes:
         """Return the image."""
-        content: bytes = await request.body()
-        return content
+        return base64.b64decode(request["image"])
 
     def predict(self, images: list[bytes]) -> list[dict[str, Any]]:
         """Classify what has come together."""

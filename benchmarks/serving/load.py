@@ -3,13 +3,16 @@
     python -m benchmarks.serving.load IMAGE.jpg --litserve PYTHON [--seconds 8] [--rounds 3]
 
 PYTHON is that of an environment with litserve and asl-edge. IMAGE is sent by `hey` from 1, 8 and 64 clients, the
-servers in turns; at last from 512 clients to ours alone, whose queue holds 64. The load tool has the same cores.
-Writes results/serving/load.{json,md}.
+servers in turns; at last from 512 clients to ours alone, whose queue holds 64. LitServe gets it as base64 in JSON. The
+load tool has the same cores. Writes results/serving/load.{json,md}.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import statistics
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -38,12 +41,16 @@ def main() -> None:
         app = str(REPOSITORY / "benchmarks" / "serving" / "litserve_app.py")
         ways[LITSERVE] = ([options.litserve, app, "PORT"], "/health")
     runs: list[dict[str, Any]] = []
-    for _ in range(options.rounds):
-        for name, (command, ready) in ways.items():
-            with running(command, ready) as (address, _):
-                hey(f"{address}/predict", options.image, 8, 2)  # warms it up
-                runs += [measured(name, address, options.image, clients, options.seconds) for clients in CLIENTS]
-                print(name, runs[-1], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        in_json = Path(folder) / "image.json"
+        in_json.write_text(json.dumps({"image": base64.b64encode(options.image.read_bytes()).decode()}))
+        for _ in range(options.rounds):
+            for name, (command, ready) in ways.items():
+                body = in_json if name == LITSERVE else options.image
+                with running(command, ready) as (address, _):
+                    hey(f"{address}/predict", body, 8, 2)  # warms it up
+                    runs += [measured(name, address, body, clients, options.seconds) for clients in CLIENTS]
+                    print(name, runs[-1], flush=True)
     with running(ours("--queue", "64")) as (address, _):
         many = measured(OURS, address, options.image, MANY, options.seconds)
     values = {
@@ -56,9 +63,9 @@ def main() -> None:
     write_result("serving/load", values, markdown(values))
 
 
-def measured(name: str, address: str, image: Path, clients: int, seconds: float) -> dict[str, Any]:
+def measured(name: str, address: str, body: Path, clients: int, seconds: float) -> dict[str, Any]:
     """Return what a load was answered."""
-    load = hey(f"{address}/predict", image, clients, seconds)
+    load = hey(f"{address}/predict", body, clients, seconds)
     statuses, times = np.array(load.statuses), np.array(load.times) * 1e3
     good, refused = times[statuses == 200], times[statuses != 200]
     return {

@@ -56,12 +56,13 @@ class Load:
     statuses: list[int]
 
 
-def hey(address: str, image: Path, clients: int, seconds: float, *more: str) -> Load:
-    """Send an image again and again from a number of clients at once; each keeps its connection."""
-    words = ["hey", "-o", "csv", "-z", f"{seconds}s", "-c", str(clients), "-m", "POST", "-T", "image/jpeg"]
+def hey(address: str, body: Path, clients: int, seconds: float, *more: str) -> Load:
+    """Send a file again and again from a number of clients at once; each keeps its connection."""
+    kind = "application/json" if body.suffix == ".json" else "image/jpeg"
+    words = ["hey", "-o", "csv", "-z", f"{seconds}s", "-c", str(clients), "-m", "POST", "-T", kind]
     began = time.perf_counter()
     done = subprocess.run(
-        [*words, "-D", str(image), *more, address], capture_output=True, text=True, check=True, timeout=seconds + 120
+        [*words, "-D", str(body), *more, address], capture_output=True, text=True, check=True, timeout=seconds + 120
     )
     wall = time.perf_counter() - began
     rows = list(csv.DictReader(io.StringIO(done.stdout)))

@@ -3,9 +3,10 @@
     python -m benchmarks.spelling.synthetic OUT [--model MODEL]
     python -m benchmarks.spelling.decoders OUT SPEC --name decoders-synthetic
 
-OUT is an `.npz` file as `benchmarks.spelling.compose` writes it. Each word is one synthetic person in one room; between two
-letters every joint turns from one pose to the other, as a real hand does and stills cannot. The model was trained on
-synthetic hands too, so their letter error rate says nothing about people: it shows what the decoder makes of movements.
+OUT is an `.npz` file as `benchmarks.spelling.compose` writes it. Each word is spelled by one synthetic person in one
+room; between two letters every joint turns from one pose to the other, as a real hand does and stills cannot. The model
+was trained on synthetic hands too, so their letter error rate says nothing about people: it shows what the decoder
+makes of movements.
 """
 
 from __future__ import annotations

@@ -471,6 +471,11 @@ def test_tokens_come_from_files_or_the_environment(tmp_path: Path, monkeypatch: 
     assert "without encryption" in str(warn_without_tls(ServeSettings(host="0.0.0.0", token=TOKEN)))
 
 
+def test_small_answers_are_sent_at_once() -> None:
+    with listen(SETTINGS) as opened:
+        assert opened.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on no other socket"
+
+
 def test_a_port_that_another_program_has() -> None:
     with listen(SETTINGS) as opened, pytest.raises(UserError, match="cannot listen"):
         listen(replace(SETTINGS, port=opened.getsockname()[1]))
