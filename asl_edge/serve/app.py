@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,13 @@ class Server:
             await socket.close(1008, "The server has no camera: start it with --camera.")
             return
         await socket.accept()
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: closed while sending
-            async for values in self.camera.events():
-                await socket.send_text(json.dumps(values))
-            await socket.close(_GOING_AWAY)
+        tasks = {asyncio.create_task(work) for work in (_send(socket, self.camera.events()), _until_gone(socket))}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _check_name(self, request: Request) -> None:
         path = request.path_params
@@ -180,10 +184,25 @@ def build_app(server: Server) -> ASGIApp:
     return Guard(app, server.settings, server.metrics, [*named, "/"])
 
 
+async def _send(socket: WebSocket, events: AsyncGenerator[dict[str, Any], None]) -> None:
+    """Send events until they end or the listener has gone."""
+    async with contextlib.aclosing(events):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: closed while sending
+            async for values in events:
+                await socket.send_text(json.dumps(values))
+            await socket.close(_GOING_AWAY)
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Return when the listener has gone, also while no event comes; what it says is not listened to."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     headers = {name.decode(): value.decode() for name, value in error.headers.items()}
-    if error.status in (408, 413):
+    if error.status in (408, 413, 503):
         headers["connection"] = "close"
     return JSONResponse({"error": error.reason}, error.status, headers)
 

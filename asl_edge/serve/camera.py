@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from asl_edge.errors import AslEdgeError
@@ -19,6 +19,8 @@ from asl_edge.runtime.streams.live.step import Step, event_values
 
 _WAITING = 256
 """Events that wait for one slow listener; then it is dropped."""
+
+_CLOSING_SECONDS = 5.0
 
 Values = dict[str, Any]
 
@@ -36,8 +38,10 @@ class Camera:
         self._listeners: dict[asyncio.Queue[Values | None], asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closing: threading.Thread | None = None
+        """The one before, which may still have the camera."""
 
-    async def events(self) -> AsyncIterator[Values]:
+    async def events(self) -> AsyncGenerator[Values, None]:
         """Yield the events of `asl-edge live --json` until the source ends or this listener is too slow."""
         waiting: asyncio.Queue[Values | None] = asyncio.Queue(_WAITING)
         with self._lock:
@@ -55,6 +59,8 @@ class Camera:
     def _read(self) -> None:
         """Read until nobody listens or the source ends. Runs in a thread of its own."""
         try:
+            if (before := self._closing) is not None:
+                before.join(_CLOSING_SECONDS)
             speller = Speller(SpellingSpec.of_model(self._predictor.spec), self._predictor.spec.classes)
             if is_live_only(self._source) or self._source.isdigit():
                 with LiveSource(self._source) as source:
@@ -71,7 +77,7 @@ class Camera:
         with self._lock:
             if self._listeners:
                 return False
-            self._thread = None  # whoever comes now starts another
+            self._closing, self._thread = self._thread, None  # whoever comes now starts another
             return True
 
     def _end(self) -> None:

@@ -14,7 +14,7 @@ import hmac
 import ipaddress
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -27,7 +27,10 @@ from asl_edge.serve.settings import ServeSettings, is_loopback
 COOKIE = "asl-edge-token"
 OPEN_ROUTES = frozenset(("/healthz",))
 """Answered without a token: a probe of the system asks whether the process lives, and learns nothing else."""
+_SCHEMES = {"ws": "http", "wss": "https"}
 _POLICY_VIOLATION = 1008
+_MOST_HELD = 64 * 2**20
+"""Bytes of all bodies together."""
 _BUCKET_SECONDS = 2.0
 """A client may send what it may send in so many seconds at once."""
 _MOST_CLIENTS = 10_000
@@ -87,6 +90,7 @@ class Guard:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._routes = frozenset(routes)
         self._rates = _Rates(settings.rate) if settings.rate is not None else None
+        self._bodies = _Bodies(settings)
         self._added = [*_HEADERS, *(_OF_OWN_PAGE if settings.page is None else _OF_GIVEN_PAGE)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,10 +112,10 @@ class Guard:
 
         try:
             self._check(scope)
-            body = _Body(receive, self._settings.most_bytes, self._settings.body_seconds)
             if scope["type"] == "http":
-                body.check_announced(_headers(scope))
-                await self._app(scope, body.receive, counted)
+                with self._bodies.body(receive) as body:
+                    body.check_announced(_headers(scope))
+                    await self._app(scope, body.receive, counted)
             else:
                 await self._app(scope, receive, send)
         except RefusedError as refused:
@@ -124,8 +128,13 @@ class Guard:
         host = headers.get(b"host", b"").decode("latin-1")
         if not self._is_ours(host):
             raise RefusedError(403, "This server is not known by that name (Host). See --allow-host.")
+        names = [name for name, _ in scope["headers"]]
+        if names.count(b"host") > 1 or names.count(b"origin") > 1:
+            raise RefusedError(403, "Host and Origin may be there once.")
         origin = headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
+        # Where other machines ask, a proxy may take TLS off.
+        schemes = ("http", "https") if not self._settings.local else (_SCHEMES.get(scope["scheme"], scope["scheme"]),)
+        if origin is not None and origin.decode("latin-1") not in [f"{scheme}://{host}" for scheme in schemes]:
             raise RefusedError(403, "Pages of other sites are refused (Origin).")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedError(415, "Compressed bodies are not taken.")
@@ -139,7 +148,7 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-        name = name.lower().strip("[]") if name.startswith("[") else name.lower()
+        name = name.lower().strip("[]") if name.startswith("[") else name.lower().removesuffix(".")
         if is_loopback(name) or name in self._settings.allowed_hosts:
             return True
         if self._settings.local:
@@ -154,11 +163,11 @@ class Guard:
         with contextlib.suppress(CookieError):
             cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
             given += [] if cookie is None else [cookie.value]
-        if any(hmac.compare_digest(one.encode(), token.encode()) for one in given):
+        if any(_same(one, token) for one in given):
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
         in_address = query.pop("token", [""])[0]
-        if hmac.compare_digest(in_address.encode(), token.encode()):
+        if _same(in_address, token):
             if scope["type"] == "websocket":
                 return
             if scope["method"] == "GET":  # a page that a person opens: the token leaves the address at once
@@ -189,12 +198,36 @@ class _Rates:
         return 0.0 if allowed else (1 - filled) / self._rate
 
 
+class _Bodies:
+    """All bodies that are held now."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._most = max(_MOST_HELD, settings.most_bytes)
+        self.held = 0
+
+    @contextlib.contextmanager
+    def body(self, receive: Receive) -> Iterator[_Body]:
+        """Pass a body on; it counts until its request is answered."""
+        body = _Body(receive, self._settings.most_bytes, self._settings.body_seconds, self.take)
+        try:
+            yield body
+        finally:
+            self.held -= body.came
+
+    def take(self, size: int) -> None:
+        """Count a part of a body, or refuse it."""
+        self.held += size
+        if self.held > self._most:
+            raise RefusedError(503, "Too much is being sent at once. Try again.", {b"retry-after": b"1"})
+
+
 class _Body:
     """Passes a body on while it is small enough and comes in time."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
-        self._receive, self._most, self._seconds = receive, most, seconds
-        self._came, self._complete = 0, False
+    def __init__(self, receive: Receive, most: int, seconds: float, take: Callable[[int], None]) -> None:
+        self._receive, self._most, self._seconds, self._take = receive, most, seconds, take
+        self.came, self._complete = 0, False
         self._end = time.monotonic() + seconds
 
     def check_announced(self, headers: Headers) -> None:
@@ -212,14 +245,22 @@ class _Body:
         except asyncio.TimeoutError:  # another class than TimeoutError before Python 3.11
             raise RefusedError(408, f"The body did not arrive within {self._seconds:g} seconds.") from None
         if message["type"] == "http.request":
-            self._came += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self.came += size
+            self._take(size)
             self._complete = not message.get("more_body", False)
-            if self._came > self._most:
+            if self.came > self._most:
                 raise self._too_large()
         return message
 
     def _too_large(self) -> RefusedError:
         return RefusedError(413, f"The body may have {self._most} bytes at most.")
+
+
+def _same(given: str, token: str) -> bool:
+    """Whether a token is the right one; takes as long whatever is given."""
+    one, other = (hashlib.sha256(text.encode()).digest() for text in (given, token))
+    return hmac.compare_digest(one, other)
 
 
 def _headers(scope: Scope) -> Headers:
@@ -233,7 +274,7 @@ async def _refuse(scope: Scope, refused: RefusedError, receive: Receive, send: S
         return
     content = json.dumps({"error": refused.reason}).encode()
     headers = {b"content-type": b"application/json", b"content-length": str(len(content)).encode(), **refused.headers}
-    if refused.status in (408, 413):
+    if refused.status in (408, 413, 503):
         headers[b"connection"] = b"close"  # what is left of the body is not read
     await send({"type": "http.response.start", "status": refused.status, "headers": list(headers.items())})
     await send({"type": "http.response.body", "body": content})

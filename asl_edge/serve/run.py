@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -117,6 +120,7 @@ def make_server(predictor: Predictor, settings: ServeSettings) -> uvicorn.Server
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=_ENDING_SECONDS,
+        limit_concurrency=_WAITING_CONNECTIONS,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
@@ -154,9 +158,23 @@ def serve(
         server = make_server(predictor, settings)
         host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
         on_start(f"{scheme}://{host}:{opened.getsockname()[1]}/")
-        server.run(sockets=[opened])
+        with _ending_by_sigterm_is_success():
+            server.run(sockets=[opened])
         if not server.started:
             raise AslEdgeError("The server did not start.")
+
+
+@contextlib.contextmanager
+def _ending_by_sigterm_is_success() -> Iterator[None]:
+    """Let the process end with 0: uvicorn, once it has ended in order, sends the signal that it got once more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def read_token(path: str | os.PathLike[str] | None) -> str | None:

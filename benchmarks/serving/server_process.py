@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +26,9 @@ def running(command: Sequence[str], ready: str = "/healthz") -> Iterator[tuple[s
         port = free.getsockname()[1]
     words = [word.replace("PORT", str(port)) for word in command]
     address = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(600):
             with contextlib.suppress(OSError), urllib.request.urlopen(address + ready, timeout=2):
@@ -35,10 +39,10 @@ def running(command: Sequence[str], ready: str = "/healthz") -> Iterator[tuple[s
         yield address, process
     finally:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):  # workers outlive some servers
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def ours(*options: str) -> list[str]:
