@@ -1,6 +1,6 @@
 """The same model behind LitServe, with its batching. Run by benchmarks/serving/load.py in an environment with litserve.
 
-python litserve_app.py PORT
+python -m benchmarks.serving.litserve_app PORT
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ import base64
 import sys
 from typing import Any
 
-import litserve
-
 from asl_edge import Predictor
 
 
-class Letters(litserve.LitAPI):  # type: ignore[misc]
+class Letters:
     """POST /predict: an image in JSON, as base64, to a prediction."""
 
     def setup(self, device: str) -> None:
@@ -42,6 +40,13 @@ class Letters(litserve.LitAPI):  # type: ignore[misc]
         return output
 
 
-if __name__ == "__main__":
-    api = Letters(max_batch_size=16, batch_timeout=0.005)
+def main() -> None:
+    """Serve until stopped."""
+    import litserve  # only in the environment that is measured
+
+    api = type("Api", (Letters, litserve.LitAPI), {})(max_batch_size=16, batch_timeout=0.005)
     litserve.LitServer(api, accelerator="cpu").run(port=int(sys.argv[1]), generate_client_file=False, log_level="error")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness.machine import describe_machine, machine_line
-from benchmarks.harness.report import REPOSITORY, argument_parser, markdown_table, page, write_result
+from benchmarks.harness.report import argument_parser, markdown_table, page, write_result
 from benchmarks.serving.server_process import hey, ours, running
 
 CLIENTS = (1, 8, 64)
@@ -38,8 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     ways = {OURS: (ours("--queue", "128"), "/healthz"), UNBATCHED: (ours("--queue", "128", "--batch", "1"), "/healthz")}
     if options.litserve:
-        app = str(REPOSITORY / "benchmarks" / "serving" / "litserve_app.py")
-        ways[LITSERVE] = ([options.litserve, app, "PORT"], "/health")
+        ways[LITSERVE] = ([options.litserve, "-m", "benchmarks.serving.litserve_app", "PORT"], "/health")
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         in_json = Path(folder) / "image.json"

@@ -79,14 +79,15 @@ def serve(
     strict: Strict = False,
     threads: Threads = None,
 ) -> None:
-    """Serve a model over HTTP: a page, POST /predict, and the Open Inference Protocol.
+    """Serve a model over HTTP.
 
-    Only this machine can reach it, unless --host says otherwise; then clients need a token. Ctrl-C ends it.
+    A page, POST /predict, the Open Inference Protocol, and /stream for a camera. Only this machine can reach it, unless
+    --host says otherwise; then clients need a token. Ctrl-C ends it.
 
     Examples:
         asl-edge serve
-        curl --data-binary @hand.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/predict
-        asl-edge serve --host 0.0.0.0 --token-file token.txt --tls-cert cert.pem --tls-key key.pem
+        asl-edge serve model.onnx --port 0
+        asl-edge serve --host 0.0.0.0 --token-file token.txt
     """
     try:
         from asl_edge.serve import run
