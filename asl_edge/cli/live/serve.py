@@ -81,8 +81,8 @@ def serve(
 ) -> None:
     """Serve a model over HTTP.
 
-    A page, POST /predict, the Open Inference Protocol, and /stream for a camera. Only this machine can reach it, unless
-    --host says otherwise; then clients need a token. Ctrl-C ends it.
+    There is a page, POST /predict, the Open Inference Protocol, and /stream for a camera. Only this machine can reach
+    the server, unless you name another address; then clients need a token. Ctrl-C ends it.
 
     Examples:
         asl-edge serve
