@@ -144,7 +144,7 @@ def _images(tensor: dict[str, Any], rest: bytes, side: int, most: int) -> list[b
     if not isinstance(shape, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in shape):
         raise ProtocolError("shape must be a list of whole numbers.")
     expected = {IMAGE: "UINT8", ENCODED: "BYTES"}
-    if name not in expected or datatype != expected[name]:
+    if not isinstance(name, str) or name not in expected or datatype != expected[name]:
         raise ProtocolError(
             f"The input must be {IMAGE} (UINT8) or {ENCODED} (BYTES). Received: {name!a:.80} ({datatype!a:.20})"
         )

@@ -45,7 +45,11 @@ def description(name: str, spec: ModelSpec, settings: ServeSettings) -> dict[str
             "landmarks": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
         },
     }
-    several = {"type": "object", "properties": {"predictions": {"type": "array", "items": {"type": "object"}}}}
+    several = {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "items": {"type": "object"}}},
+    }
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype"],
@@ -63,7 +67,7 @@ def description(name: str, spec: ModelSpec, settings: ServeSettings) -> dict[str
         kind: {"schema": binary} for kind in ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
     }
     predict = {
-        **_operation("Classify an image, or the files of a form", {"oneOf": [prediction, several]}),
+        **_operation("Classify an image, or the files of a form", {"anyOf": [prediction, several]}),
         "requestBody": {"required": True, "content": {**bodies, "multipart/form-data": {"schema": form}}},
     }
     asked = {"required": True, "content": {_JSON: {"schema": infer}}}

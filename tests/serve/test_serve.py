@@ -318,6 +318,8 @@ def test_tensors_in_json_and_encoded_images(client: Client) -> None:
     [
         ({"inputs": []}, "one tensor"),
         ({"inputs": [{"name": "picture", "shape": [1], "datatype": "UINT8"}]}, "picture"),
+        ({"inputs": [{"name": {}, "shape": [1], "datatype": "UINT8"}]}, "input must be"),
+        ({"inputs": [{"name": "image", "shape": [1], "datatype": []}]}, "input must be"),
         ({"inputs": [{"name": "image", "shape": [1, 2, 2, 3], "datatype": "UINT8", "data": [1]}]}, "shape"),
         ({"inputs": [{"name": "image", "shape": "x", "datatype": "UINT8", "data": [1]}]}, "shape"),
         ({"inputs": [{"name": "encoded", "shape": [1], "datatype": "BYTES", "data": ["?"]}]}, "base64"),
