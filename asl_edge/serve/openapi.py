@@ -32,19 +32,7 @@ def description(name: str, spec: ModelSpec, settings: ServeSettings) -> dict[str
         spec: its specification.
         settings: of the server.
     """
-    prediction = {
-        "type": "object",
-        "required": ["label", "confidence", "accepted", "top", "ms"],
-        "properties": {
-            "label": {"type": "string", "enum": list(spec.classes)},
-            "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-            "accepted": {"type": "boolean", "description": "false: the answer is 'not sure'"},
-            "top": {"type": "array", "items": {"type": "object"}},
-            "ms": {"type": "number"},
-            "crop_box": {"type": "array", "items": {"type": "number"}},
-            "landmarks": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-        },
-    }
+    prediction = _prediction(spec)
     several = {
         "type": "object",
         "required": ["predictions"],
@@ -95,6 +83,23 @@ def description(name: str, spec: ModelSpec, settings: ServeSettings) -> dict[str
         described["components"] = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
         described["security"] = [{"token": []}]
     return described
+
+
+def _prediction(spec: ModelSpec) -> dict[str, Any]:
+    """Return the schema of a prediction."""
+    return {
+        "type": "object",
+        "required": ["label", "confidence", "accepted", "top", "ms"],
+        "properties": {
+            "label": {"type": "string", "enum": list(spec.classes)},
+            "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+            "accepted": {"type": "boolean", "description": "false: the answer is 'not sure'"},
+            "top": {"type": "array", "items": {"type": "object"}},
+            "ms": {"type": "number"},
+            "crop_box": {"type": "array", "items": {"type": "number"}},
+            "landmarks": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+        },
+    }
 
 
 def _operation(summary: str, schema: dict[str, Any] | None) -> dict[str, Any]:
